@@ -6,14 +6,15 @@ Every method here has a deadline inside its adapter: none may wait for ever.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from enum import IntEnum
 from typing import Protocol
 from uuid import UUID
 
-from service.domain.messages import Answer
+from service.domain.messages import Answer, Status
+from service.domain.users import Profile, User
 
 
 class Unavailable(Exception):
@@ -52,6 +53,14 @@ class StreamState:
     pending: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Requeued:
+    """How many abandoned entries were put back, and the bodies of those given up after too many tries."""
+
+    entries: int
+    given_up: tuple[str, ...]
+
+
 class WorkStream(Protocol):
     """A stream with the consumer group `nodes`, seen by one node, whose id is its consumer name.
 
@@ -79,11 +88,11 @@ class WorkStream(Protocol):
     async def finish(self, entries: Sequence[Entry]) -> None:
         """Acknowledge and delete, in one round trip. Raises Unavailable."""
 
-    async def requeue_abandoned(self, *, living: Collection[str], idle: float) -> int:
+    async def requeue_abandoned(self, *, living: Collection[str], idle: float) -> Requeued:
         """Put back entries of consumers that are not `living`, and of any consumer once idle for `idle` seconds.
 
-        Consumers not living are removed once they have nothing pending. Returns how many entries were put back.
-        Raises Unavailable.
+        Consumers not living are removed once they have nothing pending. This node always counts as living.
+        Raises Unavailable; Emptied after finding the group gone and making it again.
         """
 
     async def state(self) -> StreamState:
@@ -222,3 +231,288 @@ class AcceptedKeys(Protocol):
 
     async def remember(self, messages: Sequence[tuple[UUID, date]]) -> None:
         """Remember these as accepted. Raises Unavailable."""
+
+
+# --- PostgreSQL: the rows --------------------------------------------------------------------------------------
+
+
+class Replaced(Exception):
+    """Another holder has taken the lock since: its fencing number, which is higher than ours, is `number`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"replaced by the holder of fencing number {number}")
+        self.number = number
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """Business time, the database's own clock, the seconds of the one in a second of the other, what is due next."""
+
+    now: datetime
+    real_now: datetime
+    rate: float
+    next_due: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a ticker's claim moved, oldest first."""
+
+    queued: tuple[UUID, ...]
+    expired: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right of `incarnation` to make attempt number `attempt`; it is lost when the row says otherwise."""
+
+    id: UUID
+    local_year: int
+    attempt: int
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A claimed message with everything that is needed to send it, as it is now."""
+
+    claim: Claim
+    attempts_spent: int
+    send_at: datetime
+    occasion: str
+    first_name: str
+    last_name: str
+    email: str
+    template: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a claim: the state to move to, and the attempt, or None if it was not made.
+
+    `delay` is how long until the next attempt when `status` is retrying; `began` is when the attempt began, in
+    seconds of the clock that `Messages.record` is given too.
+    """
+
+    claim: Claim
+    status: Status
+    answer: Answer | None
+    began: float
+    delay: timedelta = timedelta()
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A message that a record has moved; `lateness` is the attempt's begin minus send_at, in seconds."""
+
+    id: UUID
+    status: Status
+    occasion: str
+    lateness: float
+
+
+@dataclass(frozen=True, slots=True)
+class PoolState:
+    """Connections in use, open and idle, and the most there may be."""
+
+    active: int
+    idle: int
+    max: int
+
+
+class Messages(Protocol):
+    """The rows of messages. Every method raises Unavailable."""
+
+    async def pulse(self) -> Pulse:
+        """Time and the next due instant."""
+
+    async def outstanding(self, limit: int) -> int:
+        """How many messages are queued, counted up to `limit`."""
+
+    async def claim_due(self, *, fence: int, incarnation: int, limit: int, late_limit: timedelta) -> Due:
+        """Move up to `limit` due messages to queued, or to expired if later than `late_limit`.
+
+        Raises Replaced when a higher fencing number has been seen.
+        """
+
+    async def take_back(self, ids: Sequence[UUID], *, incarnation: int) -> int:
+        """Undo this node's own claim_due of messages that could not be handed on."""
+
+    async def claim_for_sending(self, ids: Sequence[UUID], *, incarnation: int) -> list[Claimed]:
+        """Move those that are queued and due to sending; the others are somebody else's or done."""
+
+    async def record(self, results: Sequence[Result], *, at: float) -> list[Recorded]:
+        """Write what became of claims, `at` being now by the clock of `Result.began`.
+
+        Those that were no longer ours do not move and are not returned.
+        """
+
+    async def sending_for(self, seconds: float) -> set[tuple[UUID, int]]:
+        """Messages that have been sending for so many seconds of real time, with the number of their attempt."""
+
+    async def free_claims(self, stuck: Sequence[UUID] = (), *, hold: bool, attempts: int) -> int:
+        """Give up to 5,000 messages that ended nodes were sending, and those `stuck`, an unknown outcome: unknown
+        when `hold`, failed when `attempts` are spent, else retrying. Returns how many."""
+
+    async def take_back_lost(self, *, queued_for: timedelta) -> int:
+        """Move up to 5,000 messages queued for longer one hop back. Returns how many."""
+
+    async def unburied(self) -> list[UUID]:
+        """Up to 500 failed messages without a copy among the dead letters."""
+
+    async def buried(self, ids: Sequence[UUID]) -> None:
+        """These have their copy."""
+
+    async def redrive(self, ids: Sequence[UUID]) -> list[UUID]:
+        """Schedule failed, unknown and expired ones again, now. Returns those moved."""
+
+    async def open_by_status(self) -> dict[Status, int]:
+        """How many messages are in each state that is not an end."""
+
+    async def oldest_due_age(self) -> float:
+        """Seconds since the oldest message still waiting was due; 0 if none is."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeBeat:
+    """A node's start, its id, and how often its heart has beaten since."""
+
+    incarnation: int
+    node: str
+    beat: int
+
+
+class Nodes(Protocol):
+    """The rows of nodes. Every method raises Unavailable."""
+
+    async def enter(self, node: str) -> int:
+        """Begin an incarnation and return its number, under which this start of the node claims."""
+
+    async def beat(self, incarnation: int) -> bool:
+        """Say that it lives; False when others have ended it."""
+
+    async def living(self) -> list[NodeBeat]:
+        """The incarnations not ended, as their rows say."""
+
+    async def end(self, beat: NodeBeat) -> bool:
+        """End an incarnation whose beat is still the one seen; False when it has moved, or another was first."""
+
+    async def leave(self, incarnation: int) -> None:
+        """End our own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Business time, the instant up to which planning is announced, and that up to which it is complete."""
+
+    now: datetime
+    announced: datetime
+    complete: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One occasion's one day (`month_day` is month * 100 + day) in one local year."""
+
+    occasion: str
+    local_year: int
+    month_day: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRange:
+    """Users of one day, after `after_user` and up to `until_user`, for the instants in [starts_at, ends_at)."""
+
+    day: Day
+    after_user: UUID | None
+    until_user: UUID | None
+    starts_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OccasionRow:
+    """An occasion as stored: None where the node's settings decide."""
+
+    code: str
+    template: str
+    send_at: time | None
+    leap_day: str | None
+
+
+class Planning(Protocol):
+    """The rows by which nodes share planning. Every method raises Unavailable."""
+
+    async def occasions(self) -> list[OccasionRow]:
+        """Every occasion."""
+
+    async def planned(self) -> Planned:
+        """How far planning is."""
+
+    async def announce(
+        self, job: str, scheduled_at: datetime, *, incarnation: int, up_to: datetime, days: Sequence[Day]
+    ) -> list[int] | None:
+        """In one transaction: write down the run, the ranges of `days` from the announced instant to `up_to`, and
+        announce it. Returns the ids of the ranges; None when this run has been made by somebody already."""
+
+    async def open_ranges(self, *, older_than: float, limit: int) -> list[int]:
+        """Ranges announced more than `older_than` seconds ago and not planned."""
+
+    async def plan(
+        self, range_id: int, instants: Callable[[PlanRange], Sequence[tuple[str, datetime]]], *, tzdata: str
+    ) -> int | None:
+        """In one transaction: take the range and make its messages, given the instant of each zone.
+
+        Returns how many messages were made; None when the range was planned, or is being planned, by somebody else.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The instant that a user's occasion should have in a local year; None: it has none."""
+
+    occasion: str
+    local_year: int
+    send_at: datetime | None
+
+
+class EmailTaken(Exception):
+    """Another user, not deleted, has this address."""
+
+
+class UserChanged(Exception):
+    """The user is no longer of the version that the change was made for; it is of `version`."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"the user is of version {version} now")
+        self.version = version
+
+
+class Users(Protocol):
+    """The rows of users. Every method raises Unavailable."""
+
+    async def create(self, profile: Profile, wanted: list[Wanted]) -> User:
+        """Store a user and the messages that planning has already passed. Raises EmailTaken."""
+
+    async def get(self, user_id: UUID) -> User | None:
+        """A user, or None if there is none, or no longer."""
+
+    async def page(
+        self, *, after: UUID | None, limit: int, email: str | None, timezone: str | None, birthday: int | None
+    ) -> list[User]:
+        """Users in the order of their ids, those after `after`; `birthday` is month * 100 + day."""
+
+    async def change(
+        self,
+        user_id: UUID,
+        edit: Callable[[User], Profile],
+        plan: Callable[[Profile, Profile, datetime], list[Wanted]],
+        *,
+        version: int | None,
+    ) -> User | None:
+        """In one transaction: lock the user, store what `edit` makes of it, and move the messages as `plan`
+        (given before, after and now) says. None if there is no such user. Raises EmailTaken, UserChanged."""
+
+    async def delete(self, user_id: UUID, *, version: int | None, erase: bool) -> bool:
+        """Mark as deleted, cancel what is unsent, and forget the person when `erase`. False if there is no such
+        user. Raises UserChanged."""

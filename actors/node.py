@@ -1,0 +1,424 @@
+"""One node: the only place that knows every part, and how they hang together.
+
+    node
+    ├── membership         beats; says whether this node may act
+    ├── delivery           (one that fails takes with it those below)
+    │   ├── recorder       writes outcomes, acknowledges deliveries
+    │   ├── senders        a pool: claim a bundle, call the email service
+    │   └── intake         takes bundles from the delivery queue
+    ├── dispatcher         heyday:due -> delivery queue
+    ├── planner            announces and plans, heyday:plan
+    ├── recovery           moves what is stuck one hop back
+    ├── ticker             claims what is due -> heyday:due
+    ├── sampler            gauges
+    └── api                HTTP
+
+Started from the top, so that whoever hands on finds the next one there; drained from the bottom, so that nothing new
+comes in while what is there is finished.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import structlog
+
+from actors.api.server import ApiParts, ApiServer
+from actors.delivery.intake import Intake
+from actors.delivery.recorder import Recorder
+from actors.delivery.sender import Deliver, Sender
+from actors.dispatcher import Dispatcher
+from actors.facts import Witness, nobody
+from actors.lease import Lease
+from actors.membership import Membership
+from actors.planner import PlanAgain, Planner, RunDaily
+from actors.recovery import Bury, Recovery, Reseed, RunRecovery
+from actors.runtime import (
+    Abandoned,
+    Address,
+    ChildSpec,
+    Crashed,
+    Escalated,
+    Event,
+    Pool,
+    Restarting,
+    StopFailed,
+    Strategy,
+    Supervisor,
+    TaskFailed,
+)
+from actors.sampler import Sampler
+from actors.ticker import RunMinute, Ticker
+from service.adapters.email.circuit import CircuitBreakingEmailService
+from service.adapters.email.http import HttpEmailService
+from service.adapters.postgres.connection import Database
+from service.adapters.postgres.messages import PostgresMessages
+from service.adapters.postgres.migrations import missing
+from service.adapters.postgres.nodes import PostgresNodes
+from service.adapters.postgres.planning import PostgresPlanning
+from service.adapters.postgres.users import PostgresUsers
+from service.adapters.rabbitmq import RabbitMQDeliveryQueue
+from service.adapters.redis.accepted import RedisAcceptedKeys
+from service.adapters.redis.connection import connect
+from service.adapters.redis.locks import RedisLocks
+from service.adapters.redis.rate import RedisRateLimit, Unlimited
+from service.adapters.redis.streams import DUE, PLAN, RedisWorkStream
+from service.adapters.stream_queue import StreamDeliveryQueue
+from service.clock import BusinessClock, Jump
+from service.domain.retry import RetryPolicy
+from service.domain.zones import TZDATA_VERSION
+from service.outages import Outages
+from service.ports import CircuitState, DeliveryQueue, Emptied, RateLimit, Unavailable
+from service.settings import Settings, UnknownOutcome
+from service.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+JOB_WITHIN = 30.0
+"""Seconds for a job that somebody triggers by hand."""
+
+PREFETCH = 8
+"""Bundles that a node takes ahead, of up to 50 messages each: enough to keep its senders busy, little to give back."""
+
+CLOCK_MAY_DIFFER = 1.0
+"""Seconds by which business time may differ from the database's own clock before it is not the real one."""
+
+
+class Refused(Exception):
+    """This node must not work with that database."""
+
+
+class Node:
+    """Everything that `heyday run` runs. `rehearsal` accepts a database whose business clock was moved."""
+
+    def __init__(self, settings: Settings, *, witness: Witness = nobody, rehearsal: bool = False) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.clock = BusinessClock()
+        self.outages = Outages()
+        self.lease = Lease()
+        self._witness = witness
+        self._rehearsal = rehearsal
+        self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        self._database = Database(
+            settings.database_url,
+            size=settings.database_connections,
+            observe=lambda query, seconds: self.metrics.db_query.labels(query).observe(seconds),
+        )
+        self._redis = connect(settings.redis_url)
+        self._streams = {
+            name: RedisWorkStream(self._redis.commands, self._redis.blocking, name, consumer=settings.node_id)
+            for name in (PLAN, DUE)
+        }
+        self._queue = self._make_queue()
+        self._email = CircuitBreakingEmailService(
+            HttpEmailService(
+                settings.email_url, timeout=settings.email_timeout, concurrency=settings.email_concurrency
+            ),
+            failures=settings.circuit_failures,
+            reset=settings.circuit_reset,
+            on_change=self._circuit_changed,
+            on_result=self._call_ended,
+        )
+        self._messages = PostgresMessages(self._database)
+        self._planning = PostgresPlanning(self._database)
+        self._nodes = PostgresNodes(self._database)
+        self._living = 1
+        self.tree = self._make_tree()
+
+    # --- its life ----------------------------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event) -> bool:
+        """Run until `stop` is set, then drain. True when nothing was abandoned.
+
+        Raises TooManyRestarts when an actor cannot be kept running, Refused when the database is not one to work with.
+        """
+        await self._database.open()
+        await self._email.open()
+        try:
+            await self.tree.start()
+            log.info("node_started", queue="rabbitmq" if self.settings.rabbitmq_url else "redis stream")
+            await self._until(stop)
+            report = await self.tree.drain(self.settings.drain_within.total_seconds())
+            log.info("node_drained", seconds=round(report.took, 3), abandoned=len(report.abandoned))
+            return report.clean
+        finally:
+            await self._email.close()
+            await self._queue.close()
+            await self._redis.close()
+            await self._database.close()
+
+    async def _until(self, stop: asyncio.Event) -> None:
+        """Until told to stop, or the tree gives up, or the database turns out to be the wrong one."""
+        told, gave_up = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self.tree.wait())
+        try:
+            await asyncio.wait((told, gave_up, self._refused), return_when=asyncio.FIRST_COMPLETED)
+            if self._refused.done():
+                await self.tree.drain(self.settings.drain_within.total_seconds())
+                self._refused.result()
+            if gave_up.done():
+                gave_up.result()
+        finally:
+            told.cancel()
+            gave_up.cancel()
+
+    # --- its parts ---------------------------------------------------------------------------------------------
+
+    def _make_queue(self) -> DeliveryQueue:
+        if self.settings.rabbitmq_url:
+            return RabbitMQDeliveryQueue(self.settings.rabbitmq_url, prefetch=PREFETCH)
+        return StreamDeliveryQueue(self._redis, consumer=self.settings.node_id)
+
+    def _make_rate(self) -> RateLimit:
+        if self.settings.email_rate is None:
+            return Unlimited()
+        return RedisRateLimit(
+            self._redis.commands, self.settings.email_rate.per_second, nodes=lambda: max(1, self._living)
+        )
+
+    def _make_tree(self) -> Supervisor:
+        settings = self.settings
+        policy = RetryPolicy(
+            attempts=settings.email_attempts,
+            base=settings.email_backoff,
+            limit=settings.email_backoff_limit,
+            hold=settings.unknown_outcome is UnknownOutcome.HOLD,
+        )
+        accepted = RedisAcceptedKeys(self._redis.commands, late_limit=settings.late_limit)
+        rate = self._make_rate()
+        # Every part that acts gets these; what is particular to one is below.
+        common: dict[str, Any] = {"outages": self.outages, "metrics": self.metrics}
+        acting = common | {"lease": self.lease, "witness": self._witness}
+
+        deliver: Address[Deliver] = Address("senders", capacity=settings.delivery_actors)
+        record: Address[Any] = Address("recorder", capacity=2 * settings.email_concurrency)
+        self._planner: Address[Any] = Address("planner", capacity=16)
+        self._recovery: Address[Any] = Address("recovery", capacity=16)
+        self._ticker: Address[Any] = Address("ticker", capacity=16)
+
+        def quiet(name: str) -> Address[Any]:
+            """Of an actor to which nobody talks."""
+            return Address(name, capacity=1)
+
+        def spec(address: Address[Any], make: Callable[[], Any]) -> ChildSpec[Any]:
+            return ChildSpec(address.name, make, address)
+
+        def make_sender(_number: int) -> Sender:
+            return Sender(
+                self._messages,
+                accepted,
+                self._email,
+                rate,
+                record,
+                policy=policy,
+                places=-(-settings.email_concurrency // settings.delivery_actors),
+                **acting,
+            )
+
+        def make_recorder() -> Recorder:
+            return Recorder(
+                self._messages,
+                accepted,
+                self._queue,
+                on_failed=lambda: self._tell(self._recovery, Bury()),
+                witness=self._witness,
+                **common,
+            )
+
+        def make_intake() -> Intake:
+            return Intake(self._queue, self._email, deliver, on_emptied=self._emptied, **acting)
+
+        def make_dispatcher() -> Dispatcher:
+            return Dispatcher(self._streams[DUE], self._queue, on_emptied=self._emptied, **acting)
+
+        def make_planner() -> Planner:
+            return Planner(
+                self._planning,
+                self._streams[PLAN],
+                send_at=settings.send_at,
+                leap_day=settings.leap_day,
+                cron=settings.daily_cron,
+                clock=self.clock,
+                on_emptied=self._emptied,
+                **acting,
+            )
+
+        def make_recovery() -> Recovery:
+            return Recovery(
+                self._messages,
+                self._nodes,
+                self._planning,
+                self._streams,
+                self._queue,
+                self._email,
+                policy=policy,
+                email_timeout=settings.email_timeout,
+                cron=settings.recovery_cron,
+                lease=self.lease,
+                clock=self.clock,
+                on_living=self._count_living,
+                **common,
+            )
+
+        def make_ticker() -> Ticker:
+            return Ticker(
+                self._messages,
+                self._streams[DUE],
+                RedisLocks(self._redis.commands, owner=settings.node_id),
+                self._email,
+                clock=self.clock,
+                cron=settings.minute_cron,
+                late_limit=settings.late_limit,
+                on_jump=self._jumped,
+                **acting,
+            )
+
+        def make_sampler() -> Sampler:
+            return Sampler(
+                self._messages,
+                self._planning,
+                self._streams,
+                self._queue,
+                pool=lambda: self._database.state,
+                tree=lambda: self.tree.view(),
+                clock=self.clock,
+                **common,
+            )
+
+        def make_membership() -> Membership:
+            return Membership(
+                self._nodes, self.lease, node=settings.node_id, admission=self._admit, outages=self.outages
+            )
+
+        drain_within = settings.drain_within.total_seconds()
+        return Supervisor(
+            "node",
+            [
+                spec(quiet("membership"), make_membership),
+                Supervisor(
+                    "delivery",
+                    [
+                        ChildSpec("recorder", make_recorder, record, drain_within=drain_within),
+                        Pool("senders", make_sender, deliver, settings.delivery_actors, drain_within=drain_within),
+                        spec(quiet("intake"), make_intake),
+                    ],
+                    strategy=Strategy.REST_FOR_ONE,
+                    on_event=self._event,
+                ),
+                spec(quiet("dispatcher"), make_dispatcher),
+                spec(self._planner, make_planner),
+                spec(self._recovery, make_recovery),
+                spec(self._ticker, make_ticker),
+                spec(quiet("sampler"), make_sampler),
+                spec(quiet("api"), self._make_api),
+            ],
+            on_event=self._event,
+        )
+
+    def _make_api(self) -> ApiServer:
+        return ApiServer(
+            ApiParts(
+                settings=self.settings,
+                users=PostgresUsers(self._database, late_limit=self.settings.late_limit, tzdata=TZDATA_VERSION),
+                planning=self._planning,
+                messages=self._messages,
+                clock=self.clock,
+                outages=self.outages,
+                metrics=self.metrics,
+                tree=lambda: self.tree.view(),
+                jobs={
+                    "daily": partial(self._planner.ask, RunDaily, within=JOB_WITHIN),
+                    "minute": partial(self._ticker.ask, RunMinute, within=JOB_WITHIN),
+                    "recovery": partial(self._recovery.ask, RunRecovery, within=JOB_WITHIN),
+                },
+                checks=self._checks(),
+                ready=self._not_ready,
+            )
+        )
+
+    # --- what they tell one another ----------------------------------------------------------------------------
+
+    def _tell(self, address: Address[Any], message: object) -> None:
+        """A hint: when the mailbox is full, the same is found out by the next pass."""
+        address.offer(message)
+
+    def _emptied(self, emptied: Emptied) -> None:
+        log.warning("store_was_emptied", what=str(emptied))
+        self._tell(self._recovery, Reseed())
+
+    def _jumped(self, _jump: Jump) -> None:
+        self._tell(self._planner, PlanAgain())
+
+    def _count_living(self, count: int) -> None:
+        self._living = count
+
+    def _circuit_changed(self, old: CircuitState, new: CircuitState) -> None:
+        self.metrics.circuit_state.labels("message-api").set(new)
+        log.warning("circuit_changed", old=old.name.lower(), new=new.name.lower())
+
+    def _call_ended(self, success: bool) -> None:  # noqa: FBT001 - the port's signature
+        which = self.metrics.circuit_successes if success else self.metrics.circuit_failures
+        which.labels("message-api").inc()
+
+    def _event(self, event: Event) -> None:
+        match event:
+            case Crashed(actor, error):
+                log.error("actor_crashed", actor=actor, exc_info=error)
+            case Restarting(actor, delay, restarts):
+                self.metrics.actor_restarts.labels(actor).inc()
+                log.warning("actor_restarting", actor=actor, seconds=round(delay, 3), restarts=restarts)
+            case TaskFailed(actor, task, error):
+                log.error("task_failed", actor=actor, task=task, exc_info=error)
+            case StopFailed(actor, error):
+                log.error("actor_stop_failed", actor=actor, exc_info=error)
+            case Escalated(actor, error):
+                log.critical("actor_escalated", actor=actor, exc_info=error)
+            case Abandoned():
+                log.warning("actor_abandoned_work", actor=event.actor, messages=event.messages, tasks=event.tasks)
+            case _:
+                log.debug(type(event).__name__.lower(), actor=event.actor)
+
+    # --- whether it may, and can, work -------------------------------------------------------------------------
+
+    async def _admit(self) -> bool:
+        """Whether this database is one to work with. Raises Unavailable while it is away or has no schema yet."""
+        async with self._database.connection() as connection:
+            lacking = await missing(connection)
+        if lacking:
+            raise Unavailable("postgres", f"the schema lacks {', '.join(lacking)}: run `heyday migrate`")
+        pulse = await self._messages.pulse()
+        differs = abs((pulse.now - pulse.real_now).total_seconds()) > CLOCK_MAY_DIFFER or pulse.rate != 1
+        if differs and not self._rehearsal and not self._refused.done():
+            self._refused.set_exception(
+                Refused(
+                    f"the business clock of this database is not the real one (it says {pulse.now.isoformat()}, the "
+                    f"real one {pulse.real_now.isoformat()}, rate {pulse.rate:g}): it belongs to a demo or a rehearsal"
+                )
+            )
+        return not self._refused.done()
+
+    def _not_ready(self) -> list[str]:
+        missing_now = [outage.system for outage in self.outages.current()]
+        if not self.lease.held and "postgres" not in missing_now:
+            missing_now.append("lease")
+        return missing_now
+
+    def _checks(self) -> dict[str, Callable[[], Awaitable[dict[str, object]]]]:
+        async def database() -> dict[str, object]:
+            pulse = await self._messages.pulse()
+            pool = self._database.state
+            return {"now": pulse.now, "active": pool.active, "idle": pool.idle, "max": pool.max}
+
+        async def redis() -> dict[str, object]:
+            states = {name: await stream.state() for name, stream in self._streams.items()}
+            return {name: {"length": state.length, "pending": state.pending} for name, state in states.items()}
+
+        async def queue() -> dict[str, object]:
+            depth = await self._queue.depth()
+            return {"ready": depth.ready, "unacknowledged": depth.unacknowledged, "dead": depth.dead}
+
+        return {"database": database, "redis": redis, "rabbitmq" if self.settings.rabbitmq_url else "queue": queue}

@@ -1,0 +1,262 @@
+"""Moves whatever is stuck one hop back: the claims of nodes that died, entries nobody finishes, rows whose way was lost.
+
+Every node watches the beats of the others, by its own steady clock: a beat that was seen not to move for
+`lease.DEATH` seconds is a dead node. All it does is a compare-and-set, so it does not matter how many nodes do it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from actors.lease import DEATH, Lease
+from actors.repeating import FIRST_WAIT, Repeating
+from actors.runtime import Reply
+from service.cadence import Cadence
+from service.clock import BusinessClock
+from service.domain.retry import RetryPolicy
+from service.outages import Outages
+from service.ports import (
+    CircuitState,
+    DeliveryQueue,
+    EmailService,
+    Emptied,
+    Messages,
+    NodeBeat,
+    Nodes,
+    Planning,
+    Unavailable,
+    WorkStream,
+)
+from service.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the beats."""
+
+STALLED = 3.0
+"""Seconds between two looks after which they are forgotten: it was we who stood still."""
+
+PASS_EVERY = 15.0
+"""Seconds between two passes; a death, an emptied store or the cron brings one forward."""
+
+IDLE_FOR = 600.0
+"""Seconds after which even a living node's unfinished entry is put back: it has lost it."""
+
+QUEUED_FOR = timedelta(seconds=90)
+"""How long a message may be queued: three times the work that is handed out ahead. Longer, and its way is lost."""
+
+RANGE_OPEN_FOR = 30.0
+"""Seconds after which a range that is not planned is handed out again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecovery:
+    """Do a pass now. Answers how many were moved, by what was done."""
+
+    reply: Reply[dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reseed:
+    """A store was emptied: find the work again from the rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """A message has failed: leave its copy with the dead letters."""
+
+
+@dataclass
+class Watch:
+    """What was seen of the beats, and since when each stands still."""
+
+    _seen: dict[int, tuple[int, float]] = field(default_factory=dict)
+    _looked_at: float = 0.0
+
+    def dead(self, beats: list[NodeBeat], at: float) -> list[NodeBeat]:
+        """Those whose beat has not moved for `DEATH` seconds of looking on."""
+        if at - self._looked_at > STALLED:
+            self._seen.clear()
+        self._looked_at = at
+        self._seen = {
+            one.incarnation: before
+            if (before := self._seen.get(one.incarnation)) is not None and before[0] == one.beat
+            else (one.beat, at)
+            for one in beats
+        }
+        return [one for one in beats if at - self._seen[one.incarnation][1] >= DEATH]
+
+
+class Recovery(Repeating[RunRecovery | Reseed | Bury]):
+    """The one that finds what was lost."""
+
+    def __init__(
+        self,
+        messages: Messages,
+        nodes: Nodes,
+        planning: Planning,
+        streams: Mapping[str, WorkStream],
+        queue: DeliveryQueue,
+        email: EmailService,
+        *,
+        policy: RetryPolicy,
+        email_timeout: timedelta,
+        cron: str,
+        lease: Lease,
+        clock: BusinessClock,
+        on_living: Callable[[int], None],
+        outages: Outages,
+        metrics: Metrics,
+    ) -> None:
+        super().__init__(outages)
+        self._messages = messages
+        self._nodes = nodes
+        self._planning = planning
+        self._streams = streams
+        self._queue = queue
+        self._email = email
+        self._policy = policy
+        self._sending_for = email_timeout.total_seconds() * 2 + 60
+        self._cadence = Cadence(cron)
+        self._lease = lease
+        self._clock = clock
+        self._on_living = on_living
+        self._metrics = metrics
+        self._watch = Watch()
+        self._next_pass = 0.0
+        self._open_until = float("-inf")
+        self._sending_since: dict[tuple[UUID, int], float] = {}
+        self._reseed = False
+        self._bury = False
+
+    async def turn(self) -> float:
+        if not await self._lease.granted(within=LOOK_EVERY):
+            return FIRST_WAIT
+        now = self._clock.now()
+        cron_is_due = now is not None and self._cadence.due(now) is not None
+        somebody_died = await self._look_at_the_beats()
+        if self._bury:
+            await self._bury_failed()
+        if somebody_died or cron_is_due or self._reseed or time.monotonic() >= self._next_pass:
+            await self._pass()
+            self._next_pass = time.monotonic() + PASS_EVERY
+        return LOOK_EVERY
+
+    async def heard(self, message: RunRecovery | Reseed | Bury) -> None:
+        match message:
+            case Reseed():
+                self._reseed = True
+            case Bury():
+                self._bury = True
+            case RunRecovery(reply):
+                try:
+                    reply.set(await self._pass())
+                except Unavailable as error:
+                    reply.fail(error)
+                return
+        self.wake()
+
+    async def _look_at_the_beats(self) -> bool:
+        """End what is dead. True when somebody was."""
+        found = False
+        beats = await self._nodes.living()
+        self._on_living(len(beats))
+        for beat in self._watch.dead(beats, time.monotonic()):
+            if beat.incarnation != self._lease.incarnation and await self._nodes.end(beat):
+                found = True
+                self._metrics.node_deaths.inc()
+                log.warning("node_died", dead_node=beat.node, incarnation=beat.incarnation)
+        return found
+
+    async def _pass(self) -> dict[str, int]:
+        began = time.perf_counter()
+        outcome = "failed"
+        try:
+            moved = {
+                "claims_freed": await self._free_claims(),
+                "entries_put_back": await self._put_back_entries(),
+                "taken_back": await self._take_back_lost(),
+                "ranges_handed_out": await self._hand_out_ranges(),
+                "buried": await self._bury_failed(),
+            }
+            self._reseed = False
+            outcome = "done"
+        finally:
+            self._metrics.job_runs.labels("recovery", outcome).inc()
+            self._metrics.job_duration.labels("recovery").observe(time.perf_counter() - began)
+        if any(moved.values()):
+            log.info("recovered", **moved)
+        return moved
+
+    async def _free_claims(self) -> int:
+        stuck = await self._stuck()
+        freed = 0
+        while count := await self._messages.free_claims(stuck, hold=self._policy.hold, attempts=self._policy.attempts):
+            freed += count
+        self._metrics.unknown.inc(freed)
+        return freed
+
+    async def _stuck(self) -> list[UUID]:
+        """Messages that a living node has been sending for longer than any attempt takes: it has lost them.
+
+        The rows tell the candidates, our own steady clock decides: a jump of the database's clock frees nothing.
+        """
+        now = time.monotonic()
+        current = await self._messages.sending_for(self._sending_for)
+        self._sending_since = {claim: self._sending_since.get(claim, now) for claim in current}
+        return [id for (id, _), since in self._sending_since.items() if now - since >= self._sending_for]
+
+    async def _put_back_entries(self) -> int:
+        living = {beat.node for beat in await self._nodes.living()}
+        put_back = 0
+        for name, stream in self._streams.items():
+            try:
+                requeued = await stream.requeue_abandoned(living=living, idle=IDLE_FOR)
+            except Emptied:
+                self._reseed = True
+                continue
+            put_back += requeued.entries
+            self._metrics.stream_reclaimed.labels(name).inc(requeued.entries)
+            for body in requeued.given_up:
+                log.error("stream_entry_given_up", stream=name, body=body[:200])
+        reclaimed = await self._queue.requeue_abandoned(living=living)
+        if reclaimed:
+            self._metrics.stream_reclaimed.labels("heyday:delivery").inc(reclaimed)
+        return put_back + reclaimed
+
+    async def _take_back_lost(self) -> int:
+        """Rows queued for too long, or all of them after a store was emptied. Not while the circuit is open: then
+        they wait in the queue on purpose, and for a while after."""
+        now = time.monotonic()
+        if self._email.circuit is CircuitState.OPEN:
+            self._open_until = now
+        if not self._reseed and now - self._open_until < QUEUED_FOR.total_seconds():
+            return 0
+        patience = timedelta(0) if self._reseed else QUEUED_FOR
+        taken = 0
+        while count := await self._messages.take_back_lost(queued_for=patience):
+            taken += count
+        return taken
+
+    async def _hand_out_ranges(self) -> int:
+        ranges = await self._planning.open_ranges(older_than=0 if self._reseed else RANGE_OPEN_FOR, limit=1000)
+        if ranges:
+            await self._streams["heyday:plan"].append([str(id) for id in ranges])
+        return len(ranges)
+
+    async def _bury_failed(self) -> int:
+        """Leave copies of failed messages with the dead letters: again, rather than not at all."""
+        buried = 0
+        while ids := await self._messages.unburied():
+            await self._queue.bury(ids)
+            await self._messages.buried(ids)
+            buried += len(ids)
+        self._bury = False
+        return buried

@@ -1,0 +1,70 @@
+"""Actors under supervision: mailboxes with back-pressure, restarts with a limit, draining in order.
+
+It knows nothing of greetings and needs only the standard library. Read it in this order: mailbox, address, actor, life,
+cell, mender, group, supervisor.
+"""
+
+from actors.runtime.actor import Actor, Context, Timer
+from actors.runtime.address import Address, Reply
+from actors.runtime.errors import (
+    ActorError,
+    ActorFailed,
+    EndedByItself,
+    MailboxFull,
+    Stopped,
+    StrayCancellation,
+    TooManyRestarts,
+)
+from actors.runtime.events import (
+    Abandoned,
+    Crashed,
+    Drained,
+    Draining,
+    DrainReport,
+    Escalated,
+    Event,
+    Restarting,
+    Started,
+    StopFailed,
+    TaskFailed,
+)
+from actors.runtime.mailbox import Mailbox
+from actors.runtime.restarts import Backoff, Intensity
+from actors.runtime.spec import ActorState, ChildSpec, ChildView, Pool, Restart, Strategy
+from actors.runtime.supervisor import Supervisor
+
+__all__ = [
+    "Abandoned",
+    "Actor",
+    "ActorError",
+    "ActorFailed",
+    "ActorState",
+    "Address",
+    "Backoff",
+    "ChildSpec",
+    "ChildView",
+    "Context",
+    "Crashed",
+    "DrainReport",
+    "Drained",
+    "Draining",
+    "EndedByItself",
+    "Escalated",
+    "Event",
+    "Intensity",
+    "Mailbox",
+    "MailboxFull",
+    "Pool",
+    "Reply",
+    "Restart",
+    "Restarting",
+    "Started",
+    "StopFailed",
+    "Stopped",
+    "Strategy",
+    "StrayCancellation",
+    "Supervisor",
+    "TaskFailed",
+    "Timer",
+    "TooManyRestarts",
+]

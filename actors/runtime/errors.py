@@ -1,0 +1,57 @@
+"""The errors of the actor runtime."""
+
+from __future__ import annotations
+
+
+class ActorError(Exception):
+    """Root of the errors that the runtime raises."""
+
+
+class Stopped(ActorError):
+    """The actor takes no more messages: it is draining or has ended for good."""
+
+    def __init__(self, actor: str) -> None:
+        super().__init__(f"{actor} is stopped")
+        self.actor = actor
+
+
+class MailboxFull(ActorError):
+    """An actor told itself something while its mailbox was full, and would have waited for itself for ever."""
+
+    def __init__(self, actor: str) -> None:
+        super().__init__(f"{actor} would wait for room in its own mailbox")
+        self.actor = actor
+
+
+class ActorFailed(ActorError):
+    """The actor crashed, or was stopped, while it worked on the message of this ask. The reason is the cause."""
+
+    def __init__(self, actor: str, reason: BaseException) -> None:
+        super().__init__(f"{actor} failed on this message: {reason!r}")
+        self.actor = actor
+        self.__cause__ = reason
+
+
+class StrayCancellation(ActorError):
+    """Something was cancelled from elsewhere, say by a library whose channel closed. It is a failure, not a stop."""
+
+    def __init__(self, actor: str) -> None:
+        super().__init__(f"{actor} was cancelled, and not by its supervisor")
+        self.actor = actor
+
+
+class EndedByItself(ActorError):
+    """A permanent actor ended normally, which only its supervisor may ask of it."""
+
+    def __init__(self, actor: str) -> None:
+        super().__init__(f"{actor} is permanent and ended by itself")
+        self.actor = actor
+
+
+class TooManyRestarts(ActorError):
+    """The children of a supervisor failed more often than its intensity allows. The last failure is the cause."""
+
+    def __init__(self, supervisor: str, restarts: int, within: float, last: BaseException) -> None:
+        super().__init__(f"{supervisor} gave up after {restarts} restarts in {within:g} s; the last failure: {last!r}")
+        self.supervisor = supervisor
+        self.__cause__ = last

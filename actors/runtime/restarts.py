@@ -1,0 +1,67 @@
+"""How often, and how soon, failed children are restarted."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Intensity:
+    """How many restarts of its children a supervisor allows within so many seconds before it gives up."""
+
+    restarts: int = 20
+    within: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait before a restart: exponential in the recent failures of that child, with full jitter.
+
+    `at_most` seconds are few on purpose: with a longer wait, a child that fails at every start would never come to 20
+    restarts in 60 s, and its node would look alive for ever.
+    """
+
+    first: float = 0.1
+    at_most: float = 2.0
+    random: Callable[[], float] = field(default=random.random, repr=False)
+
+    def delay(self, failures: int) -> float:
+        """Seconds to wait after the `failures`-th recent failure of a child, the first being 1."""
+        return self.random() * min(self.at_most, self.first * 2.0 ** (failures - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a supervisor goes by; `clock` and `sleep` count seconds, and a test may put its own here."""
+
+    intensity: Intensity = field(default_factory=Intensity)
+    backoff: Backoff = field(default_factory=Backoff)
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+
+
+class Budget:
+    """The restarts that a supervisor still has."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._failures: deque[tuple[float, str]] = deque()
+
+    def spend(self, child: str) -> float | None:
+        """Note a failure. Returns the seconds to wait before the restart, or None when there were too many."""
+        now, intensity = self._rules.clock(), self._rules.intensity
+        self._failures.append((now, child))
+        while self._failures[0][0] <= now - intensity.within:
+            self._failures.popleft()
+        if len(self._failures) > intensity.restarts:
+            return None
+        return self._rules.backoff.delay(sum(failed == child for _, failed in self._failures))
+
+    def refill(self) -> None:
+        """Forget the failures: the children are new."""
+        self._failures.clear()

@@ -1,0 +1,201 @@
+"""Wakes at the next due instant, claims what is due and hands it out through the stream `heyday:due`.
+
+One node's ticker works at a time, by a lock in Redis with a fencing number; the rows decide if two do. It hands out
+no more than about half a minute of work (service.domain.pressure). Every ticker reads the database's clock, and so
+notices when it jumps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from actors.facts import Fact, Witness
+from actors.lease import Lease
+from actors.repeating import Repeating
+from actors.runtime import Reply
+from service.cadence import Cadence
+from service.clock import BusinessClock, Jump
+from service.domain.bundles import encode
+from service.domain.pressure import MOST, Pressure
+from service.outages import Outages
+from service.ports import EmailService, CircuitState, Locks, Messages, Replaced, Unavailable, WorkStream
+from service.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+LOCK = "ticker"
+
+LOCK_FOR = 3.0
+"""Seconds until another ticker takes over from one that has died; renewed at every turn."""
+
+LONGEST_SLEEP = 1.0
+"""Seconds between two looks at the clock: a jump is noticed, and an edit that makes something due is seen."""
+
+FIRST_CLAIM = 500
+"""Messages of the first claim of a wave: small, so that the first greeting leaves soon."""
+
+LARGEST_CLAIM = 4_000
+"""Messages of one claim: a statement of a fraction of a second."""
+
+IDS_PER_ENTRY = 500
+"""Ids of one stream entry."""
+
+NO_ROOM_WAIT = 0.1
+"""Seconds until the next look at what is on its way when there is no room for more."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunMinute:
+    """Do the minute job now: hand out everything that is due. Answers how many were handed out, and expired."""
+
+    reply: Reply[dict[str, int]]
+
+
+class Ticker(Repeating[RunMinute]):
+    """The one that says when."""
+
+    def __init__(
+        self,
+        messages: Messages,
+        due: WorkStream,
+        locks: Locks,
+        email: EmailService,
+        *,
+        lease: Lease,
+        clock: BusinessClock,
+        cron: str,
+        late_limit: timedelta,
+        on_jump: Callable[[Jump], None],
+        outages: Outages,
+        metrics: Metrics,
+        witness: Witness,
+    ) -> None:
+        super().__init__(outages)
+        self._messages = messages
+        self._due = due
+        self._locks = locks
+        self._email = email
+        self._lease = lease
+        self._clock = clock
+        self._cadence = Cadence(cron)
+        self._late_limit = late_limit
+        self._on_jump = on_jump
+        self._metrics = metrics
+        self._witness = witness
+        self._fence: int | None = None
+        self._highest_fence = 0
+        self._pressure = Pressure()
+
+    async def turn(self) -> float:
+        await self._look_at_the_clock()
+        now = self._clock.now()
+        if now is not None and self._cadence.due(now) and self._fence is not None:
+            await self._job()
+        if not await self._may_work():
+            return LONGEST_SLEEP
+        await self._hand_out()
+        if self._next_due is None:
+            return LONGEST_SLEEP
+        waiting = self._clock.seconds_until(self._next_due)
+        return min(LONGEST_SLEEP, waiting if waiting > 0 else NO_ROOM_WAIT)
+
+    async def heard(self, message: RunMinute) -> None:
+        try:
+            await self._look_at_the_clock()
+            message.reply.set(await self._job())
+        except Unavailable as error:
+            message.reply.fail(error)
+
+    async def stop(self) -> None:
+        """Let another ticker take over at once."""
+        if self._fence is not None:
+            try:
+                await self._locks.release(LOCK, self._fence)
+            except Unavailable:
+                log.debug("ticker_lock_left_to_expire")
+
+    async def _look_at_the_clock(self) -> None:
+        asked_at = time.monotonic()
+        pulse = await self._messages.pulse()
+        jump = self._clock.read(pulse, asked_at=asked_at)
+        self._next_due = pulse.next_due
+        self._metrics.clock_skew.set(self._clock.skew)
+        if jump is not None:
+            log.warning("clock_jumped", seconds=round(jump.seconds, 3), now=pulse.now.isoformat())
+            self._metrics.clock_jumps.inc()
+            self._on_jump(jump)
+
+    async def _job(self) -> dict[str, int]:
+        began = time.perf_counter()
+        outcome = "failed"
+        try:
+            handed_out, expired = await self._hand_out() if await self._may_work() else (0, 0)
+            outcome = "done"
+            return {"queued": handed_out, "expired": expired}
+        finally:
+            self._metrics.job_runs.labels("minute", outcome).inc()
+            self._metrics.job_duration.labels("minute").observe(time.perf_counter() - began)
+
+    async def _may_work(self) -> bool:
+        """Whether this node's ticker is the one that works. While the circuit is open it lets another one."""
+        if not self._lease.held or self._email.circuit is CircuitState.OPEN:
+            if self._fence is not None:
+                fence, self._fence = self._fence, None
+                await self._locks.release(LOCK, fence)
+            return False
+        if self._fence is not None and not await self._locks.renew(LOCK, self._fence, ttl=LOCK_FOR):
+            self._fence = None
+        if self._fence is None:
+            self._fence = await self._locks.acquire(LOCK, ttl=LOCK_FOR, above=self._highest_fence)
+        return self._fence is not None
+
+    async def _hand_out(self) -> tuple[int, int]:
+        """Claim and append until nothing is due or there is no room; how many were handed out, and expired."""
+        handed_out = expired = 0
+        size = FIRST_CLAIM
+        while self._next_due is not None and self._clock.seconds_until(self._next_due) <= 0 and await self._may_work():
+            outstanding = await self._messages.outstanding(MOST)
+            self._pressure.measured(outstanding, time.monotonic())
+            limit = min(size, self._pressure.room())
+            if limit == 0:
+                break
+            claimed, too_late = await self._claim(limit)
+            handed_out += claimed
+            expired += too_late
+            if claimed + too_late < limit:
+                await self._look_at_the_clock()
+                break
+            size = min(size * 2, LARGEST_CLAIM)
+        return handed_out, expired
+
+    async def _claim(self, limit: int) -> tuple[int, int]:
+        assert self._fence is not None  # noqa: S101 - the caller has made sure
+        incarnation = self._lease.incarnation
+        try:
+            due = await self._messages.claim_due(
+                fence=self._fence, incarnation=incarnation, limit=limit, late_limit=self._late_limit
+            )
+        except Replaced as replaced:
+            # Redis has forgotten the numbers given out, or another ticker works: take a higher one, or wait.
+            self._fence, self._highest_fence = None, replaced.number
+            return 0, 0
+        if due.queued:
+            self._witness(Fact.DUE_CLAIMED)
+            entries = [due.queued[i : i + IDS_PER_ENTRY] for i in range(0, len(due.queued), IDS_PER_ENTRY)]
+            try:
+                await self._due.append([encode(entry).decode() for entry in entries])
+            except Unavailable:
+                # Some may have arrived all the same; the rows tell their consumers that they are not queued.
+                await self._messages.take_back(due.queued, incarnation=incarnation)
+                raise
+            self._witness(Fact.DUE_APPENDED)
+            self._pressure.handed_out(len(due.queued))
+        if due.expired:
+            log.warning("messages_expired", count=len(due.expired))
+            self._metrics.expired.inc(len(due.expired))
+        return len(due.queued), len(due.expired)

@@ -1,0 +1,6 @@
+"""The way out to the external email service: one attempt over HTTP, behind a circuit breaker."""
+
+from service.adapters.email.circuit import CircuitBreakingEmailService
+from service.adapters.email.http import HttpEmailService
+
+__all__ = ["CircuitBreakingEmailService", "HttpEmailService"]

@@ -1,0 +1,223 @@
+"""The circuit breaker in front of the email service.
+
+aiobreaker keeps the state and counts the consecutive failures; it is told of each result once that is known. What it
+leaves open is decided here: the loop's clock says when an open circuit becomes half open (aiobreaker would ask the
+wall clock, which jumps), one trial at a time is let through a half-open one, and a result is not counted when the
+circuit has changed since its call began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from typing import Protocol
+
+import aiobreaker  # type: ignore[import-untyped]  # it comes without types
+
+from service.domain.messages import Answer, Outcome
+from service.ports import CircuitOpen, CircuitState, Greeting
+
+ASKS_TO_SLOW_DOWN = frozenset({409, 425, 429})
+"""Answers of a service that lives and chooses not to take this message now: neither a success nor a failure."""
+
+
+class Attempts(Protocol):
+    """What makes one attempt, within `timeout`, and never raises for what the service does."""
+
+    timeout: timedelta
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def attempt(self, greeting: Greeting) -> Answer: ...
+
+
+class Timer(Protocol):
+    """A call that may still be called off."""
+
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """What is needed of an event loop's clock: seconds that never jump, and a call at one of them."""
+
+    def time(self) -> float: ...
+
+    def call_at(self, when: float, callback: Callable[[], object], /) -> Timer: ...
+
+
+class CircuitBreakingEmailService:
+    """The port EmailService: opens after `failures` consecutive failures, and after `reset` lets a trial through.
+
+    `on_change` hears of every change of state, `on_result` of every success and failure; both must not block.
+    """
+
+    def __init__(
+        self,
+        http: Attempts,
+        *,
+        failures: int,
+        reset: timedelta,
+        clock: Clock | None = None,
+        on_change: Callable[[CircuitState, CircuitState], None] = lambda old, new: None,
+        on_result: Callable[[bool], None] = lambda success: None,
+    ) -> None:
+        self._http = http
+        self._reset = reset.total_seconds()
+        self._breaker = _Breaker(fail_max=failures)
+        self._given_clock = clock
+        self._on_change = on_change
+        self._on_result = on_result
+        self._state = CircuitState.CLOSED
+        self._changes = 0
+        self._trial_under_way = False
+        self._reopening: Timer | None = None
+        self._waiters: set[asyncio.Future[bool]] = set()
+
+    @property
+    def circuit(self) -> CircuitState:
+        """The state of the circuit."""
+        return self._state
+
+    async def open(self) -> None:
+        """Make ready for attempts."""
+        await self._http.open()
+
+    async def close(self) -> None:
+        """Close the connections. Whoever still waits for the circuit is told that it is open."""
+        if self._reopening is not None:
+            self._reopening.cancel()
+        self._wake(changed=False)
+        await self._http.close()
+
+    async def send(self, greeting: Greeting) -> Answer:
+        """Make one attempt. Never raises for what the service does: that is the Answer.
+
+        While the circuit is half open, one trial is under way at a time; other callers wait for its result, at most
+        as long as a call may take. Raises CircuitOpen when nothing was sent.
+        """
+        if self._state is not CircuitState.CLOSED:
+            await self._wait_for_turn()
+        trial = self._trial_under_way = self._state is CircuitState.HALF_OPEN
+        changes = self._changes
+        try:
+            answer = await self._http.attempt(greeting)
+            success = _success(answer)
+            if success is not None:
+                self._on_result(success)
+                # A call that began before the circuit opened says nothing about the service as it is now.
+                if changes == self._changes:
+                    self._count(success=success)
+            return answer
+        finally:
+            if trial:
+                # Without a verdict (cancelled, or asked to slow down) the turn passes to the next caller.
+                self._trial_under_way = False
+                self._wake(changed=True)
+
+    async def admits(self, *, within: float) -> bool:
+        """Wait up to `within` seconds for the circuit not to be open; False when it still is."""
+        until = self._clock.time() + within
+        while self._state is CircuitState.OPEN:
+            if not await self._change(until):
+                return False
+        return True
+
+    async def _wait_for_turn(self) -> None:
+        """Return once the circuit is closed or this caller may make the trial. Raises CircuitOpen."""
+        until = self._clock.time() + self._http.timeout.total_seconds()
+        while self._state is CircuitState.HALF_OPEN and self._trial_under_way:
+            if not await self._change(until):
+                raise CircuitOpen("no result of the trial call in time")
+        if self._state is CircuitState.OPEN:
+            raise CircuitOpen("the circuit of the email service is open")
+
+    async def _change(self, until: float) -> bool:
+        """Wait for the next change, or the end of a trial; False at `until`."""
+        if self._clock.time() >= until:
+            return False
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        timer = self._clock.call_at(until, partial(_settle, waiter, changed=False))
+        self._waiters.add(waiter)
+        try:
+            return await waiter
+        finally:
+            timer.cancel()
+            self._waiters.discard(waiter)
+
+    def _wake(self, *, changed: bool) -> None:
+        for waiter in self._waiters:
+            _settle(waiter, changed=changed)
+
+    def _count(self, *, success: bool) -> None:
+        # Only results pass through aiobreaker, never the calls: the error that it raises when it trips is about a
+        # message that was sent, and would otherwise have to be told from the one about a message that was not.
+        with suppress(_AttemptError, aiobreaker.CircuitBreakerError):
+            self._breaker.call(_succeed if success else _fail)
+        self._follow()
+
+    def _half_open(self) -> None:
+        self._breaker.half_open()
+        self._follow()
+
+    def _follow(self) -> None:
+        """Act on a change of the breaker's state, if there is one."""
+        old, new = self._state, _STATES[self._breaker.current_state]
+        if new is old:
+            return
+        self._state = new
+        self._changes += 1
+        if new is CircuitState.OPEN:
+            self._reopening = self._clock.call_at(self._clock.time() + self._reset, self._half_open)
+        self._wake(changed=True)
+        self._on_change(old, new)
+
+    @property
+    def _clock(self) -> Clock:
+        return self._given_clock or asyncio.get_running_loop()
+
+
+class _Breaker(aiobreaker.CircuitBreaker):  # type: ignore[misc]  # it comes without types
+    """aiobreaker's state machine without its clock, which is naive, deprecated and two different ones."""
+
+    def open(self) -> None:
+        self.state = self._state_storage.state = aiobreaker.CircuitBreakerState.OPEN
+
+    @property
+    def opens_at(self) -> None:
+        return None
+
+
+class _AttemptError(Exception):
+    """An attempt failed."""
+
+
+def _settle(waiter: asyncio.Future[bool], *, changed: bool) -> None:
+    if not waiter.done():
+        waiter.set_result(changed)
+
+
+def _succeed() -> None:
+    """What aiobreaker sees of a success."""
+
+
+def _fail() -> None:
+    raise _AttemptError
+
+
+def _success(answer: Answer) -> bool | None:
+    """Whether an answer speaks for the health of the service, against it, or neither."""
+    if answer.status_code in ASKS_TO_SLOW_DOWN:
+        return None
+    return answer.outcome in (Outcome.ACCEPTED, Outcome.REFUSED)
+
+
+_STATES = {
+    aiobreaker.CircuitBreakerState.CLOSED: CircuitState.CLOSED,
+    aiobreaker.CircuitBreakerState.OPEN: CircuitState.OPEN,
+    aiobreaker.CircuitBreakerState.HALF_OPEN: CircuitState.HALF_OPEN,
+}

@@ -1,0 +1,153 @@
+"""A pool of connections in which every call has a deadline and every outage is `Unavailable`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import asyncpg
+
+from service.ports import PoolState, Unavailable
+
+if TYPE_CHECKING:
+    # Generic in their stubs only.
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+
+CONNECT_WITHIN = 5.0
+"""Seconds to establish one connection."""
+
+QUERY_WITHIN = 15.0
+"""Seconds for one statement; the largest batches take well under one."""
+
+TRANSIENT = (
+    OSError,  # TimeoutError and every ConnectionError included
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,  # too many connections, disk full, out of memory
+    asyncpg.OperatorInterventionError,  # shutting down, starting up, cancelled
+    asyncpg.PostgresSystemError,
+    asyncpg.TransactionRollbackError,  # deadlock or serialization: the same statement again succeeds
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, just after a failover
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,  # the database is not there yet
+)
+"""What a server does when it is away or busy with itself. Anything else is a bug of ours and is left to crash."""
+
+_SESSION = {
+    "application_name": "heyday",
+    "timezone": "UTC",
+    "jit": "off",  # every statement here is short; compiling one costs more than running it
+    "statement_timeout": "30s",  # for the statement whose client is gone: ours give up earlier
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "30s",
+}
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Turn what a server does when it is away into Unavailable."""
+    try:
+        yield
+    except TRANSIENT as error:
+        raise Unavailable("postgres", _reason(error)) from error
+    except asyncpg.InterfaceError as error:
+        # One class for a closed connection, which is an outage, and for misuse, which is a bug.
+        if "clos" in str(error):
+            raise Unavailable("postgres", _reason(error)) from error
+        raise
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError, asyncpg.UndefinedColumnError) as error:
+        raise Unavailable("postgres", f"the schema is not ready, run `heyday migrate`: {error}") from error
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+async def connect_once(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
+    """One connection outside any pool, for migrations and checks. Raises Unavailable."""
+    with translating():
+        return await asyncpg.connect(dsn, timeout=CONNECT_WITHIN, server_settings={"application_name": "heyday"})
+
+
+class Database:
+    """The pool. `observe(query, seconds)` is told how long each statement took."""
+
+    def __init__(self, dsn: str, *, size: int, observe: Callable[[str, float], None] = lambda _query, _seconds: None):
+        self._dsn = dsn
+        self._size = size
+        self._observe = observe
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def open(self) -> None:
+        """Make the pool; connections are made when they are needed, so a server that is away does not matter yet."""
+        self._pool = asyncpg.create_pool(
+            self._dsn,
+            min_size=0,
+            max_size=self._size,
+            timeout=CONNECT_WITHIN,
+            command_timeout=QUERY_WITHIN,
+            server_settings=_SESSION,
+        )
+        await self._pool
+
+    async def close(self) -> None:
+        """Close every connection, at once where a server does not answer."""
+        if self._pool is not None:
+            self._pool.terminate()
+
+    @property
+    def state(self) -> PoolState:
+        """How the pool is used now."""
+        if self._pool is None:
+            return PoolState(0, 0, self._size)
+        idle = self._pool.get_idle_size()
+        return PoolState(self._pool.get_size() - idle, idle, self._size)
+
+    @asynccontextmanager
+    async def connection(self, *, within: float = CONNECT_WITHIN) -> AsyncIterator[Connection]:
+        """A connection of the pool, had within so many seconds. Raises Unavailable, from the body too."""
+        if self._pool is None:
+            raise RuntimeError("the pool is not open")
+        with translating():
+            connection = await self._pool.acquire(timeout=within)
+            try:
+                yield connection
+            except TimeoutError:
+                # The server may never answer: asking it to cancel, or to reset, could wait as long.
+                connection.terminate()
+                raise
+            finally:
+                await self._pool.release(connection, timeout=CONNECT_WITHIN)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A transaction on a connection of the pool. Raises Unavailable; nothing is committed then, or all of it is."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def fetch(self, query: str, *args: Any, within: float = QUERY_WITHIN) -> list[asyncpg.Record]:
+        """All rows of one statement, which commits by itself. Raises Unavailable."""
+        with self.timing(query):
+            async with self.connection() as connection:
+                return await connection.fetch(query, *args, timeout=within)
+
+    async def row(self, query: str, *args: Any, within: float = QUERY_WITHIN) -> asyncpg.Record | None:
+        """The first row, or None. Raises Unavailable."""
+        rows = await self.fetch(query, *args, within=within)
+        return rows[0] if rows else None
+
+    async def value(self, query: str, *args: Any, within: float = QUERY_WITHIN) -> Any:
+        """The first column of the first row, or None. Raises Unavailable."""
+        row = await self.row(query, *args, within=within)
+        return row[0] if row is not None else None
+
+    @contextmanager
+    def timing(self, query: str) -> Iterator[None]:
+        """Tell `observe` how long the body took, under the name of the query (see queries.py)."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._observe(query[3 : query.find("\n")], time.perf_counter() - began)

@@ -1,0 +1,205 @@
+-- name: pulse
+-- The instant, how fast it runs, and when the next message is due. One index probe per year; read every second or so.
+select
+    business_now() as now,
+    clock_timestamp() as real_now,
+    business_rate() as rate,
+    (select min(due_at) from messages where status in ('scheduled', 'retrying')) as next_due
+
+-- name: outstanding
+-- How many messages are on their way, up to a limit: enough to decide on back-pressure.
+select count(*) from (
+    select from messages where status = 'queued' limit $1
+) as some
+
+-- name: claim_due
+-- Oldest first; what is too late to send expires here, in the same pass. A ticker whose fencing number is not the
+-- highest claims nothing. The locked rows are joined by their whole key, so that only their partitions are touched.
+with fence as (
+    update fences set number = $1 where name = 'ticker' and number <= $1
+    returning number
+),
+due as (
+    select id, local_year
+    from messages
+    where status in ('scheduled', 'retrying') and due_at <= business_now()
+    order by due_at
+    limit coalesce((select $3::integer from fence), 0)
+    for update skip locked
+),
+moved as (
+    update messages m set
+        status    = case when coalesce(m.redriven_at, m.send_at) < business_now() - $4::interval
+                         then 'expired' else 'queued' end,
+        ended_at  = case when coalesce(m.redriven_at, m.send_at) < business_now() - $4::interval
+                         then business_now() end,
+        reason    = case when coalesce(m.redriven_at, m.send_at) < business_now() - $4::interval
+                         then 'too late to send: more than ' || $4::interval || ' after its instant' else m.reason end,
+        queued_at = business_now(),
+        queued_by = $2
+    from due
+    where m.id = due.id and m.local_year = due.local_year
+    returning m.id, m.status, m.occasion, m.due_at
+)
+select (select number from fence) as fence, id, status, occasion from moved order by due_at
+
+-- name: fence
+select number from fences where name = $1
+
+-- name: claim_for_sending
+-- The compare-and-set before any call: only what is queued and due, and only once. It reads name, address and text as
+-- they are now. Rows are locked in the order of their ids, so that two claims of the same bundle wait and do not deadlock.
+with held as (
+    select id, local_year
+    from messages
+    where id = any($1::uuid[]) and status = 'queued' and due_at <= business_now()
+    order by id
+    for update
+)
+update messages m set status = 'sending', attempt = m.attempt + 1, claimed_by = $2, claimed_at = business_now()
+from held, users u, occasions o
+where m.id = held.id and m.local_year = held.local_year
+    and u.id = m.user_id and u.deleted_at is null and o.code = m.occasion
+returning m.id, m.local_year, m.attempt, m.attempt_base, m.send_at, m.occasion,
+    u.first_name, u.last_name, u.email, o.template
+
+-- name: record
+-- Outcomes and attempts, one statement per batch. An attempt is kept even when the message was no longer ours to move:
+-- what the service answered is a fact. An outcome of null is an attempt that was not made, and is not spent.
+with outcome as (
+    select * from unnest(
+        $1::bigint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::text[], $6::double precision[],
+        $7::text[], $8::double precision[], $9::double precision[], $10::smallint[], $11::text[]
+    ) as t (incarnation, id, local_year, attempt, status, delay, outcome, ago, duration, status_code, error)
+),
+held as (
+    select m.id, m.local_year
+    from messages m
+    join outcome i on m.id = i.id and m.local_year = i.local_year
+    where m.status = 'sending' and m.claimed_by = i.incarnation and m.attempt = i.attempt
+    order by m.id
+    for update of m
+),
+moved as (
+    update messages m set
+        status     = i.status,
+        attempt    = case when i.outcome is null then m.attempt - 1 else m.attempt end,
+        due_at     = case when i.status = 'retrying'
+                          then business_now() + make_interval(secs => i.delay) else m.due_at end,
+        ended_at   = case when i.status = 'retrying' then null else business_now() end,
+        claimed_by = null,
+        reason     = i.error
+    from held, outcome i
+    where m.id = held.id and m.local_year = held.local_year and i.id = held.id
+    returning m.id, m.status, m.occasion, m.send_at, i.outcome, i.ago
+),
+logged as (
+    insert into attempts
+        (message_id, local_year, number, outcome, incarnation, started_at, duration, status_code, error)
+    select id, local_year, attempt, outcome, incarnation,
+        business_now() - make_interval(secs => ago * business_rate()), duration, status_code, error
+    from outcome
+    where outcome is not null
+    on conflict do nothing
+)
+select id, status, occasion, outcome,
+    extract(epoch from business_now() - make_interval(secs => ago * business_rate()) - send_at)::double precision
+        as lateness
+from moved
+
+-- name: sending_for
+select id, attempt from messages
+where status = 'sending' and claimed_at < business_now() - make_interval(secs => $1 * business_rate())
+
+-- name: free_claims
+-- What nodes that have ended were sending: nobody knows whether the service took it.
+with dead as (
+    select m.id, m.local_year
+    from messages m
+    where m.status = 'sending'
+        and (m.claimed_by not in (select incarnation from nodes where ended_at is null) or m.id = any($3::uuid[]))
+    order by m.id
+    limit 5000
+    for update skip locked
+),
+verdict as (
+    select m.id, m.local_year, m.attempt, m.claimed_by, m.claimed_at,
+        case when $1 then 'unknown' when m.attempt - m.attempt_base >= $2 then 'failed' else 'retrying' end as status
+    from messages m
+    join dead on m.id = dead.id and m.local_year = dead.local_year
+),
+moved as (
+    update messages m set
+        status     = v.status,
+        due_at     = case when v.status = 'retrying' then business_now() else m.due_at end,
+        ended_at   = case when v.status = 'retrying' then null else business_now() end,
+        claimed_by = null,
+        reason     = 'its node died, or lost it, while sending it'
+    from verdict v
+    where m.id = v.id and m.local_year = v.local_year
+    returning m.id, m.status
+),
+logged as (
+    insert into attempts (message_id, local_year, number, outcome, incarnation, started_at, duration, error)
+    select id, local_year, attempt, 'unknown', claimed_by, claimed_at, 0, 'no record of its end'
+    from verdict
+    on conflict do nothing
+)
+select id, status from moved
+
+-- name: take_back_queued
+-- Rows that have been queued for long: their stream entry or delivery is lost. One hop back, and the ticker finds them.
+with lost as (
+    select id, local_year
+    from messages
+    where status = 'queued' and queued_at < business_now() - make_interval(secs => $1 * business_rate())
+    order by queued_at
+    limit 5000
+    for update skip locked
+)
+update messages m set
+    status = case when m.attempt > m.attempt_base then 'retrying' else 'scheduled' end,
+    reason = 'taken back: it had been queued for too long'
+from lost
+where m.id = lost.id and m.local_year = lost.local_year
+returning m.id
+
+-- name: take_back_claims_of
+-- Rows that this node's ticker claimed and could not append to the stream.
+with mine as (
+    select id, local_year from messages
+    where id = any($1::uuid[]) and status = 'queued' and queued_by = $2
+    order by id
+    for update
+)
+update messages m set status = case when m.attempt > m.attempt_base then 'retrying' else 'scheduled' end
+from mine
+where m.id = mine.id and m.local_year = mine.local_year
+returning m.id
+
+-- name: unburied
+select id from messages where status = 'failed' and buried_at is null order by id limit 500
+
+-- name: buried
+update messages set buried_at = business_now()
+where id = any($1::uuid[]) and status = 'failed' and buried_at is null
+
+-- name: redrive
+-- A person sends it again: at once, with a fresh budget of attempts, whatever the time.
+update messages set
+    status = 'scheduled', due_at = business_now(), redriven_at = business_now(), attempt_base = attempt,
+    ended_at = null, buried_at = null, reason = 'redriven'
+where id = any($1::uuid[]) and status in ('failed', 'unknown', 'expired')
+returning id
+
+-- name: open_by_status
+-- Counts of what is not finished, from the partial indexes; the ends are counted by the events that make them.
+select status, count(*) as count
+from messages
+where status in ('scheduled', 'retrying') or status = 'queued' or status = 'sending'
+group by status
+
+-- name: oldest_due
+select coalesce(extract(epoch from business_now() - min(due_at)), 0)::double precision
+from messages
+where status in ('scheduled', 'retrying') and due_at <= business_now()

@@ -1,0 +1,80 @@
+-- name: create_user
+-- The user, their days and what is planned of them already, in one statement: one round trip, all or nothing.
+-- $9, $10: occasions and dates. $11..$13: occasion, local year and instant of each greeting around now.
+with fence as materialized (
+    select planning_fence() as up_to
+),
+new_user as (
+    insert into users (first_name, last_name, email, email_key, timezone, location_city, location_country)
+    values ($1, $2, $3, $4, $5, $6, $7)
+    on conflict (email_key) where deleted_at is null do nothing
+    returning *
+),
+new_dates as (
+    insert into occasion_dates (user_id, occasion, date)
+    select u.id, t.occasion, t.date
+    from new_user u, unnest($9::text[], $10::date[]) as t (occasion, date)
+),
+new_messages as (
+    insert into messages (user_id, occasion, local_year, timezone, send_at, due_at, tzdata)
+    select u.id, t.occasion, t.local_year, u.timezone, t.send_at, t.send_at, $8
+    from new_user u, fence f,
+        unnest($11::text[], $12::smallint[], $13::timestamptz[]) as t (occasion, local_year, send_at)
+    where t.send_at > u.created_at and t.send_at < f.up_to
+)
+select id, version, created_at, updated_at from new_user
+
+-- name: get_user
+select u.*, (
+    select coalesce(jsonb_object_agg(d.occasion, d.date), '{}') from occasion_dates d where d.user_id = u.id
+) as dates
+from users u
+where u.id = $1 and u.deleted_at is null
+
+-- name: list_users
+-- Pages by id, which grows with time: a page never repeats or skips a user, whatever is created meanwhile.
+select u.*, (
+    select coalesce(jsonb_object_agg(d.occasion, d.date), '{}') from occasion_dates d where d.user_id = u.id
+) as dates
+from users u
+where u.deleted_at is null
+    and ($1::uuid is null or u.id > $1)
+    and ($2::text is null or u.email_key = $2)
+    and ($3::text is null or u.timezone = $3)
+    and ($4::smallint is null or exists (
+        select from occasion_dates d where d.user_id = u.id and d.occasion = 'birthday' and d.month_day = $4))
+order by u.id
+limit $5
+
+-- name: lock_user
+-- Whoever changes a user holds this until it commits; a planner that reads the row waits, and reads it again.
+select id, version, business_now() as now from users where id = $1 and deleted_at is null for update
+
+-- name: update_user
+update users set
+    first_name = $2, last_name = $3, email = $4, email_key = $5, timezone = $6,
+    location_city = $7, location_country = $8, version = version + 1, updated_at = business_now()
+where id = $1
+returning id, version, created_at, updated_at
+
+-- name: drop_dates
+delete from occasion_dates where user_id = $1 and occasion <> all($2::text[])
+
+-- name: put_dates
+insert into occasion_dates (user_id, occasion, date)
+select $1, t.occasion, t.date from unnest($2::text[], $3::date[]) as t (occasion, date)
+on conflict (user_id, occasion) do update set date = excluded.date where occasion_dates.date <> excluded.date
+
+-- name: delete_user
+update users set deleted_at = business_now(), updated_at = business_now(), version = version + 1
+where id = $1
+
+-- name: erase_user
+-- What is kept is that somebody was greeted, not who.
+update users set
+    first_name = '', last_name = '', email = '', email_key = id::text, timezone = 'UTC',
+    location_city = null, location_country = null
+where id = $1
+
+-- name: drop_all_dates
+delete from occasion_dates where user_id = $1

@@ -1,0 +1,54 @@
+"""What follows an attempt: sent, failed, unknown, or another attempt and when.
+
+Delays grow exponentially with full jitter (each is uniform between zero and the bound), so that what failed together
+does not come back together: Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from service.domain.messages import Answer, Outcome, Status
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how patiently to try; `hold`: an unknown outcome waits for a person."""
+
+    attempts: int
+    base: timedelta
+    limit: timedelta
+    hold: bool
+
+    def bound(self, spent: int) -> timedelta:
+        """The longest wait after `spent` attempts: base, twice that, four times, … up to the limit."""
+        doublings = min(spent - 1, 30)
+        return min(self.limit, self.base * (1 << doublings))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The state to move to and, for retrying, how long until the next attempt."""
+
+    status: Status
+    delay: timedelta = timedelta()
+
+
+def verdict(answer: Answer, spent: int, policy: RetryPolicy, random: Callable[[], float]) -> Verdict:
+    """What follows `answer` when `spent` attempts, this one included, were made. `random` is uniform in [0, 1).
+
+    A Retry-After of the service is honoured: the wait is never shorter.
+    """
+    match answer.outcome:
+        case Outcome.ACCEPTED:
+            return Verdict(Status.SENT)
+        case Outcome.REFUSED:
+            return Verdict(Status.FAILED)
+        case Outcome.UNKNOWN if policy.hold:
+            return Verdict(Status.UNKNOWN)
+        case Outcome.UNKNOWN | Outcome.REJECTED if spent >= policy.attempts:
+            return Verdict(Status.FAILED)
+        case Outcome.UNKNOWN | Outcome.REJECTED:
+            return Verdict(Status.RETRYING, policy.bound(spent) * random() + (answer.retry_after or timedelta()))

@@ -1,0 +1,124 @@
+"""How the fake email service behaves: the rates of each fault, and how long things take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+_LATENCY = re.compile(r"(\d+(?:\.\d+)?)(ms|s)?(?:-(\d+(?:\.\d+)?)(ms|s)?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class StubOptions:
+    """Rates are shares of the valid requests, from 0 to 1, at most 1 together. Raises ValueError with every mistake."""
+
+    error_rate: float = 0.0
+    """Answered 500, and every fourth of them 503 with Retry-After."""
+    hang_rate: float = 0.0
+    """Never answered and not accepted: held until the client gives up, or for `hang_for` seconds, then cut."""
+    accept_then_fail_rate: float = 0.0
+    """Accepted and counted, then the connection is reset without an answer."""
+    latency: tuple[float, float] = (0.0, 0.0)
+    """Seconds until a request is accepted or failed, drawn evenly from the range. Whoever gives up is not accepted."""
+    hang_for: float = 600.0
+    retry_after: int = 1
+    """Seconds in the Retry-After of a 503."""
+    down: bool = False
+    """Everything is answered 503, without Retry-After."""
+    seed: int | None = None
+    """Makes the sequence of faults repeatable. None: another one each time."""
+    keep: int = 1_000_000
+    """Acceptances remembered one by one; duplicates of older ones are not noticed. About 400 bytes each."""
+
+    def __post_init__(self) -> None:
+        mistakes = []
+        rates = {name: getattr(self, name) for name in ("error_rate", "hang_rate", "accept_then_fail_rate")}
+        mistakes += [
+            f"{name} must be between 0 and 1, not {rate!r}" for name, rate in rates.items() if not 0 <= rate <= 1
+        ]
+        if sum(rates.values()) > 1 + 1e-9:
+            mistakes.append("the three rates must not be more than 1 together")
+        if not 0 <= self.latency[0] <= self.latency[1]:
+            mistakes.append(f"latency must be seconds or a growing range of them, not {self.latency!r}")
+        mistakes += [f"{name} must not be negative" for name in ("hang_for", "retry_after") if getattr(self, name) < 0]
+        if self.keep < 1:
+            mistakes.append("keep must be at least 1")
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+
+    def changed(self, changes: Mapping[str, Any]) -> StubOptions:
+        """These options with some of them changed, named and given as in `as_json`. Raises ValueError."""
+        values: dict[str, Any] = {}
+        mistakes = []
+        for name, value in changes.items():
+            try:
+                values[_field(name)] = _READERS[name](value)
+            except KeyError:
+                mistakes.append(f"{name}: unknown option")
+            except (TypeError, ValueError) as wrong:
+                mistakes.append(f"{name}: {wrong}")
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+        return replace(self, **values)
+
+    def as_json(self) -> dict[str, Any]:
+        """The options under the names of `PUT /options`."""
+        return {_json_name(name): value for name, value in asdict(self).items()}
+
+
+def latency(value: object) -> tuple[float, float]:
+    """Read `0.05`, `50ms`, `0.05-0.2`, `50ms-200ms`, a number, or a pair of numbers, in seconds. Raises ValueError."""
+    if isinstance(value, list) and len(value) == 2:
+        return _number(value[0]), _number(value[1])
+    match = _LATENCY.fullmatch(str(value).strip())
+    if match is None:
+        raise ValueError("expected seconds, such as 0.05, 50ms or the range 0.05-0.2")
+    low, low_unit, high, high_unit = match.groups()
+    first = float(low) / (1000 if (low_unit or high_unit) == "ms" else 1)
+    return first, first if high is None else float(high) / (1000 if high_unit == "ms" else 1)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError("expected a number")
+    return float(value)
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError("expected a whole number")
+    return value
+
+
+def _truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("expected true or false")
+    return value
+
+
+def _seed(value: object) -> int | None:
+    return None if value is None else _whole(value)
+
+
+def _json_name(field: str) -> str:
+    first, *rest = field.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _field(json_name: str) -> str:
+    return re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), json_name)
+
+
+_READERS = {
+    "errorRate": _number,
+    "hangRate": _number,
+    "acceptThenFailRate": _number,
+    "latency": latency,
+    "hangFor": _number,
+    "retryAfter": _whole,
+    "down": _truth,
+    "seed": _seed,
+    "keep": _whole,
+}

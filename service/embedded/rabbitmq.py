@@ -1,0 +1,105 @@
+"""A private RabbitMQ, from an installation: none comes as a wheel.
+
+The scripts in its own `sbin` folder are run, because those in /usr/sbin insist on the account `rabbitmq`. It has its
+own port mapper (epmd), run in the foreground so that it ends with the broker, and no plugins.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import ClassVar
+
+import aio_pika
+
+from service.embedded.errors import NotInstalled
+from service.embedded.ports import LOOPBACK, free_port
+from service.embedded.server import Server
+
+USER = "heyday"
+NODE = "heyday@localhost"
+
+PROBE_WITHIN = 5.0
+"""Seconds that one attempt to open an AMQP connection may take."""
+
+INSTALLATIONS = (
+    "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin",
+    "/usr/lib/rabbitmq/sbin",
+    "/opt/rabbitmq*/sbin",
+    "/usr/local/opt/rabbitmq/sbin",
+    "/opt/homebrew/opt/rabbitmq/sbin",
+)
+
+
+def installed_sbin() -> Path | None:
+    """The `sbin` folder of an installed RabbitMQ, the newest if there are several."""
+    found = [path for pattern in INSTALLATIONS for path in sorted(Path("/").glob(pattern[1:]), reverse=True)]
+    return next((path for path in found if (path / "rabbitmq-server").exists()), None)
+
+
+class RabbitMQServer(Server):
+    """RabbitMQ with a user `heyday` and a random password, on loopback only."""
+
+    name: ClassVar[str] = "RabbitMQ"
+    programs: ClassVar[frozenset[str]] = frozenset({"beam.smp", "epmd", "erl_child_setup", "inet_gethost"})
+
+    def __init__(self, directory: Path, *, port: int | None = None, sbin: Path | None = None) -> None:
+        """`sbin` is the folder of the script `rabbitmq-server`, by default that of the installation found."""
+        super().__init__(directory, port=port)
+        self._sbin = sbin
+
+    @property
+    def url(self) -> str:
+        """Where clients connect. Raises ServerFailed before the first start."""
+        return self._url(self.port)
+
+    async def _prepare(self) -> None:
+        scripts = self._sbin or installed_sbin()
+        if scripts is None:
+            raise NotInstalled("RabbitMQ is not installed: apt-get install rabbitmq-server")
+        self._scripts = scripts
+        self._home.folder("data")
+        self._home.folder("logs")
+        self._home.keep("enabled_plugins", "[].\n")
+
+    def _launch(self, port: int) -> list[subprocess.Popen[bytes]]:
+        settings = {
+            "listeners.tcp.local": f"{LOOPBACK}:{port}",
+            "default_user": USER,
+            "default_pass": self._password,
+            "log.console": "true",
+            "log.console.level": "info",
+            "log.file": "false",
+        }
+        self._home.keep("rabbitmq.conf", "".join(f"{name} = {value}\n" for name, value in settings.items()))
+        mapper, distribution = str(free_port()), str(free_port())
+        epmd = self._spawn(["epmd", "-address", LOOPBACK, "-port", mapper])
+        broker = self._spawn(
+            [str(self._scripts / "rabbitmq-server")],
+            # Makes the script replace itself by the Erlang machine: its process is then the broker.
+            RUNNING_UNDER_SYSTEMD="true",
+            ERL_EPMD_ADDRESS=LOOPBACK,
+            ERL_EPMD_PORT=mapper,
+            RABBITMQ_NODENAME=NODE,
+            RABBITMQ_DIST_PORT=distribution,
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
+            RABBITMQ_CONF_ENV_FILE=str(self._home.path / "none"),
+            RABBITMQ_CONFIG_FILE=str(self._home.path / "rabbitmq.conf"),
+            RABBITMQ_ADVANCED_CONFIG_FILE=str(self._home.path / "none"),
+            RABBITMQ_ENABLED_PLUGINS_FILE=str(self._home.path / "enabled_plugins"),
+            RABBITMQ_MNESIA_BASE=str(self._home.path / "data"),
+            RABBITMQ_LOG_BASE=str(self._home.path / "logs"),
+        )
+        return [epmd, broker]
+
+    async def _probe(self, port: int) -> None:
+        await shake_hands(self._url(port))
+
+    def _url(self, port: int) -> str:
+        return f"amqp://{USER}:{self._password}@{LOOPBACK}:{port}/"
+
+
+async def shake_hands(url: str) -> None:
+    """Return when the broker has opened a connection, which it does once it is ready. Raises what aio-pika raises."""
+    connection = await aio_pika.connect(url, timeout=PROBE_WITHIN)
+    await connection.close()

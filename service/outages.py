@@ -1,0 +1,49 @@
+"""Which servers are away, since when and why: an outage is one log line when it begins and one when it ends."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import structlog
+
+from service.ports import Unavailable
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A server that is away: the first reason given, and the steady-clock second it began."""
+
+    system: str
+    reason: str
+    since: float
+
+
+class Outages:
+    """What the actors of a node have met. An outage is over when everybody who met it has got through again."""
+
+    def __init__(self) -> None:
+        self._outages: dict[str, Outage] = {}
+        self._waiting: dict[str, set[str]] = {}
+
+    def met(self, who: str, error: Unavailable) -> None:
+        """`who` could not reach a server."""
+        self._waiting.setdefault(error.system, set()).add(who)
+        if error.system not in self._outages:
+            self._outages[error.system] = Outage(error.system, error.reason, time.monotonic())
+            log.warning("outage_began", system=error.system, reason=error.reason)
+
+    def passed(self, who: str) -> None:
+        """`who` got its work done: whatever it was waiting for is back."""
+        for system, waiting in list(self._waiting.items()):
+            waiting.discard(who)
+            if not waiting:
+                del self._waiting[system]
+                outage = self._outages.pop(system)
+                log.info("outage_ended", system=system, seconds=round(time.monotonic() - outage.since, 3))
+
+    def current(self) -> list[Outage]:
+        """The outages that go on."""
+        return list(self._outages.values())

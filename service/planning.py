@@ -1,0 +1,80 @@
+"""What is to be planned, and when each greeting of it is due: calendar rules applied to stored days.
+
+The daily job, a planner's range, one user's edit and a preview all ask here, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
+
+from service.domain.calendar import LeapDay, OutOfRange, occurrence
+from service.domain.windows import days_of_interest, occurrences_in
+from service.domain.zones import zone_names
+from service.ports import Day, OccasionRow, PlanRange, Wanted
+
+HORIZON = timedelta(hours=48)
+"""How far ahead the daily job plans: one missed run leaves a day to notice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """When occasions are due: what the occasion says itself, else what the node's settings say."""
+
+    send_at: time
+    leap_day: LeapDay
+    occasions: tuple[OccasionRow, ...]
+
+    def of(self, code: str) -> tuple[time, LeapDay]:
+        """Local time of day and leap-day rule of an occasion. Raises LookupError."""
+        for row in self.occasions:
+            if row.code == code:
+                return row.send_at or self.send_at, LeapDay(row.leap_day) if row.leap_day else self.leap_day
+        raise LookupError(f"no occasion {code!r}")
+
+
+def horizon(now: datetime) -> datetime:
+    """The instant up to which to plan at `now`: on the hour, so that nodes which start together agree on it."""
+    return now.replace(minute=0, second=0, microsecond=0) + HORIZON
+
+
+def days(rules: Rules, starts_at: datetime, ends_at: datetime) -> list[Day]:
+    """Every occasion's every day with an instant in [starts_at, ends_at) somewhere in the world, oldest first."""
+    return [
+        Day(row.code, local_year, month_day)
+        for local_year, month_day in days_of_interest(starts_at, ends_at)
+        for row in rules.occasions
+    ]
+
+
+def instants(rules: Rules, planned: PlanRange) -> Sequence[tuple[str, datetime]]:
+    """The instant of a range's day in every zone where it falls into the range's window."""
+    at, leap_day = rules.of(planned.day.occasion)
+    return _instants(planned.day.month_day, planned.day.local_year, planned.starts_at, planned.ends_at, at, leap_day)
+
+
+@lru_cache(maxsize=64)  # the ranges of one day follow one another, and all ask the same
+def _instants(
+    month_day: int, local_year: int, starts_at: datetime, ends_at: datetime, at: time, leap_day: LeapDay
+) -> Sequence[tuple[str, datetime]]:
+    found = occurrences_in(month_day, local_year, zone_names(), starts_at, ends_at, at=at, leap_day=leap_day)
+    return [(zone, send_at) for zone, send_at, _rule in found]
+
+
+def wanted(rules: Rules, dates: Mapping[str, date | None], timezone: str, *, now: datetime) -> list[Wanted]:
+    """What one user's days come to in the local years around `now`: last year's, this year's and the next.
+
+    `dates` has every occasion that may have changed; None means that there is no date, or no longer.
+    """
+    result = []
+    for occasion, day in dates.items():
+        at, leap_day = rules.of(occasion)
+        for year in (now.year - 1, now.year, now.year + 1):
+            try:
+                send_at = occurrence(day, timezone, year, at=at, leap_day=leap_day).send_at if day else None
+            except OutOfRange:
+                send_at = None
+            result.append(Wanted(occasion, year, send_at))
+    return result

@@ -1,0 +1,55 @@
+"""Structured logs: an event name and fields, as JSON lines or for a console, third-party loggers included."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, TextIO
+
+import orjson
+import structlog
+
+_SHARED: tuple[structlog.typing.Processor, ...] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.ExtraAdder(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+)
+
+
+def configure(level: str, form: str, *, stream: TextIO | None = None, **fields: str) -> None:
+    """Send every log line to `stream` (standard error by default); `fields` are on each of them.
+
+    The one place in which heyday changes the state of the process: called once, by the command line.
+    """
+    structlog.contextvars.bind_contextvars(**fields)
+    structlog.configure(
+        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    render: structlog.typing.Processor
+    if form == "json":
+        render = structlog.processors.JSONRenderer(serializer=_json)
+        tracebacks: structlog.typing.Processor = structlog.processors.dict_tracebacks
+    else:
+        render = structlog.dev.ConsoleRenderer()
+        tracebacks = structlog.processors.UnicodeDecoder()
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*_SHARED, structlog.stdlib.add_logger_name],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, tracebacks, render],
+    )
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for noisy in ("asyncio", "aio_pika", "aiormq", "aiohttp"):
+        # They repeat at info and warning what the adapters say once as an outage.
+        logging.getLogger(noisy).setLevel(logging.ERROR if level != "debug" else logging.DEBUG)
+
+
+def _json(event: Any, **_options: Any) -> str:
+    return orjson.dumps(event, default=str).decode()

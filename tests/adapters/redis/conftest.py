@@ -1,0 +1,41 @@
+"""Clients for both servers that heyday runs on: an installed Redis and the Valkey of the wheel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from service.adapters.redis.connection import RedisClients, connect
+from service.embedded.redis import RedisServer
+
+
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the embedded Valkey."""
+    directory: Path = tmp_path_factory.mktemp("valkey")
+    for parent in (directory, *directory.parents[:2]):
+        parent.chmod(0o711)  # the account that the server runs as when we are root has to pass
+    server = RedisServer(directory / "server", append_only=False)
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(server.start())
+        yield server.url
+        runner.run(server.kill())
+
+
+@pytest.fixture(params=["redis", "valkey"])
+def url(request: pytest.FixtureRequest) -> str:
+    """The URL of each server in turn."""
+    name: str = request.getfixturevalue(f"{request.param}_url")
+    return name
+
+
+@pytest.fixture
+async def clients(url: str) -> AsyncIterator[RedisClients]:
+    """Clients of an empty server."""
+    clients = connect(url)
+    await clients.commands.flushall()
+    yield clients
+    await clients.close()

@@ -1,0 +1,111 @@
+"""The rate holds over all nodes together, evenly spaced, and each node takes its share when Redis is away."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from service.adapters.redis.connection import RedisClients, connect
+from service.adapters.redis.rate import AWAY_FOR, BURST, RedisRateLimit, Unlimited
+
+
+@pytest.mark.parametrize(("per_second", "at_once"), [(100, 1), (100, 7), (999, 10), (13_000, 50), (30, 1)])
+async def test_the_rate_is_exact_over_all_nodes(per_second: int, at_once: int, clients: RedisClients) -> None:
+    """What the email service agreed to is a figure: within 2 % over 5 s, however the nodes interleave."""
+    nodes = [RedisRateLimit(clients.commands, per_second, nodes=lambda: 4) for _ in range(4)]
+    loop = asyncio.get_running_loop()
+    started, instants = loop.time(), []
+    wanted = int(per_second * 5.5)
+
+    async def reserve(limit: RedisRateLimit) -> None:
+        while len(instants) < wanted:
+            waits = await limit.reserve(at_once)
+            instants.extend(loop.time() - started + wait for wait in waits)
+
+    await asyncio.gather(*map(reserve, nodes))
+
+    in_five_seconds = sum(1 for instant in instants if instant <= 5)
+    assert in_five_seconds == pytest.approx(5 * per_second, rel=0.02, abs=1)
+
+
+async def test_a_reservation_is_evenly_spaced(clients: RedisClients) -> None:
+    """A wave that leaves in lumps is what a rate limit is there to prevent."""
+    limit = RedisRateLimit(clients.commands, 10, nodes=lambda: 1)
+
+    waits = await limit.reserve(5)
+
+    assert waits[0] == 0
+    assert [later - earlier for earlier, later in pairwise(waits)] == pytest.approx([0.1] * 4)
+
+
+async def test_idle_time_is_made_up_for_only_a_little(clients: RedisClients) -> None:
+    """A night without greetings must not let ten thousand leave at once."""
+    limit = RedisRateLimit(clients.commands, 1_000, nodes=lambda: 1)
+
+    waits = await limit.reserve(1_000)
+
+    assert waits.count(0) <= 1_000 * BURST
+    assert waits[-1] == pytest.approx(1 - BURST, abs=0.002)
+
+
+async def test_the_next_reservation_goes_behind_the_last(clients: RedisClients) -> None:
+    """Reservations of two nodes share one row."""
+    one, other = (RedisRateLimit(clients.commands, 2, nodes=lambda: 2) for _ in range(2))
+
+    await one.reserve(4)
+    [wait] = await other.reserve(1)
+
+    assert wait == pytest.approx(2, abs=0.2)
+
+
+async def test_limits_of_different_names_do_not_meet(clients: RedisClients) -> None:
+    """A second service would have a rate of its own."""
+    await RedisRateLimit(clients.commands, 1, nodes=lambda: 1).reserve(100)
+
+    assert await RedisRateLimit(clients.commands, 1, nodes=lambda: 1, name="other").reserve(1) == [0]
+
+
+async def test_without_redis_a_node_takes_its_share() -> None:
+    """An outage of Redis must not stop the greetings, and not lift the limit either."""
+    now = 1000.0
+    clients = connect("redis://127.0.0.1:1")
+    limit = RedisRateLimit(clients.commands, 100, nodes=lambda: 5, clock=lambda: now)
+
+    waits = await limit.reserve(3) + await limit.reserve(2)
+
+    assert [later - earlier for earlier, later in pairwise(waits)] == pytest.approx([1 / 20] * 4)
+    await clients.close()
+
+
+async def test_redis_is_asked_again_when_it_may_be_back(clients: RedisClients) -> None:
+    """The share of a node is a stopgap."""
+    now = 1000.0
+    limit = RedisRateLimit(clients.commands, 10, nodes=lambda: 1, clock=lambda: now)
+    clients.commands.connection_pool.connection_kwargs["port"], port = 1, port_of(clients)
+    await limit.reserve(1)
+    clients.commands.connection_pool.connection_kwargs["port"] = port
+
+    now += AWAY_FOR / 2
+    await limit.reserve(1)
+    assert not await clients.commands.exists("heyday:rate:email")
+    now += AWAY_FOR
+    await limit.reserve(1)
+    assert await clients.commands.exists("heyday:rate:email")
+
+
+async def test_unlimited_never_waits() -> None:
+    """No rate is set by default."""
+    assert await Unlimited().reserve(3) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("per_second", [0, -1, float("nan")])
+async def test_a_rate_that_is_none_is_refused(per_second: float, clients: RedisClients) -> None:
+    """A rate of 0 would wait for ever."""
+    with pytest.raises(ValueError, match="a rate is above 0"):
+        RedisRateLimit(clients.commands, per_second, nodes=lambda: 1)
+
+
+def port_of(clients: RedisClients) -> int:
+    return int(clients.commands.connection_pool.connection_kwargs["port"])

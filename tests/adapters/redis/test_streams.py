@@ -1,0 +1,295 @@
+"""The streams hand each entry to one node, keep it until it is finished, and survive being emptied."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from service.adapters.redis.connection import RedisClients
+from service.adapters.redis.streams import GROUP, MOST_TRIES, REQUEUE_AT_ONCE, RedisWorkStream
+from service.ports import Emptied, StreamState
+
+NAME = "heyday:due"
+
+
+@pytest.fixture
+def stream(clients: RedisClients) -> RedisWorkStream:
+    """The stream as node `a` sees it."""
+    return as_node("a", clients)
+
+
+def as_node(node: str, clients: RedisClients) -> RedisWorkStream:
+    return RedisWorkStream(clients.commands, clients.blocking, NAME, consumer=node)
+
+
+async def test_what_was_appended_is_read_in_order(stream: RedisWorkStream) -> None:
+    """Oldest first holds only if every hop keeps the order."""
+    await stream.open()
+    await stream.append(["first", "second", "third"])
+
+    entries = await stream.read(count=2, block=0) + await stream.read(count=2, block=0)
+
+    assert [entry.body for entry in entries] == ["first", "second", "third"]
+
+
+async def test_work_appended_before_the_first_node_starts_is_read(stream: RedisWorkStream) -> None:
+    """The group starts at the beginning of the stream, not at its end."""
+    await stream.append(["early"])
+
+    await stream.open()
+
+    assert [entry.body for entry in await stream.read(count=5, block=0)] == ["early"]
+
+
+async def test_opening_twice_changes_nothing(stream: RedisWorkStream) -> None:
+    """Every node opens every stream at start."""
+    await stream.open()
+    await stream.append(["kept"])
+    await stream.read(count=1, block=0)
+
+    await stream.open()
+
+    assert (await stream.state()).pending == {"a": 1}
+
+
+async def test_an_entry_goes_to_one_consumer_only(clients: RedisClients) -> None:
+    """Two nodes working on the same entry would do everything twice."""
+    nodes = [as_node(name, clients) for name in "abcd"]
+    await nodes[0].open()
+    await nodes[0].append([str(number) for number in range(200)])
+
+    batches = await asyncio.gather(*(node.read(count=10, block=0) for _ in range(6) for node in nodes))
+
+    bodies = [entry.body for batch in batches for entry in batch]
+    assert sorted(bodies, key=int) == [str(number) for number in range(200)]
+
+
+async def test_finished_entries_are_deleted(stream: RedisWorkStream) -> None:
+    """An acknowledged entry that stays makes the stream grow until the server dies."""
+    await stream.open()
+    await stream.append(["one", "two"])
+    entries = await stream.read(count=2, block=0)
+
+    await stream.finish(entries)
+
+    assert await stream.state() == StreamState(length=0, pending={})
+
+
+async def test_finishing_nothing_is_harmless(stream: RedisWorkStream) -> None:
+    """An empty batch must not become a command without arguments."""
+    await stream.finish([])
+    await stream.append([])
+
+
+async def test_a_blocking_read_returns_as_soon_as_work_is_there(stream: RedisWorkStream) -> None:
+    """The wave must not wait for a poll."""
+    await stream.open()
+    reading = asyncio.ensure_future(stream.read(count=1, block=30))
+    await asyncio.sleep(0)
+
+    await stream.append(["now"])
+
+    async with asyncio.timeout(5):
+        assert [entry.body for entry in await reading] == ["now"]
+
+
+async def test_a_read_without_waiting_does_not_wait_for_ever(stream: RedisWorkStream) -> None:
+    """BLOCK 0 means for ever to Redis; to us it means not at all."""
+    await stream.open()
+
+    async with asyncio.timeout(5):
+        assert await stream.read(count=1, block=0) == []
+        assert await stream.read(count=1, block=-1) == []
+        assert await stream.read(count=1, block=0.01) == []
+
+
+async def test_unfinished_work_of_this_node_is_found_at_restart(clients: RedisClients) -> None:
+    """Nothing in Redis hands an entry out again unless somebody asks for it."""
+    before = as_node("a", clients)
+    await before.open()
+    await before.append(["mine", "also mine", "new"])
+    await before.read(count=2, block=0)
+
+    entries = await as_node("a", clients).unfinished(count=10)
+
+    assert [entry.body for entry in entries] == ["mine", "also mine"]
+
+
+async def test_pending_entries_that_somebody_deleted_are_dropped(clients: RedisClients, stream: RedisWorkStream) -> None:
+    """XTRIM and XDEL leave pending ids without a body, which would come back at every restart."""
+    await stream.open()
+    await stream.append([str(number) for number in range(6)])
+    entries = await stream.read(count=6, block=0)
+    await clients.commands.xdel(NAME, *[entry.id for entry in entries[:5]])
+
+    left = await stream.unfinished(count=2)
+
+    assert [entry.body for entry in left] == ["5"]
+    assert (await stream.state()).pending == {"a": 1}
+
+
+async def test_entries_of_a_dead_node_are_put_back_and_its_name_removed(clients: RedisClients) -> None:
+    """Every restart brings a new node id: consumers that are never removed pile up."""
+    dead, living = as_node("dead", clients), as_node("a", clients)
+    await dead.open()
+    await dead.append(["left behind", "not taken"])
+    await dead.read(count=1, block=0)
+
+    requeued = await living.requeue_abandoned(living={"a"}, idle=3600)
+
+    assert (requeued.entries, requeued.given_up) == (1, ())
+    assert {entry.body for entry in await living.read(count=5, block=0)} == {"left behind", "not taken"}
+    assert await consumers(clients) == {"a"}
+
+
+async def test_entries_of_a_living_node_stay_with_it(clients: RedisClients, stream: RedisWorkStream) -> None:
+    """A slow node is not a dead one, and the node that asks is never dead."""
+    other = as_node("b", clients)
+    await stream.open()
+    await stream.append(["of a", "of b"])
+    await stream.read(count=1, block=0)
+    await other.read(count=1, block=0)
+
+    requeued = await stream.requeue_abandoned(living={"b"}, idle=3600)
+
+    assert requeued.entries == 0
+    assert (await stream.state()).pending == {"a": 1, "b": 1}
+
+
+async def test_idle_entries_of_a_living_node_are_put_back(clients: RedisClients, stream: RedisWorkStream) -> None:
+    """A task that lost its entry without dying would otherwise hold it for ever."""
+    await stream.open()
+    await stream.append(["forgotten", "just taken"])
+    [forgotten] = await stream.read(count=1, block=0)
+    await stream.read(count=1, block=0)
+    await clients.commands.execute_command("XCLAIM", NAME, GROUP, "a", 0, forgotten.id, "IDLE", 60_000, "JUSTID")
+
+    requeued = await stream.requeue_abandoned(living={"a"}, idle=59)
+
+    assert requeued.entries == 1
+    assert [entry.body for entry in await stream.read(count=5, block=0)] == ["forgotten"]
+
+
+async def test_more_than_one_script_run_is_put_back_at_once(clients: RedisClients, stream: RedisWorkStream) -> None:
+    """The script is bounded; what it leaves is not left until the next recovery."""
+    dead = as_node("dead", clients)
+    await dead.open()
+    await dead.append([str(number) for number in range(2 * REQUEUE_AT_ONCE + 3)])
+    await dead.read(count=3 * REQUEUE_AT_ONCE, block=0)
+
+    requeued = await stream.requeue_abandoned(living=set(), idle=3600)
+
+    assert requeued.entries == 2 * REQUEUE_AT_ONCE + 3
+    assert await stream.state() == StreamState(length=2 * REQUEUE_AT_ONCE + 3, pending={})
+    assert await consumers(clients) == set()
+
+
+async def test_poison_is_given_up_and_reported(clients: RedisClients, stream: RedisWorkStream) -> None:
+    """An entry that kills whoever takes it must not kill every node in turn for ever."""
+    await stream.open()
+    await stream.append(["poison"])
+
+    for node in range(MOST_TRIES):
+        await as_node(f"victim {node}", clients).read(count=1, block=0)
+        assert (await stream.requeue_abandoned(living=set(), idle=3600)).entries == 1
+    await as_node("last victim", clients).read(count=1, block=0)
+    requeued = await stream.requeue_abandoned(living=set(), idle=3600)
+
+    assert (requeued.entries, requeued.given_up) == (0, ("poison",))
+    assert await stream.state() == StreamState(length=0, pending={})
+
+
+async def test_an_entry_that_somebody_deleted_is_not_put_back(clients: RedisClients, stream: RedisWorkStream) -> None:
+    """There is nothing to put back, and the dead node's name must still go."""
+    dead = as_node("dead", clients)
+    await dead.open()
+    await dead.append(["deleted"])
+    [entry] = await dead.read(count=1, block=0)
+    await clients.commands.xdel(NAME, entry.id)
+
+    requeued = await stream.requeue_abandoned(living=set(), idle=3600)
+
+    assert requeued.entries == 0
+    assert await consumers(clients) == set()
+
+
+async def test_a_reader_waiting_while_it_is_taken_for_dead_still_gets_work(
+    clients: RedisClients, stream: RedisWorkStream
+) -> None:
+    """A node whose heartbeat was late loses its name while its read is under way, and must not lose what it reads."""
+    late = as_node("late", clients)
+    await late.open()
+    reading = asyncio.ensure_future(late.read(count=1, block=30))
+    while "late" not in await consumers(clients):
+        await asyncio.sleep(0)
+
+    await stream.requeue_abandoned(living={"a"}, idle=3600)
+    await stream.append(["work"])
+
+    async with asyncio.timeout(5):
+        [entry] = await reading
+    assert entry.body == "work"
+    assert (await stream.state()).pending == {"late": 1}
+
+
+@pytest.mark.parametrize("call", ["read", "blocking read", "unfinished", "requeue_abandoned"])
+async def test_an_emptied_redis_is_reported_once_and_works_again(
+    call: str, clients: RedisClients, stream: RedisWorkStream
+) -> None:
+    """After FLUSHALL or a failover the group is gone: make it again, and let the rows seed the work."""
+    calls = {
+        "read": lambda: stream.read(count=1, block=0),
+        "blocking read": lambda: stream.read(count=1, block=0.01),
+        "unfinished": lambda: stream.unfinished(count=1),
+        "requeue_abandoned": lambda: stream.requeue_abandoned(living=set(), idle=1),
+    }
+    await stream.open()
+    await clients.commands.flushall()
+    await stream.append(["appended before the group was made again"])
+
+    with pytest.raises(Emptied):
+        await calls[call]()
+
+    await calls[call]()
+    await stream.append(["later"])
+    await stream.requeue_abandoned(living=set(), idle=0)
+    entries = await stream.read(count=5, block=0)
+    assert {entry.body for entry in entries} <= {"appended before the group was made again", "later"}
+    assert (await stream.state()).length == 2
+
+
+async def test_a_flush_under_a_waiting_reader_is_reported(clients: RedisClients, stream: RedisWorkStream) -> None:
+    """The reader learns of it at once, or with its next read where the server only wakes it at its time-out."""
+    await stream.open()
+    reading = asyncio.ensure_future(stream.read(count=1, block=0.5))
+    while "a" not in await consumers(clients):
+        await asyncio.sleep(0)
+
+    await clients.commands.flushall()
+
+    with pytest.raises(Emptied):
+        await reading
+        await stream.read(count=1, block=0)
+
+
+async def test_the_state_of_a_missing_stream_is_empty(stream: RedisWorkStream) -> None:
+    """Metrics are read before anything was opened, and after everything was flushed."""
+    assert await stream.state() == StreamState(length=0, pending={})
+
+
+async def test_what_somebody_else_put_into_the_stream_is_handed_out_as_empty_text(
+    clients: RedisClients, stream: RedisWorkStream
+) -> None:
+    """A foreign entry is the reader's to refuse; it must not stop the stream."""
+    await stream.open()
+    await clients.commands.xadd(NAME, {"hello": "world"})
+    await clients.commands.xadd(NAME, {"body": b"\xff\xfe"})
+
+    entries = await stream.read(count=5, block=0)
+
+    assert [entry.body for entry in entries] == ["", "\\xff\\xfe"]
+
+
+async def consumers(clients: RedisClients) -> set[str]:
+    return {consumer["name"] for consumer in await clients.commands.xinfo_consumers(NAME, GROUP)}

@@ -1,0 +1,77 @@
+"""The calendar a second time, slow and plain, to hold the fast one against.
+
+It only ever asks which local time an instant has, which zone data defines without exception, and never which instant
+a local time has, where the folds, gaps and bugs are.
+"""
+
+from datetime import UTC, date, datetime, time, timedelta
+
+from hypothesis import strategies as st
+
+from service.domain.calendar import Rule
+from service.domain.zones import zone, zone_names
+
+HALF_HOUR = timedelta(minutes=30)
+DAY = timedelta(days=1)
+SECOND = timedelta(seconds=1)
+
+
+def expected(day: date, timezone: str, at: time) -> tuple[Rule, datetime]:
+    """The rule and the instant (UTC) for a date and a time of day, leap days aside."""
+    wanted = datetime.combine(day, at)
+    pieces = _pieces(timezone, wanted)
+    hits = [wanted - offset for start, end, offset in pieces if start + offset <= wanted < end + offset]
+    if hits:
+        return (Rule.EXACT if len(hits) == 1 else Rule.OVERLAP), min(hits).replace(tzinfo=UTC)
+    midnight = datetime.combine(day, time.min)
+    if not any(start + offset < midnight + DAY and midnight < end + offset for start, end, offset in pieces):
+        return Rule.MISSING_DATE, expected(day + DAY, timezone, at)[1]
+    return Rule.GAP, min(start for start, _, offset in pieces if start + offset > wanted).replace(tzinfo=UTC)
+
+
+def _pieces(timezone: str, around: datetime) -> list[tuple[datetime, datetime, timedelta]]:
+    """The days around as (from, to, offset), in naive UTC; no zone changes its clocks twice within half an hour."""
+    first, last = around - 3 * DAY, around + 3 * DAY
+    pieces, start, here = [], first, first
+    while here < last:
+        following = here + HALF_HOUR
+        offset = _offset(timezone, here)
+        if _offset(timezone, following) != offset:
+            low, high = here, following
+            while high - low > SECOND:
+                middle = low + timedelta(seconds=(high - low) // SECOND // 2)
+                low, high = (middle, high) if _offset(timezone, middle) == offset else (low, middle)
+            pieces.append((start, high, offset))
+            start = high
+        here = following
+    return [*pieces, (start, last, _offset(timezone, here))]
+
+
+def _offset(timezone: str, instant: datetime) -> timedelta:
+    offset = instant.replace(tzinfo=UTC).astimezone(zone(timezone)).utcoffset()
+    assert offset is not None
+    return offset
+
+
+def days_of_change(timezone: str, year: int) -> list[date]:
+    """The dates of the year, in UTC, on which the zone changes its clocks."""
+    days = [datetime(year, 1, 1, tzinfo=None) + n * DAY for n in range(365)]  # noqa: DTZ001 - naive UTC
+    offsets = [_offset(timezone, day) for day in days]
+    changes = zip(days, offsets, offsets[1:], strict=False)
+    return [day.date() for day, before, after in changes if before != after]
+
+
+ZONES = st.sampled_from(sorted(zone_names()))
+TIMES = st.sampled_from([time(9), time(0), time(23, 59, 59), time(2, 30), time(1)]) | st.times().map(
+    lambda at: at.replace(microsecond=0)
+)
+
+
+@st.composite
+def days(draw: st.DrawFn, timezone: str) -> date:
+    """Any date, or as often one within a day or two of a change of that zone's clocks."""
+    year = draw(st.integers(1840, 2100) | st.integers(1970, 2040))
+    changes = days_of_change(timezone, year) if draw(st.booleans()) else []
+    if changes:
+        return draw(st.sampled_from(changes)) + draw(st.integers(-2, 2)) * DAY
+    return draw(st.dates(date(year, 1, 1), date(year, 12, 31)))

@@ -1,0 +1,28 @@
+"""Instants worked out by others, which heyday must agree with."""
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.domain.calendar import occurrence
+
+CASES: list[dict[str, Any]] = json.loads(Path(__file__).with_name("time_cases.json").read_bytes())
+
+
+def test_the_table_of_cases_is_complete() -> None:
+    """An empty or shortened table would make the test below pass without testing."""
+    assert len(CASES) == 38
+    assert len({case["id"] for case in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+def test_send_at_is_what_the_table_says(case: dict[str, Any]) -> None:
+    """The table is external truth: half-hour zones, both ends of the date line, changes of the clocks, leap days."""
+    found = occurrence(date.fromisoformat(case["date"]), case["timezone"], case["year"])
+
+    assert found.send_at == datetime.fromisoformat(case["send_at"])
+    assert found.send_at is not None
+    assert found.send_at.tzinfo is UTC

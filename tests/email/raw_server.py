@@ -1,0 +1,115 @@
+"""A server that misbehaves as told, byte by byte, and knows what became of its connections."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+
+Behaviour = Callable[["Connection"], Awaitable[None]]
+"""What a server does to one connection; the connection is closed when it returns."""
+
+
+class Connection:
+    """One accepted connection, seen from the server."""
+
+    def __init__(self, server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.number = server.connections
+        self._server = server
+        self._reader = reader
+        self._writer = writer
+
+    async def request(self) -> bytes:
+        """Read a whole request, and keep it."""
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        lengths = [line[15:] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        request = head + await self._reader.readexactly(int(lengths[0]))
+        self._server.requests.append(request)
+        self._server.heard.put_nowait(request)
+        return request
+
+    async def read(self, count: int) -> bytes:
+        """Read exactly so many bytes."""
+        return await self._reader.readexactly(count)
+
+    async def rest(self) -> bytes:
+        """Everything until the client ends or cuts the connection: returning means that it did."""
+        received = b""
+        try:
+            while piece := await self._reader.read(65536):
+                received += piece
+        except ConnectionError:
+            pass
+        return received
+
+    async def send(self, data: bytes) -> None:
+        """Send; raises ConnectionError once the client is gone."""
+        self._writer.write(data)
+        await self._writer.drain()
+        if self._writer.is_closing():
+            raise ConnectionResetError
+
+    def reset(self) -> None:
+        """Cut the connection with a RST."""
+        raw = self._writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self._writer.transport.abort()
+
+
+class RawServer:
+    """Listens on a free loopback port and gives each connection to `behaviour`."""
+
+    def __init__(self, behaviour: Behaviour, *, tls: ssl.SSLContext | None = None) -> None:
+        self.requests: list[bytes] = []
+        self.heard: asyncio.Queue[bytes] = asyncio.Queue()
+        self.connections = 0
+        self.open_connections = 0
+        self.most_open = 0
+        self.all_closed = asyncio.Event()
+        self._behaviour = behaviour
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        assert self._server is not None
+        port = self._server.sockets[0].getsockname()[1]
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{port}"
+
+    async def listen(self, sock: socket.socket | None = None) -> None:
+        """Listen, on a bound socket if one is given."""
+        if sock is None:
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
+        else:
+            self._server = await asyncio.start_server(self._accept, sock=sock, ssl=self._tls)
+
+    async def close(self) -> None:
+        """Stop listening and end what still runs."""
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open_connections += 1
+        self.most_open = max(self.most_open, self.open_connections)
+        self.all_closed.clear()
+        try:
+            await self._behaviour(Connection(self, reader, writer))
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client went away in the middle, which is what some tests are about
+        finally:
+            writer.close()
+            self.open_connections -= 1
+            if not self.open_connections:
+                self.all_closed.set()

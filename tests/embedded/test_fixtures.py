@@ -1,0 +1,122 @@
+"""The fixtures that other tests stand on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import aio_pika
+import asyncpg
+from redis.asyncio import Redis
+
+from service.embedded.clock import business_clock_is_real, restore_clock, run_clock
+from service.embedded.rabbitmq import RabbitMQServer
+from service.embedded.server import Server
+from tests.conftest import Clock
+from tests.embedded.looking import listening, processes_of
+from tests.servers import Servers
+
+DURABLE = "kept-through-a-kill"
+
+
+async def test_a_database_is_migrated_and_its_clock_is_real(database: str) -> None:
+    """Tests start from the schema that users get."""
+    connection = await asyncpg.connect(database)
+
+    assert await connection.fetchval("select count(*) from messages") == 0
+    assert await business_clock_is_real(connection)
+    await connection.close()
+
+
+async def test_the_clock_shows_what_it_was_set_to_and_runs_on(database: str, clock: Clock) -> None:
+    """Tests of lateness, leap days and outages move this clock instead of waiting."""
+    start = datetime(2028, 2, 28, 23, 59, tzinfo=UTC)
+
+    await clock.set(start)
+    await clock.advance(timedelta(minutes=2))
+    first = await clock.now()
+    second = await clock.now()
+
+    assert start + timedelta(minutes=2) <= first < start + timedelta(minutes=3)
+    assert second > first
+
+
+async def test_a_clock_with_a_rate_runs_that_much_faster(clock: Clock) -> None:
+    """The demo's day takes a minute because of this."""
+    await clock.rate(1_000_000)
+
+    first = await clock.now()
+    second = await clock.now()
+
+    assert second - first > timedelta(minutes=1)
+
+
+async def test_a_stopped_clock_stands_still(clock: Clock) -> None:
+    """A test that compares instants exactly needs one that does not move."""
+    at = datetime(2027, 1, 1, 9, tzinfo=UTC)
+
+    await clock.set(at)
+    await clock.rate(0)
+    first = await clock.now()
+    second = await clock.now()
+
+    assert first == second
+    assert at <= first < at + timedelta(minutes=1)
+
+
+async def test_a_moved_clock_can_be_told_from_the_real_one(database: str) -> None:
+    """A node refuses a database whose clock is not real, so it has to be able to see it."""
+    connection = await asyncpg.connect(database)
+
+    await run_clock(connection, at=datetime(2027, 1, 1, tzinfo=UTC), rate=1440)
+    moved = await business_clock_is_real(connection)
+    await restore_clock(connection)
+    restored = await business_clock_is_real(connection)
+    await connection.close()
+
+    assert not moved
+    assert restored
+
+
+async def test_a_test_kills_every_server(servers: Servers, rabbitmq_url: str) -> None:
+    """Fault tests do; the next test shows that nobody else suffers, and that what was durable is there."""
+    broker = servers.rabbitmq
+    async with await aio_pika.connect(rabbitmq_url) as connection:
+        channel = await connection.channel()
+        await channel.declare_queue(DURABLE, durable=True)
+        message = aio_pika.Message(b"kept", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+        await channel.default_exchange.publish(message, routing_key=DURABLE)
+
+    for server in servers.all:
+        await server.kill()
+
+    assert not any(server.running for server in servers.all)
+    if isinstance(broker, RabbitMQServer):
+        assert processes_of(broker) == [], "the port mapper must go with the broker"
+
+
+async def test_the_next_test_finds_every_server_running_again(
+    servers: Servers, database: str, redis_url: str, rabbitmq_url: str
+) -> None:
+    """A killed server is not the next test's problem; its address and its data are what they were."""
+    connection = await asyncpg.connect(database)
+    await connection.close()
+    async with Redis.from_url(redis_url) as client:
+        assert await client.dbsize() == 0
+    async with await aio_pika.connect(rabbitmq_url) as broker:
+        channel = await broker.channel()
+        message = await (await channel.declare_queue(DURABLE, durable=True)).get(no_ack=True, fail=False)
+        await channel.queue_delete(DURABLE)
+
+    assert all(server.running for server in servers.all)
+    assert message is not None
+    assert message.body == b"kept"
+
+
+async def test_no_server_is_reachable_from_other_machines_or_runs_as_root(servers: Servers) -> None:
+    """Tests must not open the developer's machine to the network, nor give a server its powers."""
+    private = [server for server in servers.all if isinstance(server, Server)]
+
+    members = [process for server in private for process in processes_of(server)]
+
+    assert {connection.laddr.ip for process in members for connection in listening(process)} <= {"127.0.0.1", "::1"}
+    assert all(0 not in process.uids() for process in members)

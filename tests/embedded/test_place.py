@@ -1,0 +1,99 @@
+"""Servers for root, in places where the account that they run as cannot go."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from service.embedded.account import Account, account_for
+from service.embedded.errors import EmbeddedError
+from service.embedded.place import settle
+from service.embedded.redis import RedisServer
+from service.embedded.server import Server
+from service.embedded.wheels import program_from_wheel
+
+IS_ROOT = os.geteuid() == 0
+for_root = pytest.mark.skipif(not IS_ROOT, reason="only root runs servers as somebody else")
+
+
+async def test_a_server_works_in_a_private_home_without_opening_it(tmp_path: Path, made: list[Server]) -> None:
+    """A checkout below /root works, and its mode is as it was."""
+    private = tmp_path / "home"
+    private.mkdir(mode=0o700)
+    redis = RedisServer(private / "project" / ".heyday" / "redis")
+    made.append(redis)
+
+    await redis.start()
+    await redis.restart()
+
+    link = private / "project" / ".heyday" / "redis"
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    assert link.is_symlink() == IS_ROOT
+    await redis.stop()
+    if IS_ROOT:
+        shutil.rmtree(link.resolve().parent)
+
+
+@for_root
+def test_files_where_the_account_cannot_go_are_an_error(tmp_path: Path) -> None:
+    """They are not moved, and nothing is started beside them with no data."""
+    directory = tmp_path / "redis"
+    directory.mkdir()
+    (directory / "appendonly.aof").touch()
+    nobody = pwd.getpwnam("nobody")
+
+    with pytest.raises(EmbeddedError, match="cannot reach it"):
+        settle(directory, Account(nobody.pw_uid, nobody.pw_gid))
+
+
+@for_root
+def test_root_runs_servers_as_the_owner_of_the_project(place: Path) -> None:
+    """After `sudo make demo` the user can go on without sudo."""
+    owner = pwd.getpwnam("daemon")
+    os.chown(place, owner.pw_uid, owner.pw_gid)
+
+    account = account_for(place / ".heyday" / "redis")
+    settle(place / ".heyday" / "redis", account)
+
+    assert account == Account(owner.pw_uid, owner.pw_gid)
+    assert (place / ".heyday").stat().st_uid == owner.pw_uid
+
+
+@for_root
+def test_root_runs_servers_of_its_own_project_as_nobody(place: Path) -> None:
+    """PostgreSQL refuses root, and adding an account to the system is not ours to do."""
+    assert account_for(place / ".heyday").uid == pwd.getpwnam("nobody").pw_uid
+
+
+@for_root
+def test_programs_below_a_private_home_are_copied_once(
+    tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A virtual environment below /root is out of reach for the account of the servers."""
+    package = tmp_path / "somewheel"
+    (package / "bin").mkdir(parents=True)
+    (package / "bin" / "server").write_text("#!/bin/sh\n")
+    (package / "__init__.py").touch()
+    (tmp_path / "somewheel.libs").mkdir()
+    (tmp_path / "somewheel.libs" / "lib.so").touch()
+    information = tmp_path / "somewheel-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: somewheel\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    nobody = pwd.getpwnam("nobody")
+    account = Account(nobody.pw_uid, nobody.pw_gid)
+
+    first = program_from_wheel("somewheel", "bin/server", home=place, account=account)
+    (package / "bin" / "server").write_text("changed without a new version")
+    second = program_from_wheel("somewheel", "bin/server", home=place, account=account)
+
+    assert first == second
+    assert first.is_relative_to(place)
+    assert account.reaches(first)
+    assert second.read_text() == "#!/bin/sh\n"
+    assert (first.parents[2] / "somewheel.libs" / "lib.so").exists()

@@ -1,0 +1,195 @@
+"""Asking: always with a deadline, and never left to it when the answer cannot come."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from actors.runtime import ActorFailed, Address, MailboxFull, Reply, Restart, Restarting, Stopped
+from tests.runtime.stage import Do, Gate, Puppet, Stage, answer, crash, hang, say, turns
+
+FAR = 60.0
+"""A deadline that a test would notice waiting for."""
+
+
+def asking_to(do: Do) -> partial[Do]:
+    """Make a message of something that gives no answer."""
+    return partial(lambda work, _: work, do)
+
+
+async def test_an_ask_returns_the_answer() -> None:
+    """The plain case."""
+    stage = Stage()
+    await stage.supervisor.start()
+
+    got = await stage.address.ask(lambda reply: answer(reply, "yes"), within=FAR)
+
+    assert got == "yes"
+    await stage.supervisor.drain(FAR)
+
+
+async def test_an_ask_without_an_answer_ends_at_its_deadline() -> None:
+    """Every awaited call has a deadline."""
+    stage = Stage()
+    await stage.supervisor.start()
+
+    with pytest.raises(TimeoutError):
+        await stage.address.ask(asking_to(say("heard")), within=0.01)
+
+    assert "heard" in stage.journal
+    await stage.supervisor.drain(FAR)
+
+
+async def test_an_ask_waits_for_room_no_longer_than_its_deadline() -> None:
+    """The deadline covers the wait for the mailbox too."""
+    address: Address[Do] = Address("nobody", 1)
+    address.offer(crash)
+
+    with pytest.raises(TimeoutError):
+        await address.ask(asking_to(crash), within=0.01)
+
+    assert address.depth == 1
+
+
+async def test_an_ask_whose_message_crashes_the_actor_fails_soon() -> None:
+    """The asker, say a request of the API, must not hang until its deadline."""
+    stage = Stage()
+    await stage.supervisor.start()
+
+    with pytest.raises(ActorFailed) as failed:
+        await stage.address.ask(asking_to(crash), within=FAR)
+
+    assert isinstance(failed.value.__cause__, ValueError)
+    assert await stage.heard() == "heard"
+    await stage.supervisor.drain(FAR)
+
+
+async def test_an_ask_whose_actor_is_cut_off_at_work_fails_soon() -> None:
+    """A drain that runs out of time takes the asker along."""
+    stage = Stage()
+    await stage.supervisor.start()
+    asker = asyncio.ensure_future(stage.address.ask(asking_to(hang), within=FAR))
+    await turns()
+
+    report = await stage.supervisor.drain(0.0)
+
+    with pytest.raises(ActorFailed):
+        await asker
+    assert report.abandoned[0].receiving
+
+
+async def test_an_ask_to_an_actor_that_has_ended_raises_stopped() -> None:
+    """There is nobody to wait for."""
+    stage = Stage()
+    await stage.supervisor.start()
+    await stage.supervisor.drain(FAR)
+
+    with pytest.raises(Stopped):
+        await stage.address.ask(asking_to(crash), within=FAR)
+
+
+async def test_an_ask_in_the_mailbox_of_an_actor_that_ends_raises_stopped() -> None:
+    """Its turn will never come."""
+    stage = Stage(restart=Restart.TEMPORARY)
+    await stage.supervisor.start()
+    gate = Gate()
+    await stage.address.tell(gate)
+    await stage.address.tell(crash)
+    asker = asyncio.ensure_future(stage.address.ask(asking_to(crash), within=FAR))
+    await gate.reached.wait()
+
+    gate.opened.set()
+
+    with pytest.raises(Stopped):
+        await asker
+    await stage.supervisor.drain(FAR)
+
+
+async def test_a_message_whose_asker_has_gone_is_dropped_unread() -> None:
+    """Under load, work that nobody waits for any more is the first to leave out."""
+    stage = Stage()
+    await stage.supervisor.start()
+    gate = Gate()
+    await stage.address.tell(gate)
+    asker = asyncio.ensure_future(stage.address.ask(lambda reply: answer(reply, "late"), within=FAR))
+    await gate.reached.wait()
+
+    asker.cancel()
+    await asyncio.wait([asker])
+    gate.opened.set()
+
+    assert await stage.heard() == "heard"
+    assert "late" not in stage.journal
+    await stage.supervisor.drain(FAR)
+
+
+async def test_an_answer_to_an_asker_that_has_gone_is_no_failure() -> None:
+    """The asker's time-out is not the actor's bug."""
+    stage = Stage()
+    await stage.supervisor.start()
+    gate = Gate()
+
+    def slow(reply: Reply[str]) -> Do:
+        async def do(puppet: Puppet) -> None:
+            await gate(puppet)
+            reply.set("late")
+            reply.fail(ValueError("later still"))
+
+        return do
+
+    asker = asyncio.ensure_future(stage.address.ask(slow, within=FAR))
+    await gate.reached.wait()
+
+    asker.cancel()
+    await asyncio.wait([asker])
+    gate.opened.set()
+
+    assert await stage.heard() == "heard"
+    assert stage.journal.count("start") == 1
+    await stage.supervisor.drain(FAR)
+
+
+async def test_an_asker_gets_the_error_that_the_actor_hands_over() -> None:
+    """A refusal reaches the asker without a crash."""
+    reply: Reply[str] = Reply()
+
+    reply.fail(KeyError("no such user"))
+
+    with pytest.raises(KeyError):
+        await reply
+    assert not reply.awaited
+
+
+async def test_an_asker_is_never_cancelled_by_an_answer() -> None:
+    """A cancellation handed over as an error would look like a cancellation of the asker itself."""
+    reply: Reply[str] = Reply()
+
+    reply.fail(asyncio.CancelledError())
+
+    with pytest.raises(ActorFailed):
+        await reply
+
+
+async def test_an_actor_that_would_wait_for_itself_crashes_instead() -> None:
+    """Telling itself something while its mailbox is full would hang it, and all who wait for it, for ever."""
+    stage = Stage(capacity=1)
+    gate = Gate()
+
+    async def tell_itself(puppet: Puppet) -> None:
+        await gate(puppet)
+        await puppet.ctx.self.tell(say("to myself"))
+
+    await stage.supervisor.start()
+    await stage.address.tell(tell_itself)
+    await gate.reached.wait()
+    await stage.address.tell(say("from outside"))
+
+    gate.opened.set()
+
+    await stage.observer.until(Restarting)
+    assert MailboxFull.__name__ in str(stage.supervisor.view().children[0].last_error)
+    assert await stage.heard() == "heard"
+    assert "from outside" in stage.journal
+    await stage.supervisor.drain(FAR)
