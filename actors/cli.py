@@ -122,14 +122,11 @@ def _when(_args: argparse.Namespace) -> int:
 
 
 def _email_stub(args: argparse.Namespace) -> int:
+    import uvloop  # noqa: PLC0415
+
     from service.email_stub import run  # noqa: PLC0415
 
-    try:
-        import uvloop  # noqa: PLC0415 - it is there only where it can be
-
-        uvloop.run(run(args))
-    except ImportError:
-        asyncio.run(run(args))
+    uvloop.run(run(args))
     return OK
 
 

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Awaitable, Callable
 
 import structlog
+import uvloop
 
 log = structlog.get_logger(__name__)
 
@@ -18,13 +19,7 @@ GC_THRESHOLDS = (50_000, 20, 100)
 
 def serve(work: Callable[[asyncio.Event], Awaitable[int]]) -> int:
     """Run `work`, which gets an event that SIGTERM and SIGINT set. A second signal ends the process at once."""
-    try:
-        import uvloop  # noqa: PLC0415 - it is there only where it can be
-
-        factory = uvloop.new_event_loop
-    except ImportError:
-        factory = asyncio.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_with_signals(work))
 
 

@@ -6,14 +6,14 @@ Every method here has a deadline inside its adapter: none may wait for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import IntEnum
 from typing import Protocol
 from uuid import UUID
 
-from service.domain.messages import Answer, Status
+from service.domain.messages import Answer, Outcome, Status
 from service.domain.users import Profile, User
 
 
@@ -516,3 +516,140 @@ class Users(Protocol):
     async def delete(self, user_id: UUID, *, version: int | None, erase: bool) -> bool:
         """Mark as deleted, cancel what is unsent, and forget the person when `erase`. False if there is no such
         user. Raises UserChanged."""
+
+    async def create_many(self, rows: Sequence[tuple[Profile, list[Wanted]]]) -> list[UUID | None]:
+        """Store many users in one statement, as `create` does one. For each, in order, its id; None where the address
+        is taken, be it by an earlier row."""
+
+
+# --- What the API needs beside that -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as its row says."""
+
+    id: UUID
+    user_id: UUID
+    occasion: str
+    local_year: int
+    timezone: str
+    send_at: datetime
+    due_at: datetime
+    status: Status
+    attempts: int
+    tzdata: str
+    planned_at: datetime
+    ended_at: datetime | None
+    redriven_at: datetime | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PastAttempt:
+    """An attempt that is on record; `duration` is in seconds, `node` is None when that node's row is gone."""
+
+    number: int
+    node: str | None
+    outcome: Outcome
+    started_at: datetime
+    duration: float
+    status_code: int | None
+    error: str | None
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A message with everything that is on record about its way; `has_user`: its user is not deleted."""
+
+    message: Message
+    queued_at: datetime | None
+    queued_node: str | None
+    claimed_at: datetime | None
+    claimed_node: str | None
+    has_user: bool
+    attempts: tuple[PastAttempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """Which messages: None leaves a filter out; `since` and `until` bound send_at, the second exclusively."""
+
+    user_id: UUID | None = None
+    status: Status | None = None
+    occasion: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class History(Protocol):
+    """What became of messages. Every method raises Unavailable."""
+
+    async def page(self, wanted: MessageFilter, *, after: UUID | None, limit: int) -> list[Message]:
+        """Messages in the order of their ids, those after `after`."""
+
+    async def timeline(self, message_id: UUID) -> Timeline | None:
+        """One message with its way, or None if there is none."""
+
+    async def redrivable(self, wanted: MessageFilter, *, limit: int) -> list[UUID]:
+        """Up to `limit` messages of that status, which may be redriven, of users not deleted, oldest first."""
+
+    async def count_redrivable(self, wanted: MessageFilter) -> int:
+        """How many of those there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """The right to answer under a key; it is lost when another has taken the key over."""
+
+    key: bytes
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """What a key was used for, by the fingerprint of the request, and how that was answered; `status` is None while
+    another request is being worked on."""
+
+    fingerprint: bytes
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+class Idempotency(Protocol):
+    """The answers given under an Idempotency-Key, for 24 hours. Every method raises Unavailable."""
+
+    async def reserve(self, key: bytes, fingerprint: bytes) -> Reserved | KeptAnswer | None:
+        """Take the key for a request; or what it was used for; or None while the same request is being worked on."""
+
+    async def keep(
+        self, reserved: Reserved, *, status: int, headers: dict[str, str], body: bytes, resource: str | None
+    ) -> None:
+        """Keep the answer; `resource` is the path of what was made, by which erasing it finds the answer."""
+
+    async def release(self, reserved: Reserved) -> None:
+        """Forget the key: the request was not done, and may be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Whether a client may make a request, how many more at once, and the seconds until it may make all or one again."""
+
+    allowed: bool
+    remaining: int
+    reset_after: float
+    retry_after: float
+
+
+class RequestRate(Protocol):
+    """How many requests a client may make on all nodes together."""
+
+    limit: int
+    """Requests that may be made at once by a client that has made none."""
+    window: float
+    """Seconds in which so many may be made."""
+
+    async def take(self, client: str) -> Allowance:
+        """Count a request of that client. Never raises Unavailable: without a shared count it counts on its own."""

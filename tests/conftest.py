@@ -27,6 +27,14 @@ def _run(work: Coroutine[object, object, None]) -> None:
         runner.run(work)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Find the servers before the first test: fetching images or packages may take longer than a test may."""
+    if not session.config.option.collectonly and any(
+        "_fleet" in item.fixturenames for item in session.items if isinstance(item, pytest.Function)
+    ):
+        find_servers()
+
+
 @pytest.fixture(scope="session")
 def _fleet() -> Iterator[Servers]:
     """The servers, found and not started."""

@@ -21,18 +21,26 @@ from aiohttp import web
 from service.email_stub.ledger import Ledger
 from service.email_stub.options import StubOptions
 
+CLOSE_WITHIN = 0.1
+"""Seconds that requests under way, hangs among them, have to end when the fake closes."""
+
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _NOTHING = web.Response
 
 
 class EmailStub:
-    """A running fake email service. `ledger` and `options` may be read and replaced in the same process."""
+    """A running fake email service.
+
+    In its own process `ledger` and `options` may be read, and the two events awaited: a request hangs, a hang is over.
+    """
 
     def __init__(self, options: StubOptions) -> None:
         self.options = options
         self.ledger = Ledger(keep=options.keep)
         self.host = ""
         self.port = 0
+        self.hang_began = asyncio.Event()
+        self.hang_ended = asyncio.Event()
         self._random = random.Random(options.seed)  # noqa: S311  faults need repeating, not secrecy
         self._runner: web.ServerRunner | None = None
 
@@ -46,7 +54,7 @@ class EmailStub:
         # The low-level server has no router and no middleware: this is the receiving side of the benchmark. A handler
         # is cancelled when its client goes, which is how a hang ends.
         server = web.Server(self._handle, handler_cancellation=True, access_log=None)
-        self._runner = web.ServerRunner(server, shutdown_timeout=0)
+        self._runner = web.ServerRunner(server, shutdown_timeout=CLOSE_WITHIN)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, backlog=1024)
         await site.start()
@@ -124,11 +132,14 @@ class EmailStub:
 
     async def _hang(self, request: web.BaseRequest) -> web.StreamResponse:
         self.ledger.hangs += 1
+        self.hang_began.set()
         try:
             await asyncio.sleep(self.options.hang_for)
         except asyncio.CancelledError:
             self.ledger.abandoned += 1
             raise
+        finally:
+            self.hang_ended.set()
         return _cut(request)
 
     async def _stream_acceptances(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -180,7 +191,7 @@ def _cut(request: web.BaseRequest) -> web.StreamResponse:
     """Reset the connection: the client gets no answer, not even an orderly end."""
     transport = request.transport
     if transport is not None:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # already gone, as asyncio and uvloop say it
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()
     return _NOTHING()  # aiohttp wants one; there is nobody left to read it

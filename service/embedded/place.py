@@ -24,6 +24,8 @@ def settle(directory: Path, account: Account) -> Path:
     Raises EmbeddedError when it belongs to somebody else, or holds files where the account cannot go.
     """
     try:
+        if directory.is_symlink() and not directory.exists():
+            directory.unlink()  # A project that was carried to another machine, or container, without what it names.
         _make(directory)
         home = directory.resolve()
         if not account.reaches(home.parent):

@@ -50,13 +50,13 @@ def spawn(
     """Start a program in `directory`, in a session of its own: a Ctrl-C in our terminal is not for it.
 
     `farewell` is what it gets when we die. Linux sends that when the thread that called this ends, so call it from
-    the main thread. The environment is the one given and a few neutral words, nothing of ours.
+    the main thread. The environment is the one given and little else.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - programs and arguments of our own
             [*_death_signal_prefix(farewell), *command],
             cwd=directory,
-            env={"PATH": os.defpath, "LANG": "C.UTF-8", "TZ": "UTC", "HOME": str(directory), **environment},
+            env=_neutral(directory) | dict(environment),
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -67,8 +67,8 @@ def spawn(
         )
     if stdin is not None:
         assert process.stdin is not None  # noqa: S101 - a pipe was asked for
-        process.stdin.write(stdin.encode())
-        process.stdin.close()
+        with suppress(BrokenPipeError), process.stdin:  # a program that ended already has said why in its log
+            process.stdin.write(stdin.encode())
     return process
 
 
@@ -78,7 +78,7 @@ async def run(command: Sequence[str], *, directory: Path, account: Account) -> s
         subprocess.run,
         command,
         cwd=directory,
-        env={"PATH": os.defpath, "LANG": "C.UTF-8", "TZ": "UTC", "HOME": str(directory)},
+        env=_neutral(directory),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -87,6 +87,11 @@ async def run(command: Sequence[str], *, directory: Path, account: Account) -> s
         group=account.group,
         extra_groups=account.groups,
     )
+
+
+def _neutral(home: Path) -> dict[str, str]:
+    """An environment in which no variable of the user's, such as PGDATA, changes what a program does."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "TZ": "UTC", "HOME": str(home)}
 
 
 def family(processes: Iterable[subprocess.Popen[bytes]]) -> list[psutil.Process]:

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 import orjson
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 
 _SHARED: tuple[structlog.typing.Processor, ...] = (
     structlog.contextvars.merge_contextvars,
@@ -33,13 +34,17 @@ def configure(level: str, form: str, *, stream: TextIO | None = None, **fields: 
     render: structlog.typing.Processor
     if form == "json":
         render = structlog.processors.JSONRenderer(serializer=_json)
-        tracebacks: structlog.typing.Processor = structlog.processors.dict_tracebacks
     else:
-        render = structlog.dev.ConsoleRenderer()
-        tracebacks = structlog.processors.UnicodeDecoder()
+        render = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    # Without the values of variables: they hold names, addresses and passwords.
+    tracebacks = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*_SHARED, structlog.stdlib.add_logger_name],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, tracebacks, render],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *([tracebacks] if form == "json" else []),
+            render,
+        ],
     )
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(formatter)

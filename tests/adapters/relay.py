@@ -16,6 +16,7 @@ class Relay:
         self._thawed = asyncio.Event()
         self._thawed.set()
         self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
         self._connections: set[asyncio.Task[None]] = set()
         self.url = ""
 
@@ -36,28 +37,29 @@ class Relay:
         """End every connection."""
         assert self._server is not None
         self._server.close()
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        self.thaw()
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(*self._connections)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
-        writers = [writer]
+        upstream_reader, upstream_writer = await asyncio.open_connection(*self._upstream)
         try:
-            upstream_reader, upstream_writer = await asyncio.open_connection(*self._upstream)
-            writers.append(upstream_writer)
+            self._writers |= {writer, upstream_writer}
             async with asyncio.TaskGroup() as both_ways:
                 both_ways.create_task(self._pass(reader, upstream_writer))
                 both_ways.create_task(self._pass(upstream_reader, writer))
         except* OSError:
             pass
         finally:
-            for each in writers:
+            for each in (writer, upstream_writer):
                 each.transport.abort()
                 with suppress(OSError):
                     await each.wait_closed()
+            self._writers -= {writer, upstream_writer}
             self._connections.discard(task)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -79,7 +81,9 @@ async def relayed(url: str) -> AsyncIterator[Relay]:
     relay = Relay(parts.hostname, parts.port)
     port = await relay.start()
     credentials, _, _ = parts.netloc.rpartition("@")
-    relay.url = urlunsplit(parts._replace(netloc=f"{credentials}@127.0.0.1:{port}" if credentials else f"127.0.0.1:{port}"))
+    relay.url = urlunsplit(
+        parts._replace(netloc=f"{credentials}@127.0.0.1:{port}" if credentials else f"127.0.0.1:{port}")
+    )
     try:
         yield relay
     finally:

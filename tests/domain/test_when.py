@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import tracemalloc
 from datetime import time
 from typing import Any
 
@@ -172,11 +173,15 @@ def test_no_input_has_no_answer() -> None:
 def test_a_line_longer_than_any_question_is_an_error_and_is_not_kept() -> None:
     """A gigabyte without a line break must not fill the memory, nor hide the line after it."""
     padded = line() + b" " * (LONGEST_LINE - len(line()))
-    pieces = [padded + b"\n", *[b"x" * LONGEST_LINE] * 20, b"\n" + line() + b"\n" + padded + b" "]
+    pieces = [padded + b"\n", *[b"x" * LONGEST_LINE] * 100, b"\n" + line() + b"\n" + padded + b" "]
     out = io.BytesIO()
+    tracemalloc.start()
 
     filter_lines(pieces, out, at=time(9), leap_day=LeapDay.FEB28)
 
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20 * LONGEST_LINE
     first, too_long, next_one, last = out.getvalue().splitlines(keepends=True)
     assert first == next_one == ANSWER
     assert b"line too long" in too_long

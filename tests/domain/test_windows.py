@@ -98,6 +98,15 @@ def test_29_february_is_due_in_common_years_as_configured(leap_day: LeapDay, ins
     assert (2027, 229, instant, Rule.LEAP_DAY) in due
 
 
+def test_29_february_is_looked_at_where_its_day_begins_first() -> None:
+    """Midnight of 28 February in Kiritimati is the morning of the 27th in UTC: 1 March is still far away."""
+    midnight = datetime(2027, 2, 27, 10, tzinfo=UTC)
+
+    due = due_in(midnight, midnight + timedelta(seconds=1), "Pacific/Kiritimati", time(0), LeapDay.FEB28)
+
+    assert (2027, 229, midnight, Rule.LEAP_DAY) in due
+
+
 def test_a_skipped_day_is_due_in_no_window() -> None:
     """Configured not to be greeted in common years."""
     start = datetime(2027, 2, 20, tzinfo=UTC)

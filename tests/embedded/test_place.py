@@ -39,6 +39,16 @@ async def test_a_server_works_in_a_private_home_without_opening_it(tmp_path: Pat
         shutil.rmtree(link.resolve().parent)
 
 
+def test_a_link_that_leads_nowhere_is_replaced(place: Path) -> None:
+    """A project mounted into a new container still has the link, and the files that it named are gone."""
+    directory = place / "redis"
+    directory.symlink_to(place / "gone")
+
+    home = settle(directory, account_for(directory))
+
+    assert home.is_dir()
+
+
 @for_root
 def test_files_where_the_account_cannot_go_are_an_error(tmp_path: Path) -> None:
     """They are not moved, and nothing is started beside them with no data."""

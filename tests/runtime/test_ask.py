@@ -24,7 +24,7 @@ async def test_an_ask_returns_the_answer() -> None:
     stage = Stage()
     await stage.supervisor.start()
 
-    got = await stage.address.ask(lambda reply: answer(reply, "yes"), within=FAR)
+    got = await stage.address.ask(partial(answer, word="yes"), within=FAR)
 
     assert got == "yes"
     await stage.supervisor.drain(FAR)
@@ -113,7 +113,7 @@ async def test_a_message_whose_asker_has_gone_is_dropped_unread() -> None:
     await stage.supervisor.start()
     gate = Gate()
     await stage.address.tell(gate)
-    asker = asyncio.ensure_future(stage.address.ask(lambda reply: answer(reply, "late"), within=FAR))
+    asker = asyncio.ensure_future(stage.address.ask(partial(answer, word="late"), within=FAR))
     await gate.reached.wait()
 
     asker.cancel()

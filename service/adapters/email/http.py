@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import errno
+import socket
 import ssl
+import struct
+from contextlib import suppress
 from datetime import timedelta
 from time import perf_counter
 
@@ -34,6 +37,8 @@ CONNECT_PAUSE = (0.01, 0.05)
 DRAIN_LIMIT = 64 * 1024
 DRAIN_WITHIN = 0.25
 """Bytes and seconds spent on the body of an answer, so that its connection can be used again; beyond, it is closed."""
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class HttpEmailService:
@@ -142,8 +147,14 @@ class _Body(aiohttp.BytesPayload):
         await super().write_with_length(writer, content_length)
 
     def abort(self) -> None:
-        """Cut the connection at once: a mere close would first hand over what is still in its buffer."""
+        """Reset the connection: after a mere close the kernel would go on delivering what is on its way, for minutes.
+
+        aiohttp has only just asked for that close; the socket lives until the loop's next turn.
+        """
         if self._transport is not None:
+            with suppress(OSError, ValueError):  # already gone, as asyncio and uvloop say it
+                connection = self._transport.get_extra_info("socket")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             self._transport.abort()
 
 

@@ -10,7 +10,7 @@ select
 -- How many messages are on their way, up to a limit: enough to decide on back-pressure.
 select count(*) from (
     select from messages where status = 'queued' limit $1
-) as some
+) as queued
 
 -- name: claim_due
 -- Oldest first; what is too late to send expires here, in the same pass. A ticker whose fencing number is not the

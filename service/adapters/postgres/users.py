@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _SQL = load("users.sql")
 _PLANNING = load("planning.sql")
+
+_ONE_ADDRESS = "users_email_key"
+"""The constraint that keeps addresses unique among users not deleted."""
 
 
 class PostgresUsers:
@@ -42,6 +45,24 @@ class PostgresUsers:
         if row is None:
             raise EmailTaken
         return User(row["id"], profile, row["version"], row["created_at"], row["updated_at"])
+
+    async def create_many(self, rows: Sequence[tuple[Profile, list[Wanted]]]) -> list[UUID | None]:
+        lines = range(len(rows))
+        days = [(line, *day) for line in lines for day in rows[line][0].dates.items()]
+        instants = [(line, w) for line in lines for w in rows[line][1] if w.send_at is not None]
+        found = await self._database.fetch(
+            _SQL.create_users,
+            *zip(*(_columns(profile) for profile, _ in rows), strict=True),
+            list(lines),
+            [line for line, _, _ in days],
+            [occasion for _, occasion, _ in days],
+            [day for _, _, day in days],
+            [line for line, _ in instants],
+            *_arrays([w for _, w in instants]),
+            self._tzdata,
+        )
+        ids: dict[int, UUID] = {row["line"]: row["id"] for row in found}
+        return [ids.get(line) for line in lines]
 
     async def get(self, user_id: UUID) -> User | None:
         row = await self._database.row(_SQL.get_user, user_id)
@@ -80,6 +101,8 @@ class PostgresUsers:
                     )
                 return User(row["id"], profile, row["version"], row["created_at"], row["updated_at"])
         except asyncpg.UniqueViolationError as error:
+            if error.constraint_name != _ONE_ADDRESS:
+                raise
             raise EmailTaken from error
 
     async def delete(self, user_id: UUID, *, version: int | None, erase: bool) -> bool:
@@ -91,6 +114,7 @@ class PostgresUsers:
             if erase:
                 await connection.execute(_SQL.drop_all_dates, user_id)
                 await connection.execute(_SQL.erase_user, user_id)
+                await connection.execute(_SQL.forget_answers, f"/api/v1/users/{user_id}")
             return True
 
     async def _lock(self, connection: Connection, user_id: UUID, version: int | None) -> datetime | None:

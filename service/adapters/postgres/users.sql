@@ -24,6 +24,47 @@ new_messages as (
 )
 select id, version, created_at, updated_at from new_user
 
+-- name: create_users
+-- Many users in one statement, as create_user does one; their ids are made first, so that rows can refer to them.
+-- Of two rows with one address the first wins. $8: lines; $9..$11: line, occasion and date of each day;
+-- $12..$15: line, occasion, local year and instant of each greeting around now.
+with fence as materialized (
+    select planning_fence() as up_to
+),
+given as materialized (
+    select uuid_v7() as id, t.*
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::integer[])
+        as t (first_name, last_name, email, email_key, timezone, location_city, location_country, line)
+),
+new_users as (
+    insert into users (id, first_name, last_name, email, email_key, timezone, location_city, location_country)
+    select id, first_name, last_name, email, email_key, timezone, location_city, location_country
+    from given
+    order by line
+    on conflict (email_key) where deleted_at is null do nothing
+    returning id, created_at
+),
+new_dates as (
+    insert into occasion_dates (user_id, occasion, date)
+    select g.id, d.occasion, d.date
+    from unnest($9::integer[], $10::text[], $11::date[]) as d (line, occasion, date)
+    join given g on g.line = d.line
+    join new_users n on n.id = g.id
+),
+new_messages as (
+    insert into messages (user_id, occasion, local_year, timezone, send_at, due_at, tzdata)
+    select g.id, t.occasion, t.local_year, g.timezone, t.send_at, t.send_at, $16
+    from fence f,
+        unnest($12::integer[], $13::text[], $14::smallint[], $15::timestamptz[])
+            as t (line, occasion, local_year, send_at)
+    join given g on g.line = t.line
+    join new_users n on n.id = g.id
+    where t.send_at > n.created_at and t.send_at < f.up_to
+)
+select g.line, g.id
+from given g
+join new_users n on n.id = g.id
+
 -- name: get_user
 select u.*, (
     select coalesce(jsonb_object_agg(d.occasion, d.date), '{}') from occasion_dates d where d.user_id = u.id
@@ -78,3 +119,7 @@ where id = $1
 
 -- name: drop_all_dates
 delete from occasion_dates where user_id = $1
+
+-- name: forget_answers
+-- Answers kept under an Idempotency-Key show the user as they were.
+delete from idempotency_keys where resource = $1

@@ -1,0 +1,48 @@
+"""The middleware that turns whatever a handler raises into a problem document: no request gets anything else."""
+
+from __future__ import annotations
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from actors.api.problems import BUG, BUSY, UNAVAILABLE, Problem, document, of_http
+from actors.api.tracing import REQUEST_ID
+from actors.runtime import ActorError, ActorFailed
+from service.ports import Unavailable
+
+log = structlog.get_logger(__name__)
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status == 405 and request.method == "OPTIONS":
+            return web.Response(status=204, headers={"Allow": f"{error.headers['Allow']},OPTIONS"})
+        return _document(request, of_http(error))
+    except Exception as error:
+        problem = of_error(error)
+        if problem.kind is BUG:
+            log.exception("request_failed", route=request.match_info.route.name)
+        return _document(request, problem)
+
+
+def of_error(error: Exception) -> Problem:
+    """The problem that an exception comes to; what nobody expected is a bug."""
+    match error:
+        case Problem():
+            return error
+        case Unavailable():
+            return Problem(UNAVAILABLE, f"{error.system} is away for the moment.", headers={"Retry-After": "2"})
+        case ActorFailed():
+            return Problem(BUSY, "The actor failed on this request; it is started again.", headers={"Retry-After": "2"})
+        case ActorError():
+            return Problem(BUSY, "The actor takes no requests at the moment.", headers={"Retry-After": "1"})
+        case _:
+            return Problem(BUG, "Something went wrong here, not with the request.")
+
+
+def _document(request: web.Request, problem: Problem) -> web.Response:
+    return document(problem, path=request.rel_url.raw_path, request_id=request[REQUEST_ID])

@@ -1,0 +1,94 @@
+"""Health, in four depths, and the metrics of the node."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+
+from aiohttp import web
+from prometheus_client.exposition import choose_encoder
+
+from actors.api.answers import answer
+from actors.api.parts import ApiParts
+from service.domain.zones import TZDATA_VERSION
+from service.ports import Unavailable
+
+CHECK_WITHIN = 3.0
+"""Seconds for a look at one server; all are looked at together."""
+
+
+class HealthRoutes:
+    """`/health` and `/metrics`: outside /api/v1, without keys or rate limits."""
+
+    def __init__(self, parts: ApiParts, draining: Callable[[], bool]) -> None:
+        self._parts = parts
+        self._draining = draining
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/health", self.health),
+            web.get("/health/live", self.live),
+            web.get("/health/ready", self.ready),
+            web.get("/health/detailed", self.detailed),
+            web.get("/metrics", self.metrics),
+        ]
+
+    async def health(self, _request: web.Request) -> web.Response:
+        """200 as long as the node can answer; `degraded` when something is missing."""
+        missing = self._missing()
+        return _fresh({"status": "degraded" if missing else "ok", "missing": missing})
+
+    async def live(self, _request: web.Request) -> web.Response:
+        """200 as long as the event loop turns: it depends on no server, so an outage never has the node restarted."""
+        return _fresh({"status": "ok"})
+
+    async def ready(self, _request: web.Request) -> web.Response:
+        """503 while a server that is needed is away, or the node is draining."""
+        missing = self._missing()
+        return _fresh({"status": "unavailable" if missing else "ok", "missing": missing}, 503 if missing else 200)
+
+    async def detailed(self, _request: web.Request) -> web.Response:
+        """Everything the node knows about itself and its servers, looked at now."""
+        parts = self._parts
+        names = list(parts.checks)
+        figures = await asyncio.gather(*(_look(parts.checks[name]) for name in names))
+        now = asyncio.get_running_loop().time()
+        missing = self._missing()
+        return _fresh(
+            {
+                "status": "degraded" if missing else "ok",
+                "missing": missing,
+                "node": parts.settings.node_id,
+                **dict(zip(names, figures, strict=True)),
+                "outages": [
+                    {"system": outage.system, "reason": outage.reason, "seconds": round(now - outage.since, 3)}
+                    for outage in parts.outages.current()
+                ],
+                "clock": {"now": parts.clock.now(), "skewSeconds": parts.clock.skew, "jumps": parts.clock.jumps},
+                "tzdata": TZDATA_VERSION,
+                "actors": asdict(parts.tree()),
+            }
+        )
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """All metrics, in the format that the scraper prefers."""
+        encoder, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encoder(self._parts.metrics.registry), headers={"Content-Type": content_type})
+
+    def _missing(self) -> list[str]:
+        return [*self._parts.ready(), *(["draining"] if self._draining() else [])]
+
+
+async def _look(check: Callable[[], Awaitable[dict[str, object]]]) -> dict[str, object]:
+    try:
+        async with asyncio.timeout(CHECK_WITHIN):
+            return {"status": "up", **await check()}
+    except Unavailable as error:
+        return {"status": "down", "reason": error.reason}
+    except TimeoutError:
+        return {"status": "down", "reason": f"no answer within {CHECK_WITHIN:g} s"}
+
+
+def _fresh(content: dict[str, object], status: int = 200) -> web.Response:
+    return answer(content, status=status, headers={"Cache-Control": "no-store"})

@@ -1,0 +1,118 @@
+"""Every error that the API answers with, as a problem document (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from aiohttp import web
+
+from actors.api.answers import encode
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of problem: `type` in the document ends with its slug, `meaning` is what /problems/{slug} says."""
+
+    slug: str
+    status: int
+    title: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one value; `place` is where it came in: `body` or `query`."""
+
+    field: str
+    message: str
+    place: str = "body"
+
+    def as_json(self) -> dict[str, str]:
+        """As it is in a problem document; the pointer is a JSON pointer (RFC 6901) as a URI fragment."""
+        pointer = "#/" + self.field.replace("~", "~0").replace("/", "~1").replace(".", "/") if self.field else "#"
+        where = {"pointer": pointer} if self.place == "body" else {"parameter": self.field}
+        return {"field": self.field, "message": self.message, **where}
+
+
+class Problem(Exception):
+    """The request cannot be done; it is answered with a problem document."""
+
+    def __init__(
+        self, kind: Kind, detail: str, *, errors: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+
+MALFORMED = Kind("malformed-request", 400, "Malformed request", "The body is not JSON in UTF-8, or cannot be read.")
+UNAUTHORIZED = Kind("unauthorized", 401, "API key needed", "Send `Authorization: Bearer <key>` with a valid key.")
+NOT_FOUND = Kind("not-found", 404, "Not found", "There is no such resource, or no longer.")
+METHOD_NOT_ALLOWED = Kind(
+    "method-not-allowed", 405, "Method not allowed", "The resource does not know this method; see the header Allow."
+)
+TIMEOUT = Kind("request-timeout", 408, "Request timeout", "The body did not arrive in time.")
+EMAIL_TAKEN = Kind(
+    "email-taken", 409, "Email address taken", "Another user has this address; letter case makes no difference."
+)
+IN_PROGRESS = Kind(
+    "request-in-progress", 409, "Request in progress", "A request with this Idempotency-Key is still being worked on."
+)
+CHANGED = Kind(
+    "version-mismatch", 412, "Changed meanwhile", "The resource is no longer of the version that If-Match names."
+)
+TOO_LARGE = Kind("too-large", 413, "Body too large", "The body, or a line of an import, is larger than is accepted.")
+MEDIA_TYPE = Kind("unsupported-media-type", 415, "Unsupported media type", "The body is not of a type known here.")
+INVALID = Kind("invalid-fields", 422, "Invalid fields", "Some fields are not as they must be; `errors` says which.")
+INVALID_QUERY = Kind(
+    "invalid-query", 422, "Invalid query", "Some query parameters are not as they must be; `errors` says which."
+)
+KEY_REUSED = Kind(
+    "idempotency-key-reused", 422, "Idempotency-Key reused", "The key was used before with another request."
+)
+TOO_MANY = Kind("too-many-requests", 429, "Too many requests", "The client is over its rate; see Retry-After.")
+BUG = Kind("internal-error", 500, "Internal error", "A bug of heyday. The log has more under the request id.")
+UNAVAILABLE = Kind(
+    "unavailable", 503, "Temporarily unavailable", "A server that is needed is away; try again, see Retry-After."
+)
+BUSY = Kind("busy", 503, "Busy", "Too much is being worked on; nothing was done. Try again, see Retry-After.")
+
+KINDS: dict[str, Kind] = {
+    kind.slug: kind
+    for kind in (
+        MALFORMED, UNAUTHORIZED, NOT_FOUND, METHOD_NOT_ALLOWED, TIMEOUT, EMAIL_TAKEN, IN_PROGRESS, CHANGED, TOO_LARGE,
+        MEDIA_TYPE, INVALID, INVALID_QUERY, KEY_REUSED, TOO_MANY, BUG, UNAVAILABLE, BUSY,
+    )
+}  # fmt: skip
+
+_BY_STATUS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 413: TOO_LARGE, 415: MEDIA_TYPE}
+
+
+def of_http(error: web.HTTPException) -> Problem:
+    """The problem that the framework has met."""
+    phrase = HTTPStatus(error.status).phrase
+    kind = _BY_STATUS.get(error.status) or Kind("", error.status, phrase, "")
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    return Problem(kind, kind.meaning or phrase, headers=headers)
+
+
+def document(problem: Problem, *, path: str, request_id: str) -> web.Response:
+    """The problem as an answer."""
+    kind = problem.kind
+    content: dict[str, object] = {
+        "type": f"/problems/{kind.slug}" if kind.slug else "about:blank",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": problem.detail,
+        "instance": path,
+        "requestId": request_id,
+    }
+    if problem.errors:
+        content["errors"] = [error.as_json() for error in problem.errors]
+    return web.Response(
+        body=encode(content), status=kind.status, headers=problem.headers, content_type="application/problem+json"
+    )

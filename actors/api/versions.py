@@ -1,0 +1,45 @@
+"""ETag, If-Match and If-None-Match (RFC 9110, 13.1): a resource's version is its strong entity tag."""
+
+from __future__ import annotations
+
+import re
+
+from aiohttp import web
+
+from actors.api.problems import CHANGED, Problem
+
+_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+
+NO_VERSION = 0
+"""A version that no row has: what an entity tag comes to that heyday never gave out."""
+
+
+def etag(version: int) -> str:
+    """The entity tag of a version."""
+    return f'"{version}"'
+
+
+def expected(request: web.Request) -> frozenset[int] | None:
+    """The versions that If-Match accepts; None: any. Weak tags and strange ones match no version."""
+    values = request.headers.getall("If-Match", [])
+    if not values or "*" in (text := ", ".join(values).strip()):
+        return None
+    tags = {tag for weak, tag in _TAG.findall(text) if not weak}
+    return frozenset(int(tag) for tag in tags if tag.isascii() and tag.isdecimal() and len(tag) < 10) or frozenset(
+        {NO_VERSION}
+    )
+
+
+def unchanged(request: web.Request, version: int) -> bool:
+    """Whether If-None-Match says that the client has this version already."""
+    text = ", ".join(request.headers.getall("If-None-Match", [])).strip()
+    return text == "*" or str(version) in {tag for _, tag in _TAG.findall(text)}
+
+
+def changed(version: int) -> Problem:
+    """The problem of a client that knows another version than the one there is."""
+    return Problem(
+        CHANGED,
+        f"The user is of version {etag(version)} now: read it and decide again.",
+        headers={"ETag": etag(version)},
+    )

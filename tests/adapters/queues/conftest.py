@@ -1,0 +1,163 @@
+"""The two delivery queues behind one face, so that one suite can ask the same of both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractChannel
+from redis.asyncio import Redis
+
+from service.adapters.rabbitmq import RabbitMQDeliveryQueue
+from service.adapters.redis.connection import connect
+from service.adapters.stream_queue import StreamDeliveryQueue
+from service.ports import DeliveryQueue
+from tests.servers import Addressed, Servers
+
+PREFETCH = 10
+
+
+class Broker(Protocol):
+    """A server with the delivery queue in it, and what a person with a command line may do to that."""
+
+    url: str
+
+    def queue(self, node: str, url: str) -> tuple[DeliveryQueue, Callable[[], Awaitable[None]]]:
+        """The queue as the node sees it, not opened, and what closes everything under it."""
+
+    def server(self, servers: Servers) -> Addressed:
+        """The server among all."""
+
+    async def put(self, body: bytes) -> None:
+        """Put something into the queue."""
+
+    async def dead(self) -> list[bytes]:
+        """The bodies of the dead letters, which are taken out."""
+
+    async def purge(self) -> None:
+        """Empty the queue."""
+
+    async def delete(self) -> None:
+        """Delete the queue."""
+
+
+class RabbitMQ:
+    """The queue in RabbitMQ."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def queue(self, node: str, url: str) -> tuple[DeliveryQueue, Callable[[], Awaitable[None]]]:
+        queue = RabbitMQDeliveryQueue(url, prefetch=PREFETCH, confirm_within=5, connect_within=2)
+        return queue, queue.close
+
+    def server(self, servers: Servers) -> Addressed:
+        return servers.rabbitmq
+
+    async def put(self, body: bytes) -> None:
+        async with self.channel() as channel:
+            await channel.default_exchange.publish(aio_pika.Message(body), "heyday.delivery")
+
+    async def dead(self) -> list[bytes]:
+        bodies = []
+        async with self.channel() as channel:
+            queue = await channel.get_queue("heyday.dead")
+            while (message := await queue.get(fail=False)) is not None:
+                await message.ack()
+                bodies.append(message.body)
+        return bodies
+
+    async def purge(self) -> None:
+        async with self.channel() as channel:
+            await (await channel.get_queue("heyday.delivery")).purge()
+
+    async def delete(self) -> None:
+        async with self.channel() as channel:
+            await channel.queue_delete("heyday.delivery")
+
+    @asynccontextmanager
+    async def channel(self) -> AsyncIterator[AbstractChannel]:
+        """A channel of its own connection."""
+        connection = await aio_pika.connect(self.url)
+        async with connection, connection.channel() as channel:
+            yield channel
+
+
+class Streams:
+    """The queue on Redis streams."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def queue(self, node: str, url: str) -> tuple[DeliveryQueue, Callable[[], Awaitable[None]]]:
+        clients = connect(url)
+        return StreamDeliveryQueue(clients, consumer=node), clients.close
+
+    def server(self, servers: Servers) -> Addressed:
+        return servers.redis
+
+    async def put(self, body: bytes) -> None:
+        async with self.client() as client:
+            await client.xadd("heyday:delivery", {"body": body})
+
+    async def dead(self) -> list[bytes]:
+        async with self.client() as client:
+            entries = await client.xrange("heyday:dead")
+            await client.delete("heyday:dead")
+        return [fields[b"body"] for _, fields in entries]
+
+    async def purge(self) -> None:
+        async with self.client() as client:
+            await client.xtrim("heyday:delivery", maxlen=0, approximate=False)
+
+    async def delete(self) -> None:
+        async with self.client() as client:
+            await client.delete("heyday:delivery")
+
+    def client(self) -> Redis:
+        """A client of its own."""
+        return Redis.from_url(self.url)
+
+
+@pytest.fixture(params=["rabbitmq", "streams"])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """Each broker in turn, empty."""
+    if request.param == "rabbitmq":
+        return RabbitMQ(request.getfixturevalue("rabbitmq_url"))
+    return Streams(request.getfixturevalue("redis_url"))
+
+
+class Nodes:
+    """Makes queues for nodes and closes them."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+
+    def unopened(self, node: str, *, url: str | None = None) -> DeliveryQueue:
+        """The queue of a node that has not started, perhaps through a relay at `url`."""
+        queue, close = self._broker.queue(node, url or self._broker.url)
+        self._closers.append(close)
+        return queue
+
+    async def start(self, node: str, *, url: str | None = None) -> DeliveryQueue:
+        """The open queue of a node."""
+        queue = self.unopened(node, url=url)
+        await queue.open()
+        return queue
+
+    async def close(self) -> None:
+        """Close all."""
+        for close in self._closers:
+            await close()
+
+
+@pytest.fixture
+async def nodes(broker: Broker) -> AsyncIterator[Nodes]:
+    """Nodes of the test, closed afterwards."""
+    nodes = Nodes(broker)
+    yield nodes
+    await nodes.close()

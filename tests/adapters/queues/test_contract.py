@@ -1,0 +1,369 @@
+"""What every delivery queue promises, asked of RabbitMQ and of Redis streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+import pytest
+
+from service.adapters.rabbitmq import queue as rabbitmq_queue
+from service.domain.bundles import encode
+from service.ports import Delivery, DeliveryQueue, Emptied, QueueDepth, Unavailable
+from tests.adapters.queues.conftest import PREFETCH, Broker, Nodes
+from tests.adapters.relay import relayed
+from tests.servers import Servers
+
+T = TypeVar("T")
+
+
+def bundle(size: int = 3) -> tuple[UUID, ...]:
+    return tuple(uuid4() for _ in range(size))
+
+
+async def receive(queue: DeliveryQueue) -> Delivery:
+    """The next delivery, which is there."""
+    delivery = await queue.receive(within=10)
+    assert delivery is not None
+    return delivery
+
+
+async def test_bundles_arrive_whole_and_in_order(nodes: Nodes) -> None:
+    """Oldest first holds only if every hop keeps the order, and a torn bundle would lose greetings."""
+    queue = await nodes.start("a")
+    bundles = [bundle(size) for size in (1, 50, 2, 1000, 3)]
+
+    await queue.publish(bundles)
+
+    assert [(await receive(queue)).ids for _ in bundles] == bundles
+
+
+async def test_what_is_acknowledged_does_not_come_back(nodes: Nodes) -> None:
+    """Acknowledging is forgetting."""
+    queue = await nodes.start("a")
+    await queue.publish([bundle(), bundle()])
+    for _ in range(2):
+        await queue.acknowledge(await receive(queue))
+    await queue.close()
+
+    again = await nodes.start("a")
+
+    assert await again.receive(within=0.1) is None
+    assert (await again.depth()).ready == 0
+
+
+async def test_what_is_not_acknowledged_comes_back_first(nodes: Nodes) -> None:
+    """A node that dies between receiving and recording must not take greetings with it."""
+    queue = await nodes.start("a")
+    first, second, third = bundle(), bundle(), bundle()
+    await queue.publish([first, second, third])
+    received = await receive(queue)
+    await queue.acknowledge(await receive(queue))
+    await queue.close()
+
+    again = await nodes.start("a")
+
+    assert received.ids == first
+    assert [(await receive(again)).ids for _ in range(2)] == [first, third]
+
+
+async def test_an_empty_queue_answers_in_time(nodes: Nodes) -> None:
+    """The delivery actor has other things to do than to wait."""
+    queue = await nodes.start("a")
+    await queue.receive(within=0)
+
+    async with asyncio.timeout(2):
+        assert await queue.receive(within=0) is None
+        assert await queue.receive(within=0.05) is None
+
+
+async def test_a_waiting_receiver_gets_what_is_published(nodes: Nodes) -> None:
+    """A greeting due now leaves now, not at the next poll."""
+    queue, publisher = await nodes.start("a"), await nodes.start("b")
+    wanted = bundle()
+    receiving = asyncio.ensure_future(receive(queue))
+    await asyncio.sleep(0)
+
+    await publisher.publish([wanted])
+
+    assert (await receiving).ids == wanted
+
+
+async def test_nodes_share_the_bundles(nodes: Nodes) -> None:
+    """Each bundle goes to one node, and starting a node is how one scales."""
+    queues = [await nodes.start(name) for name in "abc"]
+    bundles = [bundle() for _ in range(60)]
+    await queues[0].publish(bundles)
+    received: list[tuple[UUID, ...]] = []
+    by_node = dict.fromkeys(range(3), 0)
+
+    async def deliver(node: int) -> None:
+        while len(received) < len(bundles):
+            delivery = await queues[node].receive(within=0.5)
+            if delivery is not None:
+                received.append(delivery.ids)
+                by_node[node] += 1
+                await queues[node].acknowledge(delivery)
+
+    await asyncio.gather(*(deliver(node) for node in by_node))
+
+    assert sorted(received) == sorted(bundles)
+    assert all(by_node.values())
+
+
+async def test_several_receivers_of_one_node_share_too(nodes: Nodes) -> None:
+    """The delivery pool has several cells over one queue."""
+    queue = await nodes.start("a")
+    bundles = [bundle() for _ in range(PREFETCH)]
+    await queue.publish(bundles)
+
+    deliveries = await asyncio.gather(*(receive(queue) for _ in bundles))
+
+    assert sorted(delivery.ids for delivery in deliveries) == sorted(bundles)
+
+
+async def test_what_a_dead_node_had_taken_goes_to_another(nodes: Nodes) -> None:
+    """Recovery after the death of a node must not wait for its restart."""
+    dead, living = await nodes.start("dead"), await nodes.start("a")
+    wanted = bundle()
+    await dead.publish([wanted])
+    await receive(dead)
+    await dead.close()
+
+    await living.requeue_abandoned(living={"a"})
+
+    assert (await receive(living)).ids == wanted
+
+
+@pytest.mark.parametrize("body", [b"", b"not ids", b"\xff\x00", encode(bundle())[:-1], b"x" * 100_000])
+async def test_malformed_bundles_go_to_the_dead_letters(body: bytes, nodes: Nodes, broker: Broker) -> None:
+    """What nobody can read must neither stop the queue nor come back for ever; a person may want to look at it."""
+    queue = await nodes.start("a")
+    wanted = bundle()
+    await broker.put(body)
+    await queue.publish([wanted])
+
+    delivery = await receive(queue)
+
+    assert delivery.ids == wanted
+    await queue.acknowledge(delivery)
+    await until(lambda: queue.depth(), lambda depth: (depth.ready, depth.dead) == (0, 1))
+    [dead] = await broker.dead()
+    assert dead.decode("utf-8", "backslashreplace") == body.decode("utf-8", "backslashreplace")
+
+
+async def test_buried_messages_are_dead_letters_one_by_one(nodes: Nodes, broker: Broker) -> None:
+    """The depth of the dead letters is then the number of messages that failed."""
+    queue = await nodes.start("a")
+    ids = bundle(5)
+
+    await queue.bury(ids)
+
+    await until(lambda: queue.depth(), lambda depth: depth.dead == 5)
+    assert sorted(await broker.dead()) == sorted(str(message).encode() for message in ids)
+
+
+async def test_nothing_published_nothing_buried(nodes: Nodes) -> None:
+    """An empty batch is not an error."""
+    queue = await nodes.start("a")
+
+    await queue.publish([])
+    await queue.bury([])
+
+    assert (await queue.depth()).dead == 0
+
+
+async def test_the_depth_counts_what_is_ready(nodes: Nodes) -> None:
+    """`queue_depth_total` and the pressure on the ticker come from it."""
+    queue = await nodes.start("a")
+    assert (await queue.depth()).ready == 0
+
+    await queue.publish([bundle() for _ in range(4)])
+
+    await until(lambda: queue.depth(), lambda depth: depth == QueueDepth(4, depth.unacknowledged, 0))
+
+
+async def test_pausing_gives_back_what_was_not_received(nodes: Nodes) -> None:
+    """While the circuit is open nothing is held back from nodes that could deliver it, and what is
+    under way is still acknowledged."""
+    queue, other = await nodes.start("a"), await nodes.start("b")
+    bundles = [bundle() for _ in range(5)]
+    await queue.publish(bundles)
+    mine = await receive(queue)
+
+    await queue.pause()
+
+    theirs = [(await receive(other)) for _ in range(4)]
+    assert sorted([mine.ids, *(delivery.ids for delivery in theirs)]) == sorted(bundles)
+    await queue.acknowledge(mine)
+    await queue.pause()
+    for delivery in theirs:
+        await other.acknowledge(delivery)
+    await queue.close()
+    await other.close()
+    assert await (await nodes.start("a")).receive(within=0.1) is None
+
+
+async def test_a_paused_queue_receives_again(nodes: Nodes) -> None:
+    """A pause ends with the next receive."""
+    queue = await nodes.start("a")
+    await queue.publish([bundle()])
+    await queue.acknowledge(await receive(queue))
+    await queue.pause()
+    wanted = bundle()
+    await queue.publish([wanted])
+
+    assert (await receive(queue)).ids == wanted
+
+
+async def test_a_cancelled_receive_loses_nothing(nodes: Nodes) -> None:
+    """A draining actor stops while it waits."""
+    queue = await nodes.start("a")
+    receiving = asyncio.ensure_future(receive(queue))
+    await asyncio.sleep(0.05)
+    receiving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await receiving
+    wanted = bundle()
+
+    await queue.publish([wanted])
+
+    assert (await receive(queue)).ids == wanted
+
+
+async def test_an_emptied_queue_works_on(nodes: Nodes, broker: Broker) -> None:
+    """Anybody may purge it at any moment."""
+    queue = await nodes.start("a")
+    await queue.publish([bundle() for _ in range(3)])
+    await broker.purge()
+    wanted = bundle()
+    await queue.publish([wanted])
+
+    assert (await receive(queue)).ids == wanted
+
+
+async def test_a_queue_deleted_under_its_consumer_is_reported_and_made_again(nodes: Nodes, broker: Broker) -> None:
+    """What was in it has to be seeded again from the rows: somebody has to be told."""
+    queue = await nodes.start("a")
+    await queue.receive(within=0)
+    receiving = asyncio.ensure_future(queue.receive(within=10))
+    await asyncio.sleep(0.05)
+
+    await broker.delete()
+
+    with pytest.raises(Emptied):
+        await receiving
+    wanted = bundle()
+    await queue.publish([wanted])
+    assert (await receive(queue)).ids == wanted
+
+
+async def test_a_receipt_from_before_a_deletion_is_ignored(nodes: Nodes, broker: Broker) -> None:
+    """The work was done; that the queue has forgotten it is no reason to fail."""
+    queue = await nodes.start("a")
+    await queue.publish([bundle()])
+    delivery = await receive(queue)
+    await broker.delete()
+    with pytest.raises(Emptied):
+        await queue.receive(within=5)
+
+    await queue.acknowledge(delivery)
+
+
+async def test_it_works_again_after_its_server_was_killed(nodes: Nodes, broker: Broker, servers: Servers) -> None:
+    """Every call says Unavailable meanwhile, in time, and nobody has to restart anything."""
+    queue = await nodes.start("a")
+    await queue.publish([bundle()])
+    delivery = await receive(queue)
+    receiving = asyncio.ensure_future(queue.receive(within=30))
+    await asyncio.sleep(0.05)
+
+    await broker.server(servers).kill()
+
+    async with asyncio.timeout(10):
+        with pytest.raises(Unavailable):
+            await receiving
+        for call in outages(queue):
+            with pytest.raises(Unavailable):
+                await call()
+        await queue.acknowledge(delivery)
+        await queue.pause()
+    await broker.server(servers).start()
+    wanted = bundle()
+    await works_again(lambda: queue.publish([wanted]))
+    received: list[tuple[UUID, ...]] = []
+    while wanted not in received:
+        received.append((await works_again(lambda: receive(queue))).ids)
+
+
+async def test_every_call_returns_while_the_server_is_silent(
+    nodes: Nodes, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped process or a pulled cable leaves connections half open: only deadlines of our own end the wait."""
+    monkeypatch.setattr(rabbitmq_queue, "ANSWER_WITHIN", 1.0)
+    async with relayed(broker.url) as relay:
+        queue = await nodes.start("a", url=relay.url)
+        await queue.publish([bundle()])
+        delivery = await receive(queue)
+
+        relay.freeze()
+
+        async with asyncio.timeout(10):
+            results = await asyncio.gather(
+                *(call() for call in outages(queue)), queue.acknowledge(delivery), return_exceptions=True
+            )
+            await queue.pause()
+        # RabbitMQ's consumer hears nothing, which is not yet a reason to think that something is wrong.
+        quiet = [None, None] if is_rabbitmq(nodes) else [None]
+        assert [result for result in results if not isinstance(result, Unavailable)] == quiet
+        relay.thaw()
+        wanted = bundle()
+        await works_again(lambda: queue.publish([wanted]))
+        while (await works_again(lambda: receive(queue))).ids != wanted:
+            pass
+        await queue.close()
+        await nodes.close()
+
+
+async def test_nobody_listening_is_an_outage(nodes: Nodes) -> None:
+    """A node may start before its servers do."""
+    nowhere = nodes.unopened("a", url="amqp://127.0.0.1:1/" if is_rabbitmq(nodes) else "redis://127.0.0.1:1/0")
+
+    for call in [nowhere.open, *outages(nowhere)]:
+        with pytest.raises(Unavailable):
+            await call()
+    await nowhere.pause()
+    await nowhere.close()
+
+
+def outages(queue: DeliveryQueue) -> list[Callable[[], Awaitable[object]]]:
+    """The calls that need the server and say so."""
+    return [
+        lambda: queue.publish([bundle()]),
+        lambda: queue.receive(within=0.1),
+        lambda: queue.bury(bundle()),
+        lambda: queue.depth(),
+    ]
+
+
+def is_rabbitmq(nodes: Nodes) -> bool:
+    return nodes._broker.url.startswith("amqp")
+
+
+async def works_again(call: Callable[[], Awaitable[T]]) -> T:
+    """Call again as the actors do, until the server is back."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await call()
+            except (Unavailable, Emptied):
+                await asyncio.sleep(0.2)
+
+
+async def until(ask: Callable[[], Awaitable[T]], is_wanted: Callable[[T], bool]) -> None:
+    """Ask until the broker, whose figures are a moment late, answers what is wanted."""
+    async with asyncio.timeout(10):
+        while not is_wanted(await ask()):
+            await asyncio.sleep(0.05)

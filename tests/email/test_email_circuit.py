@@ -1,0 +1,403 @@
+"""When the circuit opens, whom it lets through, and who waits for whom: all on a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import count
+from uuid import UUID
+
+import pytest
+
+from service.adapters.email import CircuitBreakingEmailService
+from service.domain.messages import Answer, Outcome
+from service.email_stub import EmailStub
+from service.ports import CircuitOpen, CircuitState, EmailService, Greeting
+from tests.email.conftest import MakeClient
+
+CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
+
+ACCEPTED = Answer(Outcome.ACCEPTED, 0.01, 200)
+REFUSED = Answer(Outcome.REFUSED, 0.01, 422)
+REJECTED = Answer(Outcome.REJECTED, 0.01, 503)
+UNREACHABLE = Answer(Outcome.REJECTED, 0.01)
+UNKNOWN = Answer(Outcome.UNKNOWN, 0.01)
+SLOW_DOWN = Answer(Outcome.REJECTED, 0.01, 429, retry_after=timedelta(seconds=3))
+
+GREETING = Greeting(UUID(int=1), "mary@example.com", "Hey")
+
+
+class ManualTimer:
+    """A call that the clock makes unless it is called off."""
+
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self._callback: Callable[[], object] | None = callback
+
+    def cancel(self) -> None:
+        self._callback = None
+
+    @property
+    def cancelled(self) -> bool:
+        return self._callback is None
+
+    def run(self) -> None:
+        if self._callback is not None:
+            self._callback()
+
+
+class ManualClock:
+    """Time stands still until a test advances it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self._order = count()
+        self._timers: list[tuple[float, int, ManualTimer]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[[], object], /) -> ManualTimer:
+        timer = ManualTimer(callback)
+        heapq.heappush(self._timers, (when, next(self._order), timer))
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self._timers and self._timers[0][0] <= until:
+            self.now, _, timer = heapq.heappop(self._timers)
+            timer.run()
+        self.now = until
+
+    @property
+    def pending(self) -> int:
+        """Timers that would still be run."""
+        return sum(not timer.cancelled for _, _, timer in self._timers)
+
+
+class ScriptedAttempts:
+    """Attempts that end when, and as, the test says."""
+
+    timeout = timedelta(seconds=10)
+
+    def __init__(self) -> None:
+        self.under_way: list[asyncio.Future[Answer]] = []
+        self.made = 0
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def attempt(self, greeting: Greeting) -> Answer:
+        end: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.under_way.append(end)
+        self.made += 1
+        try:
+            return await end
+        finally:
+            self.under_way.remove(end)
+
+
+class Bench:
+    """A circuit that opens after three failures for 30 seconds, and everything around it."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.attempts = ScriptedAttempts()
+        self.changes: list[tuple[CircuitState, CircuitState]] = []
+        self.results: list[bool] = []
+        self.service = CircuitBreakingEmailService(
+            self.attempts,
+            failures=3,
+            reset=timedelta(seconds=30),
+            clock=self.clock,
+            on_change=lambda old, new: self.changes.append((old, new)),
+            on_result=self.results.append,
+        )
+
+    async def start(self) -> asyncio.Task[Answer]:
+        """Begin a call, up to where it waits."""
+        task = asyncio.get_running_loop().create_task(self.service.send(GREETING))
+        await settle()
+        return task
+
+    async def call(self, answer: Answer) -> Answer:
+        """Make a whole call that the service answers like this."""
+        task = await self.start()
+        self.attempts.under_way[-1].set_result(answer)
+        return await task
+
+    async def open_circuit(self) -> None:
+        """Fail until it opens."""
+        for _ in range(3):
+            await self.call(REJECTED)
+
+    async def half_open_circuit(self) -> None:
+        """Fail until it opens, and let the reset time pass."""
+        await self.open_circuit()
+        self.clock.advance(30)
+
+
+async def settle() -> None:
+    """Let every task run until it waits for something outside."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A closed circuit."""
+    return Bench()
+
+
+async def test_it_opens_after_so_many_failures_in_a_row_and_reports_each_answer(bench: Bench) -> None:
+    """The call that trips the circuit was sent: its answer is the caller's, not an error."""
+    answers = [await bench.call(answer) for answer in (REJECTED, UNKNOWN, UNREACHABLE)]
+
+    assert answers == [REJECTED, UNKNOWN, UNREACHABLE]
+    assert (bench.service.circuit, bench.changes) == (OPEN, [(CLOSED, OPEN)])
+    assert bench.results == [False, False, False]
+
+
+@pytest.mark.parametrize("success", [ACCEPTED, REFUSED])
+async def test_a_success_starts_the_count_anew(bench: Bench, success: Answer) -> None:
+    """A refusal is about one message; a service that refuses is healthy."""
+    for answer in (REJECTED, REJECTED, success, REJECTED, REJECTED):
+        await bench.call(answer)
+
+    assert bench.service.circuit is CLOSED
+    assert bench.results == [False, False, True, False, False]
+
+
+async def test_being_asked_to_slow_down_is_neither_success_nor_failure(bench: Bench) -> None:
+    """The service lives, so the circuit must not open; and 429 between failures must not hide an outage."""
+    for answer in (SLOW_DOWN, SLOW_DOWN, SLOW_DOWN, REJECTED, REJECTED, SLOW_DOWN):
+        await bench.call(answer)
+    closed = bench.service.circuit
+
+    await bench.call(REJECTED)
+
+    assert (closed, bench.service.circuit) == (CLOSED, OPEN)
+    assert bench.results == [False, False, False]
+
+
+async def test_while_it_is_open_nothing_is_sent(bench: Bench) -> None:
+    """No attempt is spent on a service that is down."""
+    await bench.open_circuit()
+
+    with pytest.raises(CircuitOpen):
+        await bench.service.send(GREETING)
+
+    assert bench.attempts.made == 3
+
+
+async def test_it_becomes_half_open_when_the_clock_says_so_without_any_call(bench: Bench) -> None:
+    """The gauge must not show an open circuit all night because nobody has a birthday."""
+    await bench.open_circuit()
+    bench.clock.advance(29.9)
+    before = bench.service.circuit
+
+    bench.clock.advance(0.1)
+
+    assert (before, bench.service.circuit) == (OPEN, HALF_OPEN)
+
+
+async def test_half_open_lets_one_trial_through_and_the_others_go_on_after_its_success(bench: Bench) -> None:
+    """A service that comes back must not be met by everybody at once."""
+    await bench.half_open_circuit()
+    trial, *others = [await bench.start() for _ in range(5)]
+    under_way = len(bench.attempts.under_way)
+
+    bench.attempts.under_way[0].set_result(ACCEPTED)
+    await settle()
+
+    assert (under_way, trial.done(), len(bench.attempts.under_way)) == (1, True, 4)
+    assert bench.changes[-1] == (HALF_OPEN, CLOSED)
+    await finish(bench, others)
+
+
+async def test_when_the_trial_fails_the_others_are_told_that_nothing_was_sent(bench: Bench) -> None:
+    """They are not attempts: no retry is spent, and the circuit is open for a whole reset time again."""
+    await bench.half_open_circuit()
+    trial, *others = [await bench.start() for _ in range(5)]
+
+    bench.attempts.under_way[0].set_result(UNKNOWN)
+    results = await asyncio.gather(trial, *others, return_exceptions=True)
+
+    assert results[0] == UNKNOWN
+    assert [type(result) for result in results[1:]] == [CircuitOpen] * 4
+    assert bench.attempts.made == 4
+    bench.clock.advance(29.9)
+    assert bench.service.circuit is OPEN
+    bench.clock.advance(0.1)
+    assert bench.service.circuit is HALF_OPEN
+
+
+async def test_the_next_trial_closes_it_after_a_trial_that_failed(bench: Bench) -> None:
+    """However long the outage, the first sign of life ends it."""
+    await bench.half_open_circuit()
+    await bench.call(REJECTED)
+    bench.clock.advance(30)
+
+    await bench.call(ACCEPTED)
+
+    assert bench.changes == [
+        (CLOSED, OPEN),
+        (OPEN, HALF_OPEN),
+        (HALF_OPEN, OPEN),
+        (OPEN, HALF_OPEN),
+        (HALF_OPEN, CLOSED),
+    ]
+
+
+async def test_closed_again_it_takes_the_full_number_of_failures_to_open(bench: Bench) -> None:
+    """What was counted before the outage is history."""
+    await bench.half_open_circuit()
+    await bench.call(ACCEPTED)
+
+    for _ in range(2):
+        await bench.call(REJECTED)
+
+    assert bench.service.circuit is CLOSED
+
+
+@pytest.mark.parametrize("end", ["asked to slow down", "cancelled", "crashed"])
+async def test_a_trial_without_a_verdict_passes_the_turn_to_the_next(bench: Bench, end: str) -> None:
+    """Otherwise a cancelled trial would keep the circuit half open, and everybody waiting, for ever."""
+    await bench.half_open_circuit()
+    trial, *others = [await bench.start() for _ in range(3)]
+
+    if end == "cancelled":
+        trial.cancel()
+    elif end == "crashed":
+        bench.attempts.under_way[0].set_exception(ZeroDivisionError())
+    else:
+        bench.attempts.under_way[0].set_result(SLOW_DOWN)
+    await asyncio.wait([trial])
+    await settle()
+
+    assert (bench.service.circuit, len(bench.attempts.under_way), bench.attempts.made) == (HALF_OPEN, 1, 5)
+    assert trial.cancelled() == (end == "cancelled")
+    assert end == "asked to slow down" or trial.cancelled() or trial.exception() is not None
+    await finish(bench, others)
+
+
+async def test_waiting_for_a_trial_ends_after_the_time_that_a_call_may_take(bench: Bench) -> None:
+    """Every call to the outside has a deadline, this one too."""
+    await bench.half_open_circuit()
+    trial = await bench.start()
+    waiting = await bench.start()
+
+    bench.clock.advance(10)
+
+    with pytest.raises(CircuitOpen):
+        await waiting
+    await finish(bench, [trial])
+
+
+async def test_calls_begun_before_it_opened_do_not_count_against_a_trial(bench: Bench) -> None:
+    """Hundreds are in flight when a service goes down; their late failures would keep the circuit open."""
+    early = [await bench.start() for _ in range(3)]
+    await bench.open_circuit()
+    bench.attempts.under_way[0].set_result(UNKNOWN)
+    await settle()
+    bench.clock.advance(30)
+    after_reset = bench.service.circuit
+
+    bench.attempts.under_way[0].set_result(UNKNOWN)
+    await settle()
+    bench.attempts.under_way[0].set_result(ACCEPTED)
+    answers = await asyncio.gather(*early)
+
+    assert (after_reset, bench.service.circuit) == (HALF_OPEN, HALF_OPEN)
+    assert answers == [UNKNOWN, UNKNOWN, ACCEPTED]
+    assert bench.results == [False] * 5 + [True]
+
+
+async def test_admits_waits_until_it_is_half_open(bench: Bench) -> None:
+    """Delivery stops consuming while the circuit is open, and must wake up without asking over and over."""
+    closed = await bench.service.admits(within=0)
+    await bench.open_circuit()
+    waiting = asyncio.ensure_future(bench.service.admits(within=60))
+    await settle()
+    before = waiting.done()
+
+    bench.clock.advance(30)
+
+    assert (closed, before, await waiting) == (True, False, True)
+    assert await bench.service.admits(within=0)
+
+
+@pytest.mark.parametrize("within", [0.0, 5.0])
+async def test_admits_says_no_when_it_is_still_open(bench: Bench, within: float) -> None:
+    """The caller has other things to do, such as noticing that it should stop."""
+    await bench.open_circuit()
+    waiting = asyncio.ensure_future(bench.service.admits(within=within))
+    await settle()
+
+    bench.clock.advance(within)
+
+    assert await waiting is False
+
+
+@pytest.mark.parametrize("who", ["admits", "send"])
+async def test_a_cancelled_waiter_leaves_no_timer_behind(bench: Bench, who: str) -> None:
+    """Waiters come and go by the thousand during an outage."""
+    await bench.half_open_circuit()
+    trial = await bench.start()
+    if who == "admits":
+        bench.attempts.under_way[0].set_result(REJECTED)
+        await trial
+    before = bench.clock.pending
+    waiting = asyncio.ensure_future(
+        bench.service.admits(within=60) if who == "admits" else bench.service.send(GREETING)
+    )
+    await settle()
+    meanwhile = bench.clock.pending
+
+    waiting.cancel()
+    await asyncio.wait([waiting])
+
+    assert (meanwhile - before, bench.clock.pending - before, waiting.cancelled()) == (1, 0, True)
+    if who == "send":
+        await finish(bench, [trial])
+
+
+async def test_close_ends_every_wait(bench: Bench) -> None:
+    """A node that stops does not wait for a service that is down."""
+    await bench.open_circuit()
+    waiting = asyncio.ensure_future(bench.service.admits(within=3600))
+    await settle()
+
+    await bench.service.close()
+
+    assert await waiting is False
+    assert bench.clock.pending == 0
+
+
+async def test_with_the_real_clock_and_the_real_client_it_opens_and_closes_again(
+    stub: EmailStub, client: MakeClient
+) -> None:
+    """The whole way out: down, open, back, closed."""
+    service: EmailService
+    service = CircuitBreakingEmailService(await client(stub.url), failures=2, reset=timedelta(milliseconds=50))
+    stub.change(stub.options.changed({"down": True}))
+    down = [(await service.send(GREETING)).status_code for _ in range(2)]
+    stub.change(stub.options.changed({"down": False}))
+    opened = service.circuit
+
+    admitted = await service.admits(within=5)
+    answer = await service.send(GREETING)
+
+    assert (down, opened, admitted) == ([503, 503], OPEN, True)
+    assert (answer.outcome, service.circuit, stub.ledger.accepted) == (Outcome.ACCEPTED, CLOSED, 1)
+
+
+async def finish(bench: Bench, tasks: list[asyncio.Task[Answer]]) -> None:
+    """Let calls that are still under way end well."""
+    while not all(task.done() for task in tasks):
+        for end in list(bench.attempts.under_way):
+            if not end.done():
+                end.set_result(ACCEPTED)
+        await settle()

@@ -1,0 +1,213 @@
+"""What leaves on the wire, and how connections are shared and given back."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import orjson
+import pytest
+
+from service.adapters.email import HttpEmailService
+from service.domain.messages import Outcome
+from service.email_stub import EmailStub
+from service.ports import Greeting
+from tests.email.conftest import MakeClient
+from tests.email.raw_server import Behaviour, Connection, RawServer
+
+StartServer = Callable[[Behaviour], Awaitable[RawServer]]
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
+
+
+async def accepts(connection: Connection) -> None:
+    """Accept request after request."""
+    while True:
+        await connection.request()
+        await connection.send(OK)
+
+
+@pytest.mark.parametrize(
+    ("base", "target"),
+    [
+        ("", "/send-email"),
+        ("/", "/send-email"),
+        ("/api/v2", "/api/v2/send-email"),
+        ("/api/v2/", "/api/v2/send-email"),
+        ("/a%2Fb%20c", "/a%2Fb%20c/send-email"),
+        ("/api?version=3", "/api/send-email?version=3"),
+    ],
+)
+async def test_the_request_goes_to_send_email_below_the_base_url(
+    base: str, target: str, raw_server: StartServer, client: MakeClient, greeting: Greeting
+) -> None:
+    """The base is what an operator copies from somewhere: with a path, or a slash too many."""
+    server = await raw_server(accepts)
+    service = await client(server.url + base)
+
+    await service.attempt(greeting)
+
+    assert server.requests[0].startswith(f"POST {target} HTTP/1.1\r\n".encode())
+
+
+async def test_a_request_has_exactly_the_promised_headers_and_body(
+    raw_server: StartServer, client: MakeClient, greeting: Greeting
+) -> None:
+    """Services refuse unknown fields; compression is not asked for, because the body is not read."""
+    server = await raw_server(accepts)
+    service = await client(server.url)
+
+    await service.attempt(greeting)
+
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+    assert orjson.loads(body) == {"email": greeting.email, "message": greeting.text}
+    assert headers == {
+        "Host": server.url.removeprefix("http://"),
+        "User-Agent": "heyday",
+        "Accept": "*/*",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "Idempotency-Key": str(greeting.id),
+    }
+
+
+async def test_every_attempt_for_a_message_has_the_same_key(stub: EmailStub, client: MakeClient) -> None:
+    """It is how a service that can suppress duplicates knows them."""
+    service = await client(stub.url)
+    messages = [Greeting(UUID(int=n), "a@example.com", "Hey") for n in (1, 2, 1)]
+
+    for message in messages:
+        await service.attempt(message)
+
+    assert (stub.ledger.accepted, stub.ledger.keys, stub.ledger.duplicates) == (3, 2, 1)
+
+
+async def test_credentials_in_the_url_become_a_header(
+    raw_server: StartServer, client: MakeClient, greeting: Greeting
+) -> None:
+    """They must not reach the request line, where every proxy logs them."""
+    server = await raw_server(accepts)
+    service = await client(server.url.replace("//", "//me:s%40crét@"))
+
+    answer = await service.attempt(greeting)
+
+    expected = b"Authorization: Basic " + b64encode("me:s@crét".encode())
+    assert expected in server.requests[0].split(b"\r\n")
+    assert answer.outcome is Outcome.ACCEPTED
+
+
+@pytest.mark.parametrize("url", ["mail.example.com", "ftp://mail.example.com", "http://", "/send", "", "http://:99999"])
+def test_a_url_that_cannot_be_called_is_refused_at_once(url: str) -> None:
+    """A mistake in the configuration is found at start, not at nine in the morning."""
+    with pytest.raises(ValueError, match=r"URL|[Pp]ort|Invalid"):
+        HttpEmailService(url, timeout=timedelta(seconds=1), concurrency=1)
+
+
+async def test_no_more_calls_are_in_flight_than_allowed(raw_server: StartServer, client: MakeClient) -> None:
+    """The bound is what the operator agreed on with the email service."""
+    all_of_them = asyncio.Event()
+
+    async def answers_when_four_wait(connection: Connection) -> None:
+        if server.connections == 4:
+            all_of_them.set()
+        while True:
+            await connection.request()
+            await all_of_them.wait()
+            await connection.send(OK)
+
+    server = await raw_server(answers_when_four_wait)
+    service = await client(server.url, concurrency=4)
+
+    answers = await asyncio.gather(*(service.attempt(Greeting(UUID(int=n), "a@b.c", "Hey")) for n in range(60)))
+
+    assert {answer.outcome for answer in answers} == {Outcome.ACCEPTED}
+    assert (server.most_open, server.connections, len(server.requests)) == (4, 4, 60)
+
+
+async def test_nothing_is_left_behind_when_it_closes(raw_server: StartServer) -> None:
+    """Leaked connections and tasks add up over a month of waves."""
+    before = asyncio.all_tasks()
+    server = await raw_server(accepts)
+    service = HttpEmailService(server.url, timeout=timedelta(seconds=5), concurrency=5)
+    await service.open()
+    await asyncio.gather(*(service.attempt(Greeting(UUID(int=n), "a@b.c", "Hey")) for n in range(20)))
+
+    await service.close()
+    await service.close()
+
+    await asyncio.wait_for(server.all_closed.wait(), 2)
+    await server.close()
+    assert server.connections > 0
+    assert asyncio.all_tasks() == before
+
+
+async def test_an_attempt_needs_an_open_client(greeting: Greeting) -> None:
+    """Sending through a closed client is a bug of ours, and not an outage of the service."""
+    service = HttpEmailService("http://127.0.0.1:1", timeout=timedelta(seconds=1), concurrency=1)
+
+    with pytest.raises(RuntimeError, match="open"):
+        await service.attempt(greeting)
+
+
+async def test_tls_is_spoken_with_a_service_whose_certificate_is_trusted(greeting: Greeting) -> None:
+    """Addresses and names are personal data: they travel encrypted or not at all."""
+    async with tls_server() as server:
+        trust = ssl.create_default_context(cafile=CERTIFICATE)
+        service = HttpEmailService(server.url, timeout=timedelta(seconds=5), concurrency=1, tls=trust)
+        await service.open()
+
+        answers = [await service.attempt(greeting) for _ in range(2)]
+
+        await service.close()
+    assert [answer.outcome for answer in answers] == [Outcome.ACCEPTED] * 2
+    assert server.connections == 1
+
+
+async def test_nothing_is_sent_to_a_service_whose_certificate_is_not_trusted(
+    client: MakeClient, greeting: Greeting
+) -> None:
+    """Whoever sits in between must not learn who has a birthday."""
+    async with tls_server() as server:
+        service = await client(server.url)
+
+        answer = await service.attempt(greeting)
+
+    assert (answer.outcome, answer.error) == (Outcome.REJECTED, "certificate not valid")
+    assert server.requests == []
+
+
+async def test_a_service_that_does_not_speak_tls_is_no_connection(
+    raw_server: StartServer, client: MakeClient, greeting: Greeting
+) -> None:
+    """https in front of a plain port is a mistake in the configuration: nothing was sent, everything may be."""
+
+    async def speaks_plainly(connection: Connection) -> None:
+        await connection.read(5)
+        await connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await connection.rest()
+
+    server = await raw_server(speaks_plainly)
+    service = await client(server.url.replace("http:", "https:"))
+
+    answer = await service.attempt(greeting)
+
+    assert (answer.outcome, answer.error) == (Outcome.REJECTED, "TLS failed")
+
+
+@asynccontextmanager
+async def tls_server() -> AsyncIterator[RawServer]:
+    """A server with a certificate that nobody has signed."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(CERTIFICATE)
+    server = RawServer(accepts, tls=context)
+    await server.listen()
+    yield server
+    await server.close()

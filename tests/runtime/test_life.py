@@ -1,0 +1,453 @@
+"""The life of an actor: its start, its crashes, its timers and its tasks."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from actors.runtime import (
+    ActorState,
+    Crashed,
+    Restart,
+    Restarting,
+    Started,
+    StopFailed,
+    Stopped,
+    StrayCancellation,
+    TaskFailed,
+    Timer,
+    life,
+)
+from tests.runtime.stage import Do, Gate, Puppet, Stage, crash, hang, say, turns
+
+FAR = 60.0
+
+
+def spawning(work: Do, *, isolated: bool = False, name: str = "errand") -> Do:
+    """Let the puppet run this in a task of its own."""
+
+    async def do(puppet: Puppet) -> None:
+        async def errand() -> None:
+            await work(puppet)
+
+        puppet.ctx.spawn(errand(), name=name, isolated=isolated)
+
+    return do
+
+
+async def test_a_crash_makes_a_new_instance_and_does_not_replay_the_message() -> None:
+    """A message that always crashes would otherwise do so for ever; the stores replay what matters."""
+    stage = Stage()
+    await stage.supervisor.start()
+    gate = Gate()
+    lives: list[Puppet] = []
+
+    async def note(puppet: Puppet) -> None:
+        lives.append(puppet)
+
+    for message in (note, gate, crash, say("after"), note):
+        await stage.address.tell(message)
+    gate.opened.set()
+
+    await stage.heard()
+    assert stage.journal == ["start", "stop", "start", "after", "heard"]
+    assert lives[0] is not lives[1]
+    assert isinstance(stage.observer.of(Crashed)[0].error, ValueError)
+    await stage.supervisor.drain(FAR)
+
+
+async def test_a_failure_to_stop_is_reported_and_the_actor_restarts_all_the_same() -> None:
+    """Tidying up is a best effort: what it cannot close must not keep the work from going on."""
+    stage = Stage(on_stop=crash)
+    await stage.supervisor.start()
+
+    await stage.address.tell(crash)
+
+    await stage.observer.until(StopFailed)
+    assert await stage.heard() == "heard"
+    await stage.supervisor.drain(FAR)
+
+
+async def test_a_stop_that_hangs_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drain must end."""
+    monkeypatch.setattr(life, "STOP_WITHIN", 0.02)
+    stage = Stage(on_stop=hang)
+    await stage.supervisor.start()
+
+    await stage.supervisor.drain(FAR)
+
+    assert isinstance(stage.observer.of(StopFailed)[0].error, TimeoutError)
+
+
+async def test_a_cancellation_from_elsewhere_restarts_the_actor() -> None:
+    """A closed channel cancels the future somebody waits for; taken for a stop, the actor would silently be gone."""
+    stage = Stage()
+    await stage.supervisor.start()
+
+    async def wait_for_a_closed_channel(_: Puppet) -> None:
+        channel: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        channel.cancel()
+        await channel
+
+    await stage.address.tell(wait_for_a_closed_channel)
+
+    crashed = await stage.observer.until(Crashed)
+    assert isinstance(crashed.error, StrayCancellation)
+    assert await stage.heard() == "heard"
+    await stage.supervisor.drain(FAR)
+
+
+async def test_a_library_that_cancels_the_task_of_an_actor_restarts_it() -> None:
+    """Whoever cancels the task, unless it is the supervisor, has broken the actor and not stopped it."""
+    stage = Stage()
+    await stage.supervisor.start()
+
+    async def be_cancelled(_: Puppet) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+    await stage.address.tell(be_cancelled)
+
+    await stage.observer.until(Restarting)
+    assert await stage.heard() == "heard"
+    await stage.supervisor.drain(FAR)
+
+
+async def test_an_actor_that_swallows_its_cancellation_is_ended_all_the_same() -> None:
+    """Code that catches too much must not keep the house from closing."""
+    stage = Stage(drain_within=0.0)
+    gate = Gate()
+
+    async def swallow(puppet: Puppet) -> None:
+        try:
+            await gate(puppet)
+        except asyncio.CancelledError:
+            puppet.journal.append("swallowed")
+
+    await stage.supervisor.start()
+    await stage.address.tell(swallow)
+    await gate.reached.wait()
+
+    await stage.supervisor.drain(FAR)
+
+    assert stage.journal == ["start", "swallowed", "stop"]
+
+
+async def test_an_actor_that_never_waits_leaves_turns_of_the_loop_to_others() -> None:
+    """A `receive` that awaits nothing would otherwise hold up the whole node while messages keep coming."""
+    stage = Stage()
+    await stage.supervisor.start()
+    ended = False
+
+    async def go_on(puppet: Puppet) -> None:
+        if not ended:
+            assert puppet.ctx.self.offer(go_on)
+
+    await stage.address.tell(go_on)
+
+    async with asyncio.timeout(10):
+        await turns()
+    ended = True
+    await stage.supervisor.drain(FAR)
+
+
+# --- Normal ends -----------------------------------------------------------------------------------------------
+
+
+async def leave(puppet: Puppet) -> None:
+    """End normally."""
+    puppet.ctx.stop_self()
+
+
+async def test_a_transient_actor_that_ends_normally_is_not_restarted() -> None:
+    """Its work is done; senders learn it at once."""
+    stage = Stage(restart=Restart.TRANSIENT)
+    await stage.supervisor.start()
+
+    await stage.address.tell(crash)
+    await stage.heard()
+    await stage.address.tell(leave)
+    await turns(20)
+
+    with pytest.raises(Stopped):
+        await stage.address.tell(leave)
+    assert stage.journal == ["start", "stop", "start", "heard", "stop"]
+    await stage.supervisor.drain(FAR)
+
+
+async def test_a_permanent_actor_that_ends_normally_is_restarted() -> None:
+    """Nobody else would do its work."""
+    stage = Stage()
+    await stage.supervisor.start()
+
+    await stage.address.tell(leave)
+
+    assert await stage.heard() == "heard"
+    assert len(stage.observer.of(Started, "puppet")) == 2
+    await stage.supervisor.drain(FAR)
+
+
+async def test_a_temporary_actor_that_crashes_stays_failed() -> None:
+    """It may be lost, and shows it."""
+    stage = Stage(restart=Restart.TEMPORARY)
+    await stage.supervisor.start()
+
+    await stage.address.tell(crash)
+    await stage.observer.until(Crashed)
+
+    assert not stage.address.offer(crash)
+    assert stage.supervisor.view().children[0].state is ActorState.FAILED
+    await stage.supervisor.drain(FAR)
+
+
+# --- Timers ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_timer_delivers_its_message_to_the_actor_between_two_others() -> None:
+    """A timer must not run beside a `receive` that is waiting for something."""
+    stage = Stage()
+    gate = Gate()
+
+    async def arm_and_wait(puppet: Puppet) -> None:
+        puppet.ctx.after(0.0, say("timer"))
+        await gate(puppet)
+        await asyncio.sleep(0.01)
+        puppet.journal.append("worked")
+
+    await stage.supervisor.start()
+    await stage.address.tell(arm_and_wait)
+    await gate.reached.wait()
+    gate.opened.set()
+
+    await stage.heard()
+    assert stage.journal == ["start", "worked", "timer", "heard"]
+    await stage.supervisor.drain(FAR)
+
+
+async def test_a_timer_that_fires_while_the_mailbox_is_full_is_received() -> None:
+    """A lost tick would stop a ticker for good."""
+    stage = Stage(capacity=1)
+    gate = Gate()
+    fired = asyncio.Event()
+
+    async def arm_and_wait(puppet: Puppet) -> None:
+        async def tick(_: Puppet) -> None:
+            fired.set()
+
+        puppet.ctx.after(0.0, tick)
+        await gate(puppet)
+        await asyncio.sleep(0.01)
+
+    await stage.supervisor.start()
+    await stage.address.tell(arm_and_wait)
+    await gate.reached.wait()
+    assert stage.address.offer(say("fills the mailbox"))
+
+    gate.opened.set()
+
+    async with asyncio.timeout(10):
+        await fired.wait()
+    await stage.supervisor.drain(FAR)
+
+
+async def test_a_cancelled_timer_does_not_deliver_even_when_it_has_fired() -> None:
+    """Between firing and being received it is still the actor's to take back."""
+    stage = Stage()
+    timers: list[Timer[Do]] = []
+
+    async def arm_and_cancel(puppet: Puppet) -> None:
+        timers.append(puppet.ctx.after(0.0, say("timer")))
+        await asyncio.sleep(0.01)
+        timers[0].cancel()
+
+    await stage.supervisor.start()
+
+    await stage.address.tell(arm_and_cancel)
+
+    await stage.heard()
+    assert "timer" not in stage.journal
+    await stage.supervisor.drain(FAR)
+
+
+async def test_a_timer_of_a_dead_instance_never_reaches_the_new_one() -> None:
+    """Each life arms its own; with inherited ones, every crash would add a tick."""
+    stage = Stage()
+
+    async def arm_and_crash(puppet: Puppet) -> None:
+        puppet.ctx.after(0.0, say("fired"))
+        puppet.ctx.after(0.02, say("pending"))
+        await asyncio.sleep(0.01)
+        raise ValueError("told to crash")
+
+    async def outlive(_: Puppet) -> None:
+        await asyncio.sleep(0.03)
+
+    await stage.supervisor.start()
+
+    await stage.address.tell(arm_and_crash)
+    await stage.address.tell(outlive)
+
+    await stage.heard()
+    assert stage.journal == ["start", "stop", "start", "heard"]
+    await stage.supervisor.drain(FAR)
+
+
+# --- Tasks -----------------------------------------------------------------------------------------------------
+
+
+async def test_the_crash_of_a_task_crashes_its_actor_in_the_middle_of_its_work() -> None:
+    """An actor whose consumer has died must not go on as if it were consuming."""
+    stage = Stage()
+    await stage.supervisor.start()
+
+    await stage.address.tell(spawning(crash))
+    await stage.address.tell(hang)
+
+    crashed = await stage.observer.until(Crashed)
+    assert isinstance(crashed.error, ValueError)
+    assert await stage.heard() == "heard"
+    await stage.supervisor.drain(FAR)
+
+
+async def test_the_crash_of_an_actor_cancels_its_tasks_before_it_stops() -> None:
+    """What the tasks use is closed by stop()."""
+    stage = Stage()
+    gate = Gate()
+
+    async def errand(puppet: Puppet) -> None:
+        try:
+            await gate(puppet)
+        finally:
+            puppet.journal.append("task ended")
+
+    await stage.supervisor.start()
+    await stage.address.tell(spawning(errand))
+    await gate.reached.wait()
+
+    await stage.address.tell(crash)
+
+    await stage.heard()
+    assert stage.journal == ["start", "task ended", "stop", "start", "heard"]
+    await stage.supervisor.drain(FAR)
+
+
+async def test_a_task_that_the_actor_cancels_itself_is_no_failure() -> None:
+    """That is how an actor ends its consumer when it drains."""
+    stage = Stage()
+
+    async def spawn_and_cancel(puppet: Puppet) -> None:
+        task = puppet.ctx.spawn(asyncio.Event().wait(), name="consumer")
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    await stage.supervisor.start()
+
+    await stage.address.tell(spawn_and_cancel)
+
+    await stage.heard()
+    assert stage.journal == ["start", "heard"]
+    await stage.supervisor.drain(FAR)
+
+
+async def test_a_cancellation_that_a_task_meets_crashes_its_actor() -> None:
+    """A consumer whose channel has closed is dead, and somebody has to notice."""
+    stage = Stage()
+
+    async def wait_for_a_closed_channel(_: Puppet) -> None:
+        channel: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        channel.cancel()
+        await channel
+
+    await stage.supervisor.start()
+
+    await stage.address.tell(spawning(wait_for_a_closed_channel))
+
+    crashed = await stage.observer.until(Crashed)
+    assert isinstance(crashed.error, StrayCancellation)
+    await stage.supervisor.drain(FAR)
+
+
+async def test_the_crash_of_an_isolated_task_is_reported_and_touches_nobody() -> None:
+    """The crash of one sender never cancels other sends in flight."""
+    stage = Stage()
+    gate = Gate()
+
+    async def send(puppet: Puppet) -> None:
+        await gate(puppet)
+        await puppet.ctx.self.tell(say("sent"))
+
+    await stage.supervisor.start()
+    await stage.address.tell(spawning(send, isolated=True))
+    await gate.reached.wait()
+
+    await stage.address.tell(spawning(crash, isolated=True, name="bad sender"))
+    failed = await stage.observer.until(TaskFailed)
+    gate.opened.set()
+    await stage.supervisor.drain(FAR)
+
+    assert (failed.actor, failed.task) == ("puppet", "bad sender")
+    assert stage.journal == ["start", "drain", "sent", "stop"]
+
+
+async def test_an_isolated_task_outlives_the_crash_of_its_actor_and_tells_the_next_instance() -> None:
+    """A mail that is being sent cannot be called back: its outcome must find somebody who records it."""
+    stage = Stage()
+    gate = Gate()
+
+    async def send(puppet: Puppet) -> None:
+        await gate(puppet)
+        await puppet.ctx.self.tell(say("sent"))
+
+    await stage.supervisor.start()
+    await stage.address.tell(spawning(send, isolated=True))
+    await gate.reached.wait()
+
+    await stage.address.tell(crash)
+    await stage.heard()
+    gate.opened.set()
+    await stage.supervisor.drain(FAR)
+
+    assert stage.journal == ["start", "stop", "start", "heard", "drain", "sent", "stop"]
+
+
+async def test_two_tasks_that_crash_in_one_turn_crash_their_actor_once() -> None:
+    """The second is reported, and does not hit the next instance."""
+    stage = Stage()
+
+    async def spawn_two(puppet: Puppet) -> None:
+        await spawning(crash, name="one")(puppet)
+        await spawning(crash, name="two")(puppet)
+
+    await stage.supervisor.start()
+
+    await stage.address.tell(spawn_two)
+
+    failed = await stage.observer.until(TaskFailed)
+    await stage.heard()
+    assert failed.task == "two"
+    assert len(stage.observer.of(Crashed)) == 1
+    await stage.supervisor.drain(FAR)
+
+
+async def test_an_instance_that_has_ended_can_neither_spawn_nor_set_timers() -> None:
+    """Otherwise a task without an owner would be left behind."""
+    stage = Stage(restart=Restart.TEMPORARY)
+    lives: list[Puppet] = []
+
+    async def note_and_leave(puppet: Puppet) -> None:
+        lives.append(puppet)
+        puppet.ctx.stop_self()
+
+    await stage.supervisor.start()
+    await stage.address.tell(note_and_leave)
+    await stage.supervisor.drain(FAR)
+
+    lives[0].ctx.after(0.0, say("never"))
+    for isolated in (True, False):
+        with pytest.raises(Stopped):
+            lives[0].ctx.spawn(asyncio.sleep(0), name="orphan", isolated=isolated)
+    await turns()
+    assert stage.journal == ["start", "stop"]
