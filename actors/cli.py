@@ -59,17 +59,19 @@ def _parser() -> argparse.ArgumentParser:
     command("when", _when, "calendar only: NDJSON of occasion, date, timezone, year on stdin; instants on stdout")
 
     # Imported here and below where needed: `heyday when` starts without loading what it does not use.
-    from service.email_stub import add_arguments  # noqa: PLC0415
+    from actors.demo.options import add_arguments as add_demo_arguments
+    from service.email_stub import add_arguments
 
     add_arguments(command("email-stub", _email_stub, "a fake email service with errors, hangs and lost connections"))
+    add_demo_arguments(command("demo", _demo, "watch 09:00 travel around the world, on servers of its own in .heyday/"))
     return parser
 
 
 def _run(args: argparse.Namespace) -> int:
-    from actors.node import Node, Refused  # noqa: PLC0415
-    from actors.runtime import TooManyRestarts  # noqa: PLC0415
-    from actors.serving import serve  # noqa: PLC0415
-    from service.telemetry.logs import configure  # noqa: PLC0415
+    from actors.node import Node, Refused
+    from actors.runtime import TooManyRestarts
+    from actors.serving import serve
+    from service.telemetry.logs import configure
 
     settings = read(os.environ)
     if args.rehearsal:
@@ -102,8 +104,8 @@ def _death(text: str) -> Witness:
 
 
 def _migrate(_args: argparse.Namespace) -> int:
-    from service.adapters.postgres.migrations import MigrationChanged, migrate  # noqa: PLC0415
-    from service.ports import Unavailable  # noqa: PLC0415
+    from service.adapters.postgres.migrations import MigrationChanged, migrate
+    from service.ports import Unavailable
 
     try:
         applied = asyncio.run(migrate(read_database_url(os.environ)))
@@ -115,19 +117,28 @@ def _migrate(_args: argparse.Namespace) -> int:
 
 
 def _when(_args: argparse.Namespace) -> int:
-    from service.when import run  # noqa: PLC0415
+    from service.when import run
 
     at, leap_day = read_calendar(os.environ)
     return run(sys.stdin.buffer, sys.stdout.buffer, at=at, leap_day=leap_day)
 
 
 def _email_stub(args: argparse.Namespace) -> int:
-    import uvloop  # noqa: PLC0415
+    import uvloop
 
-    from service.email_stub import run  # noqa: PLC0415
+    from service.email_stub import run
 
     uvloop.run(run(args))
     return OK
+
+
+def _demo(args: argparse.Namespace) -> int:
+    try:
+        from actors.demo.command import run
+    except ModuleNotFoundError as error:
+        _say(f"heyday: the demo needs {error.name}, which comes with: pip install 'heyday[embedded]'")
+        return FAILED
+    return run(args)
 
 
 def _say(*lines: str) -> None:

@@ -1,4 +1,4 @@
-"""Carries what is due from the stream `heyday:due` to the durable delivery queue: confirmed there before finished here."""
+"""Carries what is due from the stream `heyday:due` to the durable delivery queue: confirmed there, then finished here."""
 
 from __future__ import annotations
 

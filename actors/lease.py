@@ -59,6 +59,11 @@ class Lease:
             raise LeaseLost
         return self._incarnation
 
+    def holds(self, incarnation: int) -> bool:
+        """Whether this node may still act on what that incarnation claimed: not once others have ended it, even if the
+        node has begun a new one since."""
+        return self.held and self._incarnation == incarnation
+
     async def granted(self, *, within: float) -> bool:
         """Wait up to `within` seconds until the lease is held; False when it still is not."""
         if not self.held:

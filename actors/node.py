@@ -360,7 +360,7 @@ class Node:
         self.metrics.circuit_state.labels("message-api").set(new)
         log.warning("circuit_changed", old=old.name.lower(), new=new.name.lower())
 
-    def _call_ended(self, success: bool) -> None:  # noqa: FBT001 - the port's signature
+    def _call_ended(self, success: bool) -> None:
         which = self.metrics.circuit_successes if success else self.metrics.circuit_failures
         which.labels("message-api").inc()
 
@@ -405,6 +405,9 @@ class Node:
         missing_now = [outage.system for outage in self.outages.current()]
         if not self.lease.held and "postgres" not in missing_now:
             missing_now.append("lease")
+        if self.clock.now() is None:
+            # Without it the API can say of no user what is still ahead of them, and nothing is due.
+            missing_now.append("clock")
         return missing_now
 
     def _checks(self) -> dict[str, Callable[[], Awaitable[dict[str, object]]]]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, time as time_of_day
+from datetime import datetime
+from datetime import time as time_of_day
 from functools import partial
 
 import structlog
 
 from actors.facts import Fact, Witness
-from actors.lease import Lease
+from actors.lease import Lease, LeaseLost
 from actors.repeating import FIRST_WAIT, Repeating
 from actors.runtime import Reply
 from service.cadence import Cadence
@@ -24,13 +25,16 @@ from service.domain.calendar import LeapDay
 from service.domain.zones import TZDATA_VERSION
 from service.outages import Outages
 from service.planning import Rules, days, horizon, instants
-from service.ports import Emptied, Planning, Unavailable, WorkStream
+from service.ports import Emptied, Entry, Planning, Unavailable, WorkStream
 from service.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
 BLOCK_FOR = 1.0
 """Seconds to wait for a range to plan."""
+
+MOST_DIGITS = 18
+"""Digits that every number of a range fits into: PostgreSQL's bigint has up to 19."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +92,10 @@ class Planner(Repeating[RunDaily | PlanAgain]):
         try:
             if not self._looked_behind:
                 while entries := await self._plan.unfinished(count=1):
-                    await self._make(int(entries[0].body))
-                    await self._plan.finish(entries)
+                    await self._work_on(entries[0])
                 self._looked_behind = True
             for entry in await self._plan.read(count=1, block=BLOCK_FOR):
-                await self._make(int(entry.body))
-                await self._plan.finish([entry])
-                self._witness(Fact.PLAN_FINISHED)
+                await self._work_on(entry)
         except Emptied as emptied:
             self._on_emptied(emptied)
         except Unavailable:
@@ -111,7 +112,18 @@ class Planner(Repeating[RunDaily | PlanAgain]):
                     reply.set({"ranges": await self._announce(None)})
                 except Unavailable as error:
                     reply.fail(error)
+                except LeaseLost:
+                    reply.fail(Unavailable("postgres", "this node has not been heard there for a while"))
         self.wake()
+
+    async def _work_on(self, entry: Entry) -> None:
+        if entry.body.isascii() and entry.body.isdecimal() and len(entry.body) <= MOST_DIGITS:
+            await self._make(int(entry.body))
+        else:
+            # Nobody but heyday writes here. What is not planned is found again without it.
+            log.error("stream_entry_malformed", stream=self._plan.name, entry=entry.id, body=entry.body[:80])
+        await self._plan.finish([entry])
+        self._witness(Fact.PLAN_FINISHED)
 
     async def _announce(self, scheduled_at: datetime | None) -> int:
         """Announce what is not announced yet; how many ranges that made."""
@@ -139,7 +151,7 @@ class Planner(Repeating[RunDaily | PlanAgain]):
             log.info(
                 "planning_announced", up_to=up_to.isoformat(), since=planned.announced.isoformat(), ranges=len(ranges)
             )
-            await self._plan.append([str(id) for id in ranges])
+            await self._plan.append([str(range_id) for range_id in ranges])
             self._witness(Fact.PLAN_APPENDED)
             return len(ranges)
         finally:

@@ -1,4 +1,4 @@
-"""Moves whatever is stuck one hop back: the claims of nodes that died, entries nobody finishes, rows whose way was lost.
+"""Moves whatever is stuck one hop back: claims of nodes that died, entries nobody finishes, rows whose way was lost.
 
 Every node watches the beats of the others, by its own steady clock: a beat that was seen not to move for
 `lease.DEATH` seconds is a dead node. All it does is a compare-and-set, so it does not matter how many nodes do it.
@@ -134,6 +134,7 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury]):
         self._open_until = float("-inf")
         self._sending_since: dict[tuple[UUID, int], float] = {}
         self._reseed = False
+        self._somebody_died = False
         self._bury = False
 
     async def turn(self) -> float:
@@ -141,10 +142,10 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury]):
             return FIRST_WAIT
         now = self._clock.now()
         cron_is_due = now is not None and self._cadence.due(now) is not None
-        somebody_died = await self._look_at_the_beats()
+        await self._look_at_the_beats()
         if self._bury:
             await self._bury_failed()
-        if somebody_died or cron_is_due or self._reseed or time.monotonic() >= self._next_pass:
+        if self._somebody_died or cron_is_due or self._reseed or time.monotonic() >= self._next_pass:
             await self._pass()
             self._next_pass = time.monotonic() + PASS_EVERY
         return LOOK_EVERY
@@ -163,17 +164,18 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury]):
                 return
         self.wake()
 
-    async def _look_at_the_beats(self) -> bool:
-        """End what is dead. True when somebody was."""
-        found = False
+    async def _look_at_the_beats(self) -> None:
+        """End what is dead."""
         beats = await self._nodes.living()
         self._on_living(len(beats))
         for beat in self._watch.dead(beats, time.monotonic()):
             if beat.incarnation != self._lease.incarnation and await self._nodes.end(beat):
-                found = True
+                self._somebody_died = True
                 self._metrics.node_deaths.inc()
                 log.warning("node_died", dead_node=beat.node, incarnation=beat.incarnation)
-        return found
+                # Its ticker may have died between the claim and the stream. If it did not, its entries are there too,
+                # and whichever comes second finds the rows gone.
+                await self._messages.take_back_claim(incarnation=beat.incarnation)
 
     async def _pass(self) -> dict[str, int]:
         began = time.perf_counter()
@@ -183,10 +185,11 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury]):
                 "claims_freed": await self._free_claims(),
                 "entries_put_back": await self._put_back_entries(),
                 "taken_back": await self._take_back_lost(),
-                "ranges_handed_out": await self._hand_out_ranges(),
+                # The dead may have announced them and not got as far as the stream.
+                "ranges_handed_out": await self._hand_out_ranges(all_of_them=self._somebody_died or self._reseed),
                 "buried": await self._bury_failed(),
             }
-            self._reseed = False
+            self._reseed = self._somebody_died = False
             outcome = "done"
         finally:
             self._metrics.job_runs.labels("recovery", outcome).inc()
@@ -211,7 +214,7 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury]):
         now = time.monotonic()
         current = await self._messages.sending_for(self._sending_for)
         self._sending_since = {claim: self._sending_since.get(claim, now) for claim in current}
-        return [id for (id, _), since in self._sending_since.items() if now - since >= self._sending_for]
+        return [message for (message, _), since in self._sending_since.items() if now - since >= self._sending_for]
 
     async def _put_back_entries(self) -> int:
         living = {beat.node for beat in await self._nodes.living()}
@@ -226,7 +229,11 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury]):
             self._metrics.stream_reclaimed.labels(name).inc(requeued.entries)
             for body in requeued.given_up:
                 log.error("stream_entry_given_up", stream=name, body=body[:200])
-        reclaimed = await self._queue.requeue_abandoned(living=living)
+        try:
+            reclaimed = await self._queue.requeue_abandoned(living=living)
+        except Emptied:
+            self._reseed = True
+            return put_back
         if reclaimed:
             self._metrics.stream_reclaimed.labels("heyday:delivery").inc(reclaimed)
         return put_back + reclaimed
@@ -245,10 +252,10 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury]):
             taken += count
         return taken
 
-    async def _hand_out_ranges(self) -> int:
-        ranges = await self._planning.open_ranges(older_than=0 if self._reseed else RANGE_OPEN_FOR, limit=1000)
+    async def _hand_out_ranges(self, *, all_of_them: bool) -> int:
+        ranges = await self._planning.open_ranges(older_than=0 if all_of_them else RANGE_OPEN_FOR, limit=1000)
         if ranges:
-            await self._streams["heyday:plan"].append([str(id) for id in ranges])
+            await self._streams["heyday:plan"].append([str(range_id) for range_id in ranges])
         return len(ranges)
 
     async def _bury_failed(self) -> int:

@@ -15,7 +15,7 @@ from datetime import timedelta
 import structlog
 
 from actors.facts import Fact, Witness
-from actors.lease import Lease
+from actors.lease import Lease, LeaseLost
 from actors.repeating import Repeating
 from actors.runtime import Reply
 from service.cadence import Cadence
@@ -23,7 +23,7 @@ from service.clock import BusinessClock, Jump
 from service.domain.bundles import encode
 from service.domain.pressure import MOST, Pressure
 from service.outages import Outages
-from service.ports import EmailService, CircuitState, Locks, Messages, Replaced, Unavailable, WorkStream
+from service.ports import CircuitState, EmailService, Locks, Messages, Replaced, Unavailable, WorkStream
 from service.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -108,8 +108,12 @@ class Ticker(Repeating[RunMinute]):
         try:
             await self._look_at_the_clock()
             message.reply.set(await self._job())
+            # The clock may have been set meanwhile, and what is due next may be due sooner than was thought.
+            self.wake()
         except Unavailable as error:
             message.reply.fail(error)
+        except LeaseLost:
+            message.reply.fail(Unavailable("postgres", "this node has not been heard there for a while"))
 
     async def stop(self) -> None:
         """Let another ticker take over at once."""

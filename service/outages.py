@@ -29,7 +29,8 @@ class Outages:
         self._waiting: dict[str, set[str]] = {}
 
     def met(self, who: str, error: Unavailable) -> None:
-        """`who` could not reach a server."""
+        """`who` could not reach a server: the one it waits for now, whichever it waited for before."""
+        self._passed(who, [system for system in self._waiting if system != error.system])
         self._waiting.setdefault(error.system, set()).add(who)
         if error.system not in self._outages:
             self._outages[error.system] = Outage(error.system, error.reason, time.monotonic())
@@ -37,7 +38,11 @@ class Outages:
 
     def passed(self, who: str) -> None:
         """`who` got its work done: whatever it was waiting for is back."""
-        for system, waiting in list(self._waiting.items()):
+        self._passed(who, list(self._waiting))
+
+    def _passed(self, who: str, systems: list[str]) -> None:
+        for system in systems:
+            waiting = self._waiting[system]
             waiting.discard(who)
             if not waiting:
                 del self._waiting[system]

@@ -338,6 +338,9 @@ class Messages(Protocol):
     async def take_back(self, ids: Sequence[UUID], *, incarnation: int) -> int:
         """Undo this node's own claim_due of messages that could not be handed on."""
 
+    async def take_back_claim(self, *, incarnation: int) -> int:
+        """Undo the latest claim_due of a node that has ended: nobody knows whether it could hand it on."""
+
     async def claim_for_sending(self, ids: Sequence[UUID], *, incarnation: int) -> list[Claimed]:
         """Move those that are queued and due to sending; the others are somebody else's or done."""
 
@@ -514,8 +517,8 @@ class Users(Protocol):
         (given before, after and now) says. None if there is no such user. Raises EmailTaken, UserChanged."""
 
     async def delete(self, user_id: UUID, *, version: int | None, erase: bool) -> bool:
-        """Mark as deleted, cancel what is unsent, and forget the person when `erase`. False if there is no such
-        user. Raises UserChanged."""
+        """Mark as deleted, cancel what is unsent, and forget the person when `erase`, which a deleted user can be too.
+        False if there is no such user. Raises UserChanged."""
 
     async def create_many(self, rows: Sequence[tuple[Profile, list[Wanted]]]) -> list[UUID | None]:
         """Store many users in one statement, as `create` does one. For each, in order, its id; None where the address

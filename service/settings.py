@@ -23,6 +23,8 @@ from service.domain.calendar import LeapDay
 
 T = TypeVar("T")
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 
 class UnknownOutcome(StrEnum):
     """What becomes of a message whose attempt ended without an answer."""
@@ -68,6 +70,8 @@ class Settings:
     bind_host: str = "127.0.0.1"
     bind_port: int = 8080
     api_keys: tuple[Secret, ...] = ()
+    api_keys_file: Path | None = None
+    trusted_proxies: tuple[Network, ...] = ()
     send_at: time = time(9)
     leap_day: LeapDay = LeapDay.FEB28
     late_limit: timedelta = timedelta(hours=48)
@@ -104,6 +108,8 @@ def read(environment: Mapping[str, str]) -> Settings:
         bind_host=host,
         bind_port=port,
         api_keys=_keys(reader.secret("API_KEYS", Secret) or ""),
+        api_keys_file=reader.file("API_KEYS"),
+        trusted_proxies=reader.value("TRUSTED_PROXIES", _networks, ()),
         send_at=reader.value("SEND_AT", _time, time(9)),
         leap_day=reader.value("LEAP_DAY", _choice(LeapDay), LeapDay.FEB28),
         late_limit=reader.value("LATE_LIMIT", _duration, Settings.late_limit),
@@ -180,6 +186,11 @@ class _Reader:
         value = self.value(name, parse, "")
         return {argument: value} if value else {}
 
+    def file(self, name: str) -> Path | None:
+        """Where a secret is read from, if it is a file: so that it can be read again."""
+        file = self._environment.get(f"HEYDAY_{name}_FILE", "").strip()
+        return Path(file) if file else None
+
     def secret(self, name: str, parse: Callable[[str], Secret], *, required: bool = False) -> Secret | None:
         """A secret, from its variable or from the file that NAME_FILE names; its value is never shown."""
         text = self._environment.get(f"HEYDAY_{name}", "").strip()
@@ -247,6 +258,13 @@ def is_loopback(host: str) -> bool:
 
 def _keys(text: str) -> tuple[Secret, ...]:
     return tuple(Secret(key.strip()) for key in text.split(",") if key.strip())
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("addresses or networks, comma separated, such as 10.0.0.0/8,192.0.2.7") from None
 
 
 def _time(text: str) -> time:

@@ -23,6 +23,8 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
             return web.Response(status=204, headers={"Allow": f"{error.headers['Allow']},OPTIONS"})
         return _document(request, of_http(error))
     except Exception as error:
+        if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+            raise  # the client has gone: nobody is there to be answered, and nothing is wrong here
         problem = of_error(error)
         if problem.kind is BUG:
             log.exception("request_failed", route=request.match_info.route.name)

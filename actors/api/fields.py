@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 import unicodedata
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from email_validator import EmailNotValidError, validate_email
@@ -19,6 +21,9 @@ _REFUSED = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
 _BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # fillers: letters by category, blank to the eye
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+Shape: TypeAlias = Mapping[str, Any]
+"""What the OpenAPI document says of a field."""
 
 Messages: TypeAlias = dict[str, str | list[Any] | dict[Any, Any]]
 
@@ -53,6 +58,7 @@ class Text(fields.Field[str]):
     """A line of text of any script: 1 to 100 characters, not blank, without control characters."""
 
     default_error_messages = _TEXT_ERRORS
+    shape: Shape = MappingProxyType({"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str):
@@ -74,6 +80,7 @@ class EmailAddress(fields.Field[str]):
     """An address by its syntax (no look-up is made), kept as it was given."""
 
     default_error_messages = _EMAIL_ERRORS
+    shape: Shape = MappingProxyType({"type": "string", "format": "idn-email", "maxLength": 254})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str) or "\0" in value or len(value) > 1000:
@@ -95,6 +102,7 @@ class TimeZone(fields.Field[str]):
     """The name of an IANA time zone, spelled as it is there."""
 
     default_error_messages = _ZONE_ERRORS
+    shape: Shape = MappingProxyType({"type": "string", "description": "An IANA time zone, such as `Europe/Paris`."})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str) or value not in zone_names():
@@ -106,6 +114,7 @@ class Day(fields.Field[dt.date]):
     """A date as `YYYY-MM-DD`, and nothing else that ISO 8601 allows."""
 
     default_error_messages = _DAY_ERRORS
+    shape: Shape = MappingProxyType({"type": "string", "format": "date", "description": "Not in the future."})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dt.date:
         if not isinstance(value, str) or not _DATE.fullmatch(value):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
 from actors.api.answers import answer
+from actors.api.documented import Answer, operation
 from actors.api.parts import ApiParts
+from actors.runtime import ChildView
 from service.domain.zones import TZDATA_VERSION
 from service.ports import Unavailable
 
@@ -34,20 +35,28 @@ class HealthRoutes:
             web.get("/metrics", self.metrics),
         ]
 
+    @operation("health", "Health", answers={200: Answer("The node can answer.", "Health")})
     async def health(self, _request: web.Request) -> web.Response:
         """200 as long as the node can answer; `degraded` when something is missing."""
         missing = self._missing()
         return _fresh({"status": "degraded" if missing else "ok", "missing": missing})
 
+    @operation("health", "Liveness", answers={200: Answer("The event loop turns.", "Health")})
     async def live(self, _request: web.Request) -> web.Response:
         """200 as long as the event loop turns: it depends on no server, so an outage never has the node restarted."""
         return _fresh({"status": "ok"})
 
+    @operation(
+        "health",
+        "Readiness",
+        answers={200: Answer("It can work.", "Health"), 503: Answer("`missing` says what is not there.", "Health")},
+    )
     async def ready(self, _request: web.Request) -> web.Response:
         """503 while a server that is needed is away, or the node is draining."""
         missing = self._missing()
         return _fresh({"status": "unavailable" if missing else "ok", "missing": missing}, 503 if missing else 200)
 
+    @operation("health", "Everything about the node", answers={200: Answer("The figures.", "Health")})
     async def detailed(self, _request: web.Request) -> web.Response:
         """Everything the node knows about itself and its servers, looked at now."""
         parts = self._parts
@@ -67,10 +76,11 @@ class HealthRoutes:
                 ],
                 "clock": {"now": parts.clock.now(), "skewSeconds": parts.clock.skew, "jumps": parts.clock.jumps},
                 "tzdata": TZDATA_VERSION,
-                "actors": asdict(parts.tree()),
+                "actors": _actor(parts.tree()),
             }
         )
 
+    @operation("health", "Metrics", answers={200: Answer("In the format of Prometheus.", None, "text/plain")})
     async def metrics(self, request: web.Request) -> web.Response:
         """All metrics, in the format that the scraper prefers."""
         encoder, content_type = choose_encoder(request.headers.get("Accept", ""))
@@ -78,6 +88,19 @@ class HealthRoutes:
 
     def _missing(self) -> list[str]:
         return [*self._parts.ready(), *(["draining"] if self._draining() else [])]
+
+
+def _actor(view: ChildView) -> dict[str, object]:
+    return {
+        "name": view.name,
+        "kind": view.kind,
+        "state": view.state,
+        "mailbox": None if view.depth is None else {"depth": view.depth, "capacity": view.capacity},
+        "restarts": view.restarts,
+        "lastError": view.last_error,
+        "seconds": round(view.since, 3),
+        "children": [_actor(child) for child in view.children],
+    }
 
 
 async def _look(check: Callable[[], Awaitable[dict[str, object]]]) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from actors.api.answers import answer
+from actors.api.documented import Answer, operation
 from actors.api.parts import ApiParts
 from actors.api.problems import BUSY, NOT_FOUND, Problem
 
@@ -18,7 +19,9 @@ class JobRoutes:
     def routes(self) -> list[web.RouteDef]:
         return [web.post("/api/v1/jobs/{job:[^/:]+}:run", self.run)]
 
+    @operation("jobs", "Run a job now", answers={202: Answer("What it did.", "JobResult")})
     async def run(self, request: web.Request) -> web.Response:
+        """Every job may be run at any time, by several at once: it finds done what was done."""
         job = self._jobs.get(name := request.match_info["job"])
         if job is None:
             raise Problem(NOT_FOUND, f"There is no such job: expected one of {', '.join(sorted(self._jobs))}.")

@@ -20,10 +20,31 @@ class Kind:
     title: str
     meaning: str
 
+    @property
+    def type(self) -> str:
+        """What problem documents name it by: a page that explains it."""
+        return f"/problems/{self.slug}" if self.slug else "about:blank"
+
+    def example(self, path: str) -> dict[str, object]:
+        """A problem document of this kind."""
+        shown: dict[str, object] = {
+            "type": self.type,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.meaning,
+            "instance": path,
+            "requestId": "9f1c0c3e4e6b4d0d8a52f6f3b1a7c2d4",
+        }
+        if self.slug == "invalid-fields":
+            shown["errors"] = [FieldError("firstName", "Expected, and missing.").as_json()]
+        if self.slug == "invalid-query":
+            shown["errors"] = [FieldError("limit", "Expected a whole number from 1 to 500.", "query").as_json()]
+        return shown
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one value; `place` is where it came in: `body` or `query`."""
+    """What is wrong with one value; `place` is where it came in: `body`, `query` or `header`."""
 
     field: str
     message: str
@@ -32,8 +53,8 @@ class FieldError:
     def as_json(self) -> dict[str, str]:
         """As it is in a problem document; the pointer is a JSON pointer (RFC 6901) as a URI fragment."""
         pointer = "#/" + self.field.replace("~", "~0").replace("/", "~1").replace(".", "/") if self.field else "#"
-        where = {"pointer": pointer} if self.place == "body" else {"parameter": self.field}
-        return {"field": self.field, "message": self.message, **where}
+        where = {"body": "pointer", "query": "parameter", "header": "header"}[self.place]
+        return {"field": self.field, "message": self.message, where: pointer if where == "pointer" else self.field}
 
 
 class Problem(Exception):
@@ -58,6 +79,9 @@ METHOD_NOT_ALLOWED = Kind(
 TIMEOUT = Kind("request-timeout", 408, "Request timeout", "The body did not arrive in time.")
 EMAIL_TAKEN = Kind(
     "email-taken", 409, "Email address taken", "Another user has this address; letter case makes no difference."
+)
+NOT_REDRIVABLE = Kind(
+    "not-redrivable", 409, "Not redrivable", "The message is not failed, unknown or expired, or its user is deleted."
 )
 IN_PROGRESS = Kind(
     "request-in-progress", 409, "Request in progress", "A request with this Idempotency-Key is still being worked on."
@@ -84,8 +108,8 @@ BUSY = Kind("busy", 503, "Busy", "Too much is being worked on; nothing was done.
 KINDS: dict[str, Kind] = {
     kind.slug: kind
     for kind in (
-        MALFORMED, UNAUTHORIZED, NOT_FOUND, METHOD_NOT_ALLOWED, TIMEOUT, EMAIL_TAKEN, IN_PROGRESS, CHANGED, TOO_LARGE,
-        MEDIA_TYPE, INVALID, INVALID_QUERY, KEY_REUSED, TOO_MANY, BUG, UNAVAILABLE, BUSY,
+        MALFORMED, UNAUTHORIZED, NOT_FOUND, METHOD_NOT_ALLOWED, TIMEOUT, EMAIL_TAKEN, NOT_REDRIVABLE, IN_PROGRESS,
+        CHANGED, TOO_LARGE, MEDIA_TYPE, INVALID, INVALID_QUERY, KEY_REUSED, TOO_MANY, BUG, UNAVAILABLE, BUSY,
     )
 }  # fmt: skip
 
@@ -104,7 +128,7 @@ def document(problem: Problem, *, path: str, request_id: str) -> web.Response:
     """The problem as an answer."""
     kind = problem.kind
     content: dict[str, object] = {
-        "type": f"/problems/{kind.slug}" if kind.slug else "about:blank",
+        "type": kind.type,
         "title": kind.title,
         "status": kind.status,
         "detail": problem.detail,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Never, assert_never
 
 import structlog
@@ -21,6 +22,9 @@ again: together less than a child's own deadline."""
 
 CLOSE_WITHIN = 0.5
 """The same when there is no more time: together less than stop() may take."""
+
+SETTLE_TURNS = 5
+"""Turns of the loop between accepting a connection and its first task, with some to spare."""
 
 BACKLOG = 1024
 """Connections that may wait to be accepted."""
@@ -60,6 +64,10 @@ class ApiServer(Actor[Never]):
             return
         for site in self._runner.sites:
             await site.stop()
+        # Connections that were accepted just before need these turns of the loop to be made: a server that is shut down
+        # without knowing of them would leave their clients waiting for ever.
+        for _ in range(SETTLE_TURNS):
+            await asyncio.sleep(0)
         # Idle connections are closed, the others after the answer that they are waiting for.
         self._runner.server.pre_shutdown()
         await self._runner.server.shutdown(FINISH_WITHIN)

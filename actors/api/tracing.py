@@ -37,8 +37,6 @@ def trace(metrics: Metrics) -> Middleware:
             try:
                 response = await handler(request)
                 status = response.status
-                if not response.prepared:
-                    response.headers["X-Request-ID"] = request_id
                 return response
             finally:
                 seconds = time.perf_counter() - began

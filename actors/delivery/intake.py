@@ -9,8 +9,8 @@ import structlog
 from actors.delivery.sender import Deliver
 from actors.facts import Fact, Witness
 from actors.lease import Lease
-from actors.repeating import FIRST_WAIT, Repeating
-from actors.runtime import Address
+from actors.repeating import FIRST_WAIT, Repeating, Turn
+from actors.runtime import Address, Context
 from service.outages import Outages
 from service.ports import DeliveryQueue, EmailService, Emptied, Unavailable
 from service.telemetry.metrics import Metrics
@@ -44,6 +44,11 @@ class Intake(Repeating[object]):
         self._on_emptied = on_emptied
         self._metrics = metrics
         self._witness = witness
+
+    async def start(self, ctx: Context[object | Turn]) -> None:
+        # After a crash: what was received and lost with it would count against the prefetch for ever.
+        await self._queue.close()
+        await super().start(ctx)
 
     async def turn(self) -> float:
         if not await self._lease.granted(within=WAIT_FOR):

@@ -28,7 +28,7 @@ MOST_RESULTS = 500
 
 @dataclass(slots=True)
 class Parcel:
-    """A delivery and how many of its messages are still to be recorded; shared by the tasks that send them."""
+    """A delivery and how many of its messages are not done with; shared by its sender and the tasks that send them."""
 
     delivery: Delivery
     left: int

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
 
@@ -32,6 +34,11 @@ from service.ports import (
 from service.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
+
+
+CLAIM_AHEAD = 1.0
+"""Seconds for which a claimed message may wait for its turn under the rate limit. What waits longer is claimed later:
+a drain must not leave it half-way, nor recovery take it for lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,44 +83,71 @@ class Sender(Actor[Deliver]):
         self._ctx = ctx
 
     async def receive(self, message: Deliver) -> None:
-        delivery = message.delivery
+        parcel = Parcel(message.delivery, len(message.delivery.ids))
+        try:
+            await self._deliver(parcel)
+        except Exception:
+            # A bug, and this delivery may be what brings it out. Kept, it would count against the prefetch for ever;
+            # given back, it would come at once and crash the next. The rows bring up later what of it was not sent.
+            parcel.left = -1  # not acknowledged once more by the last of those on the wire
+            await self._recorder.tell(Acknowledge(message.delivery))
+            raise
+
+    async def _deliver(self, parcel: Parcel) -> None:
+        delivery = parcel.delivery
         waits = await self._rate.reserve(len(delivery.ids))
         began = asyncio.get_running_loop().time()
-        if waits[0] > 0:
-            # Before the claim: what waits for its turn is not being sent yet.
-            await asyncio.sleep(waits[0])
-        claimed = await self._claim(delivery)
-        self._metrics.suppressed.labels("row").inc(len(delivery.ids) - len(claimed))
-        if not claimed:
-            await self._recorder.tell(Acknowledge(delivery))
-            return
-        self._witness(Fact.CLAIMED)
-        parcel = Parcel(delivery, len(claimed))
+        turns = [began + wait for wait in waits]
+        for part in _parts(waits):
+            ids = delivery.ids[part]
+            if not await self._wait_for(turns[part.start]) or (claimed := await self._claim(ids)) is None:
+                # This node is leaving. What is not acknowledged is delivered to another.
+                return
+            self._metrics.suppressed.labels("row").inc(len(ids) - len(claimed))
+            parcel.left -= len(ids) - len(claimed)
+            if claimed:
+                self._witness(Fact.CLAIMED)
+                await self._send_all(claimed, turns[part], parcel)
+            elif parcel.left == 0:
+                await self._recorder.tell(Acknowledge(delivery))
+
+    async def _wait_for(self, turn: float) -> bool:
+        """Wait until that second of the loop's clock; False when the actor has to finish before it."""
+        while (left := turn - asyncio.get_running_loop().time()) > 0:
+            if self._ctx.draining:
+                return False
+            await asyncio.sleep(min(left, 0.5))
+        return True
+
+    async def _claim(self, ids: Sequence[UUID]) -> list[Claimed] | None:
+        """Claim until the database has answered and the lease is held; None when this node leaves before that."""
+        backoff = Backoff()
+        while True:
+            try:
+                claimed = await self._messages.claim_for_sending(ids, incarnation=self._lease.incarnation)
+            except Unavailable as error:
+                self._outages.met(self._ctx.name, error)
+                if self._ctx.draining:
+                    return None
+                await asyncio.sleep(backoff.failed())
+            except LeaseLost:
+                if self._ctx.draining:
+                    return None
+                await self._lease.granted(within=1.0)
+            else:
+                self._outages.passed(self._ctx.name)
+                return claimed
+
+    async def _send_all(self, claimed: list[Claimed], turns: list[float], parcel: Parcel) -> None:
         accepted = await self._accepted_before(claimed)
-        for one, wait in zip(claimed, waits, strict=False):
+        for one, turn in zip(claimed, turns, strict=False):
             if one.claim.id in accepted:
                 await self._already_accepted(one, parcel)
                 continue
             await self._places.acquire()
-            if wait > 0:
-                await asyncio.sleep(began + wait - asyncio.get_running_loop().time())
+            if (wait := turn - asyncio.get_running_loop().time()) > 0:
+                await asyncio.sleep(wait)
             self._ctx.spawn(self._send(one, parcel), name="send", isolated=True)
-
-    async def _claim(self, delivery: Delivery) -> list[Claimed]:
-        """Claim until the database has answered, or the lease is lost: the delivery is then somebody else's."""
-        backoff = Backoff()
-        while True:
-            try:
-                claimed = await self._messages.claim_for_sending(delivery.ids, incarnation=self._lease.incarnation)
-            except Unavailable as error:
-                self._outages.met(self._ctx.name, error)
-                await asyncio.sleep(backoff.failed())
-            except LeaseLost:
-                if not self._ctx.draining and await self._lease.granted(within=1.0):
-                    continue
-            else:
-                self._outages.passed(self._ctx.name)
-                return claimed
 
     async def _accepted_before(self, claimed: list[Claimed]) -> set[object]:
         """Those that the service has accepted although the row does not say so: its node died in between."""
@@ -136,11 +170,13 @@ class Sender(Actor[Deliver]):
         bug: Exception | None = None
         answer: Answer | None = None
         try:
-            if self._lease.held:
+            # Under the number that claimed it: a node that was ended, and has begun anew, may not send what it claimed
+            # before.
+            if self._lease.holds(claimed.claim.incarnation):
                 answer = await self._attempt(claimed)
         except CircuitOpen:
             pass  # nothing was sent, and no attempt is spent
-        except Exception as error:  # noqa: BLE001 - it is raised again below, once the claim has an outcome
+        except Exception as error:
             bug = error
             answer = Answer(Outcome.UNKNOWN, asyncio.get_running_loop().time() - began, error="internal error")
         finally:
@@ -167,3 +203,13 @@ class Sender(Actor[Deliver]):
     ) -> None:
         result = Result(claimed.claim, follows.status, answer, began, follows.delay)
         await self._recorder.tell(Record(claimed, result, parcel))
+
+
+def _parts(waits: list[float]) -> Iterator[slice]:
+    """The places of a delivery cut into parts whose turns come within `CLAIM_AHEAD` seconds of one another."""
+    start = 0
+    for place, wait in enumerate(waits):
+        if wait > waits[start] + CLAIM_AHEAD:
+            yield slice(start, place)
+            start = place
+    yield slice(start, len(waits))

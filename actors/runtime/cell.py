@@ -12,7 +12,7 @@ from actors.runtime.errors import Stopped
 from actors.runtime.events import Abandoned, Drained, Draining, Event, Started, StopFailed, TaskFailed
 from actors.runtime.life import STOP_WITHIN, Life
 from actors.runtime.spec import ActorState, ChildSpec, ChildView
-from actors.runtime.tasks import failure_of, outlast, settle
+from actors.runtime.tasks import failure_of, settle
 
 M = TypeVar("M")
 R = TypeVar("R")
@@ -64,11 +64,7 @@ class Cell(Child, Generic[M]):
     async def up(self) -> bool:
         self.enter(ActorState.STARTING)
         self._life = Life(self)
-        try:
-            return await self._life.started
-        except asyncio.CancelledError:
-            await outlast(self.halt())
-            raise
+        return await self._life.started
 
     def life_started(self, life: Life[M]) -> None:
         """The start() of this life has returned."""

@@ -44,7 +44,7 @@ class Child(ABC):
     async def up(self) -> bool:
         """Start, and return True when it runs; False when it has failed, which has been reported by then.
 
-        Cancelled, it leaves nothing behind.
+        Cancelled, it may leave a start under way, which `halt`, `finish` or `close` ends.
         """
 
     @abstractmethod

@@ -23,7 +23,7 @@ from actors.runtime.events import (
 from actors.runtime.mender import Mender
 from actors.runtime.restarts import Budget, Rules
 from actors.runtime.spec import ActorState, ChildView, Restart, Strategy
-from actors.runtime.tasks import outlast, settle
+from actors.runtime.tasks import settle
 
 
 class Group(Child):
@@ -112,16 +112,12 @@ class Group(Child):
         if self._closing:
             return False
         self._begin()
-        try:
-            while self._restarting and self._mender.begun < len(self.children):
-                self._mender.begun += 1
-                self._mender.mend(self._mender.begun - 1, delay=0.0)
-                await self._mender.quiet()
-            if self._giving_up is not None:
-                await asyncio.wait([self._giving_up])
-        except asyncio.CancelledError:
-            await outlast(self.halt())
-            raise
+        while self._restarting and self._mender.begun < len(self.children):
+            self._mender.begun += 1
+            self._mender.mend(self._mender.begun - 1, delay=0.0)
+            await self._mender.quiet()
+        if self._giving_up is not None:
+            await asyncio.wait([self._giving_up])
         if self._restarting:
             self.enter(ActorState.RUNNING)
             self.emit(Started(self.name))

@@ -127,7 +127,6 @@ class Mailbox(Generic[E]):
                 self._senders.append(place)
             elif not room.done():
                 room.set_exception(Stopped(self.name))
-                room.exception()  # seen: a sender cancelled in this turn will not look at it
 
     def seal(self) -> list[E]:
         """Refuse every sender for good and give up what was never received."""

@@ -61,7 +61,7 @@ class Mender:
             await asyncio.wait([mending.task for mending in self._under_way.values()])
 
     async def cancel(self) -> None:
-        """Stop mending; a child whose start is cut short is halted."""
+        """Stop mending. A child may be left half started, for the caller to halt, drain or close."""
         tasks = [mending.task for mending in self._under_way.values()]
         for task in tasks:
             task.cancel()

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 
-from service.adapters.redis.connection import RedisClients
+from service.adapters.redis.connection import COMMAND_WITHIN, RedisClients, translating
 from service.adapters.redis.streams import RedisWorkStream
 from service.domain.bundles import Malformed, decode, encode
 from service.ports import Delivery, Entry, QueueDepth, Unavailable
@@ -60,25 +60,23 @@ class StreamDeliveryQueue:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within
-        while True:
-            try:
-                entry = await self._next(within=deadline - loop.time())
-            except BaseException:  # also a cancelled one: the entry may be claimed, and nobody holds it
-                self._may_have_left_behind = True
-                raise
-            if entry is None:
-                return None
-            if entry.id in self._received:  # found by looking behind while its own receiver waited for the reply
-                continue
-            try:
-                ids = decode(entry.body)
-            except Malformed as error:
-                log.warning("delivery_malformed", reason=str(error), entry=entry.id)
-                await self._dead.append([entry.body])
-                await self._bundles.finish([entry])
-                continue
-            self._received.add(entry.id)
-            return Delivery(ids, entry)
+        try:
+            while (entry := await self._next(within=deadline - loop.time())) is not None:
+                if entry.id in self._received:  # found by looking behind while its own receiver waited for the reply
+                    continue
+                try:
+                    ids = decode(entry.body)
+                except Malformed as error:
+                    log.warning("delivery_malformed", reason=str(error), entry=entry.id)
+                    await self._dead.append([entry.body])
+                    await self._bundles.finish([entry])
+                    continue
+                self._received.add(entry.id)
+                return Delivery(ids, entry)
+        except BaseException:  # also when cancelled: an entry may be claimed, and nobody holds it
+            self._may_have_left_behind = True
+            raise
+        return None
 
     async def acknowledge(self, delivery: Delivery) -> None:
         """Forget the delivery. While Redis is away this is ignored: it is delivered again."""
@@ -121,7 +119,8 @@ class StreamDeliveryQueue:
 
     async def _next(self, *, within: float) -> Entry | None:
         if self._may_have_left_behind and not self._left_behind:
-            async with self._looking:
+            # The deadline holds for those who wait for another's look as well.
+            async with translating(within=2 * COMMAND_WITHIN), self._looking:
                 await self._look_behind()
         if self._left_behind:
             return self._left_behind.popleft()

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from dataclasses import fields
 
 from service.email_stub.options import StubOptions, latency
 from service.email_stub.server import serve
@@ -37,29 +38,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(args: argparse.Namespace) -> None:
-    """Serve until SIGTERM or SIGINT; prints one line with the URL once it listens. Raises ValueError, OSError."""
-    options = StubOptions(
-        error_rate=args.error_rate,
-        hang_rate=args.hang_rate,
-        accept_then_fail_rate=args.accept_then_fail_rate,
-        latency=args.latency,
-        hang_for=args.hang_for,
-        retry_after=args.retry_after,
-        down=args.down,
-        seed=args.seed,
-        keep=args.keep,
-    )
+    """Serve until SIGTERM or SIGINT; prints one line with the URL once it listens.
+
+    Raises SystemExit with a readable message when the options make no sense or the port is taken.
+    """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    stub = await serve(args.host, args.port, options)
+    try:
+        stub = await serve(args.host, args.port, _options(args))
+    except (ValueError, OSError) as wrong:
+        raise SystemExit(f"email-stub: {wrong}") from wrong
     try:
         sys.stdout.write(f"email stub listening on {stub.url}\n")
         sys.stdout.flush()
         await stopped.wait()
     finally:
         await stub.close()
+
+
+def _options(args: argparse.Namespace) -> StubOptions:
+    return StubOptions(**{field.name: getattr(args, field.name) for field in fields(StubOptions)})
 
 
 def _latency(value: str) -> tuple[float, float]:

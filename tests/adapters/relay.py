@@ -15,6 +15,7 @@ class Relay:
         self._upstream = (host, port)
         self._thawed = asyncio.Event()
         self._thawed.set()
+        self._is_cut = False
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._connections: set[asyncio.Task[None]] = set()
@@ -28,6 +29,16 @@ class Relay:
         """Pass on what came meanwhile, and what comes."""
         self._thawed.set()
 
+    def cut(self) -> None:
+        """Reset every connection, and each new one at once, until it is mended."""
+        self._is_cut = True
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def mend(self) -> None:
+        """Accept connections again."""
+        self._is_cut = False
+
     async def start(self) -> int:
         """Listen on a free loopback port, which is returned."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -38,14 +49,17 @@ class Relay:
         assert self._server is not None
         self._server.close()
         self.thaw()
-        for writer in self._writers:
-            writer.transport.abort()
+        self.cut()
         await asyncio.gather(*self._connections)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        if self._is_cut:
+            writer.transport.abort()
+            self._connections.discard(task)
+            return
         upstream_reader, upstream_writer = await asyncio.open_connection(*self._upstream)
         try:
             self._writers |= {writer, upstream_writer}

@@ -14,6 +14,8 @@ import pytest
 from actors.api.server import ApiParts, ApiServer
 from actors.runtime import ActorState, Address, ChildSpec, ChildView, Supervisor
 from service.adapters.postgres.connection import Database
+from service.adapters.postgres.history import PostgresHistory
+from service.adapters.postgres.idempotency import PostgresIdempotency
 from service.adapters.postgres.messages import PostgresMessages
 from service.adapters.postgres.planning import PostgresPlanning
 from service.adapters.postgres.users import PostgresUsers
@@ -31,7 +33,14 @@ class Api:
     client: aiohttp.ClientSession
     database: Database
     parts: ApiParts
+    supervisor: Supervisor
+    server: ApiServer
     missing: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port."""
+        return str(self.client._base_url).rstrip("/")
 
     async def read_clock(self) -> None:
         """Let the node read the database's clock, as its ticker does every second."""
@@ -78,7 +87,11 @@ async def serve(database: str) -> AsyncIterator[Serve]:
         await pool.open()
         closing.append(pool.close)
         chosen = Settings(
-            Secret(database), Secret(""), Secret("http://127.0.0.1:1"), bind_port=0, **{"rate_limit": None, **(settings or {})}
+            Secret(database),
+            Secret(""),
+            Secret("http://127.0.0.1:1"),
+            bind_port=0,
+            **{"rate_limit": None, **(settings or {})},
         )
         missing: list[str] = []
         parts = ApiParts(
@@ -93,6 +106,8 @@ async def serve(database: str) -> AsyncIterator[Serve]:
             jobs={},
             checks={},
             ready=lambda: missing,
+            history=PostgresHistory(pool),
+            idempotency=PostgresIdempotency(pool),
         )
         parts = replace(parts, **changed)
         servers: list[ApiServer] = []
@@ -106,7 +121,7 @@ async def serve(database: str) -> AsyncIterator[Serve]:
         closing.append(lambda: supervisor.drain(10))
         client = aiohttp.ClientSession(f"http://127.0.0.1:{servers[0].port}")
         closing.append(client.close)
-        api = Api(client, pool, parts, missing)
+        api = Api(client, pool, parts, supervisor, servers[0], missing)
         await api.read_clock()
         return api
 

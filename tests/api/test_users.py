@@ -1,37 +1,273 @@
-"""Users over HTTP: what is created, read, changed and deleted."""
+"""Users over HTTP: what is created, read, changed, listed and deleted."""
 
 from __future__ import annotations
 
+import asyncio
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from actors.api.body import load
+from actors.api.problems import INVALID, Problem
+from actors.api.user_json import loader, refuse_future
+from service.domain.zones import zone_names
 from tests.api.conftest import Api, a_user
+
+USERS = "/api/v1/users"
 
 
 async def test_a_created_user_is_answered_with_its_location_and_version(api: Api) -> None:
     """Clients follow Location and send back the ETag."""
     document = a_user(birthdayDate="1815-12-10", locationCity="London")
 
-    async with api.client.post("/api/v1/users", json=document) as response:
+    async with api.client.post(USERS, json=document) as response:
         created = await response.json()
 
     assert response.status == 201
-    assert response.headers["Location"] == f"/api/v1/users/{created['id']}"
+    assert response.headers["Location"] == f"{USERS}/{created['id']}"
     assert response.headers["ETag"] == '"1"'
     assert {name: created[name] for name in document} == document
     assert created["anniversaryDate"] is None
+    assert created["createdAt"].endswith("Z")
+    assert await api.call("GET", response.headers["Location"]) == (200, created)
 
 
-async def test_replacing_and_changing_and_deleting(api: Api) -> None:
-    u = await api.create(birthdayDate="1815-12-10", locationCity="London")
-    path = f"/api/v1/users/{u['id']}"
-    status, p = await api.call("PATCH", path, json={"firstName": "Augusta"})
-    assert (status, p["firstName"], p["birthdayDate"]) == (200, "Augusta", "1815-12-10")
-    status, p = await api.call("PUT", path, json=a_user())
-    assert (status, p["firstName"], p["birthdayDate"], p["locationCity"]) == (200, "Ada", None, None)
-    assert (await api.call("DELETE", path)) == (204, None)
-    assert (await api.call("GET", path))[0] == 404
-    print(await api.call("POST", "/api/v1/users", json=a_user(birthdayDate="2999-01-01")))
-    print(await api.call("POST", "/api/v1/users", json=a_user(x=1, email="f@@")))
-    print(await api.call("POST", "/api/v1/users", data=b"{"))
-    print(await api.call("PUT", "/api/v1/users"))
-    print(await api.call("OPTIONS", "/api/v1/users"))
-    print(await api.call("GET", "/health/detailed"))
-    print((await api.call("POST", "/api/v1/jobs/daily:run")))
+async def test_put_replaces_and_patch_merges(api: Api) -> None:
+    """What PUT leaves out is gone; what PATCH leaves out stays, and null removes."""
+    user = await api.create(birthdayDate="1815-12-10", anniversaryDate="1835-07-08", locationCity="London")
+    path = f"{USERS}/{user['id']}"
+
+    _, patched = await api.call("PATCH", path, json={"firstName": "Augusta", "anniversaryDate": None})
+    _, put = await api.call("PUT", path, json=a_user(email=user["email"]))
+
+    assert (patched["firstName"], patched["birthdayDate"], patched["locationCity"]) == (
+        "Augusta",
+        "1815-12-10",
+        "London",
+    )
+    assert patched["anniversaryDate"] is None
+    assert (put["firstName"], put["birthdayDate"], put["locationCity"]) == ("Ada", None, None)
+
+
+NAMES = [
+    "Zoë",
+    "Владимир",
+    "محمد",
+    "משה",
+    "李小龍",
+    "สมชาย",
+    "👩‍👩‍👧‍👦",
+    "O'Brien-Smith",
+    "Nguyễn Thị Ánh",
+    "क्षत्रिय",
+    "a" * 100,
+]
+
+
+async def test_a_name_of_any_script_comes_back_unharmed(api: Api) -> None:
+    """A greeting with a broken name is worse than none."""
+    for name in NAMES:
+        user = await api.create(firstName=name, lastName=name)
+
+        assert (await api.call("GET", f"{USERS}/{user['id']}"))[1]["lastName"] == name
+
+
+async def test_a_decomposed_name_is_stored_composed(api: Api) -> None:
+    """Two spellings of one name must look and compare alike."""
+    user = await api.create(firstName="Zoe\u0308")
+
+    assert user["firstName"] == "Zoë"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"firstName": ""}, "firstName"),
+        ({"firstName": " \u3000\u2003"}, "firstName"),
+        ({"firstName": "\u200b\u3164"}, "firstName"),
+        ({"firstName": "a" * 101}, "firstName"),
+        ({"firstName": "a\0b"}, "firstName"),
+        ({"firstName": "a\nb"}, "firstName"),
+        ({"firstName": "a\u2028b"}, "firstName"),
+        ({"firstName": 5}, "firstName"),
+        ({"firstName": ["Ada"]}, "firstName"),
+        ({"lastName": None}, "lastName"),
+        ({"email": "ada@@example.com"}, "email"),
+        ({"email": "ada@localhost"}, "email"),
+        ({"email": "a\0@example.com"}, "email"),
+        ({"email": "Ada <ada@example.com>"}, "email"),
+        ({"email": "a@" + "x" * 300 + ".com"}, "email"),
+        ({"timezone": "Mars/Olympus"}, "timezone"),
+        ({"timezone": "europe/london"}, "timezone"),
+        ({"timezone": "../../etc/passwd"}, "timezone"),
+        ({"timezone": None}, "timezone"),
+        ({"birthdayDate": "2999-01-01"}, "birthdayDate"),
+        ({"birthdayDate": "2001-02-29"}, "birthdayDate"),
+        ({"birthdayDate": "20010228"}, "birthdayDate"),
+        ({"birthdayDate": "0000-01-01"}, "birthdayDate"),
+        ({"birthdayDate": "２００１-02-28"}, "birthdayDate"),
+        ({"birthdayDate": 20010228}, "birthdayDate"),
+        ({"locationCity": " "}, "locationCity"),
+        ({"nickname": "Ada"}, "nickname"),
+        ({"id": str(uuid.uuid4())}, "id"),
+        ({"__proto__": {}}, "__proto__"),
+        ({"a/b~c": 1}, "a/b~c"),
+    ],
+)
+def test_a_field_that_is_wrong_is_named(change: dict[str, Any], field: str) -> None:
+    """A client shows the message beside the field it is about."""
+    occasions = ("anniversary", "birthday")
+    now = datetime(2027, 3, 10, tzinfo=UTC)
+
+    def check() -> None:
+        loaded = load(loader(occasions), a_user(**change))
+        refuse_future(loaded, occasions, loaded["timezone"], now)
+
+    with pytest.raises(Problem) as refused:
+        check()
+
+    [error] = refused.value.errors
+    assert refused.value.kind is INVALID
+    assert error.as_json()["field"] == field
+    assert error.as_json()["pointer"] == "#/" + field.replace("~", "~0").replace("/", "~1")
+
+
+async def test_every_missing_field_is_named_at_once(api: Api) -> None:
+    """Being told of one mistake at a time is tiresome."""
+    _, problem = await api.call("POST", USERS, json={})
+
+    assert {error["field"] for error in problem["errors"]} == {"firstName", "lastName", "email", "timezone"}
+
+
+async def test_every_iana_zone_is_accepted(api: Api) -> None:
+    """An earlier system refused 107 of 599 names, UTC among them."""
+    rows = b"".join(orjson.dumps(a_user(timezone=name)) + b"\n" for name in sorted(zone_names()))
+
+    async with api.client.post(
+        f"{USERS}:import", data=rows, headers={"Content-Type": "application/x-ndjson"}
+    ) as response:
+        results = [orjson.loads(line) async for line in response.content]
+
+    assert [result["status"] for result in results] == [201] * len(zone_names())
+
+
+async def test_one_address_in_a_hundred_spellings_makes_one_user(api: Api) -> None:
+    """Addresses are compared without regard to case, and the race is decided by the database."""
+    address = "grace.hopper@example.com"
+    spellings = ["".join(c.upper() if (n >> i % 7) & 1 else c for i, c in enumerate(address)) for n in range(100)]
+
+    answers = await asyncio.gather(*(api.call("POST", USERS, json=a_user(email=spelling)) for spelling in spellings))
+
+    assert sorted(status for status, _ in answers) == [201] + [409] * 99
+    assert len((await api.call("GET", f"{USERS}?email=GRACE.hopper@EXAMPLE.com"))[1]["items"]) == 1
+
+
+async def test_the_address_of_a_deleted_user_is_free_again(api: Api) -> None:
+    """Who was deleted may come back."""
+    user = await api.create(email="back@example.com")
+    await api.call("DELETE", f"{USERS}/{user['id']}")
+
+    assert (await api.create(email="Back@example.com"))["id"] != user["id"]
+    assert (await api.call("GET", f"{USERS}/{user['id']}"))[0] == 404
+
+
+async def test_changing_to_a_taken_address_is_a_conflict(api: Api) -> None:
+    """And changes nothing."""
+    await api.create(email="taken@example.com")
+    user = await api.create()
+
+    status, problem = await api.call("PATCH", f"{USERS}/{user['id']}", json={"email": "TAKEN@example.com"})
+
+    assert (status, problem["type"]) == (409, "/problems/email-taken")
+
+
+async def test_if_match_decides_whether_a_change_is_made(api: Api) -> None:
+    """Two editors of one user must not overwrite each other unawares."""
+    expected = {'"1"': 200, '"2"': 412, 'W/"1"': 412, "*": 200, '"7", "1"': 200, '"x"': 412, "1": 412}
+    found = {}
+
+    for tag in expected:
+        user = await api.create()
+        found[tag], _ = await api.call(
+            "PATCH", f"{USERS}/{user['id']}", json={"firstName": "B"}, headers={"If-Match": tag}
+        )
+
+    assert found == expected
+
+
+async def test_deleting_honours_if_match(api: Api) -> None:
+    """Deleting what somebody has just changed needs a second look."""
+    user = await api.create()
+    path = f"{USERS}/{user['id']}"
+
+    assert (await api.call("DELETE", path, headers={"If-Match": '"9"'}))[0] == 412
+    assert (await api.call("DELETE", path, headers={"If-Match": '"1"'}))[0] == 204
+
+
+async def test_what_a_client_has_already_is_not_sent_again(api: Api) -> None:
+    """304 costs no body."""
+    user = await api.create()
+
+    assert await api.call("GET", f"{USERS}/{user['id']}", headers={"If-None-Match": '"1"'}) == (304, None)
+
+
+async def test_pages_hold_every_user_once(api: Api) -> None:
+    """Whatever is created meanwhile."""
+    made = [(await api.create())["id"] for _ in range(7)]
+    seen, path = [], f"{USERS}?limit=3"
+
+    while True:
+        _, page = await api.call("GET", path)
+        seen += [user["id"] for user in page["items"]]
+        if page["nextCursor"] is None:
+            break
+        path = f"{USERS}?limit=3&cursor={page['nextCursor']}"
+
+    assert sorted(seen) == sorted(made)
+
+
+async def test_filters_find_by_zone_and_birthday(api: Api) -> None:
+    """29 February is a birthday like any other."""
+    leap = await api.create(birthdayDate="2000-02-29", timezone="Asia/Tokyo")
+    await api.create(birthdayDate="2000-02-28", timezone="Asia/Tokyo")
+
+    _, page = await api.call("GET", f"{USERS}?birthday=02-29&timezone=Asia/Tokyo")
+
+    assert [user["id"] for user in page["items"]] == [leap["id"]]
+
+
+QUERIES = [
+        "limit=0", "limit=501", "limit=x", "limit=-1", "limit=1e2", "limit=", "cursor=x", "cursor=%00",
+        "birthday=02-30", "birthday=2-3", "timezone=Mars", "email=", "email=%00", "limitt=5", "limit=1&limit=2",
+        "limit=99999999999999999999", "cursor=" + "A" * 5000,
+]  # fmt: skip
+
+
+async def test_a_query_value_out_of_range_is_refused_and_not_clamped(api: Api) -> None:
+    """A client that asked for 1000 and got 500 believes it has seen everything."""
+    for query in QUERIES:
+        status, problem = await api.call("GET", f"{USERS}?{query}")
+
+        assert (status, problem.get("type")) == (422, "/problems/invalid-query"), (query, problem)
+
+
+async def test_erasing_leaves_nothing_of_the_person(api: Api) -> None:
+    """Soft deletion keeps the row; erasing keeps no name, no address, no date, and no kept answer either."""
+    async with api.client.post(
+        USERS, json=a_user(email="forget@example.com", birthdayDate="1990-05-05"), headers={"Idempotency-Key": "k"}
+    ) as response:
+        user = await response.json()
+
+    assert (await api.call("DELETE", f"{USERS}/{user['id']}"))[0] == 204
+    assert (await api.call("DELETE", f"{USERS}/{user['id']}?erase=true"))[0] == 204
+    assert (await api.call("DELETE", f"{USERS}/{user['id']}?erase=true"))[0] == 404
+
+    rows = await api.database.fetch("-- all\nselect to_jsonb(u)::text as row from users u")
+    rows += await api.database.fetch("-- dates\nselect to_jsonb(u)::text as row from occasion_dates u")
+    rows += await api.database.fetch("-- kept\nselect convert_from(body, 'utf8') as row from idempotency_keys u")
+    text = "".join(row["row"] for row in rows)
+    assert user["id"] in text
+    assert not any(word in text.lower() for word in ("ada", "lovelace", "forget", "1990", "london"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from service.embedded.processes import kill, strays
 from service.embedded.server import Server
 
 
@@ -29,3 +30,5 @@ async def made(place: Path) -> AsyncIterator[list[Server]]:
     for server in servers:
         await server.kill()
         await server.stop()
+        # Also what a failed test has left of a server that was never started here.
+        await kill(strays(place, server.programs))

@@ -12,14 +12,15 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from actors.runtime import ChildView, Stopped, Supervisor, TooManyRestarts
+from actors.runtime import ActorState, ChildView, Stopped, Supervisor, TooManyRestarts
 
 
 async def start_stop(make: Callable[[], Supervisor], *, rounds: int = 50, seed: int = 0) -> None:
     """Make a tree again and again and, in each round, start it, let random actors crash, and end it in a random way.
 
     An actor is made to crash by cancelling its task, as a library would that loses its connection. Raises
-    AssertionError, naming the round and what was done in it, when a task is left or the tree does not end.
+    AssertionError, naming the round and what was done in it, when a task is left, or the tree does not end, or does not
+    come up again after a crash.
     """
     chance = random.Random(seed)
     bystanders = asyncio.all_tasks()
@@ -30,9 +31,14 @@ async def start_stop(make: Callable[[], Supervisor], *, rounds: int = 50, seed: 
         try:
             async with asyncio.timeout(20):
                 for _ in range(chance.randrange(4)):
-                    await _turns(chance.randrange(12))
+                    await _turns(chance.randrange(40))
                     story += f" {_crash_one_of(supervisor.view(), chance)} crashes;"
-                await _turns(chance.randrange(12))
+                if chance.random() < 0.5:
+                    story += " all are up again;"
+                    while not (running.done() or _is_up(supervisor.view())):
+                        await _turns(1)
+                else:
+                    await _turns(chance.randrange(40))
                 ending = chance.choice(
                     ["drains", "drains twice", "drain cancelled", "run cancelled", "drains in no time"]
                 )
@@ -41,7 +47,7 @@ async def start_stop(make: Callable[[], Supervisor], *, rounds: int = 50, seed: 
                 with suppress(asyncio.CancelledError, TooManyRestarts):
                     await running
         except TimeoutError:
-            raise AssertionError(f"{story}: it does not end") from None
+            raise AssertionError(f"{story}: it does not come up, or to its end") from None
         left = asyncio.all_tasks() - bystanders
         assert not left, f"{story}: left behind are {sorted(task.get_name() for task in left)}"
 
@@ -51,7 +57,7 @@ async def _end(ending: str, supervisor: Supervisor, running: asyncio.Future[None
     if ending == "drains twice":
         drains.append(asyncio.ensure_future(supervisor.drain(10.0)))
     if ending == "drain cancelled":
-        await _turns(chance.randrange(12))
+        await _turns(1 + chance.randrange(12))  # one, so that it has begun
         drains[0].cancel()
     if ending == "run cancelled":
         running.cancel()
@@ -71,6 +77,11 @@ def _crash_one_of(tree: ChildView, chance: random.Random) -> str:
         if task.get_name() == name:
             task.cancel()
     return name
+
+
+def _is_up(tree: ChildView) -> bool:
+    # A temporary actor that has failed stays so; any other is failed for no longer than a step.
+    return tree.state in (ActorState.RUNNING, ActorState.FAILED) and all(_is_up(child) for child in tree.children)
 
 
 def _actors(tree: ChildView) -> Iterator[str]:

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from actors.runtime import ActorFailed, Address, MailboxFull, Reply, Restart, Restarting, Stopped
+from actors.runtime.address import Asked
 from tests.runtime.stage import Do, Gate, Puppet, Stage, answer, crash, hang, say, turns
 
 FAR = 60.0
@@ -160,6 +161,23 @@ async def test_an_asker_gets_the_error_that_the_actor_hands_over() -> None:
     with pytest.raises(KeyError):
         await reply
     assert not reply.awaited
+
+
+async def test_an_asker_cancelled_in_the_turn_of_the_failure_leaves_no_unseen_error() -> None:
+    """It had waited for room and will never look at the failure; the loop must not complain about that."""
+    address: Address[Reply[str] | None] = Address("nobody", 1)
+    address.offer(None)
+    asker = asyncio.ensure_future(address.ask(lambda reply: reply, within=FAR))
+    await turns()
+    address.mailbox.take()
+    entry = address.mailbox.take()
+    assert isinstance(entry, Asked)
+
+    entry.reply.fail(KeyError("no such user"))
+    asker.cancel()
+    await asyncio.wait([asker])
+
+    assert asker.cancelled()
 
 
 async def test_an_asker_is_never_cancelled_by_an_answer() -> None:

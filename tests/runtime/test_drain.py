@@ -12,8 +12,11 @@ from actors.runtime import (
     Address,
     Backoff,
     ChildSpec,
+    Crashed,
     Drained,
     Draining,
+    Escalated,
+    Intensity,
     Pool,
     Restarting,
     Started,
@@ -251,6 +254,62 @@ async def test_a_child_that_crashes_before_its_turn_to_drain_lets_nobody_wait_fo
     assert observer.of(Restarting) == []
 
 
+async def test_a_child_in_back_off_when_the_drain_begins_lets_nobody_wait_for_it() -> None:
+    """It will not be started any more, so whoever waits for room in its mailbox is told."""
+    naps, gate = Naps(), Gate()
+    downstream: Address[Do] = Address("downstream", 1)
+    supervisor = Supervisor(
+        "s",
+        [
+            ChildSpec("downstream", lambda: Puppet([]), downstream),
+            ChildSpec("upstream", lambda: Puppet([], on_drain=gate), Address("upstream", 1)),
+        ],
+        backoff=Backoff(random=lambda: 1.0),
+        sleep=naps,
+    )
+    await supervisor.start()
+    await downstream.tell(crash)
+    await naps.begun()
+    await downstream.tell(nothing)
+    sender = asyncio.ensure_future(downstream.tell(nothing))
+
+    draining = asyncio.ensure_future(supervisor.drain(FAR))
+    await gate.reached.wait()
+
+    async with asyncio.timeout(5):  # well before upstream runs out of its time to drain
+        with pytest.raises(Stopped):
+            await sender
+    gate.opened.set()
+    await draining
+
+
+async def test_a_pool_whose_cells_have_all_crashed_during_a_drain_lets_nobody_wait_for_it() -> None:
+    """The mailbox is shared, so it ends with the last of them."""
+    gate, observer = Gate(), Observer()
+    address: Address[Do] = Address("pool", 1)
+    supervisor = Supervisor(
+        "s",
+        [
+            Pool("pool", lambda _: Puppet([]), address, size=2),
+            ChildSpec("upstream", lambda: Puppet([], on_drain=gate), Address("upstream", 1)),
+        ],
+        on_event=observer,
+    )
+    await supervisor.start()
+    draining = asyncio.ensure_future(supervisor.drain(FAR))
+    await gate.reached.wait()
+
+    for cell in ("pool-0", "pool-1"):
+        await address.tell(crash)
+        await observer.until(Crashed, cell)
+
+    async with asyncio.timeout(5):
+        with pytest.raises(Stopped):
+            await address.tell(nothing)
+    gate.opened.set()
+    assert (await draining).clean
+
+
 async def test_draining_a_child_in_back_off_ends_it_without_starting_it() -> None:
     """Its mailbox is reported; waiting for it would hold up the others."""
     naps = Naps()
@@ -312,6 +371,35 @@ async def test_a_run_that_is_cancelled_ends_everything_at_once() -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert stage.journal == ["start", "heard", "stop"]
+
+
+async def test_a_run_that_is_cancelled_while_it_gives_up_does_not_wait_for_isolated_tasks() -> None:
+    """The time that they are given then is a courtesy; at once means at once."""
+    observer = Observer()
+    gate = Gate()
+    address: Address[Do] = Address("puppet", 10)
+
+    async def spawn_and_crash(puppet: Puppet) -> None:
+        puppet.ctx.spawn(gate(puppet), name="send", isolated=True)
+        await gate.reached.wait()
+        raise ValueError("told to crash")
+
+    supervisor = Supervisor(
+        "s",
+        [ChildSpec("puppet", lambda: Puppet([]), address, drain_within=FAR)],
+        intensity=Intensity(restarts=0),
+        on_event=observer,
+    )
+    running = asyncio.ensure_future(supervisor.run())
+    await address.tell(spawn_and_crash)
+    await observer.until(Escalated)
+    await turns(20)
+
+    running.cancel()
+
+    async with asyncio.timeout(10):
+        with pytest.raises(asyncio.CancelledError):
+            await running
 
 
 async def test_a_drain_that_is_cancelled_ends_everything_at_once() -> None:

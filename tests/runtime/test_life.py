@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -19,7 +21,7 @@ from actors.runtime import (
     Timer,
     life,
 )
-from tests.runtime.stage import Do, Gate, Puppet, Stage, crash, hang, say, turns
+from tests.runtime.stage import Do, Gate, Puppet, Stage, crash, hang, nothing, say, turns
 
 FAR = 60.0
 
@@ -112,6 +114,21 @@ async def test_a_library_that_cancels_the_task_of_an_actor_restarts_it() -> None
 
     await stage.observer.until(Restarting)
     assert await stage.heard() == "heard"
+    await stage.supervisor.drain(FAR)
+
+
+async def test_a_message_handed_over_in_the_turn_of_a_crash_goes_to_the_next_instance() -> None:
+    """It was not in the hands of the one that crashed: it was never received."""
+    stage = Stage()
+    await stage.supervisor.start()
+    await turns()
+    task = next(task for task in asyncio.all_tasks() if task.get_name() == "puppet")
+
+    stage.address.offer(say("kept"))
+    task.cancel()
+
+    await stage.heard()
+    assert stage.journal == ["start", "stop", "start", "kept", "heard"]
     await stage.supervisor.drain(FAR)
 
 
@@ -291,6 +308,27 @@ async def test_a_timer_of_a_dead_instance_never_reaches_the_new_one() -> None:
 
     await stage.heard()
     assert stage.journal == ["start", "stop", "start", "heard"]
+    await stage.supervisor.drain(FAR)
+
+
+async def test_an_instance_that_has_ended_is_not_kept_by_its_timers() -> None:
+    """A timer of a day would keep every crashed instance, and all it holds, for a day."""
+    stage = Stage()
+    lives: list[weakref.ref[Puppet]] = []
+
+    async def arm_and_crash(puppet: Puppet) -> None:
+        lives.append(weakref.ref(puppet))
+        puppet.ctx.after(86_400.0, nothing)
+        raise ValueError("told to crash")
+
+    await stage.supervisor.start()
+
+    await stage.address.tell(arm_and_crash)
+    await stage.heard()
+    stage.observer.events.clear()  # the traceback of the crash holds the instance, too
+    gc.collect()
+
+    assert lives[0]() is None
     await stage.supervisor.drain(FAR)
 
 

@@ -281,6 +281,23 @@ async def test_a_supervisor_gives_up_at_the_first_failure_beyond_its_intensity()
     assert len(company.observer.of(Escalated)) == 1
 
 
+async def test_a_failure_while_a_supervisor_gives_up_changes_nothing() -> None:
+    """It is on its way down, and goes down once."""
+    gate = Gate()
+    company = await Company(intensity=Intensity(restarts=0, within=60.0), on_stop={"c": gate}).started()
+    await company.crash("b")
+    await gate.reached.wait()
+
+    await company.crash("a")
+    await company.observer.until(Crashed, "a")
+    gate.opened.set()
+
+    with pytest.raises(TooManyRestarts):
+        await company.supervisor.wait()
+    assert company.journal == ["stop b", "stop c", "stop a"]
+    assert len(company.observer.of(Escalated)) == 1
+
+
 async def test_failures_that_are_long_past_do_not_count() -> None:
     """A crash a day must not end a node after three weeks."""
     now = 0.0
@@ -316,6 +333,7 @@ async def test_a_child_that_never_starts_makes_the_supervisor_give_up_at_the_def
     with pytest.raises(TooManyRestarts):
         await supervisor.start()
 
+    assert supervisor.view().state is ActorState.FAILED
     assert len(observer.of(Restarting)) == Intensity().restarts
     assert now < Intensity().within
 
@@ -347,19 +365,54 @@ async def test_a_supervisor_that_gives_up_lets_isolated_tasks_finish() -> None:
 
 
 async def test_a_supervisor_that_gives_up_is_a_failure_of_a_child_in_its_parent() -> None:
-    """The parent starts the whole branch anew, with a budget of its own."""
-    inner = Company(intensity=Intensity(restarts=0, within=60.0))
+    """The parent starts the whole branch anew, with a fresh budget."""
+    inner = Company(intensity=Intensity(restarts=1, within=60.0))
     observer = Observer()
     outer = Supervisor("outer", [inner.supervisor], backoff=AT_ONCE, on_event=observer)
     await outer.start()
+    await inner.crash("b")
+    await inner.observer.until(Started, "b", times=2)
     inner.journal.clear()
 
     await inner.crash("b")
     await inner.observer.until(Started, "company", times=2)
+    await inner.crash("b")
+    await inner.observer.until(Started, "b", times=4)
 
-    assert inner.journal == ["stop b", "stop c", "stop a", "start a", "start b", "start c"]
+    assert inner.journal == ["stop b", "stop c", "stop a", "start a", "start b", "start c", "stop b", "start b"]
     assert isinstance(observer.of(Crashed)[0].error, TooManyRestarts)
     assert outer.view().children[0].restarts == 1
+    await outer.drain(FAR)
+
+
+async def test_a_branch_that_gives_up_while_it_is_restarted_for_another_reason_comes_up_once() -> None:
+    """Its failure must not arrive late and end what has just been started."""
+    gate, observer = Gate(), Observer()
+    inner = Company(intensity=Intensity(restarts=0, within=60.0), on_stop={"c": gate})
+    first: Address[Do] = Address("first", 10)
+    outer = Supervisor(
+        "outer",
+        [ChildSpec("first", lambda: Puppet(inner.journal, name="first"), first), inner.supervisor],
+        strategy=Strategy.REST_FOR_ONE,
+        backoff=AT_ONCE,
+        on_event=observer,
+    )
+    await outer.start()
+    inner.journal.clear()
+    await inner.crash("b")
+    await gate.reached.wait()
+
+    await first.tell(crash)
+    await observer.until(Restarting, "first")
+    await turns(20)
+    gate.opened.set()
+    await inner.observer.until(Started, "company", times=2)
+    await turns(20)
+
+    assert inner.journal == [
+        *("stop b", "stop c", "stop first", "stop a"),
+        *("start first", "start a", "start b", "start c"),
+    ]
     await outer.drain(FAR)
 
 

@@ -28,7 +28,7 @@ from service.ports import Greeting
 
 KEEP_ALIVE = 4.0
 """Seconds that an idle connection is kept. Node, uvicorn and Apache close theirs after 5 s: a request that crosses with
-that close has an unknown outcome, while a new connection costs a millisecond."""
+that close has an unknown outcome, while a new connection costs a few round trips."""
 
 CONNECT_TRIES = 3
 CONNECT_PAUSE = (0.01, 0.05)

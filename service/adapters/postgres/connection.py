@@ -32,6 +32,8 @@ TRANSIENT = (
     asyncpg.ReadOnlySQLTransactionError,  # a standby, just after a failover
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,  # the database is not there yet
+    # The library's own state is broken: a statement was given to a connection just as the server said goodbye to it.
+    asyncpg.InternalClientError,
 )
 """What a server does when it is away or busy with itself. Anything else is a bug of ours and is left to crash."""
 
@@ -114,7 +116,7 @@ class Database:
             connection = await self._pool.acquire(timeout=within)
             try:
                 yield connection
-            except TimeoutError:
+            except (TimeoutError, asyncpg.InternalClientError):
                 # The server may never answer: asking it to cancel, or to reset, could wait as long.
                 connection.terminate()
                 raise

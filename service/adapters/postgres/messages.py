@@ -40,6 +40,9 @@ class PostgresMessages:
     async def take_back(self, ids: Sequence[UUID], *, incarnation: int) -> int:
         return len(await self._database.fetch(_SQL.take_back_claims_of, ids, incarnation))
 
+    async def take_back_claim(self, *, incarnation: int) -> int:
+        return len(await self._database.fetch(_SQL.take_back_claim, incarnation))
+
     async def claim_for_sending(self, ids: Sequence[UUID], *, incarnation: int) -> list[Claimed]:
         rows = await self._database.fetch(_SQL.claim_for_sending, ids, incarnation)
         return [

@@ -177,6 +177,24 @@ from mine
 where m.id = mine.id and m.local_year = mine.local_year
 returning m.id
 
+-- name: take_back_claim
+-- The latest claim of a ticker that has died: the one that it may not have appended to the stream. One statement made
+-- it, so its rows have one queued_at. The claims before it are in the stream, or in the queue.
+with lost as (
+    select id, local_year
+    from messages
+    where status = 'queued' and queued_by = $1
+        and queued_at = (select max(queued_at) from messages where status = 'queued' and queued_by = $1)
+    order by id
+    for update skip locked
+)
+update messages m set
+    status = case when m.attempt > m.attempt_base then 'retrying' else 'scheduled' end,
+    reason = 'taken back: the node that claimed it died'
+from lost
+where m.id = lost.id and m.local_year = lost.local_year
+returning m.id
+
 -- name: unburied
 select id from messages where status = 'failed' and buried_at is null order by id limit 500
 

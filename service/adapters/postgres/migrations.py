@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Any number will do; it must only be the same in every version of heyday.
 _LOCK = 0x68657964  # "heyd"
 
+_NUMBERED = re.compile(r"\d{4}_\w+\.sql")
+
 _LEDGER = """
 create table if not exists schema_migrations (
     number     integer primary key,
@@ -50,10 +52,8 @@ class Migration:
 
 def available() -> list[Migration]:
     """The migrations that this version brings, in order."""
-    found = []
-    for file in resources.files("schema").iterdir():
-        if match := re.fullmatch(r"(\d{4})_\w+\.sql", file.name):
-            found.append(Migration(int(match[1]), file.name, file.read_text(encoding="utf-8")))
+    files = (file for file in resources.files("schema").iterdir() if _NUMBERED.fullmatch(file.name))
+    found = (Migration(int(file.name[:4]), file.name, file.read_text(encoding="utf-8")) for file in files)
     return sorted(found, key=lambda migration: migration.number)
 
 

@@ -59,6 +59,7 @@ returning occasion, local_year, month_day, after_user, until_user, starts_at, en
 -- name: plan_range
 -- FOR SHARE: a user who is being changed is waited for and read again, so no row is made from what was true before.
 -- The other way round, a change that comes later waits for this transaction and finds the row that it has to move.
+-- The user is locked before the date, as a change does it: the other order would deadlock with it.
 insert into messages (user_id, occasion, local_year, timezone, send_at, due_at, tzdata)
 select u.id, d.occasion, $2, u.timezone, z.send_at, z.send_at, $8
 from occasion_dates d
@@ -67,7 +68,7 @@ join unnest($6::text[], $7::timestamptz[]) as z (timezone, send_at) on z.timezon
 where d.occasion = $1 and d.month_day = $3
     and ($4::uuid is null or d.user_id > $4) and ($5::uuid is null or d.user_id <= $5)
     and u.deleted_at is null and u.created_at < z.send_at
-for share of d, u
+for share of u, d
 on conflict on constraint messages_once do nothing
 
 -- name: plan_user

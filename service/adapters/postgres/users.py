@@ -107,7 +107,8 @@ class PostgresUsers:
 
     async def delete(self, user_id: UUID, *, version: int | None, erase: bool) -> bool:
         async with self._database.transaction() as connection:
-            if await self._lock(connection, user_id, version) is None:
+            lock = _SQL.lock_user_or_deleted if erase else _SQL.lock_user
+            if await self._lock(connection, user_id, version, lock) is None:
                 return False
             await connection.execute(_SQL.delete_user, user_id)
             await connection.execute(_PLANNING.cancel_user, user_id)
@@ -117,9 +118,11 @@ class PostgresUsers:
                 await connection.execute(_SQL.forget_answers, f"/api/v1/users/{user_id}")
             return True
 
-    async def _lock(self, connection: Connection, user_id: UUID, version: int | None) -> datetime | None:
+    async def _lock(
+        self, connection: Connection, user_id: UUID, version: int | None, lock: str = _SQL.lock_user
+    ) -> datetime | None:
         """Lock the row until the end of the transaction; business time, or None if there is no such user."""
-        row = await connection.fetchrow(_SQL.lock_user, user_id)
+        row = await connection.fetchrow(lock, user_id)
         if row is None:
             return None
         if version is not None and row["version"] != version:

@@ -91,6 +91,10 @@ limit $5
 -- Whoever changes a user holds this until it commits; a planner that reads the row waits, and reads it again.
 select id, version, business_now() as now from users where id = $1 and deleted_at is null for update
 
+-- name: lock_user_or_deleted
+-- Who was deleted can still be erased, once.
+select id, version, business_now() as now from users where id = $1 and email <> '' for update
+
 -- name: update_user
 update users set
     first_name = $2, last_name = $3, email = $4, email_key = $5, timezone = $6,
@@ -107,7 +111,7 @@ select $1, t.occasion, t.date from unnest($2::text[], $3::date[]) as t (occasion
 on conflict (user_id, occasion) do update set date = excluded.date where occasion_dates.date <> excluded.date
 
 -- name: delete_user
-update users set deleted_at = business_now(), updated_at = business_now(), version = version + 1
+update users set deleted_at = coalesce(deleted_at, business_now()), updated_at = business_now(), version = version + 1
 where id = $1
 
 -- name: erase_user

@@ -47,14 +47,22 @@ class Consumer:
             raise self._end
         return self._handed.popleft()
 
-    async def stop(self) -> None:
-        """Cancel the consumer and give back what is in hand. Raises what the library raises."""
+    async def stop(self) -> list[AbstractIncomingMessage]:
+        """Cancel the consumer and return what is in hand, neither acknowledged nor given back.
+
+        Raises what the library raises.
+        """
         self._stopped = True
         if self._tag is not None:
             queue = await self.channel.get_queue(DELIVERY, ensure=False)
             await queue.cancel(self._tag)
-        while self._handed:
-            await self._handed.popleft().nack(requeue=True)
+        # The channel lives on, and would keep every consumer it ever had.
+        underlay = await self.channel.get_underlay_channel()
+        underlay.on_consumer_cancel_callbacks.discard(self._on_cancelled_by_broker)
+        self.channel.close_callbacks.discard(self._on_channel_closed)
+        in_hand = list(self._handed)
+        self._handed.clear()
+        return in_hand
 
     async def still_consumes(self) -> None:
         """Ask whether the queue still exists. Raises what the library raises: also for a connection half open."""

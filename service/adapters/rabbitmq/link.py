@@ -55,10 +55,14 @@ class Link:
     async def drop(self, channel: AbstractChannel) -> None:
         """Close the connection of `channel`, unless another has taken its place already."""
         if self._channel is channel:
-            await self.close()
+            await self._discard()
 
     async def close(self) -> None:
-        """Close the connection, if there is one; the next use connects anew."""
+        """Close the connection, also one that is just being made; the next use connects anew."""
+        async with self._lock:
+            await self._discard()
+
+    async def _discard(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             await _close(connection)
@@ -68,7 +72,7 @@ class Link:
         async with translating(within=self._connect_within), self._lock:
             if self._channel is not None and not self._channel.is_closed:
                 return self._channel
-            await self.close()
+            await self._discard()
             connection = await aio_pika.connect(
                 self._url, heartbeat=HEARTBEAT, client_properties={"connection_name": self._name}
             )

@@ -39,6 +39,7 @@ class RabbitMQDeliveryQueue:
         self, url: str, *, prefetch: int, confirm_within: float = 10.0, connect_within: float = CONNECT_WITHIN
     ) -> None:
         self._prefetch = prefetch
+        self._connect_within = connect_within
         self._confirm_within = confirm_within
         self._publishing = Link(url, name="heyday publishes", connect_within=connect_within)
         self._consuming = Link(url, name="heyday delivers", connect_within=connect_within)
@@ -91,15 +92,20 @@ class RabbitMQDeliveryQueue:
     async def pause(self) -> None:
         """Stop consuming and give back what was taken and not yet received; the next `receive` consumes again.
 
-        What was received stays with its receiver: the channel is left open for the acknowledgements.
+        What was received stays with its receiver: the channel is left open for the acknowledgements. What is given
+        back is published anew, because the broker counts a return as a delivery: an email service that is away for
+        ten minutes opens the circuit often enough to make dead letters of innocent bundles.
         """
         consumer, self._consumer = self._consumer, None
         if consumer is None:
             return
         try:
             async with translating(within=ANSWER_WITHIN):
-                await consumer.stop()
-        except Unavailable:  # a closed connection gives everything back
+                in_hand = await consumer.stop()
+            await self._publish(DELIVERY, [_message(message.body) for message in in_hand])
+            for message in in_hand:
+                await self._answer(message, good=True)
+        except Unavailable:  # closing the connection gives everything back
             await self._consuming.drop(consumer.channel)
 
     async def bury(self, ids: Sequence[UUID]) -> None:
@@ -139,7 +145,8 @@ class RabbitMQDeliveryQueue:
                     raise Unavailable("rabbitmq", f"exchange {exchange} returns what is published")
 
     async def _consume(self) -> Consumer:
-        async with self._starting:
+        # The deadline holds for those who wait for another's attempt as well.
+        async with translating(within=self._connect_within + ANSWER_WITHIN), self._starting:
             if self._consumer is None:
                 async with self._consuming.channel(within=ANSWER_WITHIN) as channel:
                     consumer = Consumer(channel)
@@ -151,9 +158,9 @@ class RabbitMQDeliveryQueue:
     async def _probe(self, consumer: Consumer) -> None:
         now = asyncio.get_running_loop().time()
         if consumer is self._consumer and now - self._heard_at >= PROBE_AFTER:
+            self._heard_at = now  # one receiver asks for all
             async with translating(within=ANSWER_WITHIN):
                 await consumer.still_consumes()
-            self._heard_at = asyncio.get_running_loop().time()
 
     async def _abandon(self, consumer: Consumer) -> None:
         if self._consumer is consumer:

@@ -92,7 +92,7 @@ UNANSWERED = {
     "resets in the middle of the request": (resets_in_the_middle, "connection lost before an answer (ECONNRESET)"),
     "hangs after reading": (hangs, "no answer in time"),
     "never reads": (never_reads, "no answer in time"),
-    "drips headers": (drips, None),
+    "drips headers": (drips, "no answer in time"),
     "sends half a status line and hangs": (answers(b"HTTP/1.1 20"), "no answer in time"),
     "sends half a status line and closes": (answers_and_closes(b"HTTP/1.1 20"), "connection lost before an answer"),
     "sends half of the headers and closes": (
@@ -120,14 +120,12 @@ async def test_once_the_request_was_written_the_lack_of_an_answer_is_unknown(
     """To call any of these rejected would be a guess, and a second greeting when it is wrong."""
     behaviour, error = UNANSWERED[fault]
     server = await raw_server(behaviour)
-    service = await client(server.url, timeout=0.15)
+    service = await client(server.url, timeout=0.3 if error == "no answer in time" else 5)
 
     answer = await service.attempt(greeting)
 
     assert (answer.outcome, answer.status_code, answer.retry_after) == (Outcome.UNKNOWN, None, None)
-    assert answer.error is not None
-    assert error is None or answer.error == error
-    assert "mary" not in answer.error
+    assert answer.error == error
     assert server.connections == 1
 
 
@@ -280,7 +278,7 @@ async def test_the_end_of_a_call_cuts_its_connection(
         cut.set()
 
     server = await raw_server(notices)
-    service = await client(server.url, timeout=0.1 if end == "time-out" else 60)
+    service = await client(server.url, timeout=0.3 if end == "time-out" else 60)
 
     attempt = asyncio.ensure_future(service.attempt(greeting))
     await server.heard.get()
@@ -304,7 +302,7 @@ async def test_what_was_not_yet_sent_when_time_is_up_is_never_sent(client: MakeC
     with bound_socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         await server.listen(sock)
-        service = await client(server.url, timeout=0.1)
+        service = await client(server.url, timeout=0.3)
         long = replace(greeting, text="x" * 1_000_000)  # more than fits between the two
 
         answer = await service.attempt(long)

@@ -82,7 +82,7 @@ def test_only_an_answer_that_means_later_has_a_retry_after() -> None:
     """A refused message is not retried, whatever the header says."""
     headers = {"Retry-After": "99999999"}
 
-    later, refused = answer_to(503, headers, duration=0.1), answer_to(422, headers, duration=0.1)
+    later, refused = answer_to(503, headers, duration=0.1), answer_to(403, headers, duration=0.1)
 
     assert (later.retry_after, refused.retry_after) == (LONGEST_RETRY_AFTER, None)
-    assert (later.error, refused.error) == ("503 Service Unavailable", "422 Unprocessable Entity")
+    assert (later.error, refused.error) == ("503 Service Unavailable", "403 Forbidden")

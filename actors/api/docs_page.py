@@ -1,0 +1,109 @@
+"""/docs, /openapi.json and /problems: the API explains itself, without anything from another host."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from aiohttp import web
+
+from actors.api.answers import answer
+from actors.api.calendar_rules import CalendarRules, codes
+from actors.api.documented import Answer, operation
+from actors.api.openapi import openapi
+from actors.api.problems import KINDS, NOT_FOUND, Problem
+from service.domain.occasions import DEFAULTS
+from service.ports import Unavailable
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>heyday: the API</title>
+<link rel="stylesheet" href="docs/swagger-ui.css">
+<link rel="icon" href="docs/favicon-32x32.png">
+</head>
+<body>
+<main id="swagger-ui"></main>
+<noscript>This page needs JavaScript. The document itself: <a href="openapi.json">openapi.json</a></noscript>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
+</body>
+</html>
+"""
+
+_START = """'use strict';
+SwaggerUIBundle({
+  url: 'openapi.json',
+  dom_id: '#swagger-ui',
+  deepLinking: true,
+  displayRequestDuration: true,
+  persistAuthorization: false,
+  validatorUrl: null,
+});
+"""
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+_ASSETS = {
+    "swagger-ui.css": "text/css",
+    "swagger-ui-bundle.js": "text/javascript",
+    "favicon-32x32.png": "image/png",
+}
+
+
+class DocsRoutes:
+    """Open to everybody: they tell nothing about anybody."""
+
+    def __init__(self, rules: CalendarRules) -> None:
+        self._rules = rules
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/docs", self.page),
+            web.get("/docs/{asset}", self.asset),
+            web.get("/openapi.json", self.document),
+            web.get("/problems/{slug}", self.problem),
+        ]
+
+    async def page(self, _request: web.Request) -> web.Response:
+        return web.Response(text=_PAGE, content_type="text/html", headers={"Content-Security-Policy": _POLICY})
+
+    async def asset(self, request: web.Request) -> web.Response:
+        name = request.match_info["asset"]
+        if name == "start.js":
+            return web.Response(text=_START, content_type="text/javascript")
+        if name not in _ASSETS:
+            raise Problem(NOT_FOUND, "There is no such file.")
+        return web.Response(
+            body=_asset(name), content_type=_ASSETS[name], headers={"Cache-Control": "public, max-age=86400"}
+        )
+
+    @operation("docs", "This document", answers={200: Answer("OpenAPI 3.1.")})
+    async def document(self, request: web.Request) -> web.Response:
+        """Users have a date for each occasion that is in the database, as of a few seconds ago."""
+        try:
+            occasions = codes(await self._rules.current())
+        except Unavailable:
+            occasions = tuple(occasion.code for occasion in DEFAULTS)
+        return answer(openapi(request.app.router.routes(), occasions))
+
+    @operation("docs", "What a kind of error means", answers={200: Answer("The kind.")})
+    async def problem(self, request: web.Request) -> web.Response:
+        """Where `type` of a problem document leads."""
+        kind = KINDS.get(request.match_info["slug"])
+        if kind is None:
+            raise Problem(NOT_FOUND, "There is no such kind of problem.")
+        return answer({"type": kind.type, "title": kind.title, "status": kind.status, "meaning": kind.meaning})
+
+
+@cache
+def _asset(name: str) -> bytes:
+    # Imported when it is first asked for: a node that nobody asks for its documentation does not read it.
+    folder: Path = import_module("swagger_ui_bundle").swagger_ui_path
+    return (folder / name).read_bytes()

@@ -1,0 +1,70 @@
+"""A message as JSON, and its way in the order in which it went."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from service.ports import Message, Timeline
+
+
+def as_json(message: Message) -> dict[str, object]:
+    """What is answered of a message. Its text is not stored: it is made from the user as they are when it leaves."""
+    return {
+        "id": message.id,
+        "userId": message.user_id,
+        "occasion": message.occasion,
+        "localYear": message.local_year,
+        "timezone": message.timezone,
+        "sendAt": message.send_at,
+        "dueAt": message.due_at,
+        "status": message.status,
+        "attempts": message.attempts,
+        "reason": message.reason,
+        "tzdata": message.tzdata,
+        "plannedAt": message.planned_at,
+        "endedAt": message.ended_at,
+        "redrivenAt": message.redriven_at,
+    }
+
+
+def with_timeline(timeline: Timeline) -> dict[str, object]:
+    """The message and everything on record that happened to it. Of queueing and claiming the row keeps the latest,
+    of attempts all."""
+    message = timeline.message
+    events = [_event("planned", message.planned_at, tzdata=message.tzdata)]
+    if timeline.queued_at is not None:
+        events.append(_event("queued", timeline.queued_at, node=timeline.queued_node))
+    if timeline.claimed_at is not None:
+        events.append(_event("claimed", timeline.claimed_at, node=timeline.claimed_node))
+    for attempt in timeline.attempts:
+        events.append(
+            _event(
+                "attempt",
+                attempt.started_at,
+                number=attempt.number,
+                node=attempt.node,
+                outcome=attempt.outcome,
+                statusCode=attempt.status_code,
+                durationSeconds=round(attempt.duration, 6),
+                error=attempt.error,
+            )
+        )
+        events.append(_event("recorded", attempt.recorded_at, number=attempt.number, outcome=attempt.outcome))
+    if message.redriven_at is not None:
+        events.append(_event("redriven", message.redriven_at))
+    if message.ended_at is not None:
+        events.append(_event(message.status, message.ended_at, reason=message.reason))
+    # Stable: what happened in one statement stays in the order above.
+    events.sort(key=_at)
+    return {**as_json(message), "timeline": events}
+
+
+def _event(name: str, at: datetime, **details: object) -> dict[str, object]:
+    return {"event": str(name), "at": at, **details}
+
+
+def _at(event: dict[str, object]) -> datetime:
+    at = event["at"]
+    if not isinstance(at, datetime):
+        raise TypeError("an event has an instant")
+    return at

@@ -1,0 +1,240 @@
+"""The answers of the API as JSON schemas, with an example each, for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.domain.messages import Outcome, Status
+
+Shape = dict[str, Any]
+
+_ID = {"type": "string", "format": "uuid"}
+_INSTANT = {"type": "string", "format": "date-time"}
+_MAYBE_INSTANT = {"type": ["string", "null"], "format": "date-time"}
+_MAYBE_TEXT = {"type": ["string", "null"]}
+_COUNT = {"type": "integer", "minimum": 0}
+
+_USER_ID = "01936f3a-7c1e-7b52-9d3e-2a4f6c8e0b11"
+_MESSAGE_ID = "01937ab0-55d2-7c0f-8a61-0e9b7d2c4f35"
+_CURSOR = "AZNvOnwee1KdPipPbI4LEQ"
+
+_MESSAGE: dict[str, Any] = {
+    "id": _MESSAGE_ID,
+    "userId": _USER_ID,
+    "occasion": "birthday",
+    "localYear": 2026,
+    "timezone": "Europe/London",
+    "sendAt": "2026-12-10T09:00:00Z",
+    "dueAt": "2026-12-10T09:00:00Z",
+    "status": "sent",
+    "attempts": 1,
+    "reason": None,
+    "tzdata": "2026f",
+    "plannedAt": "2026-12-08T12:00:04.120000Z",
+    "endedAt": "2026-12-10T09:00:00.412000Z",
+    "redrivenAt": None,
+}
+
+_TIMELINE = [
+    {"event": "planned", "at": "2026-12-08T12:00:04.120000Z", "tzdata": "2026f"},
+    {"event": "queued", "at": "2026-12-10T09:00:00.011000Z", "node": "node-1"},
+    {"event": "claimed", "at": "2026-12-10T09:00:00.032000Z", "node": "node-2"},
+    {
+        "event": "attempt",
+        "at": "2026-12-10T09:00:00.035000Z",
+        "number": 1,
+        "node": "node-2",
+        "outcome": "accepted",
+        "statusCode": 200,
+        "durationSeconds": 0.371,
+        "error": None,
+    },
+    {"event": "recorded", "at": "2026-12-10T09:00:00.412000Z", "number": 1, "outcome": "accepted"},
+    {"event": "sent", "at": "2026-12-10T09:00:00.412000Z", "reason": None},
+]
+
+
+def thing(properties: Shape, example: object, description: str = "") -> Shape:
+    """An object that has all of these properties."""
+    shape: Shape = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "examples": [example],
+    }
+    return {**shape, "description": description} if description else shape
+
+
+def page(item: str, example: object) -> Shape:
+    """A page of a listing."""
+    return thing(
+        {
+            "items": {"type": "array", "items": {"$ref": f"#/components/schemas/{item}"}},
+            "nextCursor": {**_MAYBE_TEXT, "description": "What `cursor` of the next page is; null: this is the last."},
+        },
+        {"items": [example], "nextCursor": None},
+    )
+
+
+def user(date_fields: list[str]) -> Shape:
+    """A user, with the dates of the occasions there are."""
+    maybe_date = {"type": ["string", "null"], "format": "date"}
+    properties: Shape = {
+        "id": _ID,
+        "firstName": {"type": "string"},
+        "lastName": {"type": "string"},
+        "email": {"type": "string"},
+        "timezone": {"type": "string"},
+        **dict.fromkeys(date_fields, maybe_date),
+        "locationCity": _MAYBE_TEXT,
+        "locationCountry": _MAYBE_TEXT,
+        "createdAt": _INSTANT,
+        "updatedAt": _INSTANT,
+    }
+    return thing(properties, user_example(date_fields))
+
+
+def user_input_example(date_fields: list[str]) -> dict[str, Any]:
+    """A user as a client sends it."""
+    return {
+        "firstName": "Ada",
+        "lastName": "Lovelace",
+        "email": "ada@example.com",
+        "timezone": "Europe/London",
+        **{name: "1815-12-10" if name == "birthdayDate" else None for name in date_fields},
+        "locationCity": "London",
+        "locationCountry": "United Kingdom",
+    }
+
+
+def user_example(date_fields: list[str]) -> dict[str, Any]:
+    """A user as it is answered."""
+    return {
+        "id": _USER_ID,
+        **user_input_example(date_fields),
+        "createdAt": "2026-11-24T09:30:00Z",
+        "updatedAt": "2026-11-24T09:30:00Z",
+    }
+
+
+MESSAGE = thing(
+    {
+        "id": _ID,
+        "userId": _ID,
+        "occasion": {"type": "string"},
+        "localYear": {"type": "integer"},
+        "timezone": {"type": "string"},
+        "sendAt": {**_INSTANT, "description": "The instant of the greeting."},
+        "dueAt": {**_INSTANT, "description": "When to act next: sendAt, or the next attempt."},
+        "status": {"type": "string", "enum": [status.value for status in Status]},
+        "attempts": _COUNT,
+        "reason": {**_MAYBE_TEXT, "description": "Why it is where it is, for people."},
+        "tzdata": {"type": "string", "description": "Version of the zone data that sendAt was computed with."},
+        "plannedAt": _INSTANT,
+        "endedAt": _MAYBE_INSTANT,
+        "redrivenAt": _MAYBE_INSTANT,
+    },
+    _MESSAGE,
+)
+
+_EVENT: Shape = {
+    "type": "object",
+    "required": ["event", "at"],
+    "properties": {
+        "event": {
+            "type": "string",
+            "enum": [
+                "planned", "queued", "claimed", "attempt", "recorded", "redriven",
+                "sent", "failed", "cancelled", "expired", "unknown",
+            ],
+        },
+        "at": _INSTANT,
+        "node": _MAYBE_TEXT,
+        "number": _COUNT,
+        "outcome": {"type": "string", "enum": [outcome.value for outcome in Outcome]},
+        "statusCode": {"type": ["integer", "null"]},
+        "durationSeconds": {"type": "number", "minimum": 0},
+        "error": _MAYBE_TEXT,
+        "reason": _MAYBE_TEXT,
+        "tzdata": {"type": "string"},
+    },
+}  # fmt: skip
+
+SHAPES: dict[str, Shape] = {
+    "UserPage": page("User", user_example(["birthdayDate", "anniversaryDate"])),
+    "Message": MESSAGE,
+    "MessagePage": page("Message", _MESSAGE),
+    "MessageTimeline": thing(
+        {**MESSAGE["properties"], "timeline": {"type": "array", "items": _EVENT}}, {**_MESSAGE, "timeline": _TIMELINE}
+    ),
+    "Redriven": thing(
+        {"id": _ID, "status": {"type": "string", "const": "scheduled"}}, {"id": _MESSAGE_ID, "status": "scheduled"}
+    ),
+    "RedriveResult": thing(
+        {
+            "dryRun": {"type": "boolean"},
+            "matched": {**_COUNT, "description": "Messages that fitted when the request came."},
+            "redriven": _COUNT,
+            "remaining": {**_COUNT, "description": "More than one request redrives: send it again."},
+        },
+        {"dryRun": False, "matched": 12, "redriven": 12, "remaining": 0},
+    ),
+    "ImportResult": {
+        "type": "object",
+        "description": "One line for each line of the request that is not blank, in order.",
+        "required": ["line", "status"],
+        "properties": {
+            "line": {"type": "integer", "minimum": 1},
+            "status": {"type": "integer", "description": "201, or what a single request would have answered."},
+            "id": _ID,
+            "type": {"type": "string"},
+            "detail": {"type": "string"},
+            "errors": {"type": "array", "items": {"$ref": "#/components/schemas/FieldError"}},
+        },
+        "examples": [{"line": 1, "status": 201, "id": _USER_ID}],
+    },
+    "JobResult": thing(
+        {
+            "job": {"type": "string", "enum": ["daily", "minute", "recovery"]},
+            "result": {"type": "object", "additionalProperties": {"type": "integer"}},
+        },
+        {"job": "daily", "result": {"ranges": 3}},
+    ),
+    "Health": {
+        "type": "object",
+        "required": ["status"],
+        "properties": {
+            "status": {"type": "string", "enum": ["ok", "degraded", "unavailable"]},
+            "missing": {"type": "array", "items": {"type": "string"}},
+        },
+        "additionalProperties": True,
+        "examples": [{"status": "ok", "missing": []}],
+    },
+    "FieldError": {
+        "type": "object",
+        "description": "What is wrong with one value, and where it came in.",
+        "required": ["field", "message"],
+        "properties": {
+            "field": {"type": "string"},
+            "message": {"type": "string"},
+            "pointer": {"type": "string", "description": "JSON pointer (RFC 6901) into the body, as a URI fragment."},
+            "parameter": {"type": "string", "description": "The query parameter."},
+            "header": {"type": "string", "description": "The header."},
+        },
+        "examples": [{"field": "firstName", "message": "Expected, and missing.", "pointer": "#/firstName"}],
+    },
+    "Problem": {
+        "type": "object",
+        "description": "A problem document (RFC 9457).",
+        "required": ["type", "title", "status", "detail", "instance", "requestId"],
+        "properties": {
+            "type": {"type": "string", "format": "uri-reference"},
+            "title": {"type": "string"},
+            "status": {"type": "integer", "minimum": 400, "maximum": 599},
+            "detail": {"type": "string"},
+            "instance": {"type": "string"},
+            "requestId": {"type": "string"},
+            "errors": {"type": "array", "items": {"$ref": "#/components/schemas/FieldError"}},
+        },
+    },
+}

@@ -1,0 +1,101 @@
+"""People who sign up through the HTTP API, with days that fall where the demo can show them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timedelta
+from itertools import count, cycle, product
+from typing import Any, TypeVar
+
+import aiohttp
+
+from actors.demo.cities import CITIES, City
+from actors.demo.days import nine_after
+
+T = TypeVar("T")
+
+AT_ONCE = 8
+"""Requests under way at a time."""
+
+WITHIN = 10.0
+"""Seconds that one request may take."""
+
+
+class SignUpFailed(Exception):
+    """The API did not take a person."""
+
+
+class Crowd:
+    """Makes people up, as JSON for the API. `number` is that of the first: it makes the address theirs alone."""
+
+    def __init__(self, number: int) -> None:
+        self._numbers = count(number)
+        # Of the same city nobody is called the same before every combination was used.
+        self._names = {city: cycle(_shuffled(product(city.first_names, city.last_names))) for city in CITIES}
+
+    def invite(self, many: int, *, since: datetime) -> Iterator[dict[str, Any]]:
+        """So many, whose days are when it is 09:00 next after `since`. Every city gets one before any gets two."""
+        everywhere = _shuffled(CITIES)
+        more = random.choices(CITIES, [city.weight for city in CITIES], k=max(0, many - len(CITIES)))  # noqa: S311
+        for city in [*everywhere[:many], *more]:
+            day, _ = nine_after(since, city.timezone)
+            yield self._person(city, day)
+
+    def _person(self, city: City, day: date) -> dict[str, Any]:
+        first_name, last_name = next(self._names[city])
+        celebrated, other = _shuffled(("birthdayDate", "anniversaryDate"))
+        slug = "".join(letter for letter in city.timezone.rpartition("/")[2].lower() if letter.isalpha())
+        return {
+            "firstName": first_name,
+            "lastName": last_name,
+            "email": f"{slug}.{next(self._numbers)}@example.com",
+            "timezone": city.timezone,
+            "locationCity": city.name,
+            "locationCountry": city.country,
+            celebrated: _years_before(day, random.randint(1, 60)),  # noqa: S311 - sample data
+            # The other day is any other: it turns up as the year of the demo goes by.
+            other: _years_before(day - timedelta(days=random.randint(10, 350)), random.randint(1, 30)),  # noqa: S311
+        }
+
+
+def _shuffled(things: Iterable[T]) -> list[T]:
+    found = list(things)
+    random.shuffle(found)
+    return found
+
+
+def _years_before(day: date, years: int) -> str:
+    try:
+        return day.replace(year=day.year - years).isoformat()
+    except ValueError:
+        # 29 February: born in a leap year, all of which are a multiple of four years away.
+        return day.replace(year=day.year - 4 * (1 + years // 4)).isoformat()
+
+
+async def sign_up(session: aiohttp.ClientSession, people: Iterable[dict[str, Any]]) -> int:
+    """Sign them up, and return how many that were. Raises SignUpFailed, and what aiohttp raises."""
+    queue = iter(people)
+
+    async def work() -> int:
+        done = 0
+        for person in queue:
+            await _post(session, person)
+            done += 1
+        return done
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            workers = [group.create_task(work()) for _ in range(AT_ONCE)]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None  # the others failed for the same reason
+    return sum(worker.result() for worker in workers)
+
+
+async def _post(session: aiohttp.ClientSession, person: dict[str, Any]) -> None:
+    headers = {"Idempotency-Key": person["email"]}
+    timeout = aiohttp.ClientTimeout(total=WITHIN)
+    async with session.post("/api/v1/users", json=person, headers=headers, timeout=timeout) as response:
+        if response.status != 201:
+            raise SignUpFailed(f"POST /api/v1/users answered {response.status}: {await response.text()}")

@@ -1,0 +1,161 @@
+"""The story of a demo: everything starts, a day goes by and is judged, and so it goes on until somebody ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
+
+import aiohttp
+
+from actors.demo.clock import DemoClock
+from actors.demo.days import Day
+from actors.demo.figures import count_users
+from actors.demo.node_process import NodeProcess, end_left_behind
+from actors.demo.options import FAULTS, PREFERRED_PORT, DemoOptions, environment
+from actors.demo.people import Crowd, sign_up
+from actors.demo.place import Place
+from actors.demo.records import read_due
+from actors.demo.report import summary
+from actors.demo.screen import FRAMES_PER_SECOND, Screen
+from actors.demo.servers import Servers
+from actors.demo.verdict import Verdict
+from actors.demo.watch import Watch
+from service.adapters.postgres.connection import Database
+from service.adapters.postgres.migrations import migrate
+from service.embedded.errors import PortTaken
+from service.embedded.ports import free_port, is_free
+from service.ports import Unavailable
+
+SUMMARY_FOR = 12.0
+"""Seconds that the summary stays on the screen before the live picture goes on."""
+
+
+class Story:
+    """One demo, from its start to its end."""
+
+    def __init__(self, options: DemoOptions, screen: Screen) -> None:
+        self._options = options
+        self._screen = screen
+        self._node: NodeProcess | None = None
+
+    @property
+    def drained(self) -> bool:
+        """Whether the node, if one was ever there, has ended in order."""
+        return self._node is None or self._node.drained
+
+    async def tell(self) -> bool:
+        """Start everything and let it run; True when all went well. Cancelled, it ends in order, and nothing is left.
+
+        Raises EmbeddedError, MigrationChanged, Unavailable or SignUpFailed when it cannot be told.
+        """
+        async with AsyncExitStack() as stack:
+            watch = await self._start(stack)
+            good = await self._go_on(watch)
+            self._screen.say(" draining the node, stopping the servers")
+        return good and self.drained
+
+    async def _start(self, stack: AsyncExitStack) -> Watch:
+        options, say = self._options, self._screen.say
+        port = _port(options)
+        place = Place()
+        stack.callback(place.release)
+        await end_left_behind(place)
+        servers = Servers(place)
+        if options.fresh:
+            await servers.empty()
+
+        say(" [bold]heyday demo[/]: 09:00 travels around the world, and everybody whose day it is gets a greeting\n")
+        await stack.enter_async_context(servers)
+        dsn = servers.postgres.dsn()
+        applied = await migrate(dsn)
+        say(f" PostgreSQL  127.0.0.1:{servers.postgres.port}, data in {place.shown(place.postgres)}{_schema(applied)}")
+        say(f" Redis       127.0.0.1:{servers.redis.port}, data in {place.shown(place.redis)}")
+        say(f" email       {servers.stub.url}, which fails {_faults()}")
+
+        database = Database(dsn, size=3)
+        await database.open()
+        stack.push_async_callback(database.close)
+        clock = DemoClock(database)
+        first = await clock.resume()
+
+        settings = environment(options, database=dsn, redis=servers.redis.url, email=servers.stub.url, port=port)
+        node = self._node = await stack.enter_async_context(NodeProcess(place, settings))
+        # Before the node drains: what falls due meanwhile would wait for the next demo, and leave late.
+        stack.push_async_callback(_stop, clock)
+        say(f" node        {node.url}, process {node.pid}, log in {place.shown(place.log)}")
+        session = await stack.enter_async_context(aiohttp.ClientSession(node.url))
+
+        # Until everybody has signed up the clock runs at its usual speed, so that nobody comes too late for their day.
+        day = Day(1, clock.now + timedelta(seconds=60 + options.users / 50))
+        before = await count_users(database)
+        missing = max(0, options.users - len(await read_due(database, day)))
+        crowd = Crowd(before + 1)
+        joined = await sign_up(session, crowd.invite(missing, since=day.start))
+        say(f" people      {joined} signed up through POST {node.url}/api/v1/users{_welcome(before)}")
+        say(f" clock       {_clock(clock, first)}, and runs a day in {options.seconds_per_day:g} s from now on\n")
+        await clock.run(options.rate)
+        # Having looked at the clock, the node knows how fast it runs now.
+        async with session.post("/api/v1/jobs/minute:run"):
+            pass
+        return Watch(options, place, servers, database, clock, node, session, day, crowd)
+
+    async def _go_on(self, watch: Watch) -> bool:
+        """Show day after day; returns after the first when that was all that was asked for."""
+        hold_until = 0.0
+        try:
+            while True:
+                await watch.look()
+                judged = await watch.judged()
+                if judged is not None and judged[0].number == 1:
+                    self._sum_up(watch, *judged)
+                    if self._options.once:
+                        return judged[1].good
+                    hold_until = time.monotonic() + SUMMARY_FOR
+                if time.monotonic() >= hold_until:
+                    self._screen.show(watch.scene())
+                await asyncio.sleep(1 / FRAMES_PER_SECOND)
+        except asyncio.CancelledError:
+            self._screen.say(" draining the node, stopping the servers (Ctrl-C again: at once)")
+            raise
+
+    def _sum_up(self, watch: Watch, day: Day, verdict: Verdict) -> None:
+        say = self._screen.say
+        say(f"\n [bold]One day went by, and it was 09:00 once in {len(day.nines)} cities.[/]\n")
+        say(summary(day, verdict, rate=self._options.rate))
+        say()
+        if not self._options.once:
+            say(watch.urls.text())
+            say("\n It goes on. Ctrl-C drains and stops everything.\n")
+
+
+def _port(options: DemoOptions) -> int:
+    if options.port is None:
+        return PREFERRED_PORT if is_free(PREFERRED_PORT) else free_port()
+    if not is_free(options.port):
+        raise PortTaken(f"port {options.port} is taken: --port another one, or none to have a free one found")
+    return options.port
+
+
+async def _stop(clock: DemoClock) -> None:
+    with suppress(Unavailable):
+        await clock.stop()
+
+
+def _schema(applied: list[str]) -> str:
+    return f", {len(applied)} migrations applied" if applied else ", kept from before"
+
+
+def _faults() -> str:
+    shares = (FAULTS.error_rate, "with an error"), (FAULTS.hang_rate, "by never answering")
+    said = ", ".join(f"{share:.0%} {how}" for share, how in shares)
+    return f"{said}, and {FAULTS.accept_then_fail_rate:.0%} by cutting off what it accepted"
+
+
+def _welcome(before: int) -> str:
+    return f", {before} were there before" if before else ""
+
+
+def _clock(clock: DemoClock, first: bool) -> str:
+    return f"{'begins at' if first else 'goes on from'} {clock.now:%a %d %b %Y %H:%M} UTC"

@@ -1,0 +1,164 @@
+"""Looks at everything that runs, lets people join, and judges each day when it is over."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from datetime import timedelta
+from uuid import UUID
+
+import aiohttp
+
+from actors.demo.clock import DemoClock
+from actors.demo.days import Day
+from actors.demo.figures import Figures, read_figures
+from actors.demo.node_metrics import AWAY, read_circuit
+from actors.demo.node_process import NodeProcess
+from actors.demo.options import DemoOptions
+from actors.demo.people import Crowd, SignUpFailed, sign_up
+from actors.demo.place import Place
+from actors.demo.records import count_unplanned, read_due, read_tried, read_work
+from actors.demo.scene import Scene, Service, Urls
+from actors.demo.servers import Servers
+from actors.demo.verdict import Verdict, judge
+from service.adapters.postgres.connection import Database
+from service.ports import Unavailable
+
+LOOK_EVERY = 0.4
+"""Seconds between two looks; four times as long as a look takes, once that is more."""
+
+SETTLE_WITHIN = 20.0
+"""Seconds of real time after the end of a day in which its last greetings have to arrive; then they count as lost."""
+
+RATE_OVER = 2.0
+"""Seconds over which the rate is averaged."""
+
+NEWCOMERS = 0.5
+"""People who join in a day, as a share of the greetings of the first; their own days come on the day after."""
+
+JOIN_AHEAD = timedelta(minutes=10)
+"""From the end of a day until the first days of those who join in it: so the last of them are not too late."""
+
+
+class Watch:
+    """What is seen of the demo, from its first day on."""
+
+    def __init__(
+        self,
+        options: DemoOptions,
+        place: Place,
+        servers: Servers,
+        database: Database,
+        clock: DemoClock,
+        node: NodeProcess,
+        session: aiohttp.ClientSession,
+        day: Day,
+        crowd: Crowd,
+    ) -> None:
+        self.node = node
+        self.urls = Urls(node.url, servers.stub.url, place.shown(place.log))
+        self._options = options
+        self._ledger = servers.stub.ledger
+        self._database = database
+        self._clock = clock
+        self._session = session
+        self._began = day.start
+        self._day = day
+        self._crowd = crowd
+        self._joined = 0
+        self._figures = Figures()
+        self._circuit = AWAY
+        self._trouble: str | None = None
+        self._look_at = 0.0
+        self._settle_until: float | None = None
+        self._verdicts: list[tuple[Day, Verdict]] = []
+        self._accepted: deque[tuple[float, int]] = deque()
+        # Numbers of the ledger: up to which it had come when the day began, and when it was last seen not to be over.
+        self._day_from = self._next_from = 0
+
+    async def look(self) -> None:
+        """Take in how things are, when it is time to."""
+        if self._clock.now < self._day.end:
+            self._next_from = self._ledger.accepted
+        self.node.look_after()
+        began = time.monotonic()
+        if began < self._look_at:
+            return
+        try:
+            await self._clock.read()
+            self._figures = await read_figures(self._database, self._day, since=self._began)
+            self._circuit = await read_circuit(self._session)
+            self._trouble = None if self.node.pid else "the node has ended; another one starts soon"
+            await self._let_people_join()
+        except Unavailable as error:
+            self._trouble = str(error)
+        except (SignUpFailed, aiohttp.ClientError, TimeoutError) as error:
+            self._trouble = f"the API does not answer: {error or type(error).__name__}"
+        self._look_at = began + max(LOOK_EVERY, 4 * (time.monotonic() - began))
+
+    async def judged(self) -> tuple[Day, Verdict] | None:
+        """The day and its verdict, once it is over and its last greeting has arrived. The next day begins then."""
+        if self._clock.now < self._day.end:
+            return None
+        now = time.monotonic()
+        if self._settle_until is None:
+            self._settle_until, self._look_at = now + SETTLE_WITHIN, 0.0
+            return None
+        if self._figures.total.open and now < self._settle_until:
+            return None
+        try:
+            found = self._day, await self._judge()
+        except Unavailable as error:
+            self._trouble = str(error)
+            return None
+        self._verdicts.append(found)
+        self._day, self._settle_until, self._joined = self._day.next, None, 0
+        self._day_from = self._next_from
+        return found
+
+    def scene(self) -> Scene:
+        """Everything, for a picture."""
+        return Scene(
+            day=self._day,
+            now=self._clock.now,
+            seconds_per_day=self._options.seconds_per_day,
+            figures=self._figures,
+            service=self._service(),
+            urls=self.urls,
+            circuit=self._circuit,
+            restarts=self.node.restarts,
+            trouble=self._trouble,
+            verdicts=tuple(self._verdicts),
+        )
+
+    def _service(self) -> Service:
+        ledger, now = self._ledger, time.monotonic()
+        self._accepted.append((now, ledger.accepted))
+        while now - self._accepted[0][0] > RATE_OVER:
+            self._accepted.popleft()
+        since, accepted = self._accepted[0]
+        rate = (ledger.accepted - accepted) / (now - since) if now > since else 0.0
+        return Service(ledger.requests, ledger.errors, ledger.hangs, ledger.cut, ledger.duplicates, rate)
+
+    async def _let_people_join(self) -> None:
+        now = self._clock.now
+        wanted = int(self._day.elapsed(now) * self._options.users * NEWCOMERS)
+        if wanted > self._joined:
+            people = self._crowd.invite(wanted - self._joined, since=self._day.end + JOIN_AHEAD)
+            self._joined = wanted
+            await sign_up(self._session, people)
+
+    async def _judge(self) -> Verdict:
+        day = self._day
+        accepted = [one for block in self._ledger.acceptances(since=self._day_from) for one in block]
+        keys = {UUID(one.key) for one in accepted if one.key}
+        due = await read_due(self._database, day)
+        return judge(
+            await read_work(self._database, day),
+            [(one.key, one.at) for one in accepted],
+            since=day.start,
+            due=len(due),
+            unplanned=await count_unplanned(self._database, due),
+            tried={str(id_) for id_ in await read_tried(self._database, keys)},
+            business_time=self._clock.at,
+        )

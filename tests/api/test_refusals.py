@@ -1,0 +1,195 @@
+"""Whatever a client sends, the answer is a problem document that says what was wrong, and never a 500."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from typing import Any
+
+from aiohttp import ClientSession, TCPConnector
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from service.ports import Unavailable
+from tests.api.conftest import Api, Serve, a_user
+
+USERS = "/api/v1/users"
+JSON = {"Content-Type": "application/json"}
+
+
+BODIES: list[tuple[bytes, dict[str, str], int]] = [
+    (b"", JSON, 400),
+    (b"{", JSON, 400),
+    (b"nul", JSON, 400),
+    (b'{"a": NaN}', JSON, 400),
+    (b'"\xff\xfe"', JSON, 400),
+    (b'{"firstName": "\\ud800"}', JSON, 400),
+    (b"[" * 10_000 + b"]" * 10_000, JSON, 400),
+    (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, JSON, 400),
+    (b"[]", JSON, 422),
+    (b"null", JSON, 422),
+    (b"1e999", JSON, 400),
+    (b"9" * 60_000, JSON, 400),
+    (b'{"firstName": 1e999}', JSON, 400),
+    (json.dumps({"firstName": "a" * 1_000_000}).encode(), JSON, 413),
+    (gzip.compress(b" " * 10_000_000), {**JSON, "Content-Encoding": "gzip"}, 413),
+    (b"no gzip", {**JSON, "Content-Encoding": "gzip"}, 400),
+    (b"{}", {"Content-Type": "text/plain"}, 415),
+    (b"{}", {"Content-Type": "application/json; charset=utf-16"}, 415),
+    (b"{}", {"Content-Type": "a/b/c; ;;="}, 415),
+    (b"{}", {}, 415),
+]
+
+
+async def test_a_body_that_is_wrong_is_refused(api: Api) -> None:
+    """Each of these has broken some service."""
+    for body, headers, status in BODIES:
+        # A connection each: the server closes one whose body it does not want to read to its end.
+        async with (
+            ClientSession(api.url, skip_auto_headers=["Content-Type"]) as client,
+            client.post(USERS, data=body, headers=headers) as response,
+        ):
+            got, problem = response.status, await response.json(content_type="application/problem+json")
+
+        assert (got, problem["status"], problem["instance"]) == (status, status, USERS), (body[:40], headers, problem)
+
+
+NOWHERE = [
+    ("GET", "/nothing", 404),
+    ("GET", f"{USERS}/not-an-id", 404),
+    ("GET", f"{USERS}/00000000-0000-0000-0000-000000000000", 404),
+    ("GET", f"{USERS}/%00", 404),
+    ("GET", f"{USERS}/%ff%fe", 404),
+    ("GET", f"{USERS}/..%2f..%2fetc", 404),
+    ("DELETE", USERS, 405),
+    ("PUT", f"{USERS}:import", 405),
+    ("TRACE", USERS, 405),
+    ("GET", "/api/v1/jobs/daily:run", 405),
+    ("POST", "/api/v1/jobs/nightly:run", 404),
+    ("POST", "/api/v1/messages/00000000-0000-0000-0000-000000000000:redrive", 404),
+]
+
+
+async def test_a_way_that_leads_nowhere_is_a_problem_document_too(api: Api) -> None:
+    """A framework's own page in the middle of an API breaks its clients."""
+    for method, path, status in NOWHERE:
+        async with api.client.request(method, path) as response:
+            problem = await response.json(content_type="application/problem+json")
+
+        assert (response.status, problem["status"]) == (status, status), (method, path, problem)
+        assert problem["requestId"] == response.headers["X-Request-ID"]
+        assert status != 405 or response.headers["Allow"]
+
+
+async def test_head_and_options_are_answered(api: Api) -> None:
+    """HEAD as GET without its body; OPTIONS with what is allowed."""
+    async with api.client.head(USERS) as head, api.client.options(USERS) as options:
+        assert (head.status, await head.read()) == (200, b"")
+        assert options.status == 204
+        assert {"GET", "HEAD", "POST", "OPTIONS"} == set(options.headers["Allow"].split(","))
+        assert "Access-Control-Allow-Origin" not in options.headers
+
+
+async def test_an_outage_of_the_database_is_503_and_says_when_to_come_back(serve: Serve) -> None:
+    """An outage is not a bug: 500 would page somebody who can do nothing."""
+
+    class Away:
+        def __getattr__(self, _name: str) -> Any:
+            async def away(*_args: object, **_options: object) -> None:
+                raise Unavailable("postgres", "connection refused by 10.1.2.3")
+
+            return away
+
+    api = await serve(users=Away(), history=Away())
+
+    async with api.client.post(USERS, json=a_user()) as response:
+        problem = await response.json()
+
+    assert (response.status, problem["type"]) == (503, "/problems/unavailable")
+    assert int(response.headers["Retry-After"]) > 0
+    assert "10.1.2.3" not in json.dumps(problem)
+    assert (await api.call("GET", "/api/v1/messages"))[0] == 503
+
+
+async def test_a_bug_is_500_and_tells_nothing_of_itself(serve: Serve) -> None:
+    """The log has the rest, under the request id."""
+
+    class Broken:
+        async def get(self, _id: object) -> None:
+            raise LookupError("secret detail")
+
+    api = await serve(users=Broken())
+
+    status, problem = await api.call("GET", f"{USERS}/00000000-0000-0000-0000-000000000000")
+
+    assert (status, problem["type"]) == (500, "/problems/internal-error")
+    assert "secret" not in json.dumps(problem)
+
+
+async def test_a_request_id_is_echoed_unless_it_could_do_harm(api: Api) -> None:
+    """It ends up in logs and headers."""
+    async with (
+        api.client.get(USERS, headers={"X-Request-ID": "abc-123"}) as kept,
+        api.client.get(USERS, headers={"X-Request-ID": "x" * 500}) as long,
+        api.client.get(USERS, headers={"X-Request-ID": "a b"}) as spaced,
+    ):
+        assert kept.headers["X-Request-ID"] == "abc-123"
+        assert len(long.headers["X-Request-ID"]) == 32
+        assert spaced.headers["X-Request-ID"] != "a b"
+
+
+async def test_more_requests_than_a_node_works_on_are_refused_and_health_is_not(serve: Serve) -> None:
+    """A queue without a bound is an outage that comes later."""
+    from actors.api import limits
+
+    release = asyncio.Event()
+    waiting = asyncio.Semaphore(0)
+
+    class Slow:
+        async def get(self, _id: object) -> None:
+            waiting.release()
+            await release.wait()
+
+    api = await serve(users=Slow())
+    path = f"{USERS}/00000000-0000-0000-0000-000000000000"
+    async with asyncio.TaskGroup() as group:
+        first = [group.create_task(api.call("GET", path)) for _ in range(90)]
+        for _ in first:
+            await waiting.acquire()
+        async with ClientSession(api.url, connector=TCPConnector(limit=0)) as crowd:
+            more = [group.create_task(_status(crowd, path)) for _ in range(limits.MOST_IN_FLIGHT - 90 + 5)]
+            refused, _ = await asyncio.wait(more, return_when=asyncio.FIRST_COMPLETED)
+            assert {task.result() for task in refused} == {503}
+            assert await _status(crowd, "/health/live") == 200
+            release.set()
+            await asyncio.wait(more)
+
+    assert sorted({task.result() for task in more}) == [404, 503]
+
+
+async def _status(session: Any, path: str) -> int:
+    async with session.get(path) as response:
+        status: int = response.status
+        return status
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+_fields = st.sampled_from(
+    ["firstName", "lastName", "email", "timezone", "birthdayDate", "anniversaryDate", "locationCity", "x"]
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(change=st.dictionaries(_fields, _values, max_size=4))
+async def test_no_document_makes_a_500(api: Api, change: dict[str, Any]) -> None:
+    """Property: whatever the values, a user is created or the mistakes are named."""
+    text = json.dumps({**a_user(), **change}, ensure_ascii=True)
+
+    status, answer = await api.call("POST", USERS, data=text, headers=JSON)
+
+    assert status in (201, 400, 422), answer

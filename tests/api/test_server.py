@@ -1,0 +1,174 @@
+"""The actor that serves: health, metrics, jobs, its log, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+from structlog.testing import capture_logs
+
+from actors.runtime import ActorFailed, MailboxFull, Stopped
+from service.ports import Unavailable
+from tests.api.conftest import Api, Serve, a_user
+
+USERS = "/api/v1/users"
+NOBODY = f"{USERS}/00000000-0000-0000-0000-000000000000"
+
+
+class Slow:
+    """Users that take their time."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.release = asyncio.Event()
+
+    async def get(self, _id: object) -> None:
+        self.asked.set()
+        await self.release.wait()
+
+
+async def test_ready_follows_the_servers_and_live_does_not(api: Api) -> None:
+    """A node that is restarted because its database is away comes back to a database that is away."""
+    before = (await api.call("GET", "/health/ready"))[0]
+    api.missing.append("postgres")
+    status, answer = await api.call("GET", "/health/ready")
+    live, health = await api.call("GET", "/health/live"), await api.call("GET", "/health")
+
+    assert (before, status, answer["missing"]) == (200, 503, ["postgres"])
+    assert (live[0], health[0], health[1]["status"]) == (200, 200, "degraded")
+
+
+async def test_detailed_health_shows_a_server_that_is_away_beside_those_that_are_up(serve: Serve) -> None:
+    """One that hangs must not hide the others."""
+
+    async def up() -> dict[str, object]:
+        return {"ping": 0.001}
+
+    async def away() -> dict[str, object]:
+        raise Unavailable("redis", "refused")
+
+    api = await serve(checks={"database": up, "redis": away})
+
+    status, health = await api.call("GET", "/health/detailed")
+
+    assert status == 200
+    assert health["database"] == {"status": "up", "ping": 0.001}
+    assert health["redis"] == {"status": "down", "reason": "refused"}
+    assert health["actors"]["state"] == "running"
+    assert health["tzdata"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (None, 202),
+        (Unavailable("postgres", "away"), 503),
+        (TimeoutError(), 503),
+        (MailboxFull("planner"), 503),
+        (Stopped("planner"), 503),
+        (ActorFailed("planner", ValueError()), 503),
+    ],
+)
+async def test_a_job_answers_its_result_or_when_to_try_again(
+    serve: Serve, error: Exception | None, status: int
+) -> None:
+    """An actor that is busy, gone or starting again is no bug of the request."""
+
+    async def daily() -> dict[str, int]:
+        if error is not None:
+            raise error
+        return {"ranges": 3}
+
+    api = await serve(jobs={"daily": daily})
+
+    async with api.client.post("/api/v1/jobs/daily:run") as response:
+        answer = await response.json()
+
+    assert response.status == status
+    assert status != 202 or answer == {"job": "daily", "result": {"ranges": 3}}
+    assert status == 202 or int(response.headers["Retry-After"]) > 0
+
+
+async def test_metrics_name_the_route_and_not_the_path(api: Api) -> None:
+    """A label a user would be a time series a user."""
+    await api.call("GET", NOBODY)
+    await api.call("GET", "/wp-login.php")
+
+    async with api.client.get("/metrics") as response:
+        text = await response.text()
+
+    assert 'http_requests_total{method="GET",route="/api/v1/users/{id}",status_code="404"} 1.0' in text
+    assert 'route="unmatched"' in text
+    assert "wp-login" not in text
+
+
+async def test_a_request_is_one_log_line_without_personal_data(api: Api) -> None:
+    """Addresses in a query, names in a body, the client's own address: none of it is in the log."""
+    with capture_logs() as lines:
+        await api.call("POST", USERS, json=a_user(email="secret@example.com"), headers={"X-Request-ID": "r1"})
+        await api.call("GET", f"{USERS}?email=secret@example.com")
+
+    requests = [line for line in lines if line["event"] == "http_request"]
+    assert [(line["method"], line["route"], line["status"]) for line in requests] == [
+        ("POST", USERS, 201),
+        ("GET", USERS, 200),
+    ]
+    assert not any(word in str(lines) for word in ("secret", "Ada", "127.0.0.1"))
+
+
+async def test_every_answer_has_the_headers_that_keep_browsers_out(api: Api) -> None:
+    """Streamed, refused and empty answers too."""
+    for method, path in (("GET", USERS), ("GET", "/nothing"), ("POST", f"{USERS}:import"), ("OPTIONS", USERS)):
+        async with api.client.request(method, path, headers={"Content-Type": "application/x-ndjson"}) as response:
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+            assert response.headers["Cache-Control"] == "no-store"
+            assert response.headers["Server"] == "heyday"
+            assert len(response.headers["X-Request-ID"]) == 32
+
+
+async def test_a_request_under_way_is_finished_when_the_node_drains(serve: Serve) -> None:
+    """And no new one is accepted."""
+    users = Slow()
+    api = await serve(users=users)
+    request = asyncio.create_task(api.call("GET", NOBODY))
+    await users.asked.wait()
+
+    drain = asyncio.create_task(api.supervisor.drain(10))
+    while _listens(api):  # noqa: ASYNC110 - the actor tells nobody
+        await asyncio.sleep(0)
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", urlsplit(api.url).port)
+    users.release.set()
+
+    assert (await request)[0] == 404
+    assert (await drain).clean
+
+
+async def test_a_request_that_does_not_end_does_not_hold_up_the_drain(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is cut off when its time is over."""
+    from actors.api import server
+
+    monkeypatch.setattr(server, "FINISH_WITHIN", 0.1)
+    users = Slow()
+    api = await serve(users=users)
+    request: asyncio.Task[Any] = asyncio.create_task(api.call("GET", NOBODY))
+    await users.asked.wait()
+
+    report = await api.supervisor.drain(10)
+
+    with pytest.raises(aiohttp.ClientError):
+        await request
+    assert report.clean
+
+
+def _listens(api: Api) -> bool:
+    try:
+        return api.server.port > 0
+    except LookupError:
+        return False

@@ -1,0 +1,184 @@
+"""`heyday demo` from the outside, with real servers: what it shows, keeps, survives and leaves behind."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from actors.demo.cities import CITIES
+from service.embedded.account import Account
+from tests.demo.told import LINE, Told
+
+Tell = Callable[..., Told]
+
+NOBODY = pwd.getpwnam("nobody")
+
+
+@pytest.fixture(scope="module")
+def once() -> Iterator[Told]:
+    """A demo that was told once, in a new place; what it keeps is there for the tests after it."""
+    place = Path(tempfile.mkdtemp(prefix="heyday-demo-"))
+    place.chmod(0o711)  # the account that servers run as when we are root has to pass
+    told = Told(place, "--once")
+    code = told.end()
+    assert code == 0, told.text
+    yield told
+    told.kill()
+    shutil.rmtree(place)
+
+
+@pytest.fixture
+def tell(once: Told) -> Iterator[Tell]:
+    """Starts the demo again where it was told once. Whatever becomes of it, nothing of it outlasts the test."""
+    begun: list[Told] = []
+
+    def start(*words: str) -> Told:
+        begun.append(Told(once.place, *words))
+        return begun[-1]
+
+    yield start
+    for told in begun:
+        told.kill()
+
+
+def figures(told: Told) -> dict[str, int]:
+    """The figures of the summary."""
+    found = re.findall(r"^ ([a-z][a-z ]+?) +(\d+)(?:  |$)", told.text, re.MULTILINE)
+    return {name: int(figure) for name, figure in found}
+
+
+def test_a_day_is_told_and_summed_up(once: Told) -> None:
+    """Everybody is greeted although every eighth call fails, nobody early and nobody twice."""
+    found = figures(once)
+
+    assert found["due by calendar"] == found["planned"] == found["sent"] == 60
+    assert found["lost"] == found["early"] == found["duplicates"] == found["not on record"] == 0
+    assert f"09:00 once in {len(CITIES)} cities" in once.text
+
+
+def test_without_a_terminal_it_writes_plain_lines(once: Told) -> None:
+    """What a build server shows must be readable: a line an hour at most, no escape sequences."""
+    progress = [line for line in once.lines if re.match(LINE, line)]
+
+    assert "\x1b" not in once.text
+    assert 12 <= len(progress) <= 40
+
+
+def test_nothing_is_left_running(once: Told) -> None:
+    """Neither servers nor the node."""
+    assert once.outlasting(0) == []
+
+
+def test_it_goes_on_from_where_it_stopped_and_ctrl_c_drains_it(once: Told, tell: Tell) -> None:
+    """People and business time are kept; the clock never goes backwards, nor on while nothing runs."""
+    told = tell()
+    told.until(LINE)
+
+    began = time.monotonic()
+    told.send(signal.SIGINT)
+    code = told.end()
+
+    assert time.monotonic() - began < 10
+    assert code == 0
+    assert "drained and stopped" in told.text
+    assert told.outlasting(0) == []
+    kept = re.search(r"(\d+) were there before", told.text)
+    assert kept is not None
+    assert int(kept[1]) >= 60
+    assert "kept from before" in told.text
+    # It stopped after the end of its first day, and not a day later.
+    assert 1 <= (told.clock - once.clock).total_seconds() / 86_400 < 2
+
+
+def test_after_a_kill_nothing_runs_on_and_the_next_start_is_not_blocked(tell: Tell) -> None:
+    """kill -9, or the end of memory: no servers that nobody knows of, and a clock that has not gone back."""
+    told = tell()
+    told.until(LINE)
+    last = told.until(LINE)[0]
+
+    told.send(signal.SIGKILL)
+    told.end()
+    left = told.outlasting(10)
+    after = tell("--once")
+    code = after.end()
+
+    if sys.platform == "linux":
+        assert left == []
+    assert code == 0, after.text
+    assert figures(after)["lost"] == figures(after)["duplicates"] == 0
+    assert f"{after.clock:%m-%d %H:%M}" >= _month_day(last, told)
+
+
+def test_a_second_ctrl_c_is_quicker_and_leaves_nothing_either(tell: Tell) -> None:
+    """Whoever is in a hurry is not made to wait for the drain."""
+    told = tell()
+    told.until(LINE)
+
+    told.send(signal.SIGINT)
+    told.until("draining the node")
+    told.send(signal.SIGINT)
+    code = told.end()
+
+    assert code in {0, 128 + signal.SIGINT}  # 0 where the drain was quicker than the second signal
+    assert told.outlasting(0) == []
+
+
+def test_ctrl_c_while_it_starts_leaves_nothing(tell: Tell) -> None:
+    """People change their minds."""
+    told = tell()
+    told.until("heyday demo")
+
+    told.send(signal.SIGINT)
+    code = told.end()
+
+    assert code == 0
+    assert told.outlasting(0) == []
+
+
+def test_a_fresh_demo_knows_nobody(tell: Tell) -> None:
+    """--fresh throws away what was kept."""
+    told = tell("--fresh")
+
+    said = told.until("people +60 signed up")
+
+    assert "were there before" not in said.string
+    assert "migrations applied" in told.text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="we are a plain user, so every other test here shows it")
+def test_a_plain_user_can_run_it() -> None:
+    """Nothing in it may need root."""
+    place = Path(tempfile.mkdtemp(prefix="heyday-demo-"))
+    os.chown(place, NOBODY.pw_uid, NOBODY.pw_gid)
+    ids = ["--reuid", str(NOBODY.pw_uid), "--regid", str(NOBODY.pw_gid), "--clear-groups"]
+    if not Account(NOBODY.pw_uid, NOBODY.pw_gid).reaches(Path(sys.executable)):
+        # This Python is below /root: the user may read what root may, and nothing else.
+        ids += ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
+
+    told = Told(place, "--once", prefix=("setpriv", *ids), HOME=str(place))
+    code = told.end()
+
+    try:
+        assert code == 0, told.text
+        assert figures(told)["sent"] == 60
+        assert {entry.stat().st_uid for entry in (place / ".heyday").iterdir()} == {NOBODY.pw_uid}
+    finally:
+        told.kill()
+        shutil.rmtree(place)
+
+
+def _month_day(line: str, told: Told) -> str:
+    """The time of a progress line in a form that can be compared."""
+    full = next(one for one in reversed(told.lines) if one.startswith(line))
+    at = time.strptime(f"{told.clock.year} {full[:12]}", "%Y %d %b %H:%M")
+    return time.strftime("%m-%d %H:%M", at)

@@ -1,0 +1,91 @@
+"""People of the demo are taken by the API as they are, and have their days where the demo can show them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from actors.api.user_json import loader, refuse_future
+from actors.demo.cities import CITIES
+from actors.demo.days import Day, nine_after
+from actors.demo.people import Crowd
+from service.domain.calendar import occurrence
+from service.domain.zones import zone
+
+START = datetime(2026, 11, 23, 18, 16, tzinfo=UTC)
+OCCASIONS = ("anniversary", "birthday")
+
+
+def test_every_city_has_a_zone_of_its_own_that_exists() -> None:
+    """The view counts by zone: two cities in one would show each other's greetings."""
+    zones = [zone(city.timezone).key for city in CITIES]
+
+    assert len(set(zones)) == len(CITIES)
+
+
+@pytest.mark.parametrize("hour", range(0, 24, 5))
+def test_it_is_nine_once_a_day_in_every_city(hour: int) -> None:
+    """Wherever in the day a demo begins, it ends when 09:00 has been everywhere."""
+    day = Day(1, START + timedelta(hours=hour))
+
+    assert {city for _, city in day.nines} == set(CITIES)
+    assert all(day.start <= at < day.end for at, _ in day.nines)
+    assert all(at.astimezone(zone(city.timezone)).hour == 9 for at, city in day.nines)
+
+
+def test_nine_is_found_on_the_very_instant_and_not_before_it() -> None:
+    """The start of a day belongs to it, its end does not."""
+    day, at = nine_after(datetime(2026, 11, 24, 9, tzinfo=UTC), "Europe/London")
+    later_day, later = nine_after(at + timedelta(microseconds=1), "Europe/London")
+
+    assert (day, at) == (date(2026, 11, 24), datetime(2026, 11, 24, 9, tzinfo=UTC))
+    assert (later_day, later - at) == (date(2026, 11, 25), timedelta(days=1))
+
+
+def test_where_it_is_nine_now_and_next_is_known() -> None:
+    """It is what the demo is about."""
+    day = Day(1, START)
+
+    kathmandu = next(at for at, city in day.nines if city.name == "Kathmandu")
+    next_at, next_cities = day.have_next(kathmandu)
+
+    assert [city.name for city in day.just_had(kathmandu)] == ["Kathmandu"]
+    assert (next_at, [city.name for city in next_cities]) == (kathmandu + timedelta(minutes=15), ["Mumbai"])
+    assert day.have_next(day.end) == (None, [])
+    assert day.just_had(day.start - timedelta(hours=1)) == []
+
+
+def test_everybody_has_a_day_when_it_is_nine_next() -> None:
+    """A greeting that the day of the demo does not show was made up for nothing."""
+    for person in Crowd(1).invite(500, since=START):
+        dates = [date.fromisoformat(person[name]) for name in ("birthdayDate", "anniversaryDate")]
+        due = [occurrence(day, person["timezone"], year).send_at for day in dates for year in (2026, 2027)]
+
+        assert any(at is not None and START <= at < START + timedelta(days=1) for at in due), person
+
+
+@pytest.mark.parametrize("since", [START, datetime(2028, 2, 28, 20, tzinfo=UTC), datetime(2027, 2, 28, tzinfo=UTC)])
+def test_the_api_takes_everybody(since: datetime) -> None:
+    """Names of many scripts, cities, zones and dates, born on 29 February among them."""
+    for person in Crowd(1).invite(2000, since=since):
+        loaded = loader(OCCASIONS).load(person)
+
+        refuse_future(loaded, OCCASIONS, loaded["timezone"], since)
+
+
+def test_every_city_has_somebody_before_any_has_two() -> None:
+    """Few people are enough for 09:00 to be seen everywhere."""
+    cities = Counter(person["timezone"] for person in Crowd(1).invite(len(CITIES), since=START))
+
+    assert set(cities.values()) == {1}
+    assert len(cities) == len(CITIES)
+
+
+def test_no_two_people_have_the_same_address() -> None:
+    """The API refuses the second; numbers go on from where an earlier demo stopped."""
+    crowd = Crowd(1)
+    people = [*crowd.invite(300, since=START), *crowd.invite(300, since=START), *Crowd(601).invite(300, since=START)]
+
+    assert len({person["email"] for person in people}) == 900

@@ -1,0 +1,116 @@
+"""A demo as a person starts it: a process, the lines it writes, and what it leaves running."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]  # ships no annotations
+
+COMMAND = (sys.executable, "-m", "actors.cli", "demo", "--users", "60", "--seconds-per-day", "6")
+
+LINE = r"^\d\d \w{3} \d\d:\d\d UTC  sent"
+"""How a line of progress begins."""
+
+ROOT = Path(__file__).parents[2]
+
+
+class Told:
+    """A running demo. What it has written so far is in `lines`."""
+
+    def __init__(self, place: Path, *words: str, prefix: Sequence[str] = (), **environment: str) -> None:
+        self.place = place
+        self.lines: list[str] = []
+        self._process = subprocess.Popen(
+            [*prefix, *COMMAND, *words],
+            cwd=place,
+            env=_environment(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+        )
+
+    def until(self, pattern: str) -> re.Match[str]:
+        """Read on until a line matches; fails when the demo ends before that."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            if match := re.search(pattern, line):
+                return match
+        raise AssertionError(f"it ended without saying {pattern!r}:\n{self.text}")
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def end(self) -> int:
+        """Read what it still has to say, and return its exit code."""
+        rest, _ = self._process.communicate()
+        self.lines += rest.splitlines()
+        return self._process.returncode
+
+    @property
+    def text(self) -> str:
+        """Everything it has written."""
+        return "\n".join(self.lines)
+
+    @property
+    def clock(self) -> datetime:
+        """What its clock showed when everybody had signed up."""
+        found = re.search(r"clock .* (\d+ \w+ \d{4} \d\d:\d\d) UTC", self.text)
+        assert found is not None, self.text
+        return datetime.strptime(found[1], "%d %b %Y %H:%M").replace(tzinfo=UTC)
+
+    def running(self) -> list[Any]:
+        """The processes that work in its directory."""
+        return [process for process in psutil.process_iter() if _works_in(process, self.place / ".heyday")]
+
+    def outlasting(self, seconds: float) -> list[Any]:
+        """What still runs after so many seconds at the most."""
+        give_up = time.monotonic() + seconds
+        while (left := self.running()) and time.monotonic() < give_up:
+            time.sleep(0.02)
+        return left
+
+    def kill(self) -> None:
+        """End it and everything of it, whatever state it is in."""
+        self._process.kill()
+        if self._process.stdout is not None and not self._process.stdout.closed:
+            self._process.communicate()
+        for process in self.running():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        assert self.outlasting(10) == []
+
+
+def _works_in(process: Any, directory: Path) -> bool:
+    try:
+        # A folder behind a link is resolved by the system, so the link has to be, too.
+        homes = [directory.resolve(), *(entry.resolve() for entry in directory.iterdir())]
+        alive = process.status() != psutil.STATUS_ZOMBIE
+        return alive and any(Path(process.cwd()).is_relative_to(home) for home in homes)
+    except (psutil.Error, OSError):
+        return False
+
+
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    """The demo must not mind what else is set: least of all where somebody's real database is."""
+    misleading = {
+        "HEYDAY_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/real",
+        "HEYDAY_EMAIL_URL": "http://127.0.0.1:1",
+        "HEYDAY_RABBITMQ_URL": "amqp://127.0.0.1:1",
+        "HEYDAY_SEND_AT": "10:00",
+        "PGDATA": "/nowhere",
+    }
+    return {**os.environ, "PYTHONPATH": str(ROOT), **misleading, **more}

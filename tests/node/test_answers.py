@@ -1,0 +1,163 @@
+"""What becomes of a greeting by what the email service answers: the circuit, Retry-After, refusals, a held outcome."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import aio_pika
+import pytest
+from redis.asyncio import Redis
+
+from tests.node.harness import World, eventually
+
+
+async def dead_letters(world: World) -> list[bytes]:
+    """The bodies of the dead letters in RabbitMQ, which are taken out."""
+    bodies = []
+    async with await aio_pika.connect(str(world.rabbitmq_url)) as connection:
+        queue = await (await connection.channel()).get_queue("heyday.dead")
+        while (message := await queue.get(fail=False)) is not None:
+            bodies.append(message.body)
+            await message.ack()
+    return bodies
+
+
+async def test_while_the_circuit_is_open_nothing_is_sent_and_no_attempt_is_spent(world: World) -> None:
+    """A service that is down is left alone, and the greetings wait where they are."""
+    world.stub.change(world.stub.options.changed({"down": True}))
+    await world.begin()
+    node = await world.node(CIRCUIT_FAILURES="5", CIRCUIT_RESET="4s", EMAIL_CONCURRENCY="10")
+    await world.clock.set(await world.wave(300))
+
+    await node.logged("circuit_changed", new="open")
+
+    async def nothing_on_the_wire() -> bool:
+        return (await world.counts())["sending"] == 0
+
+    await eventually(nothing_on_the_wire)
+    attempts, requests = await world.value("select count(*) from attempts"), world.stub.ledger.requests
+    for job in ("minute", "recovery"):
+        assert (await node.call("POST", f"/api/v1/jobs/{job}:run"))[0] == 202
+    assert await node.metric('circuit_breaker_state{service="message-api"}') == 1
+    assert set(await world.counts()) <= {"scheduled", "queued", "retrying"}
+    assert len(node.lines_of("circuit_changed")) == 1
+    assert await world.value("select count(*) from attempts") == attempts == world.stub.ledger.requests == requests
+
+    world.stub.change(world.stub.options.changed({"down": False}))
+    await node.logged("circuit_changed", new="closed")
+    await world.all_are("sent", 300)
+    assert len(world.acceptances()) == 300
+
+
+async def test_retry_after_is_honoured(small_world: World) -> None:
+    """A service that asks for two seconds is not called before they are over."""
+    world = small_world
+    world.stub.change(world.stub.options.changed({"errorRate": 1.0, "retryAfter": 2}))
+    await world.begin()
+    await world.node(CIRCUIT_FAILURES="1000", EMAIL_BACKOFF="10ms", EMAIL_BACKOFF_LIMIT="10ms")
+    await world.clock.set(await world.wave(30))
+
+    async def asked_to_wait() -> bool:
+        return world.stub.ledger.errors >= 60
+
+    await eventually(asked_to_wait)
+    world.stub.change(world.stub.options.changed({"errorRate": 0.0}))
+    await world.all_are("sent", 30)
+
+    waits = await world.fetch(
+        "select b.started_at - a.recorded_at as wait from attempts a join attempts b using (message_id)"
+        " where a.status_code = 503 and b.number = a.number + 1"
+    )
+    assert len(waits) >= 10
+    assert min(row["wait"] for row in waits) >= timedelta(seconds=1.9)
+
+
+async def test_what_is_refused_or_was_tried_too_often_fails_and_leaves_a_copy(world: World) -> None:
+    """Failed messages are among the dead letters, where operators look, by their ids alone."""
+    world.stub.change(world.stub.options.changed({"errorRate": 1.0}))
+    await world.begin()
+    await world.node(EMAIL_ATTEMPTS="3", CIRCUIT_FAILURES="1000")
+    due = await world.wave(5)
+    # This fake refuses a blank address with 400.
+    await world.fetch("update users set email = ' ' where id = (select user_id from messages order by id limit 1)")
+
+    await world.clock.set(due)
+    await world.all_are("failed", 5)
+
+    spent = await world.fetch("select count(*) as n from attempts group by message_id order by 1")
+    assert [row["n"] for row in spent] == [1, 3, 3, 3, 3]
+
+    async def buried() -> bool:
+        return bool(await world.value("select count(*) from messages where buried_at is not null") == 5)
+
+    await eventually(buried)
+    ids = {str(row["id"]).encode() for row in await world.fetch("select id from messages")}
+    assert set(await dead_letters(world)) == ids
+
+
+async def test_a_held_outcome_waits_for_a_person(small_world: World) -> None:
+    """With HEYDAY_UNKNOWN_OUTCOME=hold nothing is ever repeated that may have been accepted."""
+    world = small_world
+    world.stub.change(world.stub.options.changed({"acceptThenFailRate": 1.0}))
+    await world.begin()
+    node = await world.node(UNKNOWN_OUTCOME="hold", CIRCUIT_FAILURES="1000")
+    await world.clock.set(await world.wave(40))
+
+    await world.all_are("unknown", 40)
+    for job in ("minute", "recovery"):
+        assert (await node.call("POST", f"/api/v1/jobs/{job}:run"))[0] == 202
+
+    assert await world.counts() == {"unknown": 40}
+    assert world.stub.ledger.requests == 40
+    assert await node.metric("messages_outcome_unknown_total") == 40
+
+
+async def test_the_rate_holds_over_all_nodes(small_world: World) -> None:
+    """HEYDAY_EMAIL_RATE is what the email service allows the whole of heyday."""
+    world = small_world
+    await world.begin()
+    nodes = [await world.node(EMAIL_RATE="50") for _ in range(2)]
+    due = await world.wave(300)
+    for node in nodes:
+        await node.logged("node_entered")
+
+    await world.clock.set(due)
+    await world.all_are("sent", 300)
+
+    times = [one.at / 1000 for one in world.acceptances()]
+    assert len(times) == 300
+    assert 299 / (times[-1] - times[0]) == pytest.approx(50, rel=0.05)
+    busiest = max(sum(start <= at < start + 1 for at in times) for start in times)
+    # Fifty, what may be made up for after 0.05 s of idle time, the one at the edge, and the noise of two processes.
+    assert busiest <= 50 + 3 + 1 + 2
+
+
+async def test_what_nobody_understands_holds_up_nobody(world: World) -> None:
+    """Somebody's experiment in Redis or RabbitMQ must not stop the greetings."""
+    await world.begin()
+    node = await world.node()
+    await node.logged("node_entered")
+    _, health = await node.get("/health/detailed")  # which looks into the queue, and so makes it
+    assert health["rabbitmq"]["status"] == "up"
+    async with Redis.from_url(world.redis_url) as redis:
+        for stream in ("heyday:due", "heyday:plan"):
+            for body in ("rubbish", "", "9" * 30, "-1", "\N{SNOWMAN}"):
+                await redis.xadd(stream, {"body": body, "tries": "many"})
+            await redis.xadd(stream, {"no": "body"})
+    async with await aio_pika.connect(str(world.rabbitmq_url)) as connection:
+        channel = await connection.channel()
+        exchange = await channel.get_exchange("heyday.delivery", ensure=False)
+        for rubbish in (b"rubbish", b"", b"\xff\xfe"):
+            await exchange.publish(aio_pika.Message(rubbish), routing_key="heyday.delivery")
+
+    await world.clock.set(await world.wave(200))
+    await world.all_are("sent", 200)
+
+    async def put_aside() -> bool:
+        return (await node.metric("dead_letters")) >= 3
+
+    await eventually(put_aside)
+    assert sorted(await dead_letters(world)) == sorted([b"rubbish", b"", b"\xff\xfe"])
+    assert node.crashes() == []
+    async with Redis.from_url(world.redis_url) as redis:
+        assert [await redis.xlen(stream) for stream in ("heyday:due", "heyday:plan")] == [0, 0]

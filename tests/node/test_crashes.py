@@ -1,0 +1,154 @@
+"""A node may die between any two facts that a message leaves: nothing is lost, nobody is greeted twice unknowingly."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from actors.facts import Fact
+from actors.lease import DEATH
+from tests.node.conftest import MakeWorld
+from tests.node.harness import NOON, World, eventually
+
+A_WAVE = 60
+
+
+async def test_nodes_that_die_after_every_fact_one_after_another_lose_nothing(world: World) -> None:
+    """Each leaves a mess of its own kind to those after it, on RabbitMQ; the last one lives and clears up."""
+    await world.begin()
+    for hour in range(1, len(Fact) + 1):
+        due = NOON + timedelta(hours=hour)
+        # In this zone it is 09:00 at that hour of UTC; the signs of these names are the wrong way round.
+        west = (due.hour - 9 + 11) % 24 - 11
+        await world.users(A_WAVE, (due - timedelta(hours=west)).date(), timezone=f"Etc/GMT{west:+d}")
+
+    for hour, fact in enumerate(Fact, 1):
+        await world.clock.set(NOON + timedelta(hours=hour))
+        node = await world.node("--die-after", fact)
+        assert await node.ended() == -signal.SIGKILL, fact
+    survivor = await world.node()
+    await world.all_are("sent", A_WAVE * len(Fact))
+
+    assert len({one.key for one in world.acceptances()}) == A_WAVE * len(Fact)
+    await world.assert_nobody_was_greeted_twice()
+    await world.assert_nobody_was_greeted_early()
+    assert survivor.crashes() == []
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        (Fact.DUE_CLAIMED, Fact.DUE_APPENDED, Fact.PUBLISHED),
+        (Fact.RECEIVED, Fact.CLAIMED, Fact.ANSWERED, Fact.RECORDED),
+    ],
+)
+async def test_a_living_node_takes_over_within_15_seconds(another_world: MakeWorld, facts: tuple[Fact, ...]) -> None:
+    """Whatever the dead one held: a claim of the ticker, entries, bundles, greetings on the wire."""
+
+    async def one_world(fact: Fact) -> None:
+        world = await another_world()
+        await world.begin()
+        dying = await world.node("--die-after", f"{fact}:2" if fact is Fact.RECORDED else fact)
+        due = await world.wave(500)
+        await dying.logged("node_entered")
+        living = await world.node()
+        await living.logged("node_entered")
+
+        await world.clock.set(due)
+        assert await dying.ended() == -signal.SIGKILL
+        died = time.monotonic()
+        await world.all_are("sent", 500)
+
+        assert time.monotonic() - died < 15, fact
+        await world.assert_nobody_was_greeted_twice()
+
+    await asyncio.gather(*(one_world(fact) for fact in facts))
+
+
+async def test_what_was_remembered_as_accepted_is_not_sent_again(small_world: World) -> None:
+    """The window in which a greeting may be doubled ends when Redis knows of it, before the row does."""
+    world = small_world
+    await world.begin()
+    node = await world.node("--die-after", Fact.REMEMBERED)
+    await world.clock.set(await world.wave(1))
+    assert await node.ended() == -signal.SIGKILL
+
+    survivor = await world.node()
+    await world.all_are("sent", 1)
+
+    assert len(world.acceptances()) == 1
+    assert await survivor.metric('duplicates_suppressed_total{by="dedupe"}') == 1
+
+
+async def test_senders_that_crash_do_not_use_up_the_prefetch(world: World) -> None:
+    """A bundle that went down with its sender, and is never acknowledged, would take the place of others for ever."""
+    await world.begin()
+    node = await world.node()
+    due = await world.wave(1_000)
+    await world.fetch("create sequence failures")
+    await world.fetch(
+        """
+        create function fail() returns trigger language plpgsql as $$
+        begin
+            if new.status = 'sending' and old.status = 'queued' and nextval('failures') <= 12 then
+                raise exception 'a bug';
+            end if;
+            return new;
+        end $$
+        """
+    )
+    await world.fetch("create trigger fail before update on messages for each row execute function fail()")
+
+    await world.clock.set(due)
+    await node.logged("actor_crashed", times=12)
+    await eventually(lambda: world.has("sent", 400))
+    await world.clock.advance(timedelta(minutes=2))
+    assert (await node.call("POST", "/api/v1/jobs/recovery:run"))[0] == 202
+    await world.all_are("sent", 1_000)
+
+    assert len(world.acceptances()) == 1_000
+    assert node.running
+
+
+async def test_a_node_that_stood_still_sends_nothing_that_was_taken_over(world: World) -> None:
+    """A stopped process knows nothing of its death. When it goes on it must find that out before it acts."""
+    world.stub.change(world.stub.options.changed({"latency": 0.05}))
+    await world.begin()
+    slow: dict[str, Any] = {"EMAIL_CONCURRENCY": "8", "EMAIL_TIMEOUT": "5s"}
+    sleeper = await world.node(**slow)
+    due = await world.wave(1_500)
+    other = await world.node(**slow)
+    await other.logged("node_entered")
+
+    await world.clock.set(due)
+    await world.accepted(300)
+    sleeper.send(signal.SIGSTOP)
+    await other.logged("node_died", dead_node=sleeper.name, within=DEATH + 4)
+    await other.logged("recovered")
+
+    async def freed_are_sent() -> bool:
+        query = """
+            select count(*) from messages m join attempts a on a.message_id = m.id and a.outcome = 'unknown'
+            where m.status <> 'sent'
+        """
+        return bool(await world.value(query) == 0)
+
+    await eventually(freed_are_sent)
+    sleeper.send(signal.SIGCONT)
+    await sleeper.logged("node_was_ended_by_others")
+    await world.all_are("sent", 1_500)
+
+    await world.assert_nobody_was_greeted_twice()
+    # It was in the middle of sending: there was something to take over.
+    assert (await world.excused()).total() > 0
+    twice = await world.fetch(
+        "select message_id from attempts where outcome = 'accepted' group by message_id having count(*) > 1"
+    )
+    # Answers that lay in its sockets while it stood still are facts, and are written down; nothing new was sent.
+    assert len(twice) <= 8
+    assert sleeper.crashes() == []

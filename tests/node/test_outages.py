@@ -1,0 +1,117 @@
+"""Redis and RabbitMQ may be emptied, and every server may go away in the middle of a wave: it is waited out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import aio_pika
+import pytest
+from redis.asyncio import Redis
+
+from tests.node.harness import World
+from tests.servers import Servers
+
+A_WAVE = 1_500
+SLOW: dict[str, Any] = {"EMAIL_CONCURRENCY": "50", "DELIVERY_ACTORS": "2"}
+"""With a service that takes 0.1 s a call, a wave takes three seconds."""
+
+Fault = Callable[[World], Awaitable[None]]
+
+
+async def flush_redis(world: World) -> None:
+    async with Redis.from_url(world.redis_url) as client:
+        await client.flushall()
+
+
+async def purge_queue(world: World) -> None:
+    async with await aio_pika.connect(str(world.rabbitmq_url)) as connection:
+        queue = await (await connection.channel()).get_queue("heyday.delivery")
+        await queue.purge()
+
+
+async def delete_queue(world: World) -> None:
+    async with await aio_pika.connect(str(world.rabbitmq_url)) as connection:
+        await (await connection.channel()).queue_delete("heyday.delivery")
+
+
+async def in_mid_wave(world: World) -> None:
+    """A node that is in the middle of a wave."""
+    world.stub.change(world.stub.options.changed({"latency": 0.1}))
+    await world.begin()
+    await world.node(**SLOW)
+    await world.clock.set(await world.wave(A_WAVE))
+    await world.accepted(200)
+
+
+@pytest.mark.parametrize("empty", [flush_redis, delete_queue])
+async def test_a_store_that_is_emptied_in_mid_wave_loses_nobody(world: World, empty: Fault) -> None:
+    """The work is found again from the rows, at once: whoever reads the store sees that it is not what it was."""
+    await in_mid_wave(world)
+
+    await empty(world)
+    await world.nodes[0].logged("store_was_emptied")
+    await world.all_are("sent", A_WAVE)
+
+    await world.assert_nobody_was_greeted_twice()
+    assert len(world.acceptances()) == A_WAVE
+    assert world.nodes[0].crashes() == []
+
+
+async def test_a_redis_that_is_queue_and_stream_may_be_emptied_in_mid_wave(small_world: World) -> None:
+    """Without RabbitMQ everything that is on its way goes at once."""
+    await in_mid_wave(small_world)
+
+    await flush_redis(small_world)
+    await small_world.all_are("sent", A_WAVE)
+
+    assert len(small_world.acceptances()) == A_WAVE
+    assert small_world.nodes[0].crashes() == []
+
+
+async def test_a_queue_that_is_purged_in_mid_wave_loses_nobody(world: World) -> None:
+    """Nobody hears of a purge: rows that have been queued for too long are the evidence."""
+    await in_mid_wave(world)
+    node = world.nodes[0]
+
+    await purge_queue(world)
+    await world.clock.advance(timedelta(minutes=2))
+    status, answer = await node.call("POST", "/api/v1/jobs/recovery:run")
+    assert (status, answer["result"]["taken_back"] > 0) == (202, True)
+    await world.all_are("sent", A_WAVE)
+
+    assert len(world.acceptances()) == A_WAVE
+    await world.assert_nobody_was_greeted_twice()
+
+
+@pytest.mark.parametrize(
+    ("systems", "how"),
+    [(["postgres"], "kill"), (["redis"], "kill"), (["rabbitmq"], "kill"), (["postgres", "redis", "rabbitmq"], "stop")],
+    ids=["PostgreSQL killed", "Redis killed", "RabbitMQ killed", "all stopped"],
+)
+async def test_a_server_that_goes_away_in_mid_wave_is_waited_out(
+    world: World, servers: Servers, systems: list[str], how: str
+) -> None:
+    """An outage is no crash: it is said once when it begins and once when it ends, and nothing is lost."""
+    await in_mid_wave(world)
+    node = world.nodes[0]
+
+    await asyncio.gather(*(getattr(getattr(servers, system), how)() for system in systems))
+    for system in systems:
+        await node.logged("outage_began", system=system)
+    await servers.start()
+    for system in systems:
+        await node.logged("outage_ended", system=system)
+    await world.all_are("sent", A_WAVE)
+
+    await world.assert_nobody_was_greeted_twice()
+    assert {one.key for one in world.acceptances()} == {
+        str(row["id"]) for row in await world.fetch("select id from messages")
+    }
+    for system in systems:
+        assert len(node.lines_of("outage_began", system=system)) == 1, system
+        assert len(node.lines_of("outage_ended", system=system)) == 1, system
+    assert node.crashes() == []
+    assert await node.drained() == 0

@@ -1,0 +1,129 @@
+"""Business time is the database's clock: whatever jumps or is wrong, nothing is early, lost or doubled."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from tests.node.harness import NOON, World
+
+INSTANTS = 5
+EACH = 200
+
+
+async def users_of_five_hours(world: World) -> None:
+    """Users who are greeted from one to five hours after the begin."""
+    for hour in range(1, INSTANTS + 1):
+        due = NOON + timedelta(hours=hour)
+        west = due.hour - 9  # the signs of these names are the wrong way round
+        await world.users(EACH, due.date(), timezone=f"Etc/GMT+{west}")
+
+
+async def assert_oldest_first(world: World) -> None:
+    rows = await world.fetch(
+        "select m.send_at, a.started_at from messages m join attempts a on a.message_id = m.id order by 1"
+    )
+    # Greetings of one claim overlap on the wire, so one by one they need not be in order.
+    middles = [
+        median(row["started_at"].timestamp() for row in rows if row["send_at"] == NOON + timedelta(hours=hour))
+        for hour in range(1, INSTANTS + 1)
+    ]
+    assert all(earlier < later for earlier, later in pairwise(middles)), middles
+
+
+@pytest.mark.parametrize("planned_before", [True, False], ids=["planned", "not planned"])
+async def test_a_day_without_any_node_is_made_up_for_oldest_first(small_world: World, planned_before: bool) -> None:
+    """Down over the daily job and over 09:00: whoever was missed is greeted once, be there rows of them or not."""
+    world = small_world
+    await world.begin()
+    await users_of_five_hours(world)
+    if planned_before:
+        node = await world.node()
+        await world.planned(INSTANTS * EACH)
+        assert await node.drained() == 0
+
+    await world.clock.set(NOON + timedelta(hours=25))
+    await world.node()
+    await world.all_are("sent", INSTANTS * EACH)
+
+    assert len(world.acceptances()) == len({one.key for one in world.acceptances()}) == INSTANTS * EACH
+    await assert_oldest_first(world)
+
+
+async def test_what_is_later_than_the_late_limit_expires_and_is_counted(small_world: World) -> None:
+    """Two days late a birthday greeting is an embarrassment, but it is never dropped silently."""
+    world = small_world
+    await world.begin()
+    await users_of_five_hours(world)
+
+    await world.clock.set(NOON + timedelta(hours=50, minutes=30))
+    node = await world.node()
+    await world.planned(INSTANTS * EACH)
+    await world.all_end()
+
+    assert await world.counts() == {"expired": 2 * EACH, "sent": 3 * EACH}
+    late = await world.value("select max(send_at) from messages where status = 'expired'")
+    assert late == NOON + timedelta(hours=2)
+    assert await node.metric("messages_expired_total") == 2 * EACH
+    assert len(world.acceptances()) == 3 * EACH
+
+
+async def test_a_jump_of_the_clock_is_noticed_within_two_seconds(small_world: World) -> None:
+    """A suspended machine or a restored snapshot: forward, what became due is sent; back, nothing is sent again."""
+    world = small_world
+    await world.begin()
+    await users_of_five_hours(world)
+    node = await world.node()
+    await world.planned(INSTANTS * EACH)
+
+    await world.clock.advance(timedelta(hours=25))
+    jump = await node.logged("clock_jumped", within=2)
+    assert jump["seconds"] == pytest.approx(25 * 3600, abs=5)
+    await world.all_are("sent", INSTANTS * EACH)
+
+    await world.clock.advance(timedelta(hours=-1))
+    jump = await node.logged("clock_jumped", within=2, times=2)
+    assert jump["seconds"] == pytest.approx(-3600, abs=5)
+    for job in ("daily", "minute", "recovery"):
+        assert (await node.call("POST", f"/api/v1/jobs/{job}:run"))[0] == 202
+    # Whoever is due in that hour now is greeted, now and not later: the node does not wait for the time before.
+    await world.users(1, (NOON + timedelta(days=1)).date(), timezone="Etc/GMT+4")
+    await world.clock.set(NOON + timedelta(hours=25, minutes=2))
+    await world.all_are("sent", INSTANTS * EACH)
+
+    assert len(world.acceptances()) == INSTANTS * EACH
+
+
+async def test_a_node_whose_own_clock_is_ten_minutes_fast_sends_nothing_early(
+    small_world: World, tmp_path: Path
+) -> None:
+    """Its clock is for people only; the metric shows how wrong it is."""
+    world = small_world
+    await world.begin()
+    node = await world.node(beside=fast_clock(tmp_path))
+    due = await world.wave(100)
+
+    await world.clock.set(due - timedelta(seconds=4))
+    await node.logged("clock_jumped")
+    await world.all_are("sent", 100)
+
+    await world.assert_nobody_was_greeted_early()
+    early = await world.value("select min(claimed_at) - $1 from messages", due)
+    assert early >= timedelta(0)
+    assert await node.metric("clock_skew_seconds") == pytest.approx(600, abs=1)
+
+
+def fast_clock(directory: Path) -> dict[str, str]:
+    """An environment in which a process believes it is ten minutes later."""
+    if libraries := [*Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1")]:
+        return {"LD_PRELOAD": str(libraries[0]), "FAKETIME": "+600", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    # Without libfaketime only what Python reads is wrong.
+    (directory / "sitecustomize.py").write_text(
+        "import time\nreal = time.time\ntime.time = lambda: real() + 600\n"
+        "real_ns = time.time_ns\ntime.time_ns = lambda: real_ns() + 600_000_000_000\n"
+    )
+    return {"PYTHONPATH": str(directory)}

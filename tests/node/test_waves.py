@@ -1,0 +1,127 @@
+"""Everybody is greeted once and at their hour, whatever the email service does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, date, datetime, time, timedelta
+
+from service.domain.zones import zone, zone_names
+from tests.node.harness import NOON, World
+
+USERS = 2_000
+SPEED = 6_000.0
+"""A day in 14 seconds."""
+
+
+async def test_each_of_2000_users_in_every_time_zone_is_greeted_once_and_never_early(world: World) -> None:
+    """The promise of heyday, on real servers, over a whole day of the whole world."""
+    await world.begin()
+    instants = await everybody(world)
+    node = await world.node()
+    await world.planned(USERS)
+
+    await world.clock.rate(SPEED)
+    await world.all_are("sent", USERS)
+
+    accepted = world.acceptances()
+    assert len(accepted) == len({one.key for one in accepted}) == USERS
+    assert {one.email: one.message for one in accepted} == {
+        email: f"Hey, Ada {email.partition('@')[0]} it's your birthday" for email in instants
+    }
+    planned = {
+        row["email"]: row["send_at"]
+        for row in await world.fetch("select u.email, m.send_at from messages m join users u on u.id = m.user_id")
+    }
+    assert planned == instants
+    await world.assert_nobody_was_greeted_early()
+    assert node.crashes() == []
+
+
+async def test_a_service_that_fails_hangs_and_cuts_loses_nobody(world: World) -> None:
+    """Errors are tried again, hangs are cut short, and a call whose outcome is known is never repeated."""
+    world.stub.change(
+        world.stub.options.changed(
+            {"errorRate": 0.1, "hangRate": 0.1, "acceptThenFailRate": 0.02, "retryAfter": 0, "seed": 7}
+        )
+    )
+    await world.begin()
+    await everybody(world)
+    node = await world.node(EMAIL_TIMEOUT="300ms")
+    await world.planned(USERS)
+
+    await world.clock.rate(SPEED)
+    await world.all_are("sent", USERS, within=80)
+
+    assert {one.key for one in world.acceptances()} == {
+        str(row["id"]) for row in await world.fetch("select id from messages")
+    }
+    await world.assert_nobody_was_greeted_twice()
+    await world.assert_nobody_was_greeted_early()
+    # No other call follows one that was accepted as far as anybody knew.
+    assert (
+        await world.value(
+            "select count(*) from attempts a join attempts b using (message_id) where a.outcome = 'accepted'"
+            " and b.number > a.number"
+        )
+        == 0
+    )
+    outcomes = Counter(
+        {
+            row["outcome"]: row["count"]
+            for row in await world.fetch("select outcome, count(*) from attempts group by outcome")
+        }
+    )
+    assert outcomes["rejected"] > 50
+    assert outcomes["unknown"] > 50
+    assert node.crashes() == []
+
+
+async def test_the_first_greeting_leaves_within_a_second_of_its_instant(world: World) -> None:
+    """By the real clock: a node that is idle wakes for it, rather than finding it at the next minute."""
+    now = await world.clock.now()
+    due = (now + timedelta(seconds=7)).replace(microsecond=0)
+    await world.users(200, due.date())
+    node = await world.node(rehearsal=False, SEND_AT=due.time().isoformat())
+
+    await world.planned(200)
+    await world.all_are("sent", 200)
+
+    first = min(one.at for one in world.acceptances()) / 1000 - due.timestamp()
+    assert 0 <= first < 1, first
+    await world.assert_nobody_was_greeted_early()
+    assert await node.metric('message_lateness_seconds_count{occasion="birthday"}') == 200
+
+
+async def everybody(world: World) -> dict[str, datetime]:
+    """Users over all zones whose birthdays begin within a day of the begin: addresses, and when they are to be greeted.
+
+    The instants are computed here without heyday's calendar, from the same release of the zones.
+    """
+    zones = sorted(zone_names())
+    begin = NOON + timedelta(minutes=1)
+    instants: dict[str, datetime] = {}
+    rows = []
+    for n in range(USERS):
+        name = zones[n % len(zones)]
+        for ahead in (-1, 0, 1, 2):
+            day = begin.date() + timedelta(days=ahead)
+            instant = datetime.combine(day, time(9), zone(name)).astimezone(UTC)
+            if begin <= instant < begin + timedelta(days=1):
+                break
+        instants[f"n{n}@example.com"] = instant
+        rows.append((f"n{n}", f"n{n}@example.com", name, date(1992, day.month, day.day)))
+    await world.fetch(
+        """
+        with given as (
+            select uuid_v7() as id, *
+            from unnest($1::text[], $2::text[], $3::text[], $4::date[]) as t (name, email, timezone, birthday)
+        ),
+        made as (
+            insert into users (id, first_name, last_name, email, email_key, timezone, created_at)
+            select id, 'Ada', name, email, email, timezone, business_now() - interval '30 days' from given
+        )
+        insert into occasion_dates (user_id, occasion, date) select id, 'birthday', birthday from given
+        """,
+        *map(list, zip(*rows, strict=True)),
+    )
+    return instants
