@@ -1,4 +1,4 @@
-"""Carries what is due from the stream `heyday:due` to the durable delivery queue: confirmed there, then finished here."""
+"""Carries what is due from the stream `heyday:due` to the delivery queue: confirmed there, then finished here."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Dispatcher(Repeating[object]):
                 ids = decode(entry.body)
             except Malformed as error:
                 # Nobody but heyday writes here. The rows do not need it: they are found again without it.
-                log.error("stream_entry_malformed", stream=self._due.name, entry=entry.id, error=str(error))
+                log.error("stream_entry_malformed", stream=self._due.name, entry=entry.id, error=str(error))  # noqa: TRY400 - the text says it all
                 continue
             bundles += [ids[i : i + IDS_PER_BUNDLE] for i in range(0, len(ids), IDS_PER_BUNDLE)]
         count = sum(map(len, bundles))

@@ -20,6 +20,7 @@ comes in while what is there is finished.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -55,8 +56,10 @@ from actors.ticker import RunMinute, Ticker
 from service.adapters.email.circuit import CircuitBreakingEmailService
 from service.adapters.email.http import HttpEmailService
 from service.adapters.postgres.connection import Database
+from service.adapters.postgres.history import PostgresHistory
+from service.adapters.postgres.idempotency import PostgresIdempotency
 from service.adapters.postgres.messages import PostgresMessages
-from service.adapters.postgres.migrations import missing
+from service.adapters.postgres.migrations import available, missing
 from service.adapters.postgres.nodes import PostgresNodes
 from service.adapters.postgres.planning import PostgresPlanning
 from service.adapters.postgres.users import PostgresUsers
@@ -65,6 +68,7 @@ from service.adapters.redis.accepted import RedisAcceptedKeys
 from service.adapters.redis.connection import connect
 from service.adapters.redis.locks import RedisLocks
 from service.adapters.redis.rate import RedisRateLimit, Unlimited
+from service.adapters.redis.request_rate import RedisRequestRate
 from service.adapters.redis.streams import DUE, PLAN, RedisWorkStream
 from service.adapters.stream_queue import StreamDeliveryQueue
 from service.clock import BusinessClock, Jump
@@ -179,6 +183,10 @@ class Node:
         return RedisRateLimit(
             self._redis.commands, self.settings.email_rate.per_second, nodes=lambda: max(1, self._living)
         )
+
+    def _make_request_rate(self) -> RedisRequestRate | None:
+        limit = self.settings.rate_limit
+        return RedisRequestRate(self._redis.commands, limit.per_second) if limit else None
 
     def _make_tree(self) -> Supervisor:
         settings = self.settings
@@ -326,6 +334,9 @@ class Node:
                 users=PostgresUsers(self._database, late_limit=self.settings.late_limit, tzdata=TZDATA_VERSION),
                 planning=self._planning,
                 messages=self._messages,
+                history=PostgresHistory(self._database),
+                idempotency=PostgresIdempotency(self._database),
+                request_rate=self._make_request_rate(),
                 clock=self.clock,
                 outages=self.outages,
                 metrics=self.metrics,
@@ -412,16 +423,35 @@ class Node:
 
     def _checks(self) -> dict[str, Callable[[], Awaitable[dict[str, object]]]]:
         async def database() -> dict[str, object]:
+            began = time.perf_counter()
             pulse = await self._messages.pulse()
+            round_trip = time.perf_counter() - began
             pool = self._database.state
-            return {"now": pulse.now, "active": pool.active, "idle": pool.idle, "max": pool.max}
+            return {
+                "now": pulse.now,
+                "roundTripSeconds": round(round_trip, 6),
+                "schemaVersion": available()[-1].number,
+                "pool": {"active": pool.active, "idle": pool.idle, "max": pool.max},
+            }
 
         async def redis() -> dict[str, object]:
+            began = time.perf_counter()
             states = {name: await stream.state() for name, stream in self._streams.items()}
-            return {name: {"length": state.length, "pending": state.pending} for name, state in states.items()}
+            return {
+                "roundTripSeconds": round((time.perf_counter() - began) / len(states), 6),
+                "streams": {name: {"length": one.length, "pending": one.pending} for name, one in states.items()},
+            }
 
         async def queue() -> dict[str, object]:
             depth = await self._queue.depth()
             return {"ready": depth.ready, "unacknowledged": depth.unacknowledged, "dead": depth.dead}
 
-        return {"database": database, "redis": redis, "rabbitmq" if self.settings.rabbitmq_url else "queue": queue}
+        async def email() -> dict[str, object]:
+            return {"circuit": self._email.circuit.name.lower()}
+
+        return {
+            "database": database,
+            "redis": redis,
+            "rabbitmq" if self.settings.rabbitmq_url else "queue": queue,
+            "email": email,
+        }

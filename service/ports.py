@@ -638,7 +638,7 @@ class Idempotency(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Whether a client may make a request, how many more at once, and the seconds until it may make all or one again."""
+    """Whether a client may make a request, how many more at once, and in how many seconds all or one again."""
 
     allowed: bool
     remaining: int

@@ -37,7 +37,8 @@ def application(parts: ApiParts, *, draining: Callable[[], bool]) -> web.Applica
         *([limit_rate(parts.request_rate)] if parts.request_rate and parts.settings.rate_limit else []),
         authorize(keys),
         limit_in_flight(),
-        *([keep_answers(parts.idempotency), answer_errors] if parts.idempotency else []),
+        keep_answers(parts.idempotency),
+        answer_errors,
     ]
     app = web.Application(client_max_size=MOST_BODY, middlewares=middlewares)
     app.on_response_prepare.append(complete_headers)
@@ -46,7 +47,6 @@ def application(parts: ApiParts, *, draining: Callable[[], bool]) -> web.Applica
     app.add_routes(ImportRoutes(parts, rules).routes())
     app.add_routes(JobRoutes(parts).routes())
     app.add_routes(DocsRoutes(rules).routes())
-    if parts.history is not None:
-        app.add_routes(MessageRoutes(parts.history, rules).routes())
-        app.add_routes(RedriveRoutes(parts.messages, parts.history, rules).routes())
+    app.add_routes(MessageRoutes(parts.history, rules).routes())
+    app.add_routes(RedriveRoutes(parts.messages, parts.history, rules).routes())
     return app

@@ -34,8 +34,8 @@ class ApiParts:
     jobs: Mapping[str, Callable[[], Awaitable[dict[str, int]]]]
     checks: Mapping[str, Callable[[], Awaitable[dict[str, object]]]]
     ready: Callable[[], list[str]]
-    history: History | None = None
-    idempotency: Idempotency | None = None
+    history: History
+    idempotency: Idempotency
     request_rate: RequestRate | None = None
 
 

@@ -10,7 +10,7 @@ from actors.demo.queries import QUERIES
 from service.adapters.postgres.connection import Database
 from service.domain.messages import Outcome
 
-LATEST = 20
+LATEST = 30
 """Greetings shown at the most."""
 
 
