@@ -101,6 +101,8 @@ class Node:
     def __init__(self, settings: Settings, *, witness: Witness = nobody, rehearsal: bool = False) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        # A series that appears with the first outage cannot be alerted on before it.
+        self.metrics.circuit_state.labels("message-api").set(CircuitState.CLOSED)
         self.clock = BusinessClock()
         self.outages = Outages()
         self.lease = Lease()
