@@ -81,6 +81,9 @@ from service.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
+SERVICE = "message-api"
+"""The email service's name in the metrics of its circuit."""
+
 JOB_WITHIN = 30.0
 """Seconds for a job that somebody triggers by hand."""
 
@@ -101,8 +104,9 @@ class Node:
     def __init__(self, settings: Settings, *, witness: Witness = nobody, rehearsal: bool = False) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self.metrics.circuit_state.labels(SERVICE).set(CircuitState.CLOSED)
         # A series that appears with the first outage cannot be alerted on before it.
-        self.metrics.circuit_state.labels("message-api").set(CircuitState.CLOSED)
+        self.metrics.circuit_state.labels(SERVICE).set(CircuitState.CLOSED)
         self.clock = BusinessClock()
         self.outages = Outages()
         self.lease = Lease()
@@ -370,12 +374,12 @@ class Node:
         self._living = count
 
     def _circuit_changed(self, old: CircuitState, new: CircuitState) -> None:
-        self.metrics.circuit_state.labels("message-api").set(new)
+        self.metrics.circuit_state.labels(SERVICE).set(new)
         log.warning("circuit_changed", old=old.name.lower(), new=new.name.lower())
 
     def _call_ended(self, success: bool) -> None:
         which = self.metrics.circuit_successes if success else self.metrics.circuit_failures
-        which.labels("message-api").inc()
+        which.labels(SERVICE).inc()
 
     def _event(self, event: Event) -> None:
         match event:
