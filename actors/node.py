@@ -104,7 +104,6 @@ class Node:
     def __init__(self, settings: Settings, *, witness: Witness = nobody, rehearsal: bool = False) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.metrics.circuit_state.labels(SERVICE).set(CircuitState.CLOSED)
         # A series that appears with the first outage cannot be alerted on before it.
         self.metrics.circuit_state.labels(SERVICE).set(CircuitState.CLOSED)
         self.clock = BusinessClock()
@@ -364,7 +363,8 @@ class Node:
         address.offer(message)
 
     def _emptied(self, emptied: Emptied) -> None:
-        log.warning("store_was_emptied", what=str(emptied))
+        # Also at the first start of all, when there is nothing to lose: hence no warning.
+        log.info("store_was_emptied", what=str(emptied))
         self._tell(self._recovery, Reseed())
 
     def _jumped(self, _jump: Jump) -> None:

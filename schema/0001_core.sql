@@ -145,7 +145,9 @@ begin
         part := format('%s_%s', base, year);
         if to_regclass(part) is null then
             perform pg_advisory_xact_lock(hashtext('heyday.ensure_year'));
-            if to_regclass(part) is null then
+            -- Asked of the table itself: to_regclass may still answer from before the wait for the lock.
+            if not exists (select from pg_class c where c.relname = part
+                    and c.relnamespace = (select b.relnamespace from pg_class b where b.oid = to_regclass(base))) then
                 execute format('create table %I (like %I including defaults including constraints)', part, base);
                 execute format('alter table %I attach partition %I for values in (%s)', base, part, year);
             end if;

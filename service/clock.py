@@ -50,8 +50,9 @@ class BusinessClock:
     def _jump(self, pulse: Pulse, at: float, uncertainty: float) -> Jump | None:
         if self._pulse is None:
             return None
-        real = (pulse.now - self._pulse.now).total_seconds() / (self._pulse.rate or 1)
-        difference = real - (at - self._at)
+        expected = (at - self._at) * self._pulse.rate
+        # A clock that stands still has a rate of 0 and jumps all the same when it is set.
+        difference = ((pulse.now - self._pulse.now).total_seconds() - expected) / (self._pulse.rate or 1)
         return Jump(difference) if abs(difference) > TOLERANCE + uncertainty else None
 
     def now(self) -> datetime | None:

@@ -11,13 +11,13 @@ import secrets
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from croniter import croniter
+from croniter import CroniterBadDateError, croniter
 
 from service.domain.calendar import LeapDay
 
@@ -268,7 +268,7 @@ def _networks(text: str) -> tuple[Network, ...]:
 
 
 def _time(text: str) -> time:
-    if re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?", text):
+    if re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?", text):
         return time.fromisoformat(text)
     raise ValueError("a local time of day as HH:MM or HH:MM:SS")
 
@@ -277,19 +277,22 @@ _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _duration(text: str) -> timedelta:
-    if (match := re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)) and float(match[1]) > 0:
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text):
         seconds = float(match[1]) * _UNITS[match[2]]
-        if seconds <= 366 * 86400:
-            return timedelta(seconds=seconds)
+        # What is below a microsecond is no time at all.
+        if seconds <= 366 * 86400 and (duration := timedelta(seconds=seconds)):
+            return duration
     raise ValueError("a duration above zero and up to a year, such as 500ms, 10s, 15m, 48h or 2d")
 
 
 def _rate(text: str) -> Rate | None:
     if text == "off":
         return None
-    if (match := re.fullmatch(r"(\d+(?:\.\d+)?)(?:/(s|m|h))?", text)) and float(match[1]) > 0:
-        return Rate(float(match[1]) / _UNITS[match[2] or "s"])
-    raise ValueError("a rate such as 100/s or 6000/m, or off")
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)(?:/(s|m|h))?", text):
+        per_second = float(match[1]) / _UNITS[match[2] or "s"]
+        if 1 / 3600 <= per_second <= 1_000_000:
+            return Rate(per_second)
+    raise ValueError("a rate from 1/h to 1000000/s, such as 100/s or 6000/m, or off")
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
@@ -322,8 +325,14 @@ def _one_of(*values: str) -> Callable[[str], str]:
 
 
 def _cron(text: str) -> str:
-    if len(text.split()) == 5 and croniter.is_valid(text):
-        return text
+    # croniter also takes instants that it picks itself (H and R), and dates that never come, such as 30 February.
+    if len(text.split()) == 5 and croniter.is_valid(text) and not re.search(r"\b[hr]\b", text, re.IGNORECASE):
+        try:
+            croniter(text, datetime(2000, 1, 1, tzinfo=UTC)).get_next()
+        except CroniterBadDateError:
+            pass
+        else:
+            return text
     raise ValueError("a cron expression of five fields, in UTC, such as */10 * * * *")
 
 

@@ -24,8 +24,8 @@ class RetryPolicy:
 
     def bound(self, spent: int) -> timedelta:
         """The longest wait after `spent` attempts: base, twice that, four times, … up to the limit."""
-        doublings = min(spent - 1, 30)
-        return min(self.limit, self.base * (1 << doublings))
+        enough = self.limit // self.base + 1  # to reach the limit; times more may be longer than a timedelta can be
+        return min(self.limit, self.base * min(1 << min(spent - 1, 30), enough))
 
 
 @dataclass(frozen=True, slots=True)

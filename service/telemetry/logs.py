@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from typing import Any, TextIO
@@ -10,12 +11,26 @@ import orjson
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
+from service.settings import Secret
+
+
+def _hide_secrets(
+    _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """A secret is a string, and the console would write it out as one."""
+    for name, value in event.items():
+        if isinstance(value, Secret):
+            event[name] = "***"
+    return event
+
+
 _SHARED: tuple[structlog.typing.Processor, ...] = (
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.ExtraAdder(),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
+    _hide_secrets,
 )
 
 
@@ -57,4 +72,23 @@ def configure(level: str, form: str, *, stream: TextIO | None = None, **fields: 
 
 
 def _json(event: Any, **_options: Any) -> str:
-    return orjson.dumps(event, default=str).decode()
+    try:
+        return orjson.dumps(event, default=_plain, option=_OPTIONS).decode()
+    except TypeError:
+        # Text that is no Unicode and numbers beyond 64 bits, of other people's loggers: slower, but not lost.
+        return json.dumps(
+            {name: value if isinstance(value, str | int | float) else repr(value) for name, value in event.items()}
+        )
+
+
+_OPTIONS = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS
+"""Otherwise secrets, and settings that hold them, would be written out."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return "***"
+    for kind in (str, int, list, dict):
+        if isinstance(value, kind):
+            return kind(value)
+    return str(value)

@@ -6,12 +6,15 @@ import asyncio
 import signal
 import time
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
+
+from redis.asyncio import Redis
 
 from actors.facts import Fact
 from actors.lease import DEATH
 from tests.node.conftest import MakeWorld
-from tests.node.harness import NOON, World, eventually
+from tests.node.harness import NOON, NodeProcess, World, eventually
 
 A_WAVE = 60
 
@@ -50,20 +53,35 @@ async def a_wave_due_at(world: World, due: datetime) -> None:
 
 async def test_a_living_node_takes_over_within_15_seconds(another_world: MakeWorld) -> None:
     """Whatever the dead one held: a claim of the ticker, entries, bundles, greetings on the wire."""
+    portions = range(30)
 
     async def one_world(fact: Fact) -> None:
         world = await another_world()
         await world.begin()
         dying = await world.node("--die-after", fact)
-        due = await world.wave(500)
-        await dying.logged("node_entered")
+        due = await world.wave(10 * len(portions))
+        # A portion a minute: whichever node gets one, the dying one has its turn soon.
+        await world.fetch(
+            """
+            update messages m set send_at = send_at + portion * interval '1 minute',
+                due_at = due_at + portion * interval '1 minute'
+            from (select id, (row_number() over (order by id) - 1) / 10 as portion from messages) p where p.id = m.id
+            """
+        )
         living = await world.node()
         await living.logged("node_entered")
+        if fact is Fact.DUE_CLAIMED:
+            await let_the_ticker_of(dying, world)
 
-        await world.clock.set(due)
-        assert await dying.ended() == -signal.SIGKILL
+        for minute in portions:
+            await world.clock.set(due + timedelta(minutes=minute))
+            await eventually(partial(ended_or_sent, dying, world, 10 * (minute + 1)))
+            if not dying.running:
+                break
         died = time.monotonic()
-        await world.all_are("sent", 500)
+        assert await dying.ended() == -signal.SIGKILL, fact
+        await world.clock.set(due + timedelta(minutes=len(portions)))
+        await world.all_are("sent", 10 * len(portions))
 
         assert time.monotonic() - died < 15, fact
         await world.assert_nobody_was_greeted_twice()
@@ -71,6 +89,26 @@ async def test_a_living_node_takes_over_within_15_seconds(another_world: MakeWor
     await asyncio.gather(
         *(one_world(fact) for fact in (Fact.DUE_CLAIMED, Fact.PUBLISHED, Fact.RECEIVED, Fact.CLAIMED, Fact.ANSWERED))
     )
+
+
+async def ended_or_sent(dying: NodeProcess, world: World, count: int) -> bool:
+    """Whether the node has died, or so many messages are sent without it."""
+    return not dying.running or await world.has("sent", count)
+
+
+async def let_the_ticker_of(node: NodeProcess, world: World) -> None:
+    """Take the ticker's lock away from others until that node has it."""
+    redis = Redis.from_url(world.redis_url, decode_responses=True)
+
+    async def works() -> bool:
+        holder = str(await redis.get("heyday:lock:{ticker}"))
+        held = holder.endswith(f":{node.name}")
+        if not held:
+            await redis.delete("heyday:lock:{ticker}")
+        return held
+
+    await eventually(works, every=0.2)
+    await redis.aclose()
 
 
 async def test_what_was_remembered_as_accepted_is_not_sent_again(small_world: World) -> None:

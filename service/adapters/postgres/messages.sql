@@ -15,6 +15,7 @@ select count(*) from (
 -- name: claim_due
 -- Oldest first; what is too late to send expires here, in the same pass. A ticker whose fencing number is not the
 -- highest claims nothing. The locked rows are joined by their whole key, so that only their partitions are touched.
+-- Lateness counts from the later of the instant and the redrive: one that was redriven may have been moved since.
 with fence as (
     update fences set number = $1 where name = 'ticker' and number <= $1
     returning number
@@ -29,11 +30,11 @@ due as (
 ),
 moved as (
     update messages m set
-        status    = case when coalesce(m.redriven_at, m.send_at) < business_now() - $4::interval
+        status    = case when greatest(m.redriven_at, m.send_at) < business_now() - $4::interval
                          then 'expired' else 'queued' end,
-        ended_at  = case when coalesce(m.redriven_at, m.send_at) < business_now() - $4::interval
+        ended_at  = case when greatest(m.redriven_at, m.send_at) < business_now() - $4::interval
                          then business_now() end,
-        reason    = case when coalesce(m.redriven_at, m.send_at) < business_now() - $4::interval
+        reason    = case when greatest(m.redriven_at, m.send_at) < business_now() - $4::interval
                          then 'too late to send: more than ' || $4::interval || ' after its instant' else m.reason end,
         queued_at = business_now(),
         queued_by = $2
@@ -66,6 +67,7 @@ returning m.id, m.local_year, m.attempt, m.attempt_base, m.send_at, m.occasion,
 -- name: record
 -- Outcomes and attempts, one statement per batch. An attempt is kept even when the message was no longer ours to move:
 -- what the service answered is a fact. An outcome of null is an attempt that was not made, and is not spent.
+-- The clock may have jumped back since the claim: a retry is still never due before the instant.
 with outcome as (
     select * from unnest(
         $1::bigint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::text[], $6::double precision[],
@@ -73,7 +75,7 @@ with outcome as (
     ) as t (incarnation, id, local_year, attempt, status, delay, outcome, ago, duration, status_code, error)
 ),
 held as (
-    select m.id, m.local_year
+    select m.id, m.local_year, i.incarnation, i.attempt
     from messages m
     join outcome i on m.id = i.id and m.local_year = i.local_year
     where m.status = 'sending' and m.claimed_by = i.incarnation and m.attempt = i.attempt
@@ -85,12 +87,14 @@ moved as (
         status     = i.status,
         attempt    = case when i.outcome is null then m.attempt - 1 else m.attempt end,
         due_at     = case when i.status = 'retrying'
-                          then business_now() + make_interval(secs => i.delay) else m.due_at end,
+                          then greatest(business_now() + make_interval(secs => i.delay), m.send_at) else m.due_at end,
         ended_at   = case when i.status = 'retrying' then null else business_now() end,
         claimed_by = null,
         reason     = i.error
     from held, outcome i
-    where m.id = held.id and m.local_year = held.local_year and i.id = held.id
+    -- The batch may hold an answer to an earlier attempt of the same message too.
+    where m.id = held.id and m.local_year = held.local_year
+        and i.id = held.id and i.incarnation = held.incarnation and i.attempt = held.attempt
     returning m.id, m.status, m.occasion, m.send_at, i.outcome, i.ago
 ),
 logged as (
@@ -131,7 +135,7 @@ verdict as (
 moved as (
     update messages m set
         status     = v.status,
-        due_at     = case when v.status = 'retrying' then business_now() else m.due_at end,
+        due_at     = case when v.status = 'retrying' then greatest(business_now(), m.send_at) else m.due_at end,
         ended_at   = case when v.status = 'retrying' then null else business_now() end,
         claimed_by = null,
         reason     = 'its node died, or lost it, while sending it'
@@ -205,8 +209,8 @@ where id = any($1::uuid[]) and status = 'failed' and buried_at is null
 -- name: redrive
 -- A person sends it again: at once, with a fresh budget of attempts, whatever the time.
 update messages set
-    status = 'scheduled', due_at = business_now(), redriven_at = business_now(), attempt_base = attempt,
-    ended_at = null, buried_at = null, reason = 'redriven'
+    status = 'scheduled', due_at = greatest(business_now(), send_at), redriven_at = business_now(),
+    attempt_base = attempt, ended_at = null, buried_at = null, reason = 'redriven'
 where id = any($1::uuid[]) and status in ('failed', 'unknown', 'expired')
 returning id
 

@@ -1,0 +1,223 @@
+"""Planning and users at the same time: nobody is missed, or planned twice, or keeps an instant of the past."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+from service.adapters.postgres.planning import USERS_PER_RANGE
+from service.adapters.postgres.queries import load
+from service.domain.users import Profile, User
+from service.ports import Day, PlanRange, Wanted
+from tests.adapters.postgres.conftest import Store, nine, profile
+from tests.node.harness import eventually
+
+USERS, PLANNING = load("users.sql"), load("planning.sql")
+
+ZONES = {"UTC": 0, "Asia/Tokyo": 9, "Etc/GMT+11": -11}
+"""Zones without daylight saving, and their hours east."""
+
+
+async def in_three_days(store: Store) -> date:
+    """A day that planning has not reached."""
+    now: datetime = await store.database.value("select business_now()")
+    return (now + timedelta(days=3)).date()
+
+
+async def announce(store: Store, day: date) -> list[int]:
+    """Announce past that day."""
+    up_to = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=2)
+    ranges = await store.planning.announce(
+        "daily", up_to, incarnation=1, up_to=up_to, days=[Day("birthday", day.year, day.month * 100 + day.day)]
+    )
+    assert ranges is not None
+    return ranges
+
+
+def instants(planned: PlanRange) -> Sequence[tuple[str, datetime]]:
+    """09:00 of the range's day in every zone of this test."""
+    day = date(planned.day.local_year, *divmod(planned.day.month_day, 100))
+    nine_utc = datetime(day.year, day.month, day.day, 9, tzinfo=UTC)
+    return [(zone, nine_utc - timedelta(hours=east)) for zone, east in ZONES.items()]
+
+
+async def plan(store: Store, ranges: list[int]) -> int:
+    """Plan them; how many messages that made."""
+    return sum([await store.planning.plan(number, instants, tzdata="test") or 0 for number in ranges])
+
+
+async def somebody_waits(store: Store) -> bool:
+    """Whether a connection of this database waits for a lock."""
+    query = (
+        "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"
+    )
+    return bool(await store.database.value(query))
+
+
+async def test_a_user_who_is_created_while_planning_is_announced_is_never_missed(store: Store) -> None:
+    """Whoever is written before the announcement is found by the range, and whoever after plans for themselves."""
+    day = await in_three_days(store)
+    announced: list[int] = []
+
+    async def many(first: int) -> None:
+        for _ in range(first, first + 25):
+            await store.users.create(profile(day), nine(day))
+
+    async def announce_in_between() -> None:
+        await asyncio.sleep(0)
+        announced.extend(await announce(store, day))
+
+    await asyncio.gather(*(many(n) for n in range(0, 300, 25)), announce_in_between())
+    by_themselves = await store.database.value("select count(*) from messages")
+    by_the_range = await plan(store, announced)
+
+    assert by_themselves + by_the_range == 300
+    assert await store.database.value("select count(distinct user_id) from messages") == 300
+    # Both ways were taken, or nothing was shown.
+    assert by_themselves > 0
+    assert by_the_range > 0
+
+
+async def test_an_announcement_waits_for_whoever_is_writing_a_user(store: Store) -> None:
+    """The writer has read how far planning was: the range must not be cut before everybody can see the user."""
+    day = await in_three_days(store)
+    ada = profile(day)
+    async with store.database.transaction() as connection:
+        columns = (ada.first_name, ada.last_name, ada.email, ada.email, ada.timezone, None, None)
+        wanted = nine(day)[0]
+        await connection.fetch(
+            USERS.create_user,
+            *columns,
+            "test",
+            ["birthday"],
+            [day],
+            ["birthday"],
+            [wanted.local_year],
+            [wanted.send_at],
+        )
+        announcing = asyncio.ensure_future(announce(store, day))
+        await eventually(lambda: somebody_waits(store), within=5)
+
+    assert await plan(store, await announcing) == 1
+
+
+async def test_the_planner_waits_for_whoever_is_changing_a_user(store: Store) -> None:
+    """It reads the user again then, and makes no message of what was true before."""
+    day = await in_three_days(store)
+    user = await store.users.create(profile(day), nine(day))
+    ranges = await announce(store, day)
+    async with store.database.transaction() as connection:
+        await connection.execute("update users set deleted_at = business_now() where id = $1", user.id)
+        planning = asyncio.ensure_future(plan(store, ranges))
+        await eventually(lambda: somebody_waits(store), within=5)
+
+    assert await planning == 0
+
+
+async def test_whoever_changes_a_user_waits_for_the_planner(store: Store) -> None:
+    """The message that is being made has to be there before it can be moved."""
+    day = await in_three_days(store)
+    user = await store.users.create(profile(day), nine(day))
+    await announce(store, day)
+    arguments = ("birthday", day.year, day.month * 100 + day.day, None, None, ["UTC"], [nine(day)[0].send_at], "test")
+    async with store.database.transaction() as connection:
+        await connection.execute(PLANNING.plan_range, *arguments)
+        deleting = asyncio.ensure_future(store.users.delete(user.id, version=None, erase=False))
+        await eventually(lambda: somebody_waits(store), within=5)
+
+    assert await deleting
+    assert set((await store.statuses()).values()) == {"cancelled"}
+
+
+async def test_a_user_who_moves_while_the_planner_runs_keeps_no_instant_of_before(store: Store) -> None:
+    """The two lock the same rows: whichever is second sees what the first has done."""
+    day = await in_three_days(store)
+    users = [await store.users.create(profile(day), nine(day)) for _ in range(60)]
+    ranges = await announce(store, day)
+
+    async def move(user: User, zone: str) -> None:
+        def edit(before: User) -> Profile:
+            return Profile("Ada", "Smith", before.profile.email, zone, before.profile.dates)
+
+        def rules(_before: Profile, after: Profile, _now: datetime) -> list[Wanted]:
+            return nine(day, ZONES[after.timezone])
+
+        await store.users.change(user.id, edit, rules, version=None)
+
+    async def move_twice(user: User) -> None:
+        await move(user, "Asia/Tokyo")
+        await move(user, "Etc/GMT+11")
+
+    await asyncio.gather(*(move_twice(user) for user in users), plan(store, ranges), plan(store, ranges))
+
+    rows = await store.fetch("select user_id, timezone, send_at from messages")
+    assert {row["user_id"] for row in rows} == {user.id for user in users}
+    assert {(row["timezone"], row["send_at"]) for row in rows} == {("Etc/GMT+11", nine(day, -11)[0].send_at)}
+
+
+async def test_a_user_who_is_deleted_while_the_planner_runs_is_not_greeted(store: Store) -> None:
+    """Deleted before, the planner finds nobody; deleted after, the message is cancelled."""
+    day = await in_three_days(store)
+    users = [await store.users.create(profile(day), nine(day)) for _ in range(60)]
+    ranges = await announce(store, day)
+
+    await asyncio.gather(
+        plan(store, ranges), *(store.users.delete(user.id, version=None, erase=False) for user in users)
+    )
+
+    assert set((await store.statuses()).values()) <= {"cancelled"}
+
+
+async def test_each_range_is_planned_once_by_however_many(store: Store) -> None:
+    """An entry may be handed out again; the row says whether there is anything left to do."""
+    day = await in_three_days(store)
+    for _ in range(20):
+        await store.users.create(profile(day), nine(day))
+    (number,) = await announce(store, day)
+
+    made = await asyncio.gather(*(store.planning.plan(number, instants, tzdata="test") for _ in range(8)))
+
+    assert sorted(made, key=str) == [20, *[None] * 7]
+    assert await store.planning.open_ranges(older_than=0, limit=10) == []
+
+
+async def test_an_announcement_is_made_once_by_however_many_nodes(store: Store) -> None:
+    """Every node runs the daily job; its instant is claimed in the transaction of its first fact."""
+    day = await in_three_days(store)
+    up_to = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    days = [Day("birthday", day.year, day.month * 100 + day.day)]
+
+    ranges = await asyncio.gather(
+        *(store.planning.announce("daily", up_to, incarnation=n, up_to=up_to, days=days) for n in range(8))
+    )
+
+    assert sorted((len(one) if one is not None else -1) for one in ranges) == [-1] * 7 + [1]
+    planned = await store.planning.planned()
+    assert planned.announced == up_to
+    assert planned.complete < up_to
+
+
+async def test_a_day_of_many_users_is_cut_into_parts_that_cover_everybody(store: Store) -> None:
+    """A million birthdays on one day are the work of many transactions, on every node."""
+    day = await in_three_days(store)
+    count = 2 * USERS_PER_RANGE + 10
+    await store.fetch(
+        """
+        with made as (
+            insert into users (first_name, last_name, email, email_key, timezone)
+            select 'Ada', n::text, n::text, n::text, 'UTC' from generate_series(1, $1) n returning id
+        )
+        insert into occasion_dates (user_id, occasion, date) select id, 'birthday', $2 from made
+        """,
+        count,
+        day.replace(year=1992),
+    )
+
+    ranges = await announce(store, day)
+    made = [await store.planning.plan(number, instants, tzdata="test") for number in ranges]
+
+    assert made == [USERS_PER_RANGE, USERS_PER_RANGE, 10]
+    everybody: set[UUID] = {row["user_id"] for row in await store.fetch("select user_id from messages")}
+    assert len(everybody) == count

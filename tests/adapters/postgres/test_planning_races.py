@@ -1,0 +1,130 @@
+"""Users are written and planned at the same time for a while: in the end each has the message that the calendar says."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+from service.domain.users import Profile, User
+from service.ports import Wanted
+from tests.adapters.postgres.conftest import Store, profile
+from tests.adapters.postgres.planned import announce, begin_at, expected, plan, plan_all, rules_for, utc
+from tests.conftest import Clock
+
+BEGIN = utc("2030-05-01 00:00")
+ZONES = ["Pacific/Kiritimati", "Asia/Tokyo", "Asia/Kolkata", "UTC", "America/Lima", "Pacific/Honolulu"]
+BIRTHDAYS = [date(1990, 5, day) for day in (2, 3, 4)]
+STEP = timedelta(minutes=100)
+"""How much is announced at a time: some windows end just after an instant, some just before."""
+
+
+async def announce_on_and_on(store: Store, over: asyncio.Event) -> None:
+    """Announce a little more, and plan it, until the writers are done; then stop where it is."""
+    up_to = BEGIN
+    while not over.is_set():
+        up_to += STEP
+        ranges = await announce(store, up_to)
+        # Two planners get every range, as after a recovery.
+        await asyncio.gather(*(plan(store, range_id) for range_id in [*ranges, *ranges]))
+
+
+async def check_every_message(store: Store) -> tuple[int, int]:
+    """Each user has what the calendar says and nothing else; how many have a message, and how many none yet."""
+    announced = (await store.planning.planned()).announced
+    rows = await store.fetch(
+        """
+        select u.id, u.timezone, u.created_at, d.date, m.send_at, m.due_at, m.status, m.timezone as planned_zone
+        from users u
+        join occasion_dates d on d.user_id = u.id
+        left join messages m on m.user_id = u.id and m.local_year = 2030
+        """
+    )
+    wrong = []
+    with_message = 0
+    for row in rows:
+        instant = expected(row["date"], row["timezone"], 2030)
+        assert instant is not None
+        assert instant > row["created_at"]
+        with_message += row["status"] is not None
+        if row["status"] is None:
+            if instant < announced:
+                wrong.append(f"missing: {dict(row)}")
+        elif (row["status"], row["send_at"], row["due_at"], row["planned_zone"]) != (
+            "scheduled",
+            instant,
+            instant,
+            row["timezone"],
+        ):
+            wrong.append(f"not {instant}: {dict(row)}")
+    assert wrong == []
+    assert len({row["id"] for row in rows}) == len(rows)
+    return with_message, len(rows) - with_message
+
+
+async def test_whoever_is_created_while_planning_goes_on_is_planned_by_one_or_the_other(
+    store: Store, clock: Clock
+) -> None:
+    """Hundreds are created over eight connections, one by one and many at once, while ever more is announced."""
+    await begin_at(store, clock, BEGIN)
+    over = asyncio.Event()
+    chance = random.Random(7)
+
+    def somebody() -> tuple[Profile, list[Wanted]]:
+        who = profile(chance.choice(BIRTHDAYS), chance.choice(ZONES))
+        return who, rules_for(who, BEGIN)
+
+    async def one_by_one() -> None:
+        for _ in range(50):
+            await store.users.create(*somebody())
+
+    async def many_at_once() -> None:
+        for _ in range(10):
+            await store.users.create_many([somebody() for _ in range(10)])
+
+    announcing = asyncio.ensure_future(announce_on_and_on(store, over))
+    await asyncio.gather(*(one_by_one() for _ in range(6)), *(many_at_once() for _ in range(2)))
+    over.set()
+    await announcing
+    await plan_all(store)
+
+    with_message, without = await check_every_message(store)
+    assert with_message + without == 500
+    assert with_message > 50
+
+
+async def test_whoever_moves_while_planning_goes_on_is_greeted_by_their_new_day_and_zone(
+    store: Store, clock: Clock
+) -> None:
+    """A planner must not make a message from what was true before, nor an editor miss what a planner is making."""
+    await begin_at(store, clock, BEGIN)
+    over = asyncio.Event()
+    chance = random.Random(11)
+    users: list[User] = []
+    for _ in range(80):
+        who = profile(chance.choice(BIRTHDAYS), chance.choice(ZONES))
+        users.append(await store.users.create(who, rules_for(who, BEGIN)))
+
+    def edit(user: User) -> Profile:
+        return replace(
+            user.profile, timezone=chance.choice(ZONES), dates={"birthday": chance.choice(BIRTHDAYS)}
+        )
+
+    def rules(_before: Profile, after: Profile, now: datetime) -> list[Wanted]:
+        return rules_for(after, now)
+
+    async def move_some(mine: list[User]) -> None:
+        for _ in range(4):
+            for user in mine:
+                assert await store.users.change(user.id, edit, rules, version=None) is not None
+
+    announcing = asyncio.ensure_future(announce_on_and_on(store, over))
+    await asyncio.gather(*(move_some(users[n::8]) for n in range(8)))
+    over.set()
+    await announcing
+    await plan_all(store)
+
+    with_message, without = await check_every_message(store)
+    assert with_message + without == 80
+    assert with_message > 8

@@ -1,0 +1,233 @@
+"""What became of attempts is written once, all at once, and moves only what it belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from service.domain.messages import Answer, Outcome, Status
+from service.ports import Claim, Claimed, Result
+from tests.adapters.postgres.conftest import LATE_LIMIT, Store
+from tests.conftest import Clock
+
+ACCEPTED = Answer(Outcome.ACCEPTED, 0.1, 200)
+REJECTED = Answer(Outcome.REJECTED, 0.2, 503, "unavailable")
+
+
+async def sending(store: Store, count: int = 1, *, incarnation: int = 1) -> list[Claimed]:
+    """So many claimed messages, in the order of their instants."""
+    claimed = await store.messages.claim_for_sending(await store.queued(count), incarnation=incarnation)
+    return sorted(claimed, key=lambda one: one.send_at)
+
+
+async def claimed_again(store: Store, ids: Sequence[UUID], *, incarnation: int = 1) -> list[Claimed]:
+    """The same messages, whose claim was freed, claimed once more."""
+    await store.messages.free_claims(ids, hold=False, attempts=10)
+    await store.messages.claim_due(fence=1, incarnation=1, limit=99, late_limit=LATE_LIMIT)
+    return await store.messages.claim_for_sending(ids, incarnation=incarnation)
+
+
+@pytest.mark.parametrize("wrong", [{"attempt": 2}, {"incarnation": 2}, {"local_year": 1999}, {"id": UUID(int=1)}])
+async def test_a_result_of_another_claim_moves_nothing(store: Store, wrong: dict[str, object]) -> None:
+    """Each part of a claim counts: it is the right to say what became of the message."""
+    (claimed,) = await sending(store)
+    other: Claim = replace(claimed.claim, **wrong)  # type: ignore[arg-type]  # the values fit their names
+    year = other.local_year
+    await store.fetch("select ensure_year($1)", year)
+
+    assert await store.messages.record([Result(other, Status.SENT, ACCEPTED, began=0.0)], at=1.0) == []
+
+    assert await store.statuses() == {claimed.claim.id: "sending"}
+    (kept,) = await store.fetch("select * from attempts")
+    assert (kept["message_id"], kept["number"], kept["incarnation"]) == (other.id, other.attempt, other.incarnation)
+
+
+@pytest.mark.parametrize("late_first", [False, True])
+async def test_a_late_answer_in_the_batch_of_the_right_one_does_not_decide(store: Store, late_first: bool) -> None:
+    """A node that had lost a message, and has claimed it again, may hear of both attempts at once."""
+    (first,) = await sending(store)
+    (second,) = await claimed_again(store, [first.claim.id])
+    results = [
+        Result(first.claim, Status.SENT, ACCEPTED, began=0.0),
+        Result(second.claim, Status.RETRYING, REJECTED, began=0.5, delay=timedelta(minutes=1)),
+    ]
+
+    (moved,) = await store.messages.record(results if late_first else results[::-1], at=1.0)
+
+    assert (moved.id, moved.status) == (second.claim.id, Status.RETRYING)
+    assert await store.statuses() == {second.claim.id: "retrying"}
+    rows = await store.fetch("select number, outcome from attempts order by number, outcome")
+    assert [tuple(row) for row in rows] == [(1, "accepted"), (1, "unknown"), (2, "rejected")]
+
+
+async def test_the_same_result_many_times_is_one_result(store: Store) -> None:
+    """A record whose answer was lost is made again, by the recorder or by somebody who overtook it."""
+    (claimed,) = await sending(store)
+    result = Result(claimed.claim, Status.SENT, ACCEPTED, began=0.0)
+
+    moved = await asyncio.gather(*(store.messages.record([result, result], at=1.0) for _ in range(10)))
+
+    assert sum(len(part) for part in moved) == 1
+    assert await store.database.value("select count(*) from attempts") == 1
+
+
+async def test_five_hundred_outcomes_are_written_at_once(store: Store) -> None:
+    """One statement a batch; each message gets its own outcome."""
+    claimed = await sending(store, 500)
+    results = [
+        Result(one.claim, status, answer, began=0.0, delay=timedelta(seconds=60))
+        for one, (status, answer) in zip(
+            claimed,
+            [
+                (Status.SENT, ACCEPTED),
+                (Status.RETRYING, REJECTED),
+                (Status.FAILED, Answer(Outcome.REFUSED, 0.0, 400)),
+                (Status.UNKNOWN, Answer(Outcome.UNKNOWN, 9.0)),
+                (Status.RETRYING, None),
+            ]
+            * 100,
+            strict=True,
+        )
+    ]
+
+    moved = await store.messages.record(results, at=1.0)
+
+    assert {one.id: one.status for one in moved} == {one.claim.id: one.status for one in results}
+    assert await store.statuses() == {one.claim.id: str(one.status) for one in results}
+    rows = await store.fetch("select message_id, outcome from attempts")
+    assert {row["message_id"]: row["outcome"] for row in rows} == {
+        one.claim.id: str(one.answer.outcome) for one in results if one.answer
+    }
+
+
+async def test_batches_that_overlap_are_recorded_without_deadlock(store: Store) -> None:
+    """Rows are locked in one order, whatever the order of the results."""
+    results = [Result(one.claim, Status.SENT, ACCEPTED, began=0.0) for one in await sending(store, 200)]
+
+    moved = await asyncio.gather(
+        *(store.messages.record(part, at=1.0) for part in [results, results[::-1], results[50:], results[:150]] * 3)
+    )
+
+    assert sorted(one.id for part in moved for one in part) == sorted(one.claim.id for one in results)
+
+
+async def test_an_empty_batch_is_nothing(store: Store) -> None:
+    """The recorder may have nothing to say."""
+    assert await store.messages.record([], at=1.0) == []
+
+
+async def test_an_attempt_not_made_gives_back_only_itself(store: Store) -> None:
+    """Those made before stay spent."""
+    (first,) = await sending(store)
+    (second,) = await claimed_again(store, [first.claim.id])
+    assert second.attempts_spent == 2
+
+    await store.messages.record([Result(second.claim, Status.RETRYING, None, began=0.0)], at=0.0)
+
+    (third,) = await claimed_again(store, [first.claim.id])
+    assert third.attempts_spent == 2
+
+
+async def test_lateness_is_the_begin_of_the_attempt_after_the_instant(store: Store) -> None:
+    """What people were kept waiting, not what the service took to answer."""
+    (claimed,) = await sending(store)
+
+    (recorded,) = await store.messages.record([Result(claimed.claim, Status.SENT, ACCEPTED, began=70.0)], at=100.0)
+
+    assert 30.0 <= recorded.lateness < 40.0  # due a minute ago, begun half a minute ago
+    attempt = "select extract(epoch from business_now() - started_at)::float as ago, duration from attempts"
+    (row,) = await store.fetch(attempt)
+    assert 30.0 <= row["ago"] < 40.0
+    assert row["duration"] == 0.1
+
+
+async def test_a_retry_after_the_clock_has_jumped_back_is_not_early(store: Store, clock: Clock) -> None:
+    """The batch must be written: it holds what happened to many, and would be tried again for ever."""
+    (claimed,) = await sending(store)
+    await clock.advance(timedelta(hours=-1))
+
+    (moved,) = await store.messages.record([Result(claimed.claim, Status.RETRYING, REJECTED, began=0.0)], at=1.0)
+
+    assert moved.status is Status.RETRYING
+    assert await store.database.value("select due_at = send_at from messages")
+
+
+async def test_a_claim_freed_after_the_clock_has_jumped_back_is_not_early(store: Store, clock: Clock) -> None:
+    """Recovery must get past it."""
+    (claimed,) = await sending(store)
+    await clock.advance(timedelta(hours=-1))
+
+    assert await store.messages.free_claims([claimed.claim.id], hold=False, attempts=10) == 1
+
+    assert await store.database.value("select due_at = send_at from messages")
+
+
+async def test_a_claim_that_is_freed_while_its_outcome_is_recorded_is_moved_once(store: Store) -> None:
+    """A node that was thought dead comes back at that moment."""
+    claims = await sending(store, 100)
+    results = [Result(one.claim, Status.SENT, ACCEPTED, began=0.0) for one in claims]
+
+    moved, *freed = await asyncio.gather(
+        store.messages.record(results, at=1.0),
+        *(store.messages.free_claims(hold=False, attempts=10) for _ in range(3)),
+    )
+
+    assert len(moved) + sum(freed) == 100
+    statuses = await store.statuses()
+    assert sorted(statuses.values()) == ["retrying"] * sum(freed) + ["sent"] * len(moved)
+    assert {one.id for one in moved} == {message for message, status in statuses.items() if status == "sent"}
+
+
+async def test_stuck_claims_of_a_living_node_are_freed_by_name_only(store: Store) -> None:
+    """A node may lose one attempt and be well otherwise."""
+    living = await store.nodes.enter("living")
+    stuck, well = await sending(store, 2, incarnation=living)
+
+    assert await store.messages.free_claims([stuck.claim.id], hold=False, attempts=10) == 1
+
+    assert await store.statuses() == {stuck.claim.id: "retrying", well.claim.id: "sending"}
+    (attempt,) = await store.fetch("select message_id, number, outcome, incarnation from attempts")
+    assert tuple(attempt) == (stuck.claim.id, 1, "unknown", living)
+
+
+async def test_how_long_a_message_is_being_sent_is_told_in_real_seconds(store: Store, clock: Clock) -> None:
+    """An attempt takes as long as it takes, however fast the business clock runs."""
+    (claimed,) = await sending(store)
+    await clock.rate(1000)
+    await store.fetch("update messages set claimed_at = business_now() - interval '50000 seconds'")
+
+    assert await store.messages.sending_for(45) == {(claimed.claim.id, 1)}
+    assert await store.messages.sending_for(600) == set()
+
+
+async def test_take_back_undoes_only_ones_own_claims(store: Store) -> None:
+    """The ticker could not reach the stream; another's rows are on their way."""
+    mine = await store.queued(2, incarnation=7)
+    others = await store.queued(2, incarnation=8)
+
+    assert await store.messages.take_back([*mine, *others], incarnation=7) == 2
+
+    assert await store.statuses() == {**dict.fromkeys(mine, "scheduled"), **dict.fromkeys(others, "queued")}
+
+
+async def test_a_failed_message_is_buried_once_and_again_after_a_redrive(store: Store) -> None:
+    """Every end in failure leaves its copy with the dead letters."""
+    (claimed,) = await sending(store)
+    message = claimed.claim.id
+    failed = Answer(Outcome.REFUSED, 0.1, 400)
+    await store.messages.record([Result(claimed.claim, Status.FAILED, failed, began=0.0)], at=1.0)
+    assert await store.messages.unburied() == [message]
+
+    await store.messages.buried([message])
+
+    assert await store.messages.unburied() == []
+    await store.messages.redrive([message])
+    await store.messages.claim_due(fence=1, incarnation=1, limit=9, late_limit=LATE_LIMIT)
+    (again,) = await store.messages.claim_for_sending([message], incarnation=1)
+    await store.messages.record([Result(again.claim, Status.FAILED, failed, began=0.0)], at=1.0)
+    assert await store.messages.unburied() == [message]

@@ -1,0 +1,205 @@
+"""Logs are lines with an event and fields, and nobody's secrets."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+import structlog
+
+from service.domain.messages import Status
+from service.settings import Secret, Settings
+from service.telemetry.logs import configure
+
+NOISY = ("asyncio", "aio_pika", "aiormq", "aiohttp")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Undo what `configure` does to the process."""
+    root = logging.getLogger()
+    before = structlog.get_config(), root.handlers[:], root.level, {n: logging.getLogger(n).level for n in NOISY}
+    yield
+    structlog.configure(**before[0])
+    structlog.contextvars.clear_contextvars()
+    root.handlers[:] = before[1]
+    root.setLevel(before[2])
+    for name, level in before[3].items():
+        logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    """Where the log lines go."""
+    return io.StringIO()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    """What was logged, each line a document."""
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def fail_with_secrets() -> None:
+    """A failure with a password and an address in its frames."""
+    password = "sesame"
+    person = {"email": "ada@example.com"}
+    raise RuntimeError(f"failed with {len(password)} characters and {len(person)} field")
+
+
+def test_a_line_is_one_document_with_event_fields_level_and_time(stream: io.StringIO) -> None:
+    """Log collectors split at line ends, and search by field."""
+    configure("info", "json", stream=stream, node="node-1")
+
+    structlog.get_logger("t").info("planned", count=3, note="two\nlines", late=False)
+
+    [line] = lines(stream)
+    assert stream.getvalue().count("\n") == 1
+    at = datetime.fromisoformat(line.pop("timestamp"))
+    assert at.utcoffset() is not None
+    assert line == {
+        "event": "planned",
+        "count": 3,
+        "note": "two\nlines",
+        "late": False,
+        "level": "info",
+        "node": "node-1",
+    }
+
+
+def test_a_failure_is_one_line_without_the_values_of_variables(stream: io.StringIO) -> None:
+    """They hold names, addresses and passwords; the frames are enough to find a bug."""
+    configure("info", "json", stream=stream)
+    log = structlog.get_logger("t")
+
+    try:
+        fail_with_secrets()
+    except RuntimeError:
+        log.exception("actor_crashed", actor="ticker")
+
+    [line] = lines(stream)
+    assert "sesame" not in stream.getvalue()
+    assert "ada@example.com" not in stream.getvalue()
+    [trace] = line["exception"]
+    assert trace["exc_type"] == "RuntimeError"
+    assert trace["exc_value"] == "failed with 6 characters and 1 field"
+    assert trace["frames"][-1]["name"] == "fail_with_secrets"
+
+
+def test_other_peoples_loggers_speak_the_same_language(stream: io.StringIO) -> None:
+    """A line that is no JSON is lost to whoever reads the others."""
+    configure("info", "json", stream=stream, node="node-1")
+    log = logging.getLogger("somebody.elses")
+
+    log.warning("the answer is %d", 42, extra={"attempt": 2})
+    try:
+        fail_with_secrets()
+    except RuntimeError:
+        log.exception("it failed")
+
+    said, failed = lines(stream)
+    assert (said["event"], said["level"], said["logger"]) == ("the answer is 42", "warning", "somebody.elses")
+    assert (said["attempt"], said["node"]) == (2, "node-1")
+    assert failed["event"] == "it failed"
+    assert failed["exception"][0]["exc_type"] == "RuntimeError"
+    assert "sesame" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_secret_that_is_logged_is_not_shown(stream: io.StringIO, form: str) -> None:
+    """It is a string, and a serialiser takes it for one."""
+    configure("info", form, stream=stream)
+
+    keys = (Secret("sesame"),)
+    settings = Settings(Secret("sesame"), Secret("sesame"), Secret("sesame"), api_keys=keys)
+
+    structlog.get_logger("t").info("connecting", url=Secret("sesame"), keys=keys, settings=settings)
+    structlog.get_logger("t").info("odd", url=Secret("sesame"), keys=keys, text="lone surrogate \udcff")
+
+    assert "sesame" not in stream.getvalue()
+    assert stream.getvalue().count("***") >= 7
+
+
+def test_values_of_many_kinds_are_written_as_what_they_are(stream: io.StringIO) -> None:
+    """A number is to be summed up, and a state compared with the database's."""
+    configure("info", "json", stream=stream)
+
+    structlog.get_logger("t").info("many", counts=Counter(a=2), status=Status.SENT, seven=UUID(int=7), none=None)
+
+    [line] = lines(stream)
+    assert line["counts"] == {"a": 2}
+    assert line["status"] == "sent"
+    assert line["seven"] == "00000000-0000-0000-0000-000000000007"
+    assert line["none"] is None
+
+
+@pytest.mark.parametrize(
+    "value", ["lone surrogate \udcff", 1 << 80, {1: "a"}, object, float("nan")], ids=lambda v: type(v).__name__
+)
+def test_no_value_loses_its_line(stream: io.StringIO, capsys: pytest.CaptureFixture[str], value: object) -> None:
+    """Paths that are no Unicode and big numbers come from other people's loggers; the line still has to be read."""
+    configure("info", "json", stream=stream)
+
+    logging.getLogger("somebody.elses").warning("odd", extra={"value": value})
+    structlog.get_logger("t").info("odd", value=value)
+
+    assert [line["event"] for line in lines(stream)] == ["odd", "odd"]
+    assert capsys.readouterr().err == ""
+
+
+def test_the_level_decides_what_is_said(stream: io.StringIO) -> None:
+    """And libraries that repeat what an adapter says once are silent unless somebody debugs."""
+    configure("warning", "json", stream=stream)
+    structlog.get_logger("t").info("quiet")
+    structlog.get_logger("t").warning("loud")
+    logging.getLogger("aio_pika.robust").warning("reconnecting")
+
+    configure("debug", "json", stream=stream)
+    logging.getLogger("aio_pika.robust").debug("reconnecting again")
+
+    assert [line["event"] for line in lines(stream)] == ["loud", "reconnecting again"]
+
+
+def test_what_a_request_has_bound_is_on_its_lines(stream: io.StringIO) -> None:
+    """Its id leads from an answer to everything that was said about it, by whichever logger."""
+    configure("info", "json", stream=stream)
+
+    with structlog.contextvars.bound_contextvars(request_id="r-1"):
+        structlog.get_logger("t").info("ours")
+        logging.getLogger("somebody.elses").warning("theirs")
+    structlog.get_logger("t").info("after")
+
+    assert [line.get("request_id") for line in lines(stream)] == ["r-1", "r-1", None]
+
+
+def test_configured_twice_a_line_is_said_once(stream: io.StringIO) -> None:
+    """The root logger keeps its handlers unless somebody takes them away."""
+    configure("info", "json", stream=stream)
+    configure("info", "json", stream=stream)
+
+    structlog.get_logger("t").info("once")
+
+    assert len(lines(stream)) == 1
+
+
+def test_the_console_shows_event_fields_and_traceback_without_values(stream: io.StringIO) -> None:
+    """For people at a terminal: readable, and as discreet."""
+    configure("info", "console", stream=stream, node="node-1")
+    log = structlog.get_logger("t")
+
+    try:
+        fail_with_secrets()
+    except RuntimeError:
+        log.exception("actor_crashed", actor="ticker")
+
+    shown = stream.getvalue()
+    for text in ("actor_crashed", "ticker", "node-1", "Traceback", "fail_with_secrets", "6 characters"):
+        assert text in shown, text
+    assert "ada@example.com" not in shown.replace('person = {"email": "ada@example.com"}', "")
+    assert "{'email'" not in shown

@@ -1,0 +1,69 @@
+"""The states of a message and the moves between them."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.domain.messages import MOVES, REDRIVABLE, UNSENT, Status
+
+ENDS = {Status.SENT, Status.FAILED, Status.CANCELLED, Status.EXPIRED, Status.UNKNOWN}
+
+
+def reachable(start: Status) -> set[Status]:
+    """Every state to which moves lead from there."""
+    found: set[Status] = set()
+    ahead = {start}
+    while ahead:
+        found |= ahead
+        ahead = set().union(*(MOVES[status] for status in ahead)) - found
+    return found
+
+
+def test_every_state_has_its_moves_and_every_move_leads_to_a_state() -> None:
+    """A state that is missing here is a state that nobody thought about."""
+    assert set(MOVES) == set(Status)
+    assert all(target in Status and target is not status for status in Status for target in MOVES[status])
+
+
+def test_every_state_can_be_reached() -> None:
+    """A state into which nothing moves is dead code in six places."""
+    assert reachable(Status.SCHEDULED) == set(Status)
+
+
+@pytest.mark.parametrize("status", set(Status) - ENDS)
+def test_every_state_on_the_way_leads_to_an_end(status: Status) -> None:
+    """An earlier system set rows back to a state that nothing selected: nothing was ever recovered."""
+    assert {Status.SENT, Status.FAILED} <= reachable(status)
+
+
+def test_what_was_sent_stays_sent() -> None:
+    """Nobody is greeted again by an edit, a redrive or a bug."""
+    assert MOVES[Status.SENT] == frozenset()
+
+
+@pytest.mark.parametrize("status", ENDS - {Status.SENT})
+def test_an_end_is_left_only_to_be_scheduled_again(status: Status) -> None:
+    """A redrive or an edit goes the whole way, with all its checks."""
+    assert MOVES[status] == {Status.SCHEDULED}
+
+
+@pytest.mark.parametrize("status", UNSENT)
+def test_what_was_not_sent_can_be_cancelled_and_can_expire(status: Status) -> None:
+    """A user who is deleted while a greeting waits, in whatever queue, is not greeted."""
+    assert {Status.CANCELLED, Status.EXPIRED} <= MOVES[status]
+
+
+def test_what_is_being_sent_cannot_be_cancelled() -> None:
+    """It may be with the service already: only its outcome ends it."""
+    assert MOVES[Status.SENDING] & {Status.CANCELLED, Status.EXPIRED, Status.SCHEDULED, Status.QUEUED} == set()
+    assert Status.SENDING not in UNSENT
+
+
+def test_only_a_claim_of_what_is_queued_begins_an_attempt() -> None:
+    """One door to the email service."""
+    assert {status for status in Status if Status.SENDING in MOVES[status]} == {Status.QUEUED}
+
+
+def test_what_can_be_redriven_has_ended_unsent() -> None:
+    """A cancelled greeting is revived by an edit, not by a redrive: its user or its day is gone."""
+    assert ENDS - {Status.SENT, Status.CANCELLED} == REDRIVABLE

@@ -1,0 +1,49 @@
+"""The metrics of a node, as a scraper reads them."""
+
+from __future__ import annotations
+
+from prometheus_client import generate_latest
+
+from service.telemetry.metrics import Metrics
+
+
+def test_two_nodes_in_one_process_count_on_their_own() -> None:
+    """The registry of the library is the process's; ours are each node's."""
+    one, other = Metrics(), Metrics()
+
+    one.sent.labels("birthday").inc(3)
+
+    assert one.registry.get_sample_value("messages_sent_total", {"occasion": "birthday"}) == 3
+    assert other.registry.get_sample_value("messages_sent_total", {"occasion": "birthday"}) is None
+
+
+def test_metrics_without_labels_are_there_before_anything_happens() -> None:
+    """A rate over a counter that is not there yet misses its first increase, and an alert on it never fires."""
+    text = generate_latest(Metrics().registry).decode()
+
+    assert "\nqueue_messages_failed_total 0.0\n" in text
+    assert "\nmessages_outcome_unknown_total 0.0\n" in text
+    assert "\nclock_skew_seconds 0.0\n" in text
+
+
+def test_the_process_is_measured_too() -> None:
+    """Memory, descriptors and collections, as every dashboard for Python expects them."""
+    registry = Metrics().registry
+
+    assert (registry.get_sample_value("process_resident_memory_bytes") or 0) > 0
+    assert registry.get_sample_value("python_gc_collections_total", {"generation": "0"}) is not None
+
+
+def test_lateness_is_told_from_a_moment_to_two_days() -> None:
+    """Both are questions: how punctual, and how much of the late limit an outage has used up."""
+    metrics = Metrics()
+
+    metrics.lateness.labels("birthday").observe(0.02)
+    metrics.lateness.labels("birthday").observe(47 * 3600)
+
+    def at_most(bound: str) -> float | None:
+        return metrics.registry.get_sample_value(
+            "message_lateness_seconds_bucket", {"occasion": "birthday", "le": bound}
+        )
+
+    assert [at_most(bound) for bound in ("0.01", "0.05", "86400.0", "172800.0")] == [0, 1, 1, 2]

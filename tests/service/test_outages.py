@@ -1,0 +1,58 @@
+"""An outage is one line when it begins and one when it ends, however many actors meet it."""
+
+from __future__ import annotations
+
+import pytest
+from structlog.testing import capture_logs
+
+from service.outages import Outages
+from service.ports import Unavailable
+
+POSTGRES = Unavailable("postgres", "connection refused")
+REDIS = Unavailable("redis", "no answer")
+
+
+@pytest.fixture
+def outages() -> Outages:
+    return Outages()
+
+
+def test_an_outage_that_many_meet_is_said_once_and_ends_with_the_last(outages: Outages) -> None:
+    """Ten actors that each log every try would drown what matters."""
+    with capture_logs() as lines:
+        for who in ("ticker", "planner", "ticker"):
+            outages.met(who, POSTGRES)
+        outages.passed("ticker")
+        assert [outage.system for outage in outages.current()] == ["postgres"]
+        outages.passed("planner")
+
+    assert [line["event"] for line in lines] == ["outage_began", "outage_ended"]
+    assert lines[0]["reason"] == "connection refused"
+    assert outages.current() == []
+
+
+def test_whoever_meets_another_outage_got_past_the_first(outages: Outages) -> None:
+    """Redis is back: that RabbitMQ is away must not make it look as if it were not."""
+    outages.met("sampler", REDIS)
+    outages.met("sampler", POSTGRES)
+
+    assert [outage.system for outage in outages.current()] == ["postgres"]
+
+
+def test_two_servers_that_are_away_are_two_outages(outages: Outages) -> None:
+    """Each is shown, and each ends by itself."""
+    outages.met("ticker", POSTGRES)
+    outages.met("dispatcher", REDIS)
+
+    outages.passed("ticker")
+
+    assert [outage.system for outage in outages.current()] == ["redis"]
+
+
+def test_whoever_met_nothing_ends_nothing(outages: Outages) -> None:
+    """An actor that does not need Redis says nothing about it."""
+    outages.met("ticker", REDIS)
+
+    outages.passed("sampler")
+
+    assert [outage.system for outage in outages.current()] == ["redis"]
