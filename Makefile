@@ -13,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,9 @@ lint: .venv/installed-dev ## check style, types and the floors of the architectu
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: .venv/installed-dev ## a wave of 10,000 greetings beside a bare loop, alternating (ARGS=--help)
+	@$(BIN)/python -m loadtest.wave $(ARGS)
 
 clean: ## delete the virtual environment, the demo's data and every cache
 	@# Where an account could not reach the project, its data lie elsewhere and a link names them.
