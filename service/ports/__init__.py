@@ -1,0 +1,66 @@
+"""What the actors need from the outside world, as protocols, and the one error that means "not now".
+
+Adapters translate their library's exceptions into `Unavailable` at the border, always `from` the original.
+Every method here has a deadline inside its adapter: none may wait for ever.
+"""
+
+from service.ports.coordination import AcceptedKeys, Locks
+from service.ports.delivery_queue import Delivery, DeliveryQueue, QueueDepth
+from service.ports.email import CircuitState, EmailService, Greeting, RateLimit
+from service.ports.errors import CircuitOpen, EmailTaken, Emptied, Replaced, Unavailable, UserChanged
+from service.ports.history import History, Message, MessageFilter, PastAttempt, Timeline
+from service.ports.messages import Claim, Claimed, Due, Messages, PoolState, Pulse, Recorded, Result
+from service.ports.nodes import NodeBeat, Nodes
+from service.ports.planning import Day, OccasionRow, Planned, Planning, PlanRange, Wanted
+from service.ports.requests import Allowance, Idempotency, KeptAnswer, RequestRate, Reserved
+from service.ports.streams import Entry, Requeued, StreamState, WorkStream
+from service.ports.users import Users
+
+__all__ = [
+    "AcceptedKeys",
+    "Allowance",
+    "CircuitOpen",
+    "CircuitState",
+    "Claim",
+    "Claimed",
+    "Day",
+    "Delivery",
+    "DeliveryQueue",
+    "Due",
+    "EmailService",
+    "EmailTaken",
+    "Emptied",
+    "Entry",
+    "Greeting",
+    "History",
+    "Idempotency",
+    "KeptAnswer",
+    "Locks",
+    "Message",
+    "MessageFilter",
+    "Messages",
+    "NodeBeat",
+    "Nodes",
+    "OccasionRow",
+    "PastAttempt",
+    "PlanRange",
+    "Planned",
+    "Planning",
+    "PoolState",
+    "Pulse",
+    "QueueDepth",
+    "RateLimit",
+    "Recorded",
+    "Replaced",
+    "RequestRate",
+    "Requeued",
+    "Reserved",
+    "Result",
+    "StreamState",
+    "Timeline",
+    "Unavailable",
+    "UserChanged",
+    "Users",
+    "Wanted",
+    "WorkStream",
+]

@@ -1,0 +1,63 @@
+"""The durable queue between the dispatcher and delivery."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A bundle of message ids taken from the delivery queue; `receipt` is the adapter's own."""
+
+    ids: tuple[UUID, ...]
+    receipt: object
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """Bundles ready, bundles taken and not acknowledged (None: the broker does not say), and dead letters."""
+
+    ready: int
+    unacknowledged: int | None
+    dead: int
+
+
+class DeliveryQueue(Protocol):
+    """A durable queue of bundles of message ids, delivered at least once."""
+
+    async def open(self) -> None:
+        """Connect and declare the topology. Raises Unavailable."""
+
+    async def publish(self, bundles: Sequence[Sequence[UUID]]) -> None:
+        """Publish every bundle and return when the broker has confirmed them all.
+
+        Raises Unavailable when any is unconfirmed: which ones were taken is then unknown, and all may be
+        published again.
+        """
+
+    async def receive(self, *, within: float) -> Delivery | None:
+        """The next delivery, or None after `within` seconds. Malformed ones go to the dead letters.
+
+        Raises Unavailable; the next call connects and consumes anew.
+        """
+
+    async def acknowledge(self, delivery: Delivery) -> None:
+        """Forget the delivery. A receipt whose channel is gone is ignored: the broker delivers it again."""
+
+    async def pause(self) -> None:
+        """Stop consuming and give back what was taken and not yet received; the next `receive` consumes again."""
+
+    async def bury(self, ids: Sequence[UUID]) -> None:
+        """Leave a copy of failed messages with the dead letters, confirmed. Raises Unavailable."""
+
+    async def requeue_abandoned(self, *, living: Collection[str]) -> int:
+        """Put back what nodes that are not `living` had taken; 0 where the broker does that itself."""
+
+    async def depth(self) -> QueueDepth:
+        """How much is in the queue. Raises Unavailable."""
+
+    async def close(self) -> None:
+        """Close connections; what was not acknowledged is delivered again."""

@@ -1,0 +1,69 @@
+"""Distribution of work: streams that a node claims entries from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stream entry that this node has claimed and not yet finished."""
+
+    id: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """Figures of one stream: entries in it, and how many are pending (claimed, not finished) by consumer."""
+
+    length: int
+    pending: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Requeued:
+    """How many abandoned entries were put back, and the bodies of those given up after too many tries."""
+
+    entries: int
+    given_up: tuple[str, ...]
+
+
+class WorkStream(Protocol):
+    """A stream with the consumer group `nodes`, seen by one node, whose id is its consumer name.
+
+    An entry is delivered to one consumer and stays pending until `finish`; it is deleted then, so a stream is
+    as long as the work in it.
+    """
+
+    name: str
+
+    async def open(self) -> None:
+        """Make stream and group where they do not exist. Raises Unavailable."""
+
+    async def append(self, bodies: Sequence[str]) -> None:
+        """Append an entry per body, in one round trip. Raises Unavailable."""
+
+    async def read(self, *, count: int, block: float) -> list[Entry]:
+        """Claim up to `count` new entries, waiting up to `block` seconds for the first.
+
+        Raises Unavailable; Emptied after finding the group gone and making it again.
+        """
+
+    async def unfinished(self, *, count: int) -> list[Entry]:
+        """The oldest entries this node had claimed and not finished: read at (re)start. Raises Unavailable."""
+
+    async def finish(self, entries: Sequence[Entry]) -> None:
+        """Acknowledge and delete, in one round trip. Raises Unavailable."""
+
+    async def requeue_abandoned(self, *, living: Collection[str], idle: float) -> Requeued:
+        """Put back entries of consumers that are not `living`, and of any consumer once idle for `idle` seconds.
+
+        Consumers not living are removed once they have nothing pending. This node always counts as living.
+        Raises Unavailable; Emptied after finding the group gone and making it again.
+        """
+
+    async def state(self) -> StreamState:
+        """Length and pending entries. Raises Unavailable."""
