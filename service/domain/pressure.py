@@ -15,6 +15,9 @@ LEAST = 2_000
 MOST = 50_000
 """Messages that may be on their way at the most: it bounds the streams and the queue."""
 
+SHORTEST = 0.001
+"""Seconds between two measurements below which they say nothing about the rate."""
+
 _WEIGHT = 0.3
 """Weight of the latest measurement in the moving average of the rate."""
 
@@ -35,7 +38,7 @@ class Pressure:
 
     def measured(self, outstanding: int, at: float) -> None:
         """`outstanding` messages were on their way at `at`, in seconds of any steady clock."""
-        if self._measured_at is not None and at > self._measured_at and self._outstanding > 0:
+        if self._measured_at is not None and at - self._measured_at >= SHORTEST and self._outstanding > 0:
             done = max(0, self._outstanding + self._handed_out - outstanding)
             self._rate += _WEIGHT * (done / (at - self._measured_at) - self._rate)
         self._measured_at, self._outstanding, self._handed_out = at, outstanding, 0
