@@ -73,7 +73,7 @@ def configure(level: str, form: str, *, stream: TextIO | None = None, **fields: 
 
 def _json(event: Any, **_options: Any) -> str:
     try:
-        return orjson.dumps(event, default=_plain, option=_OPTIONS).decode()
+        return orjson.dumps(event, default=_plain, option=orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
     except TypeError:
         # Text that is no Unicode and numbers beyond 64 bits, of other people's loggers: slower, but not lost.
         return json.dumps(
@@ -81,14 +81,12 @@ def _json(event: Any, **_options: Any) -> str:
         )
 
 
-_OPTIONS = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS
-"""Otherwise secrets, and settings that hold them, would be written out."""
-
-
 def _plain(value: Any) -> Any:
+    """What the serialiser does not write itself: other kinds of objects, and subclasses, for secrets are one."""
     if isinstance(value, Secret):
         return "***"
-    for kind in (str, int, list, dict):
-        if isinstance(value, kind):
-            return kind(value)
-    return str(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, list):
+        return list(value)
+    return dict(value) if isinstance(value, dict) else str(value)

@@ -52,7 +52,6 @@ async def test_a_store_that_is_emptied_in_mid_wave_loses_nobody(world: World, em
     await in_mid_wave(world)
 
     await empty(world)
-    await world.nodes[0].logged("store_was_emptied")
     await world.all_are("sent", A_WAVE)
 
     await world.assert_nobody_was_greeted_twice()

@@ -114,6 +114,20 @@ async def test_who_waits_for_the_lease_goes_on_when_it_is_granted(steady: Steady
     assert waited == [True, True]
 
 
+async def test_who_waits_for_a_lease_that_was_lost_goes_on_with_the_next(steady: Steady) -> None:
+    """That it was granted once, long ago, ends no wait."""
+    lease = Lease()
+    lease.renew(7, steady.at)
+    steady.passes(DEATH)
+
+    async def grant_again() -> None:
+        lease.renew(8, steady.at)
+
+    waited, _ = await asyncio.gather(lease.granted(within=60), grant_again())
+
+    assert waited
+
+
 async def test_a_lease_that_is_held_is_not_waited_for(steady: Steady) -> None:
     """Every turn of every actor asks."""
     lease = Lease()

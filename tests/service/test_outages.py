@@ -56,3 +56,15 @@ def test_whoever_met_nothing_ends_nothing(outages: Outages) -> None:
     outages.passed("sampler")
 
     assert [outage.system for outage in outages.current()] == ["redis"]
+
+
+def test_an_outage_that_comes_again_is_said_again_with_its_length(outages: Outages) -> None:
+    """Two outages of a minute are not one of an hour."""
+    with capture_logs() as lines:
+        for _ in range(2):
+            outages.met("ticker", POSTGRES)
+            outages.passed("ticker")
+
+    assert [line["event"] for line in lines] == ["outage_began", "outage_ended"] * 2
+    assert [line["log_level"] for line in lines] == ["warning", "info"] * 2
+    assert all(line["seconds"] >= 0 for line in lines[1::2])

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import time, timedelta
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
 from service.domain.calendar import LeapDay
-from service.settings import BadConfiguration, Rate, Secret, Settings, UnknownOutcome, read, read_calendar
+from service.settings import (
+    BadConfiguration,
+    Rate,
+    Secret,
+    Settings,
+    UnknownOutcome,
+    read,
+    read_calendar,
+    read_database_url,
+)
 
 LEAST = {
     "HEYDAY_DATABASE_URL": "postgresql://user:sesame@db/heyday",
@@ -60,6 +71,24 @@ def test_three_urls_are_enough() -> None:
         ("NODE_ID", "node-1.example", "node_id", "node-1.example"),
         ("EMAIL_CONCURRENCY", " 7 ", "email_concurrency", 7),
         ("EMAIL_CONCURRENCY", "", "email_concurrency", Settings.email_concurrency),
+        ("DATABASE_URL", "postgresql:///d?host=/run/pg", "database_url", "postgresql:///d?host=/run/pg"),
+        ("REDIS_URL", "unix:///run/redis.sock", "redis_url", "unix:///run/redis.sock"),
+        ("RABBITMQ_URL", "amqps://u:p@h/vhost", "rabbitmq_url", "amqps://u:p@h/vhost"),
+        ("BIND", "localhost:0", "bind_port", 0),
+        ("TRUSTED_PROXIES", "10.0.0.0/8", "trusted_proxies", (ip_network("10.0.0.0/8"),)),
+        ("EMAIL_RATE", "1/h", "email_rate", Rate(1 / 3600)),
+        ("EMAIL_ATTEMPTS", "1", "email_attempts", 1),
+        ("EMAIL_BACKOFF", "5s", "email_backoff", timedelta(seconds=5)),
+        ("EMAIL_BACKOFF_LIMIT", "1h", "email_backoff_limit", timedelta(hours=1)),
+        ("CIRCUIT_FAILURES", "3", "circuit_failures", 3),
+        ("CIRCUIT_RESET", "1m", "circuit_reset", timedelta(minutes=1)),
+        ("DELIVERY_ACTORS", "8", "delivery_actors", 8),
+        ("DATABASE_CONNECTIONS", "4", "database_connections", 4),
+        ("DAILY_CRON", "0 0 29 2 *", "daily_cron", "0 0 29 2 *"),
+        ("MINUTE_CRON", "*/2 * * * *", "minute_cron", "*/2 * * * *"),
+        ("RECOVERY_CRON", "0 * * MAR FRI", "recovery_cron", "0 * * MAR FRI"),
+        ("DRAIN_WITHIN", "5s", "drain_within", timedelta(seconds=5)),
+        ("LOG_FORMAT", "console", "log_format", "console"),
     ],
 )
 def test_a_variable_is_read(variable: str, text: str, field: str, value: object) -> None:
@@ -91,6 +120,26 @@ def test_a_variable_is_read(variable: str, text: str, field: str, value: object)
         ("LOG_FORMAT", "xml"),
         ("UNKNOWN_OUTCOME", "retry"),
         ("TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("SEND_AT", "0٩:00"),
+        ("LATE_LIMIT", "9" * 400 + "d"),
+        ("EMAIL_TIMEOUT", "0.0001ms"),
+        ("EMAIL_RATE", "0.5/h"),
+        ("EMAIL_RATE", "9" * 400),
+        ("EMAIL_ATTEMPTS", "0"),
+        ("EMAIL_BACKOFF", "fast"),
+        ("EMAIL_BACKOFF_LIMIT", "1 hour"),
+        ("CIRCUIT_FAILURES", "-1"),
+        ("CIRCUIT_RESET", "15"),
+        ("DELIVERY_ACTORS", "101"),
+        ("DATABASE_CONNECTIONS", "3"),
+        ("MINUTE_CRON", "@daily"),
+        # Dates that never come crash whoever asks for the latest; random instants are other ones each time.
+        ("RECOVERY_CRON", "0 0 30 2 *"),
+        ("RECOVERY_CRON", "R * * * *"),
+        ("RECOVERY_CRON", "r(0-9) * * * *"),
+        ("RATE_LIMIT", "none"),
+        ("DRAIN_WITHIN", "0s"),
+        ("LOG_LEVEL", "trace"),
     ],
 )
 def test_a_mistake_names_the_variable_its_value_and_what_was_expected(variable: str, text: str) -> None:
@@ -117,10 +166,65 @@ def test_every_mistake_is_reported_together() -> None:
 def test_a_secret_never_shows_its_value() -> None:
     """Not in a mistake, not in a repr, not in the repr of all settings."""
     (mistake,) = mistakes(DATABASE_URL="oracle://sesame")
+    settings = read(LEAST | {"HEYDAY_RABBITMQ_URL": "amqp://u:sesame@h", "HEYDAY_API_KEYS": "sesame,sesame-too"})
 
     assert "sesame" not in mistake
-    assert "sesame" not in repr(read(LEAST))
+    assert "sesame" not in repr(settings) + str(settings) + repr(asdict(settings))
     assert repr(Secret("sesame")) == "'***'"
+    # It is still the string that libraries need.
+    assert f"{settings.rabbitmq_url}" == "amqp://u:sesame@h"
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("DATABASE_URL", "postgresql://u:sesame@h:port/d"),
+        ("REDIS_URL", "sesame"),
+        ("EMAIL_URL", "http://[sesame"),
+        ("RABBITMQ_URL", "rabbitmq://u:sesame@h"),
+    ],
+)
+def test_a_mistake_in_a_secret_says_what_was_expected_without_its_value(variable: str, text: str) -> None:
+    """The message goes to a log, and perhaps into a ticket."""
+    (mistake,) = mistakes(**{variable: text})
+
+    assert mistake.startswith(f"HEYDAY_{variable}='***': expected a URL such as ")
+    assert "sesame" not in mistake
+
+
+@pytest.mark.parametrize("variable", ["DATABASE_URL", "REDIS_URL", "EMAIL_URL", "RABBITMQ_URL", "API_KEYS"])
+def test_every_secret_may_come_from_a_file(tmp_path: Path, variable: str) -> None:
+    """As the reference says of each of them; the file of the keys is remembered, to be read again."""
+    name = f"HEYDAY_{variable}"
+    text = ({"HEYDAY_RABBITMQ_URL": "amqp://u:p@h", "HEYDAY_API_KEYS": "key"} | LEAST)[name]
+    file = tmp_path / "secret"
+    file.write_text(f"{text}\n", encoding="utf-8")
+
+    settings = read(LEAST | {name: "", f"{name}_FILE": str(file)})
+
+    assert getattr(settings, variable.lower()) == (("key",) if variable == "API_KEYS" else text)
+    assert settings.api_keys_file == (file if variable == "API_KEYS" else None)
+
+
+def test_a_secret_file_that_is_no_text_or_empty_is_a_mistake(tmp_path: Path) -> None:
+    """A volume that was not filled must not look like a choice."""
+    binary, empty = tmp_path / "binary", tmp_path / "empty"
+    binary.write_bytes(b"\xff\xfe sesame")
+    empty.touch()
+
+    (unreadable,) = mistakes(API_KEYS_FILE=str(binary))
+    (missing,) = mistakes(EMAIL_URL="", EMAIL_URL_FILE=str(empty))
+
+    assert unreadable.startswith(f"HEYDAY_API_KEYS_FILE={str(binary)!r}: expected a readable file")
+    assert "sesame" not in unreadable
+    assert missing.startswith("HEYDAY_EMAIL_URL is not set: expected a URL such as http")
+
+
+def test_a_migration_needs_the_database_only() -> None:
+    """It runs before anything else is there."""
+    assert read_database_url({"HEYDAY_DATABASE_URL": "postgresql://h/d"}) == "postgresql://h/d"
+    with pytest.raises(BadConfiguration, match="HEYDAY_DATABASE_URL is not set"):
+        read_database_url({"HEYDAY_REDIS_URL": "redis://h"})
 
 
 def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
@@ -36,6 +37,9 @@ TRANSIENT = (
     asyncpg.InternalClientError,
 )
 """What a server does when it is away or busy with itself. Anything else is a bug of ours and is left to crash."""
+
+_UNANSWERED = (TimeoutError, asyncpg.InternalClientError, asyncio.CancelledError)
+"""After these a connection may be in the middle of an answer: it is closed, and nobody waits for the rest."""
 
 _SESSION = {
     "application_name": "heyday",
@@ -116,9 +120,10 @@ class Database:
             connection = await self._pool.acquire(timeout=within)
             try:
                 yield connection
-            except (TimeoutError, asyncpg.InternalClientError):
+            except _UNANSWERED:
                 # The server may never answer: asking it to cancel, or to reset, could wait as long.
-                connection.terminate()
+                with suppress(asyncpg.InterfaceError):  # the library may have given it up already
+                    connection.terminate()
                 raise
             finally:
                 await self._pool.release(connection, timeout=CONNECT_WITHIN)
@@ -126,8 +131,17 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A transaction on a connection of the pool. Raises Unavailable; nothing is committed then, or all of it is."""
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+        async with self.connection() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                yield connection
+            except _UNANSWERED:
+                raise  # the connection is closed, and the server rolls back without being asked
+            except BaseException:
+                await transaction.rollback()
+                raise
+            await transaction.commit()
 
     async def fetch(self, query: str, *args: Any, within: float = QUERY_WITHIN) -> list[asyncpg.Record]:
         """All rows of one statement, which commits by itself. Raises Unavailable."""

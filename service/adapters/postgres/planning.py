@@ -41,12 +41,14 @@ class PostgresPlanning:
     async def announce(
         self, job: str, scheduled_at: datetime, *, incarnation: int, up_to: datetime, days: Sequence[Day]
     ) -> list[int] | None:
+        # Committed before the announcement: whoever waits for that one in the middle of a statement would not see a
+        # partition that came with it.
+        for year in sorted({day.local_year for day in days} | {up_to.year + 1}):
+            await self._database.fetch(_SQL.ensure_year, year)
         async with self._database.transaction() as connection:
             if await connection.fetchval(_SQL.job_run, job, scheduled_at, incarnation) is None:
                 return None
             await connection.execute(_SQL.forget_job_runs)
-            for year in sorted({day.local_year for day in days} | {up_to.year + 1}):
-                await connection.execute(_SQL.ensure_year, year)
             # The cuts need not be exact, only cover everybody: so they are made before writers are kept waiting.
             parts = [part for day in days for part in await _split(connection, day)]
             await connection.execute(_SQL.plan_lock)

@@ -123,6 +123,14 @@ moved as (
         and not (m.status = 'expired' and v.status = 'cancelled')
     returning m.status
 ),
+renamed as (
+    -- The same instant by the clocks of another zone: the message stays where it is on its way.
+    update messages m set timezone = u.timezone
+    from present, wanted w, users u
+    where m.id = present.id and m.local_year = present.local_year and u.id = m.user_id
+        and w.occasion = m.occasion and w.local_year = m.local_year
+        and m.ended_at is null and w.send_at = m.send_at and u.timezone <> m.timezone
+),
 created as (
     insert into messages (user_id, occasion, local_year, timezone, send_at, due_at, tzdata)
     select u.id, w.occasion, w.local_year, u.timezone, w.send_at, greatest(w.send_at, business_now()), $6

@@ -37,8 +37,8 @@ from (select *, row_number() over (order by id) as n from users) u,
 where o.k = 1 or y.d = 0;
 
 insert into attempts (message_id, local_year, number, outcome, incarnation, started_at, duration, status_code)
-select id, local_year, 1, case when status = 'sent' then 'accepted' else 'rejected' end, 1 + abs(hashtext(id::text)) % 30,
-    send_at, 0.1, 200
+select id, local_year, 1, case when status = 'sent' then 'accepted' else 'rejected' end,
+    1 + abs(hashtext(id::text)) % 30, send_at, 0.1, 200
 from messages where status in ('sent', 'failed') order by local_year, id limit 45000;
 """
 """20,000 users, 40,000 dates, 60,000 messages, 45,000 attempts."""

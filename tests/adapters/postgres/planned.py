@@ -24,6 +24,7 @@ def utc(text: str) -> datetime:
 async def begin_at(store: Store, clock: Clock, at: datetime) -> None:
     """It is `at`, and planning has come as far."""
     await clock.set(at)
+    await store.fetch("select ensure_year($1)", at.year)
     await store.fetch("update planning set up_to = $1", at)
 
 

@@ -66,9 +66,7 @@ def moving(by: timedelta | None) -> Callable[[Store, Rows], Awaitable[object]]:
 
         for row in rows:
 
-            def plan(
-                _before: Profile, _after: Profile, now: datetime, year: int = row["local_year"]
-            ) -> list[Wanted]:
+            def plan(_before: Profile, _after: Profile, now: datetime, year: int = row["local_year"]) -> list[Wanted]:
                 return [Wanted("birthday", year, None if by is None else now + by)]
 
             await store.users.change(row["user_id"], edit, plan, version=None)

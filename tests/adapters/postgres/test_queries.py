@@ -187,7 +187,9 @@ async def explain(connection: Connection, file: str, name: str, values: str) -> 
 async def whole_tables(connection: Connection, plan: dict[str, Any]) -> list[str]:
     """The tables of more than a few rows that a plan reads from end to end."""
     tables = [node["Relation Name"] for node in nodes(plan) if node["Node Type"].endswith("Seq Scan")]
-    rows = await connection.fetch("select relname from pg_class where relname = any($1) and reltuples >= $2", tables, SMALL)
+    rows = await connection.fetch(
+        "select relname from pg_class where relname = any($1) and reltuples >= $2", tables, SMALL
+    )
     return sorted(row["relname"] for row in rows)
 
 

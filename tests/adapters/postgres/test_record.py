@@ -172,9 +172,9 @@ async def test_a_claim_that_is_freed_while_its_outcome_is_recorded_is_moved_once
     claims = await sending(store, 100)
     results = [Result(one.claim, Status.SENT, ACCEPTED, began=0.0) for one in claims]
 
-    moved, *freed = await asyncio.gather(
+    moved, freed = await asyncio.gather(
         store.messages.record(results, at=1.0),
-        *(store.messages.free_claims(hold=False, attempts=10) for _ in range(3)),
+        asyncio.gather(*(store.messages.free_claims(hold=False, attempts=10) for _ in range(3))),
     )
 
     assert len(moved) + sum(freed) == 100

@@ -1,0 +1,293 @@
+"""Every call has a deadline, every outage is Unavailable, and a bug is neither."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
+
+import asyncpg
+import pytest
+
+from service.adapters.postgres import connection as postgres
+from service.adapters.postgres.connection import Database, connect_once
+from service.ports import Unavailable
+from tests.adapters.relay import relayed
+from tests.node.harness import eventually
+from tests.servers import Postgres, Servers
+
+
+@pytest.fixture
+def server(_fleet: Servers) -> Postgres:
+    """The PostgreSQL of the session, to be stopped, killed and started."""
+    return _fleet.postgres
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Database]:
+    """A pool of one connection, so that whoever leaves it broken breaks the next."""
+    pool = Database(database, size=1)
+    await pool.open()
+    yield pool
+    await pool.close()
+
+
+@contextmanager
+def unavailable(*, within: float) -> Iterator[None]:
+    """The body is refused as Unavailable in time."""
+    began = time.monotonic()
+    with pytest.raises(Unavailable) as refused:
+        yield
+    assert refused.value.system == "postgres"
+    assert time.monotonic() - began < within
+
+
+async def test_a_server_that_is_away_is_an_outage_and_what_comes_after_it_works(
+    server: Postgres, pool: Database
+) -> None:
+    """Idle connections are dead then, and nobody must notice but by the first refusal."""
+    assert await pool.value("select 1") == 1
+
+    await server.kill()
+    for _ in range(3):
+        with unavailable(within=2):
+            await pool.value("select 1")
+    await server.start()
+
+    assert await pool.value("select 2") == 2
+
+
+async def test_a_server_that_dies_under_a_statement_is_an_outage(server: Postgres, pool: Database) -> None:
+    """The statement may have committed or not: the caller asks again, which is harmless."""
+    async with pool.connection() as connection:
+        assert await connection.fetchval("select 1") == 1
+    asking = asyncio.ensure_future(pool.value("select pg_sleep(60)"))
+    watcher = await asyncpg.connect(server.dsn("postgres"))
+    query = "select count(*) from pg_stat_activity where query = 'select pg_sleep(60)'"
+    await eventually(lambda: watcher.fetchval(query), within=5)
+
+    with unavailable(within=5):
+        await server.kill()
+        await asking
+
+    watcher.terminate()
+
+
+async def test_opening_needs_no_server(server: Postgres, database: str) -> None:
+    """A node may start before its database does."""
+    await server.stop()
+    pool = Database(database, size=1)
+
+    await pool.open()
+
+    with unavailable(within=2):
+        await pool.value("select 1")
+    with unavailable(within=2):
+        await connect_once(database)
+    await pool.close()
+
+
+async def test_a_statement_that_hangs_is_given_up_and_its_connection_too(pool: Database) -> None:
+    """A connection in the middle of an answer must not answer the next question with it."""
+    with unavailable(within=1):
+        await pool.value("select pg_sleep(60)", within=0.1)
+
+    assert await pool.value("select 42") == 42
+    assert pool.state.max == 1
+
+
+async def test_a_server_that_stands_still_is_an_outage_within_the_deadline(database: str) -> None:
+    """A machine that is stopped closes no connection: nothing but the clock tells."""
+    async with relayed(database) as relay:
+        pool = Database(relay.url, size=1)
+        await pool.open()
+        assert await pool.value("select 1") == 1
+
+        relay.freeze()
+        with unavailable(within=1):
+            await pool.value("select 1", within=0.1)
+        relay.thaw()
+
+        assert await pool.value("select 42") == 42
+        await pool.close()
+
+
+async def test_a_server_that_stands_still_in_a_transaction_is_an_outage_within_the_deadline(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for it to roll back: it does that by itself when the connection is gone."""
+    monkeypatch.setattr(postgres, "QUERY_WITHIN", 0.2)
+    async with relayed(database) as relay:
+        pool = Database(relay.url, size=1)
+        await pool.open()
+        with unavailable(within=2):
+            async with pool.transaction() as connection:
+                await connection.execute("create table half_way ()")
+                relay.freeze()
+                await connection.execute("create table all_of_it ()")
+        relay.thaw()
+
+        assert await pool.value("select to_regclass('half_way')") is None
+        await pool.close()
+
+
+async def test_a_pool_that_is_used_up_is_an_outage_within_the_deadline(pool: Database) -> None:
+    """Waiting for a connection is waiting for the database."""
+    async with pool.connection():
+        with unavailable(within=1):
+            await pool.connection(within=0.1).__aenter__()
+        assert (pool.state.active, pool.state.idle) == (1, 0)
+
+    assert await pool.value("select 1") == 1
+    assert (pool.state.active, pool.state.idle) == (0, 1)
+
+
+async def test_a_caller_that_is_cancelled_leaves_a_connection_that_works(pool: Database) -> None:
+    """A request that is abandoned, an actor that is stopped."""
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await pool.value("select pg_sleep(60)")
+
+    assert await pool.value("select 42") == 42
+
+
+async def test_a_caller_that_is_cancelled_does_not_wait_for_a_server_that_stands_still(database: str) -> None:
+    """A node that has to stop stops, and says that it was stopped, not that there was an outage."""
+    async with relayed(database) as relay:
+        pool = Database(relay.url, size=1)
+        await pool.open()
+        frozen = asyncio.Event()
+
+        async def ask() -> None:
+            async with pool.transaction() as connection:
+                relay.freeze()
+                frozen.set()
+                await connection.execute("select 1")
+
+        asking = asyncio.ensure_future(ask())
+        await frozen.wait()
+        began = time.monotonic()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+        assert time.monotonic() - began < 1
+        relay.thaw()
+        assert await pool.value("select 42") == 42
+        await pool.close()
+
+
+@pytest.mark.parametrize("how", ["pg_cancel_backend", "pg_terminate_backend"])
+async def test_a_statement_that_an_operator_ends_is_an_outage(pool: Database, database: str, how: str) -> None:
+    """A failover and an operator's hand look like this; the statement is made again."""
+    async with AsyncExitStack() as stack:
+        operator = await asyncpg.connect(database)
+        stack.push_async_callback(operator.close)
+        asking = asyncio.ensure_future(pool.value("select pg_sleep(60)"))
+        end = f"select {how}(pid) from pg_stat_activity where query = 'select pg_sleep(60)'"  # noqa: S608 - our words
+        await eventually(lambda: operator.fetchval(end), within=5)
+
+        with unavailable(within=5):
+            await asking
+
+        assert await pool.value("select 42") == 42
+
+
+async def test_a_transaction_that_the_server_has_ended_is_an_outage(pool: Database, database: str) -> None:
+    """A node that was suspended in the middle of one finds this when it wakes."""
+    operator = await asyncpg.connect(database)
+    with unavailable(within=5):
+        async with pool.transaction() as connection:
+            await connection.execute("set local idle_in_transaction_session_timeout = '50ms'")
+            pid = await connection.fetchval("select pg_backend_pid()")
+            gone = "select not exists (select from pg_stat_activity where pid = $1)"
+            await eventually(lambda: operator.fetchval(gone, pid), within=5)
+            await connection.execute("select 1")
+
+    assert await pool.value("select 42") == 42
+    await operator.close()
+
+
+async def test_a_deadlock_is_an_outage(database: str) -> None:
+    """The same statement again succeeds."""
+    pool = Database(database, size=2)
+    await pool.open()
+    met = asyncio.Barrier(2)
+
+    async def lock(first: int, second: int) -> None:
+        async with pool.transaction() as connection:
+            await connection.execute("select pg_advisory_xact_lock($1)", first)
+            await met.wait()
+            await connection.execute("select pg_advisory_xact_lock($1)", second)
+
+    outcomes = await asyncio.gather(lock(1, 2), lock(2, 1), return_exceptions=True)
+
+    assert [type(outcome) for outcome in outcomes if outcome is not None] == [Unavailable]
+    await pool.close()
+
+
+async def test_a_database_that_is_not_there_yet_is_an_outage(server: Postgres, database: str) -> None:
+    """Somebody is still making it."""
+    pool = Database(server.dsn("nowhere"), size=1)
+    await pool.open()
+
+    with unavailable(within=2):
+        await pool.value("select 1")
+
+    await pool.close()
+
+
+async def test_a_schema_that_is_not_there_yet_says_what_to_do(pool: Database) -> None:
+    """A new version that starts before its migration waits for it."""
+    with pytest.raises(Unavailable, match="heyday migrate"):
+        await pool.value("select * from not_migrated_yet")
+
+
+@pytest.mark.parametrize(
+    ("query", "bug"), [("selec 1", asyncpg.PostgresSyntaxError), ("select 1 / 0", asyncpg.DivisionByZeroError)]
+)
+async def test_a_bug_is_not_an_outage(pool: Database, query: str, bug: type[Exception]) -> None:
+    """Waited out, it would be waited for until the end of time."""
+    with pytest.raises(bug):
+        await pool.value(query)
+
+    assert await pool.value("select 1") == 1
+
+
+async def test_misuse_is_not_an_outage(pool: Database) -> None:
+    """Two statements at once on one connection are our mistake."""
+    async with pool.connection() as connection:
+        first = asyncio.ensure_future(connection.fetchval("select pg_sleep(0.2)"))
+        await asyncio.sleep(0)
+        with pytest.raises(asyncpg.InterfaceError, match="another operation"):
+            await connection.fetchval("select 1")
+        await first
+
+
+async def test_a_transaction_that_fails_leaves_nothing(pool: Database) -> None:
+    """All or nothing is what every hop relies on."""
+
+    async def fail_half_way() -> None:
+        async with pool.transaction() as connection:
+            await connection.execute("create table left_behind ()")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail_half_way()
+
+    assert await pool.value("select to_regclass('left_behind')") is None
+
+
+async def test_each_statement_is_timed_under_its_name(database: str) -> None:
+    """The durations that people see are named as the queries in the files are."""
+    seen: list[tuple[str, float]] = []
+    pool = Database(database, size=1, observe=lambda query, seconds: seen.append((query, seconds)))
+    await pool.open()
+
+    await pool.fetch("-- sleeping\nselect pg_sleep(0.05)")
+
+    ((name, seconds),) = seen
+    assert name == "sleeping"
+    assert seconds >= 0.05
+    await pool.close()

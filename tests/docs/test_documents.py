@@ -1,0 +1,283 @@
+"""What the documents say is so: links lead somewhere, tables are complete, examples answer what is printed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from prometheus_client.metrics import MetricWrapperBase
+
+from service.domain.messages import Status
+from service.settings import read
+from service.telemetry.metrics import Metrics
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+
+CONTRACT = [
+    "queue_depth_total",
+    "queue_messages_enqueued_total",
+    "queue_messages_processed_total",
+    "queue_messages_failed_total",
+    "messages_sent_total",
+    "messages_failed_total",
+    "message_delivery_duration_seconds",
+    "circuit_breaker_state",
+    "circuit_breaker_failures_total",
+    "circuit_breaker_successes_total",
+    "db_connections_active",
+    "db_connections_idle",
+    "db_connections_max",
+    "db_query_duration_seconds",
+    "http_request_duration_seconds",
+    "http_requests_total",
+    "message_lateness_seconds",
+    "messages_by_status",
+    "oldest_due_message_age_seconds",
+    "messages_outcome_unknown_total",
+    "duplicates_suppressed_total",
+    "stream_pending",
+    "stream_reclaimed_total",
+    "actor_restarts_total",
+    "actor_mailbox_depth",
+    "clock_skew_seconds",
+    "job_runs_total",
+    "job_duration_seconds",
+]
+"""Metrics that dashboards and alerts elsewhere are written against: none of them may be renamed."""
+
+LABELS = {
+    "circuit_breaker_state": {"service"},
+    "http_request_duration_seconds": {"method", "route", "status_code"},
+    "http_requests_total": {"method", "route", "status_code"},
+    "message_lateness_seconds": {"occasion"},
+    "messages_by_status": {"status"},
+    "duplicates_suppressed_total": {"by"},
+    "stream_pending": {"stream"},
+    "stream_reclaimed_total": {"stream"},
+    "actor_restarts_total": {"actor"},
+    "actor_mailbox_depth": {"actor"},
+    "job_runs_total": {"job", "outcome"},
+    "job_duration_seconds": {"job"},
+}
+"""And their labels, where they are promised."""
+
+NEEDED = {
+    "HEYDAY_DATABASE_URL": "postgresql://h/d",
+    "HEYDAY_REDIS_URL": "redis://h",
+    "HEYDAY_EMAIL_URL": "http://h",
+    "HEYDAY_NODE_ID": "node-1",
+}
+
+
+def name_of(document: Path) -> str:
+    return document.relative_to(ROOT).as_posix()
+
+
+def text_of(document: str | Path) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
+def prose_of(document: Path) -> str:
+    """Its text without blocks of code."""
+    return re.sub(r"^```.*?^```", "", text_of(document), flags=re.DOTALL | re.MULTILINE)
+
+
+def rows_of(document: str) -> Iterator[list[str]]:
+    """The cells of each row of its tables."""
+    for line in text_of(document).splitlines():
+        if line.startswith("| ") and not line.startswith("| ---"):
+            yield [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def anchors_of(document: Path) -> set[str]:
+    """What its headings are called in links."""
+    headings = re.findall(r"^#+ (.+)$", prose_of(document), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """A page that is not there is worse than a page that was not promised."""
+    links = re.findall(r"\]\(([^)\s]+)\)", prose_of(document))
+
+    broken = []
+    for link in links:
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (document.parent / path).resolve() if path else document
+        if not target.exists() or (anchor and anchor not in anchors_of(target)):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_path_that_is_named_exists(document: Path) -> None:
+    """Readers open what a text names."""
+    named = re.findall(r"`((?:actors|service|schema|tests|docs)/[\w./-]*)`", text_of(document))
+
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_no_document_names_a_path_of_the_machine_it_was_written_on(document: Path) -> None:
+    """Nobody else has it."""
+    found = re.findall(r"(?<![\w.}/])/(?:work|tmp|home|root|Users|mnt|opt)\b[\w./-]*", text_of(document))
+
+    assert found == []
+
+
+def test_every_test_that_a_guarantee_rests_on_exists() -> None:
+    """A claim whose test was renamed or dropped is a claim that nobody checks."""
+    document = "docs/explanation/guarantees.md"
+
+    missing, named = [], []
+    for row in rows_of(document):
+        for file, tests in re.findall(r"`(tests/[\w/]+\.py)`: ((?:`test_\w+`(?:, )?)+)", row[-1]):
+            for test in re.findall(r"test_\w+", tests):
+                named.append(test)
+                if not re.search(rf"^(?:async )?def {test}\(", text_of(file), re.MULTILINE):
+                    missing.append((file, test))
+
+    assert missing == []
+    assert len(named) == text_of(document).count("`test_") > 20
+    assert all("`test_" in row[-1] for row in rows_of(document) if row[0] != "promise")
+
+
+class Setting(NamedTuple):
+    """A row of the table of settings; `default` and `example` are None where the row has words or nothing."""
+
+    name: str
+    default: str | None
+    example: str | None
+    secret: bool
+
+
+def settings_listed() -> list[Setting]:
+    def code(cell: str) -> str | None:
+        return cell[1:-1] if re.fullmatch(r"`[^`]*`", cell) else None
+
+    return [
+        Setting(row[0].split("`")[1], code(row[1]), code(row[3]), "†" in row[0])
+        for row in rows_of("docs/reference/settings.md")
+        if row[0].startswith("`HEYDAY_")
+    ]
+
+
+class Watched(dict[str, str]):
+    """An environment that remembers what it was asked for."""
+
+    asked: set[str]
+
+    def get(self, key: str, default: str = "") -> str:  # type: ignore[override]  # all that the reader needs
+        self.asked = {*getattr(self, "asked", set()), key}
+        return super().get(key, default)
+
+
+def test_the_page_of_settings_lists_every_variable_that_is_read_and_no_other() -> None:
+    """A setting that is not there is one that nobody uses; one that is there alone does nothing."""
+    environment = Watched(NEEDED)
+    read(environment)
+
+    listed = settings_listed()
+
+    names = {setting.name for setting in listed}
+    files = {f"{setting.name}_FILE" for setting in listed if setting.secret}
+    assert len(names) == len(listed)
+    assert names | files == environment.asked
+
+
+@pytest.mark.parametrize("setting", [one for one in settings_listed() if one.default], ids=lambda one: one.name)
+def test_the_default_that_the_page_gives_changes_nothing(setting: Setting) -> None:
+    """Because it is the default."""
+    assert read(NEEDED | {setting.name: str(setting.default)}) == read(NEEDED)
+
+
+def test_every_setting_has_a_default_or_says_why_it_has_none() -> None:
+    """Required, not set, or made up by the node: anything else is a default."""
+    without = {row[1] for row in rows_of("docs/reference/settings.md") if row[0].startswith("`H") and "`" not in row[1]}
+
+    required = {one.name for one in settings_listed()} & (NEEDED.keys() - {"HEYDAY_NODE_ID"})
+    stated = {row[0].split("`")[1] for row in rows_of("docs/reference/settings.md") if row[1] == "required"}
+    assert without == {"required", "not set", "host name and a random part"}
+    assert stated == required
+
+
+@pytest.mark.parametrize("setting", settings_listed(), ids=lambda one: one.name)
+def test_the_example_that_the_page_gives_is_taken_and_is_not_the_default(setting: Setting) -> None:
+    """Readers copy examples."""
+    assert setting.example is not None
+    with_key = {"HEYDAY_API_KEYS": "key"}  # which an example of an address beyond loopback needs
+
+    assert read(NEEDED | with_key | {setting.name: setting.example}) is not None
+    assert setting.example != setting.default
+
+
+def declared() -> list[MetricWrapperBase]:
+    return [metric for metric in vars(Metrics()).values() if isinstance(metric, MetricWrapperBase)]
+
+
+def scraped_name(metric: MetricWrapperBase) -> str:
+    """As a scraper sees it: counters get a suffix."""
+    return f"{metric._name}_total" if metric._type == "counter" else metric._name
+
+
+def test_the_page_of_metrics_lists_what_is_declared() -> None:
+    """Name, kind, labels and meaning, in the order of the declarations."""
+    expected = [
+        [
+            f"`{scraped_name(metric)}`",
+            metric._type,
+            ", ".join(f"`{label}`" for label in metric._labelnames),
+            metric._documentation,
+        ]
+        for metric in declared()
+    ]
+
+    listed = [row for row in rows_of("docs/reference/metrics.md") if row[0].startswith("`")]
+
+    assert listed == expected
+
+
+def test_every_metric_that_is_promised_is_declared() -> None:
+    """An alert on a name that does not exist never fires."""
+    names = {scraped_name(metric): set(metric._labelnames) for metric in declared()}
+
+    assert [name for name in CONTRACT if name not in names] == []
+    assert {name: names[name] for name in LABELS} == LABELS
+
+
+def test_the_example_of_the_readme_answers_what_it_prints() -> None:
+    """It is the first thing that people try."""
+    found = re.search(r"^ *\$ echo '(.+)' \| heyday when\n +(\{.*\})$", text_of("README.md"), re.MULTILINE)
+    assert found is not None
+    question, printed = found.groups()
+
+    answered = subprocess.run(
+        [sys.executable, "-m", "actors.cli", "when"],
+        input=question + "\n",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin"},
+    )
+
+    assert answered.stdout == printed + "\n"
+
+
+def test_the_page_of_states_has_every_state() -> None:
+    """And none that is not one."""
+    rows = [row[0].strip("`") for row in rows_of("docs/explanation/message_states.md") if row[0].startswith("`")]
+
+    assert sorted(rows) == sorted(Status)
