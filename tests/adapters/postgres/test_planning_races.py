@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from service.domain.users import Profile, User
-from service.ports import Wanted
+from service.domain.windows import occurrences_in
+from service.ports import PlanRange, Wanted
 from tests.adapters.postgres.conftest import Store, profile
-from tests.adapters.postgres.planned import announce, begin_at, expected, plan, rules_for, utc
+from tests.adapters.postgres.planned import announce, begin_at, expected, rules_for, utc
 from tests.conftest import Clock
 
 BEGIN = utc("2030-05-01 18:00")
 ZONES = ["Pacific/Kiritimati", "Asia/Tokyo", "Asia/Kolkata", "UTC", "America/Lima", "Pacific/Honolulu"]
 BIRTHDAYS = [date(1990, 5, day) for day in (2, 3, 4)]
-STEP, STEPS = timedelta(hours=4), 18
+STEP, STEPS = timedelta(hours=1), 72
 """How much is announced at a time, and how often: all but the last evening in Honolulu."""
+
+
+def instants(planned: PlanRange) -> Sequence[tuple[str, datetime]]:
+    """As service.planning, in the zones of this test only: a planner that takes no time meets more writers."""
+    found = occurrences_in(planned.day.month_day, planned.day.local_year, ZONES, planned.starts_at, planned.ends_at)
+    return [(zone, send_at) for zone, send_at, _rule in found]
 
 
 async def announce_step_by_step(store: Store, over: asyncio.Event) -> None:
@@ -26,7 +34,8 @@ async def announce_step_by_step(store: Store, over: asyncio.Event) -> None:
         for step in range(1, STEPS + 1):
             ranges = await announce(store, BEGIN + step * STEP)
             # Two planners get every range, as after a recovery.
-            await asyncio.gather(*(plan(store, range_id) for range_id in [*ranges, *ranges]))
+            planners = (store.planning.plan(number, instants, tzdata="test") for number in [*ranges, *ranges])
+            await asyncio.gather(*planners)
     finally:
         over.set()
 
@@ -82,7 +91,7 @@ async def test_whoever_is_created_while_planning_goes_on_is_planned_by_one_or_th
 
     async def many_at_once() -> None:
         while not over.is_set():
-            await store.users.create_many([somebody() for _ in range(10)])
+            await store.users.create_many([somebody() for _ in range(100)])
 
     await asyncio.gather(
         announce_step_by_step(store, over), *(one_by_one() for _ in range(6)), *(many_at_once() for _ in range(2))
