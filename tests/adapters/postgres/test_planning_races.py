@@ -18,7 +18,7 @@ from tests.conftest import Clock
 BEGIN = utc("2030-05-01 18:00")
 ZONES = ["Pacific/Kiritimati", "Asia/Tokyo", "Asia/Kolkata", "UTC", "America/Lima", "Pacific/Honolulu"]
 BIRTHDAYS = [date(1990, 5, day) for day in (2, 3, 4)]
-STEP, STEPS = timedelta(hours=1), 72
+STEP, STEPS = timedelta(hours=3), 24
 """How much is announced at a time, and how often: all but the last evening in Honolulu."""
 
 
@@ -91,7 +91,7 @@ async def test_whoever_is_created_while_planning_goes_on_is_planned_by_one_or_th
 
     async def many_at_once() -> None:
         while not over.is_set():
-            await store.users.create_many([somebody() for _ in range(100)])
+            await store.users.create_many([somebody() for _ in range(20)])
 
     await asyncio.gather(
         announce_step_by_step(store, over), *(one_by_one() for _ in range(6)), *(many_at_once() for _ in range(2))
