@@ -203,6 +203,7 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury]):
         freed = 0
         while count := await self._messages.free_claims(stuck, hold=self._policy.hold, attempts=self._policy.attempts):
             freed += count
+            stuck = []  # once only: what was freed may be claimed again by now, and is not stuck then
         self._metrics.unknown.inc(freed)
         return freed
 

@@ -33,7 +33,7 @@ REDRIVABLE = frozenset({Status.FAILED, Status.UNKNOWN, Status.EXPIRED})
 MOVES: dict[Status, frozenset[Status]] = {
     # A recovered claim goes one hop back: queued to scheduled, or to retrying once attempts were made.
     Status.SCHEDULED: frozenset({Status.QUEUED, Status.CANCELLED, Status.EXPIRED}),
-    Status.QUEUED: frozenset({Status.SENDING, Status.SCHEDULED, Status.RETRYING, Status.CANCELLED, Status.EXPIRED}),
+    Status.QUEUED: frozenset({Status.SENDING, Status.SCHEDULED, Status.RETRYING, Status.CANCELLED}),
     Status.SENDING: frozenset({Status.SENT, Status.RETRYING, Status.FAILED, Status.UNKNOWN}),
     Status.RETRYING: frozenset({Status.QUEUED, Status.SCHEDULED, Status.CANCELLED, Status.EXPIRED}),
     Status.SENT: frozenset(),

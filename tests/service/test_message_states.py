@@ -48,9 +48,14 @@ def test_an_end_is_left_only_to_be_scheduled_again(status: Status) -> None:
 
 
 @pytest.mark.parametrize("status", UNSENT)
-def test_what_was_not_sent_can_be_cancelled_and_can_expire(status: Status) -> None:
+def test_what_was_not_sent_can_be_cancelled(status: Status) -> None:
     """A user who is deleted while a greeting waits, in whatever queue, is not greeted."""
-    assert {Status.CANCELLED, Status.EXPIRED} <= MOVES[status]
+    assert Status.CANCELLED in MOVES[status]
+
+
+def test_what_waits_for_its_instant_can_expire_and_what_is_on_its_way_is_taken_back_first() -> None:
+    """Only the ticker's claim judges what is too late, and it claims nothing that is queued."""
+    assert {status for status in UNSENT if Status.EXPIRED in MOVES[status]} == {Status.SCHEDULED, Status.RETRYING}
 
 
 def test_what_is_being_sent_cannot_be_cancelled() -> None:
