@@ -22,6 +22,9 @@ CONNECT_WITHIN = 5.0
 QUERY_WITHIN = 15.0
 """Seconds for one statement; the largest batches take well under one."""
 
+MIGRATE_WITHIN = 600.0
+"""Seconds for one statement of a migration, which may build an index."""
+
 TRANSIENT = (
     OSError,  # TimeoutError and every ConnectionError included
     asyncpg.PostgresConnectionError,
@@ -74,7 +77,13 @@ def _reason(error: BaseException) -> str:
 async def connect_once(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
     """One connection outside any pool, for migrations and checks. Raises Unavailable."""
     with translating():
-        return await asyncpg.connect(dsn, timeout=CONNECT_WITHIN, server_settings={"application_name": "heyday"})
+        return await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_WITHIN,
+            command_timeout=MIGRATE_WITHIN,
+            # Waiting for a lock, a change of the schema holds up everybody behind it: better to fail, and be run again.
+            server_settings={"application_name": "heyday", "lock_timeout": "60s"},
+        )
 
 
 class Database:
