@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 BEAT_EVERY = 1.5
 """Seconds between two beats."""
@@ -32,13 +33,18 @@ class LeaseLost(Exception):
 class Lease:
     """Shared by the actors of one node; renewed by its membership actor and by nobody else."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = elapsed) -> None:
+        self._clock = clock
         self._incarnation: int | None = None
         self._until = 0.0
         self._granted = asyncio.Event()
 
+    def now(self) -> float:
+        """Seconds of the clock by which the lease runs out."""
+        return self._clock()
+
     def renew(self, incarnation: int, heard_at: float) -> None:
-        """A beat asked for at `heard_at` (of `elapsed`) was taken."""
+        """A beat asked for at `heard_at` (of `now`) was taken."""
         self._incarnation, self._until = incarnation, heard_at + DEATH - MARGIN
         self._granted.set()
 
@@ -50,7 +56,7 @@ class Lease:
     @property
     def held(self) -> bool:
         """Whether this node may act now."""
-        return elapsed() < self._until
+        return self._clock() < self._until
 
     @property
     def incarnation(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from actors.lease import BEAT_EVERY, Lease, elapsed
+from actors.lease import BEAT_EVERY, Lease
 from actors.repeating import Repeating
 from service.outages import Outages
 from service.ports import Nodes, Unavailable
@@ -37,7 +37,7 @@ class Membership(Repeating[object]):
         self._incarnation: int | None = None
 
     async def turn(self) -> float:
-        asked_at = elapsed()
+        asked_at = self._lease.now()
         if self._incarnation is None:
             if not await self._admission():
                 return BEAT_EVERY

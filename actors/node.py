@@ -27,18 +27,20 @@ from typing import Any
 
 import structlog
 
-from actors.api.server import ApiParts, ApiServer
+from actors.api.parts import ApiParts
 from actors.delivery.intake import Intake
 from actors.delivery.recorder import Recorder
 from actors.delivery.sender import Deliver, Sender
 from actors.dispatcher import Dispatcher
 from actors.facts import Witness, nobody
-from actors.lease import Lease
+from actors.lease import Lease, elapsed
 from actors.membership import Membership
+from actors.outside import MakeOutside, servers
 from actors.planner import PlanAgain, Planner, RunDaily
 from actors.recovery import Bury, Recovery, Reseed, RunRecovery
 from actors.runtime import (
     Abandoned,
+    Actor,
     Address,
     ChildSpec,
     Crashed,
@@ -54,28 +56,12 @@ from actors.runtime import (
 from actors.sampler import Sampler
 from actors.ticker import RunMinute, Ticker
 from service.adapters.email.circuit import CircuitBreakingEmailService
-from service.adapters.email.http import HttpEmailService
-from service.adapters.postgres.connection import Database
-from service.adapters.postgres.history import PostgresHistory
-from service.adapters.postgres.idempotency import PostgresIdempotency
-from service.adapters.postgres.messages import PostgresMessages
-from service.adapters.postgres.migrations import available, missing
-from service.adapters.postgres.nodes import PostgresNodes
-from service.adapters.postgres.planning import PostgresPlanning
-from service.adapters.postgres.users import PostgresUsers
-from service.adapters.rabbitmq import RabbitMQDeliveryQueue
-from service.adapters.redis.accepted import RedisAcceptedKeys
-from service.adapters.redis.connection import connect
-from service.adapters.redis.locks import RedisLocks
-from service.adapters.redis.rate import RedisRateLimit, Unlimited
-from service.adapters.redis.request_rate import RedisRequestRate
-from service.adapters.redis.streams import DUE, PLAN, RedisWorkStream
-from service.adapters.stream_queue import StreamDeliveryQueue
+from service.adapters.postgres.migrations import available
+from service.adapters.redis.streams import DUE, PLAN
 from service.clock import BusinessClock, Jump
 from service.domain.retry import RetryPolicy
-from service.domain.zones import TZDATA_VERSION
 from service.outages import Outages
-from service.ports import CircuitState, DeliveryQueue, Emptied, RateLimit, Unavailable
+from service.ports import CircuitState, Emptied, Unavailable
 from service.settings import Settings, UnknownOutcome
 from service.telemetry.metrics import Metrics
 
@@ -87,9 +73,6 @@ SERVICE = "message-api"
 JOB_WITHIN = 30.0
 """Seconds for a job that somebody triggers by hand."""
 
-PREFETCH = 8
-"""Bundles that a node takes ahead, of up to 50 messages each: enough to keep its senders busy, little to give back."""
-
 CLOCK_MAY_DIFFER = 1.0
 """Seconds by which business time may differ from the database's own clock before it is not the real one."""
 
@@ -99,44 +82,42 @@ class Refused(Exception):
 
 
 class Node:
-    """Everything that `heyday run` runs. `rehearsal` accepts a database whose business clock was moved."""
+    """Everything that `heyday run` runs, among the servers that `outside` makes ports of.
 
-    def __init__(self, settings: Settings, *, witness: Witness = nobody, rehearsal: bool = False) -> None:
+    `rehearsal` accepts a database whose business clock was moved. `steady` measures durations, `elapsed` those that
+    count while the machine is suspended, too; both in seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        witness: Witness = nobody,
+        rehearsal: bool = False,
+        outside: MakeOutside = servers,
+        steady: Callable[[], float] = time.monotonic,
+        elapsed: Callable[[], float] = elapsed,
+    ) -> None:
         self.settings = settings
         self.metrics = Metrics()
         # A series that appears with the first outage cannot be alerted on before it.
         self.metrics.circuit_state.labels(SERVICE).set(CircuitState.CLOSED)
-        self.clock = BusinessClock()
-        self.outages = Outages()
-        self.lease = Lease()
+        self.clock = BusinessClock(steady)
+        self.outages = Outages(steady)
+        self.lease = Lease(elapsed)
         self._witness = witness
         self._rehearsal = rehearsal
+        self._steady = steady
         self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        self._database = Database(
-            settings.database_url,
-            size=settings.database_connections,
-            observe=lambda query, seconds: self.metrics.db_query.labels(query).observe(seconds),
-        )
-        self._redis = connect(settings.redis_url)
-        self._streams = {
-            name: RedisWorkStream(self._redis.commands, self._redis.blocking, name, consumer=settings.node_id)
-            for name in (PLAN, DUE)
-        }
-        self._queue = self._make_queue()
+        self._living = 1
+        self._outside = outside(settings, self.metrics, lambda: self._living)
         self._email = CircuitBreakingEmailService(
-            HttpEmailService(
-                settings.email_url, timeout=settings.email_timeout, concurrency=settings.email_concurrency
-            ),
+            self._outside.attempts,
             failures=settings.circuit_failures,
             reset=settings.circuit_reset,
             on_change=self._circuit_changed,
             on_result=self._call_ended,
         )
-        self._messages = PostgresMessages(self._database)
-        self._planning = PostgresPlanning(self._database)
-        self._nodes = PostgresNodes(self._database)
-        self._living = 1
         self.tree = self._make_tree()
 
     # --- its life ----------------------------------------------------------------------------------------------
@@ -146,7 +127,7 @@ class Node:
 
         Raises TooManyRestarts when an actor cannot be kept running, Refused when the database is not one to work with.
         """
-        await self._database.open()
+        await self._outside.open()
         await self._email.open()
         try:
             await self.tree.start()
@@ -157,9 +138,7 @@ class Node:
             return report.clean
         finally:
             await self._email.close()
-            await self._queue.close()
-            await self._redis.close()
-            await self._database.close()
+            await self._outside.close()
 
     async def _until(self, stop: asyncio.Event) -> None:
         """Until told to stop, or the tree gives up, or the database turns out to be the wrong one."""
@@ -177,32 +156,14 @@ class Node:
 
     # --- its parts ---------------------------------------------------------------------------------------------
 
-    def _make_queue(self) -> DeliveryQueue:
-        if self.settings.rabbitmq_url:
-            return RabbitMQDeliveryQueue(self.settings.rabbitmq_url, prefetch=PREFETCH)
-        return StreamDeliveryQueue(self._redis, consumer=self.settings.node_id)
-
-    def _make_rate(self) -> RateLimit:
-        if self.settings.email_rate is None:
-            return Unlimited()
-        return RedisRateLimit(
-            self._redis.commands, self.settings.email_rate.per_second, nodes=lambda: max(1, self._living)
-        )
-
-    def _make_request_rate(self) -> RedisRequestRate | None:
-        limit = self.settings.rate_limit
-        return RedisRequestRate(self._redis.commands, limit.per_second) if limit else None
-
     def _make_tree(self) -> Supervisor:
-        settings = self.settings
+        settings, outside = self.settings, self._outside
         policy = RetryPolicy(
             attempts=settings.email_attempts,
             base=settings.email_backoff,
             limit=settings.email_backoff_limit,
             hold=settings.unknown_outcome is UnknownOutcome.HOLD,
         )
-        accepted = RedisAcceptedKeys(self._redis.commands, late_limit=settings.late_limit)
-        rate = self._make_rate()
         # Every part that acts gets these; what is particular to one is below.
         common: dict[str, Any] = {"outages": self.outages, "metrics": self.metrics}
         acting = common | {"lease": self.lease, "witness": self._witness}
@@ -222,10 +183,10 @@ class Node:
 
         def make_sender(_number: int) -> Sender:
             return Sender(
-                self._messages,
-                accepted,
+                outside.messages,
+                outside.accepted,
                 self._email,
-                rate,
+                outside.rate,
                 record,
                 policy=policy,
                 places=-(-settings.email_concurrency // settings.delivery_actors),
@@ -234,24 +195,24 @@ class Node:
 
         def make_recorder() -> Recorder:
             return Recorder(
-                self._messages,
-                accepted,
-                self._queue,
+                outside.messages,
+                outside.accepted,
+                outside.queue,
                 on_failed=lambda: self._tell(self._recovery, Bury()),
                 witness=self._witness,
                 **common,
             )
 
         def make_intake() -> Intake:
-            return Intake(self._queue, self._email, deliver, on_emptied=self._emptied, **acting)
+            return Intake(outside.queue, self._email, deliver, on_emptied=self._emptied, **acting)
 
         def make_dispatcher() -> Dispatcher:
-            return Dispatcher(self._streams[DUE], self._queue, on_emptied=self._emptied, **acting)
+            return Dispatcher(outside.streams[DUE], outside.queue, on_emptied=self._emptied, **acting)
 
         def make_planner() -> Planner:
             return Planner(
-                self._planning,
-                self._streams[PLAN],
+                outside.planning,
+                outside.streams[PLAN],
                 send_at=settings.send_at,
                 leap_day=settings.leap_day,
                 cron=settings.daily_cron,
@@ -262,11 +223,11 @@ class Node:
 
         def make_recovery() -> Recovery:
             return Recovery(
-                self._messages,
-                self._nodes,
-                self._planning,
-                self._streams,
-                self._queue,
+                outside.messages,
+                outside.nodes,
+                outside.planning,
+                outside.streams,
+                outside.queue,
                 self._email,
                 policy=policy,
                 email_timeout=settings.email_timeout,
@@ -279,9 +240,9 @@ class Node:
 
         def make_ticker() -> Ticker:
             return Ticker(
-                self._messages,
-                self._streams[DUE],
-                RedisLocks(self._redis.commands, owner=settings.node_id),
+                outside.messages,
+                outside.streams[DUE],
+                outside.locks,
                 self._email,
                 clock=self.clock,
                 cron=settings.minute_cron,
@@ -292,11 +253,11 @@ class Node:
 
         def make_sampler() -> Sampler:
             return Sampler(
-                self._messages,
-                self._planning,
-                self._streams,
-                self._queue,
-                pool=lambda: self._database.state,
+                outside.messages,
+                outside.planning,
+                outside.streams,
+                outside.queue,
+                pool=outside.pool,
                 tree=lambda: self.tree.view(),
                 clock=self.clock,
                 **common,
@@ -304,7 +265,7 @@ class Node:
 
         def make_membership() -> Membership:
             return Membership(
-                self._nodes, self.lease, node=settings.node_id, admission=self._admit, outages=self.outages
+                outside.nodes, self.lease, node=settings.node_id, admission=self._admit, outages=self.outages
             )
 
         drain_within = settings.drain_within.total_seconds()
@@ -321,6 +282,7 @@ class Node:
                     ],
                     strategy=Strategy.REST_FOR_ONE,
                     on_event=self._event,
+                    clock=self._steady,
                 ),
                 spec(quiet("dispatcher"), make_dispatcher),
                 spec(self._planner, make_planner),
@@ -330,18 +292,20 @@ class Node:
                 spec(quiet("api"), self._make_api),
             ],
             on_event=self._event,
+            clock=self._steady,
         )
 
-    def _make_api(self) -> ApiServer:
-        return ApiServer(
+    def _make_api(self) -> Actor[Any]:
+        outside = self._outside
+        return outside.api(
             ApiParts(
                 settings=self.settings,
-                users=PostgresUsers(self._database, late_limit=self.settings.late_limit, tzdata=TZDATA_VERSION),
-                planning=self._planning,
-                messages=self._messages,
-                history=PostgresHistory(self._database),
-                idempotency=PostgresIdempotency(self._database),
-                request_rate=self._make_request_rate(),
+                users=outside.users,
+                planning=outside.planning,
+                messages=outside.messages,
+                history=outside.history,
+                idempotency=outside.idempotency,
+                request_rate=outside.request_rate,
                 clock=self.clock,
                 outages=self.outages,
                 metrics=self.metrics,
@@ -403,11 +367,9 @@ class Node:
 
     async def _admit(self) -> bool:
         """Whether this database is one to work with. Raises Unavailable while it is away or has no schema yet."""
-        async with self._database.connection() as connection:
-            lacking = await missing(connection)
-        if lacking:
+        if lacking := await self._outside.lacking():
             raise Unavailable("postgres", f"the schema lacks {', '.join(lacking)}: run `heyday migrate`")
-        pulse = await self._messages.pulse()
+        pulse = await self._outside.messages.pulse()
         differs = abs((pulse.now - pulse.real_now).total_seconds()) > CLOCK_MAY_DIFFER or pulse.rate != 1
         if differs and not self._rehearsal and not self._refused.done():
             self._refused.set_exception(
@@ -428,11 +390,13 @@ class Node:
         return missing_now
 
     def _checks(self) -> dict[str, Callable[[], Awaitable[dict[str, object]]]]:
+        outside = self._outside
+
         async def database() -> dict[str, object]:
             began = time.perf_counter()
-            pulse = await self._messages.pulse()
+            pulse = await outside.messages.pulse()
             round_trip = time.perf_counter() - began
-            pool = self._database.state
+            pool = outside.pool()
             return {
                 "now": pulse.now,
                 "roundTripSeconds": round(round_trip, 6),
@@ -442,14 +406,14 @@ class Node:
 
         async def redis() -> dict[str, object]:
             began = time.perf_counter()
-            states = {name: await stream.state() for name, stream in self._streams.items()}
+            states = {name: await stream.state() for name, stream in outside.streams.items()}
             return {
                 "roundTripSeconds": round((time.perf_counter() - began) / len(states), 6),
                 "streams": {name: {"length": one.length, "pending": one.pending} for name, one in states.items()},
             }
 
         async def queue() -> dict[str, object]:
-            depth = await self._queue.depth()
+            depth = await outside.queue.depth()
             return {"ready": depth.ready, "unacknowledged": depth.unacknowledged, "dead": depth.dead}
 
         async def email() -> dict[str, object]:

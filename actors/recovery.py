@@ -145,9 +145,9 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury]):
         await self._look_at_the_beats()
         if self._bury:
             await self._bury_failed()
-        if self._somebody_died or cron_is_due or self._reseed or time.monotonic() >= self._next_pass:
+        if self._somebody_died or cron_is_due or self._reseed or self._clock.steady() >= self._next_pass:
             await self._pass()
-            self._next_pass = time.monotonic() + PASS_EVERY
+            self._next_pass = self._clock.steady() + PASS_EVERY
         return LOOK_EVERY
 
     async def heard(self, message: RunRecovery | Reseed | Bury) -> None:
@@ -168,7 +168,7 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury]):
         """End what is dead."""
         beats = await self._nodes.living()
         self._on_living(len(beats))
-        for beat in self._watch.dead(beats, time.monotonic()):
+        for beat in self._watch.dead(beats, self._clock.steady()):
             if beat.incarnation != self._lease.incarnation and await self._nodes.end(beat):
                 self._somebody_died = True
                 self._metrics.node_deaths.inc()
@@ -212,7 +212,7 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury]):
 
         The rows tell the candidates, our own steady clock decides: a jump of the database's clock frees nothing.
         """
-        now = time.monotonic()
+        now = self._clock.steady()
         current = await self._messages.sending_for(self._sending_for)
         self._sending_since = {claim: self._sending_since.get(claim, now) for claim in current}
         return [message for (message, _), since in self._sending_since.items() if now - since >= self._sending_for]
@@ -242,7 +242,7 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury]):
     async def _take_back_lost(self) -> int:
         """Rows queued for too long, or all of them after a store was emptied. Not while the circuit is open: then
         they wait in the queue on purpose, and for a while after."""
-        now = time.monotonic()
+        now = self._clock.steady()
         if self._email.circuit is CircuitState.OPEN:
             self._open_until = now
         if not self._reseed and now - self._open_until < QUEUED_FOR.total_seconds():

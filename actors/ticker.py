@@ -124,7 +124,7 @@ class Ticker(Repeating[RunMinute]):
                 log.debug("ticker_lock_left_to_expire")
 
     async def _look_at_the_clock(self) -> None:
-        asked_at = time.monotonic()
+        asked_at = self._clock.steady()
         pulse = await self._messages.pulse()
         jump = self._clock.read(pulse, asked_at=asked_at)
         self._next_due = pulse.next_due
@@ -164,7 +164,7 @@ class Ticker(Repeating[RunMinute]):
         size = FIRST_CLAIM
         while self._next_due is not None and self._clock.seconds_until(self._next_due) <= 0 and await self._may_work():
             outstanding = await self._messages.outstanding(MOST)
-            self._pressure.measured(outstanding, time.monotonic())
+            self._pressure.measured(outstanding, self._clock.steady())
             limit = min(size, self._pressure.room())
             if limit == 0:
                 break

@@ -29,7 +29,8 @@ class BusinessClock:
     """Knows what the database's clock said last, how fast it runs and how long ago that was."""
 
     def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
-        self._steady = steady
+        self.steady = steady
+        """Seconds of the clock that measures between readings."""
         self._pulse: Pulse | None = None
         self._at = 0.0
         self.jumps = 0
@@ -38,7 +39,7 @@ class BusinessClock:
 
     def read(self, pulse: Pulse, *, asked_at: float) -> Jump | None:
         """Take a reading that was asked for at `asked_at` of the steady clock. A jump is counted and returned."""
-        answered_at = self._steady()
+        answered_at = self.steady()
         at = (asked_at + answered_at) / 2
         self.skew = time.time() - pulse.real_now.timestamp() - (answered_at - at)
         jump = self._jump(pulse, at, (answered_at - asked_at) / 2)
@@ -59,7 +60,7 @@ class BusinessClock:
         """Business time, or None before the first reading."""
         if self._pulse is None:
             return None
-        return self._pulse.now + timedelta(seconds=(self._steady() - self._at) * self._pulse.rate)
+        return self._pulse.now + timedelta(seconds=(self.steady() - self._at) * self._pulse.rate)
 
     def seconds_until(self, instant: datetime) -> float:
         """Real seconds until a business instant; 0 when it has passed or nothing is known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -24,7 +25,8 @@ class Outage:
 class Outages:
     """What the actors of a node have met. An outage is over when everybody who met it has got through again."""
 
-    def __init__(self) -> None:
+    def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
+        self._steady = steady
         self._outages: dict[str, Outage] = {}
         self._waiting: dict[str, set[str]] = {}
 
@@ -33,7 +35,7 @@ class Outages:
         self._passed(who, [system for system in self._waiting if system != error.system])
         self._waiting.setdefault(error.system, set()).add(who)
         if error.system not in self._outages:
-            self._outages[error.system] = Outage(error.system, error.reason, time.monotonic())
+            self._outages[error.system] = Outage(error.system, error.reason, self._steady())
             log.warning("outage_began", system=error.system, reason=error.reason)
 
     def passed(self, who: str) -> None:
@@ -47,7 +49,7 @@ class Outages:
             if not waiting:
                 del self._waiting[system]
                 outage = self._outages.pop(system)
-                log.info("outage_ended", system=system, seconds=round(time.monotonic() - outage.since, 3))
+                log.info("outage_ended", system=system, seconds=round(self._steady() - outage.since, 3))
 
     def current(self) -> list[Outage]:
         """The outages that go on."""

@@ -11,16 +11,14 @@ from tests.service.steady import Steady
 
 
 @pytest.fixture
-def steady(monkeypatch: pytest.MonkeyPatch) -> Steady:
+def steady() -> Steady:
     """The clock of the lease, moved by the test."""
-    steady = Steady()
-    monkeypatch.setattr("actors.lease.elapsed", steady)
-    return steady
+    return Steady()
 
 
 def test_a_node_that_was_never_heard_may_do_nothing(steady: Steady) -> None:
     """It claims under the number that entering gave it, and has none."""
-    lease = Lease()
+    lease = Lease(steady)
 
     assert not lease.held
     assert not lease.holds(0)
@@ -30,7 +28,7 @@ def test_a_node_that_was_never_heard_may_do_nothing(steady: Steady) -> None:
 
 def test_a_node_whose_beat_was_taken_may_act_under_its_number(steady: Steady) -> None:
     """Until the next beat and for some beats that go amiss."""
-    lease = Lease()
+    lease = Lease(steady)
 
     lease.renew(7, steady.at)
     steady.passes(3 * BEAT_EVERY)
@@ -42,7 +40,7 @@ def test_a_node_whose_beat_was_taken_may_act_under_its_number(steady: Steady) ->
 
 def test_the_lease_is_lost_a_margin_before_others_may_end_it(steady: Steady) -> None:
     """A statement on its way must not arrive after the others have taken over."""
-    lease = Lease()
+    lease = Lease(steady)
     lease.renew(7, steady.at)
 
     steady.passes(DEATH - MARGIN - 0.001)
@@ -58,7 +56,7 @@ def test_the_lease_is_lost_a_margin_before_others_may_end_it(steady: Steady) -> 
 
 def test_a_lease_counts_from_when_the_beat_was_asked_for(steady: Steady) -> None:
     """The others may have seen it at the beginning of a slow call."""
-    lease = Lease()
+    lease = Lease(steady)
     asked_at = steady.at
     steady.passes(DEATH)
 
@@ -69,7 +67,7 @@ def test_a_lease_counts_from_when_the_beat_was_asked_for(steady: Steady) -> None
 
 def test_each_beat_renews_the_lease(steady: Steady) -> None:
     """An hour of beats is an hour of work."""
-    lease = Lease()
+    lease = Lease(steady)
 
     for _ in range(int(3600 / BEAT_EVERY)):
         lease.renew(7, steady.at)
@@ -80,7 +78,7 @@ def test_each_beat_renews_the_lease(steady: Steady) -> None:
 
 def test_what_an_earlier_incarnation_claimed_may_not_be_sent(steady: Steady) -> None:
     """Others have ended it and taken over; that the node has begun anew does not give it back."""
-    lease = Lease()
+    lease = Lease(steady)
     lease.renew(7, steady.at)
 
     lease.end()
@@ -92,7 +90,7 @@ def test_what_an_earlier_incarnation_claimed_may_not_be_sent(steady: Steady) -> 
 
 def test_a_lease_that_was_ended_is_lost_at_once(steady: Steady) -> None:
     """Not when it would have run out."""
-    lease = Lease()
+    lease = Lease(steady)
     lease.renew(7, steady.at)
 
     lease.end()
@@ -103,7 +101,7 @@ def test_a_lease_that_was_ended_is_lost_at_once(steady: Steady) -> None:
 
 async def test_who_waits_for_the_lease_goes_on_when_it_is_granted(steady: Steady) -> None:
     """All of them: ticker, planner and senders wait beside each other."""
-    lease = Lease()
+    lease = Lease(steady)
 
     async def grant() -> None:
         lease.renew(7, steady.at)
@@ -116,7 +114,7 @@ async def test_who_waits_for_the_lease_goes_on_when_it_is_granted(steady: Steady
 
 async def test_who_waits_for_a_lease_that_was_lost_goes_on_with_the_next(steady: Steady) -> None:
     """That it was granted once, long ago, ends no wait."""
-    lease = Lease()
+    lease = Lease(steady)
     lease.renew(7, steady.at)
     steady.passes(DEATH)
 
@@ -130,7 +128,7 @@ async def test_who_waits_for_a_lease_that_was_lost_goes_on_with_the_next(steady:
 
 async def test_a_lease_that_is_held_is_not_waited_for(steady: Steady) -> None:
     """Every turn of every actor asks."""
-    lease = Lease()
+    lease = Lease(steady)
     lease.renew(7, steady.at)
 
     assert await lease.granted(within=0)
@@ -138,7 +136,7 @@ async def test_a_lease_that_is_held_is_not_waited_for(steady: Steady) -> None:
 
 async def test_waiting_ends_in_time_without_a_lease(steady: Steady) -> None:
     """Nothing waits for ever; also not where one was granted earlier, and lapsed."""
-    lease, lapsed = Lease(), Lease()
+    lease, lapsed = Lease(steady), Lease(steady)
     lapsed.renew(7, steady.at)
     steady.passes(DEATH)
 
@@ -148,7 +146,7 @@ async def test_waiting_ends_in_time_without_a_lease(steady: Steady) -> None:
 
 async def test_a_beat_that_was_taken_too_late_grants_nothing(steady: Steady) -> None:
     """Whoever was woken by it looks again."""
-    lease = Lease()
+    lease = Lease(steady)
 
     async def grant_too_late() -> None:
         lease.renew(7, steady.at - DEATH)
