@@ -304,6 +304,7 @@ class Node:
                 planning=outside.planning,
                 messages=outside.messages,
                 history=outside.history,
+                previews=outside.previews,
                 idempotency=outside.idempotency,
                 request_rate=outside.request_rate,
                 clock=self.clock,

@@ -18,6 +18,7 @@ from service.adapters.postgres.messages import PostgresMessages
 from service.adapters.postgres.migrations import missing
 from service.adapters.postgres.nodes import PostgresNodes
 from service.adapters.postgres.planning import PostgresPlanning
+from service.adapters.postgres.preview import PostgresPreviews
 from service.adapters.postgres.users import PostgresUsers
 from service.adapters.rabbitmq import RabbitMQDeliveryQueue
 from service.adapters.redis.accepted import RedisAcceptedKeys
@@ -38,6 +39,7 @@ from service.ports import (
     Nodes,
     Planning,
     PoolState,
+    Previews,
     RateLimit,
     RequestRate,
     Users,
@@ -63,6 +65,7 @@ class Outside:
     nodes: Nodes
     users: Users
     history: History
+    previews: Previews
     idempotency: Idempotency
     streams: Mapping[str, WorkStream]
     locks: Locks
@@ -107,6 +110,7 @@ def servers(settings: Settings, metrics: Metrics, living: Callable[[], int]) -> 
         nodes=PostgresNodes(database),
         users=PostgresUsers(database, late_limit=settings.late_limit, tzdata=TZDATA_VERSION),
         history=PostgresHistory(database),
+        previews=PostgresPreviews(database, late_limit=settings.late_limit),
         idempotency=PostgresIdempotency(database),
         streams={
             name: RedisWorkStream(redis.commands, redis.blocking, name, consumer=settings.node_id)

@@ -5,12 +5,13 @@ The daily job, a planner's range, one user's edit and a preview all ask here, so
 
 from __future__ import annotations
 
+from calendar import isleap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 
-from service.domain.calendar import LeapDay, OutOfRange, occurrence
+from service.domain.calendar import LeapDay, OutOfRange, Rule, occurrence
 from service.domain.windows import days_of_interest, occurrences_in
 from service.domain.zones import zone_names
 from service.ports import Day, OccasionRow, PlanRange, Wanted
@@ -51,16 +52,47 @@ def days(rules: Rules, starts_at: datetime, ends_at: datetime) -> list[Day]:
 
 def instants(rules: Rules, planned: PlanRange) -> Sequence[tuple[str, datetime]]:
     """The instant of a range's day in every zone where it falls into the range's window."""
-    at, leap_day = rules.of(planned.day.occasion)
-    return _instants(planned.day.month_day, planned.day.local_year, planned.starts_at, planned.ends_at, at, leap_day)
+    found = _everywhere(planned.day.month_day, planned.day.local_year, *rules.of(planned.day.occasion))
+    return [(zone, send_at) for zone, send_at, _rule in found if planned.starts_at <= send_at < planned.ends_at]
 
 
-@lru_cache(maxsize=64)  # the ranges of one day follow one another, and all ask the same
-def _instants(
-    month_day: int, local_year: int, starts_at: datetime, ends_at: datetime, at: time, leap_day: LeapDay
-) -> Sequence[tuple[str, datetime]]:
-    found = occurrences_in(month_day, local_year, zone_names(), starts_at, ends_at, at=at, leap_day=leap_day)
-    return [(zone, send_at) for zone, send_at, _rule in found]
+def slots(rules: Rules, day: Day, starts_at: datetime, ends_at: datetime) -> list[tuple[str, datetime, Rule]]:
+    """Where a day falls into [starts_at, ends_at), as `instants` has it, with the rule that says so: for people.
+
+    A leap day that is skipped falls into no window. So that it can be shown, it is listed as `Rule.SKIPPED` at the
+    instant that it would have on 28 February.
+    """
+    at, leap_day = rules.of(day.occasion)
+    skipped = day.month_day == 229 and leap_day is LeapDay.SKIP and not isleap(day.local_year)
+    found = _everywhere(day.month_day, day.local_year, at, LeapDay.FEB28 if skipped else leap_day)
+    return [
+        (zone, send_at, Rule.SKIPPED if skipped else rule)
+        for zone, send_at, rule in found
+        if starts_at <= send_at < ends_at
+    ]
+
+
+def personal_slot(
+    rules: Rules, occasion: str, day: date, timezone: str, local_year: int
+) -> tuple[datetime, Rule] | None:
+    """What `slots` has of one person's date in one local year; None: no datetime can hold the instant."""
+    at, leap_day = rules.of(occasion)
+    try:
+        found = occurrence(day, timezone, local_year, at=at, leap_day=leap_day)
+        rule = found.rule
+        if rule is Rule.SKIPPED:
+            found = occurrence(day, timezone, local_year, at=at, leap_day=LeapDay.FEB28)
+    except OutOfRange:
+        return None
+    return None if found.send_at is None else (found.send_at, rule)
+
+
+_BEGIN, _END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+@lru_cache(maxsize=64)  # the ranges of one day follow one another, and so do the windows of a preview
+def _everywhere(month_day: int, local_year: int, at: time, leap_day: LeapDay) -> Sequence[tuple[str, datetime, Rule]]:
+    return occurrences_in(month_day, local_year, zone_names(), _BEGIN, _END, at=at, leap_day=leap_day)
 
 
 def wanted(rules: Rules, dates: Mapping[str, date | None], timezone: str, *, now: datetime) -> list[Wanted]:

@@ -19,6 +19,7 @@ from actors.api.keys import ApiKeys
 from actors.api.limits import limit_in_flight, limit_rate
 from actors.api.messages import MessageRoutes
 from actors.api.parts import ApiParts
+from actors.api.preview import PreviewRoutes
 from actors.api.redrive import RedriveRoutes
 from actors.api.security import complete_headers
 from actors.api.tracing import trace
@@ -48,5 +49,6 @@ def application(parts: ApiParts, *, draining: Callable[[], bool]) -> web.Applica
     app.add_routes(JobRoutes(parts).routes())
     app.add_routes(DocsRoutes(rules).routes())
     app.add_routes(MessageRoutes(parts.history, rules).routes())
+    app.add_routes(PreviewRoutes(parts, rules).routes())
     app.add_routes(RedriveRoutes(parts.messages, parts.history, rules).routes())
     return app

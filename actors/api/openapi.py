@@ -17,6 +17,7 @@ from actors.api import problems
 from actors.api.answers import encode
 from actors.api.documented import Answer, Notes, notes
 from actors.api.imports import NDJSON_TYPE
+from actors.api.preview_shapes import PREVIEW_SHAPES
 from actors.api.problems import Kind
 from actors.api.shapes import SHAPES, Shape, user, user_input_example
 from actors.api.user_json import UserSchema, date_field, user_schema
@@ -63,7 +64,7 @@ def openapi(routes: Iterable[web.AbstractRoute], occasions: Sequence[str]) -> di
     converter.add_attribute_function(_shape_of_field)  # type: ignore[no-untyped-call]  # not annotated there
     spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
     date_fields = [date_field(code) for code in occasions]
-    shapes = {"User": user(date_fields), **SHAPES}
+    shapes = {"User": user(date_fields), **SHAPES, **PREVIEW_SHAPES}
     for name, shape in shapes.items():
         spec.components.schema(name, shape)
     for route in routes:

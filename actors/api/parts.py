@@ -10,7 +10,7 @@ from aiohttp import web
 from actors.runtime import ChildView
 from service.clock import BusinessClock
 from service.outages import Outages
-from service.ports import History, Idempotency, Messages, Planning, RequestRate, Users
+from service.ports import History, Idempotency, Messages, Planning, Previews, RequestRate, Users
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 
@@ -35,6 +35,7 @@ class ApiParts:
     checks: Mapping[str, Callable[[], Awaitable[dict[str, object]]]]
     ready: Callable[[], list[str]]
     history: History
+    previews: Previews
     idempotency: Idempotency
     request_rate: RequestRate | None = None
 

@@ -8,19 +8,19 @@ from service.domain.messages import Outcome, Status
 
 Shape = dict[str, Any]
 
-_ID = {"type": "string", "format": "uuid"}
-_INSTANT = {"type": "string", "format": "date-time"}
-_MAYBE_INSTANT = {"type": ["string", "null"], "format": "date-time"}
-_MAYBE_TEXT = {"type": ["string", "null"]}
-_COUNT = {"type": "integer", "minimum": 0}
+ID = {"type": "string", "format": "uuid"}
+INSTANT = {"type": "string", "format": "date-time"}
+MAYBE_INSTANT = {"type": ["string", "null"], "format": "date-time"}
+MAYBE_TEXT = {"type": ["string", "null"]}
+COUNT = {"type": "integer", "minimum": 0}
 
-_USER_ID = "01936f3a-7c1e-7b52-9d3e-2a4f6c8e0b11"
-_MESSAGE_ID = "01937ab0-55d2-7c0f-8a61-0e9b7d2c4f35"
+USER_ID = "01936f3a-7c1e-7b52-9d3e-2a4f6c8e0b11"
+MESSAGE_ID = "01937ab0-55d2-7c0f-8a61-0e9b7d2c4f35"
 _CURSOR = "AZNvOnwee1KdPipPbI4LEQ"
 
-_MESSAGE: dict[str, Any] = {
-    "id": _MESSAGE_ID,
-    "userId": _USER_ID,
+MESSAGE_EXAMPLE: dict[str, Any] = {
+    "id": MESSAGE_ID,
+    "userId": USER_ID,
     "occasion": "birthday",
     "localYear": 2026,
     "timezone": "Europe/London",
@@ -35,7 +35,7 @@ _MESSAGE: dict[str, Any] = {
     "redrivenAt": None,
 }
 
-_TIMELINE = [
+TIMELINE_EXAMPLE = [
     {"event": "planned", "at": "2026-12-08T12:00:04.120000Z", "tzdata": "2026f"},
     {"event": "queued", "at": "2026-12-10T09:00:00.011000Z", "node": "node-1"},
     {"event": "claimed", "at": "2026-12-10T09:00:00.032000Z", "node": "node-2"},
@@ -70,7 +70,7 @@ def page(item: str, example: object) -> Shape:
     return thing(
         {
             "items": {"type": "array", "items": {"$ref": f"#/components/schemas/{item}"}},
-            "nextCursor": {**_MAYBE_TEXT, "description": "What `cursor` of the next page is; null: this is the last."},
+            "nextCursor": {**MAYBE_TEXT, "description": "What `cursor` of the next page is; null: this is the last."},
         },
         {"items": [example], "nextCursor": None},
     )
@@ -80,16 +80,16 @@ def user(date_fields: list[str]) -> Shape:
     """A user, with the dates of the occasions there are."""
     maybe_date = {"type": ["string", "null"], "format": "date"}
     properties: Shape = {
-        "id": _ID,
+        "id": ID,
         "firstName": {"type": "string"},
         "lastName": {"type": "string"},
         "email": {"type": "string"},
         "timezone": {"type": "string"},
         **dict.fromkeys(date_fields, maybe_date),
-        "locationCity": _MAYBE_TEXT,
-        "locationCountry": _MAYBE_TEXT,
-        "createdAt": _INSTANT,
-        "updatedAt": _INSTANT,
+        "locationCity": MAYBE_TEXT,
+        "locationCountry": MAYBE_TEXT,
+        "createdAt": INSTANT,
+        "updatedAt": INSTANT,
     }
     return thing(properties, user_example(date_fields))
 
@@ -110,7 +110,7 @@ def user_input_example(date_fields: list[str]) -> dict[str, Any]:
 def user_example(date_fields: list[str]) -> dict[str, Any]:
     """A user as it is answered."""
     return {
-        "id": _USER_ID,
+        "id": USER_ID,
         **user_input_example(date_fields),
         "createdAt": "2026-11-24T09:30:00Z",
         "updatedAt": "2026-11-24T09:30:00Z",
@@ -119,22 +119,22 @@ def user_example(date_fields: list[str]) -> dict[str, Any]:
 
 MESSAGE = thing(
     {
-        "id": _ID,
-        "userId": _ID,
+        "id": ID,
+        "userId": ID,
         "occasion": {"type": "string"},
         "localYear": {"type": "integer"},
         "timezone": {"type": "string"},
-        "sendAt": {**_INSTANT, "description": "The instant of the greeting."},
-        "dueAt": {**_INSTANT, "description": "When to act next: sendAt, or the next attempt."},
+        "sendAt": {**INSTANT, "description": "The instant of the greeting."},
+        "dueAt": {**INSTANT, "description": "When to act next: sendAt, or the next attempt."},
         "status": {"type": "string", "enum": [status.value for status in Status]},
-        "attempts": _COUNT,
-        "reason": {**_MAYBE_TEXT, "description": "Why it is where it is, for people."},
+        "attempts": COUNT,
+        "reason": {**MAYBE_TEXT, "description": "Why it is where it is, for people."},
         "tzdata": {"type": "string", "description": "Version of the zone data that sendAt was computed with."},
-        "plannedAt": _INSTANT,
-        "endedAt": _MAYBE_INSTANT,
-        "redrivenAt": _MAYBE_INSTANT,
+        "plannedAt": INSTANT,
+        "endedAt": MAYBE_INSTANT,
+        "redrivenAt": MAYBE_INSTANT,
     },
-    _MESSAGE,
+    MESSAGE_EXAMPLE,
 )
 
 _EVENT: Shape = {
@@ -148,14 +148,14 @@ _EVENT: Shape = {
                 "sent", "failed", "cancelled", "expired", "unknown",
             ],
         },
-        "at": _INSTANT,
-        "node": _MAYBE_TEXT,
-        "number": _COUNT,
+        "at": INSTANT,
+        "node": MAYBE_TEXT,
+        "number": COUNT,
         "outcome": {"type": "string", "enum": [outcome.value for outcome in Outcome]},
         "statusCode": {"type": ["integer", "null"]},
         "durationSeconds": {"type": "number", "minimum": 0},
-        "error": _MAYBE_TEXT,
-        "reason": _MAYBE_TEXT,
+        "error": MAYBE_TEXT,
+        "reason": MAYBE_TEXT,
         "tzdata": {"type": "string"},
     },
 }  # fmt: skip
@@ -163,19 +163,20 @@ _EVENT: Shape = {
 SHAPES: dict[str, Shape] = {
     "UserPage": page("User", user_example(["birthdayDate", "anniversaryDate"])),
     "Message": MESSAGE,
-    "MessagePage": page("Message", _MESSAGE),
+    "MessagePage": page("Message", MESSAGE_EXAMPLE),
     "MessageTimeline": thing(
-        {**MESSAGE["properties"], "timeline": {"type": "array", "items": _EVENT}}, {**_MESSAGE, "timeline": _TIMELINE}
+        {**MESSAGE["properties"], "timeline": {"type": "array", "items": _EVENT}},
+        {**MESSAGE_EXAMPLE, "timeline": TIMELINE_EXAMPLE},
     ),
     "Redriven": thing(
-        {"id": _ID, "status": {"type": "string", "const": "scheduled"}}, {"id": _MESSAGE_ID, "status": "scheduled"}
+        {"id": ID, "status": {"type": "string", "const": "scheduled"}}, {"id": MESSAGE_ID, "status": "scheduled"}
     ),
     "RedriveResult": thing(
         {
             "dryRun": {"type": "boolean"},
-            "matched": {**_COUNT, "description": "Messages that fitted when the request came."},
-            "redriven": _COUNT,
-            "remaining": {**_COUNT, "description": "More than one request redrives: send it again."},
+            "matched": {**COUNT, "description": "Messages that fitted when the request came."},
+            "redriven": COUNT,
+            "remaining": {**COUNT, "description": "More than one request redrives: send it again."},
         },
         {"dryRun": False, "matched": 12, "redriven": 12, "remaining": 0},
     ),
@@ -186,12 +187,12 @@ SHAPES: dict[str, Shape] = {
         "properties": {
             "line": {"type": "integer", "minimum": 1},
             "status": {"type": "integer", "description": "201, or what a single request would have answered."},
-            "id": _ID,
+            "id": ID,
             "type": {"type": "string"},
             "detail": {"type": "string"},
             "errors": {"type": "array", "items": {"$ref": "#/components/schemas/FieldError"}},
         },
-        "examples": [{"line": 1, "status": 201, "id": _USER_ID}],
+        "examples": [{"line": 1, "status": 201, "id": USER_ID}],
     },
     "JobResult": thing(
         {

@@ -12,6 +12,7 @@ from service.ports.history import History, Message, MessageFilter, PastAttempt, 
 from service.ports.messages import Claim, Claimed, Due, Messages, PoolState, Pulse, Recorded, Result
 from service.ports.nodes import NodeBeat, Nodes
 from service.ports.planning import Day, OccasionRow, Planned, Planning, PlanRange, Wanted
+from service.ports.preview import Candidate, Load, Person, PersonalDay, Previews, Windows
 from service.ports.requests import Allowance, Idempotency, KeptAnswer, RequestRate, Reserved
 from service.ports.streams import Entry, Requeued, StreamState, WorkStream
 from service.ports.users import Users
@@ -19,6 +20,7 @@ from service.ports.users import Users
 __all__ = [
     "AcceptedKeys",
     "Allowance",
+    "Candidate",
     "CircuitOpen",
     "CircuitState",
     "Claim",
@@ -35,6 +37,7 @@ __all__ = [
     "History",
     "Idempotency",
     "KeptAnswer",
+    "Load",
     "Locks",
     "Message",
     "MessageFilter",
@@ -43,10 +46,13 @@ __all__ = [
     "Nodes",
     "OccasionRow",
     "PastAttempt",
+    "Person",
+    "PersonalDay",
     "PlanRange",
     "Planned",
     "Planning",
     "PoolState",
+    "Previews",
     "Pulse",
     "QueueDepth",
     "RateLimit",
@@ -62,5 +68,6 @@ __all__ = [
     "UserChanged",
     "Users",
     "Wanted",
+    "Windows",
     "WorkStream",
 ]

@@ -18,6 +18,7 @@ from service.adapters.postgres.history import PostgresHistory
 from service.adapters.postgres.idempotency import PostgresIdempotency
 from service.adapters.postgres.messages import PostgresMessages
 from service.adapters.postgres.planning import PostgresPlanning
+from service.adapters.postgres.preview import PostgresPreviews
 from service.adapters.postgres.users import PostgresUsers
 from service.clock import BusinessClock
 from service.domain.zones import TZDATA_VERSION
@@ -107,6 +108,7 @@ async def serve(database: str) -> AsyncIterator[Serve]:
             checks={},
             ready=lambda: missing,
             history=PostgresHistory(pool),
+            previews=PostgresPreviews(pool, late_limit=timedelta(hours=48)),
             idempotency=PostgresIdempotency(pool),
         )
         parts = replace(parts, **changed)

@@ -24,7 +24,7 @@ class PostgresHistory:
         rows = await self._database.fetch(
             _SQL.page, after, wanted.user_id, wanted.status, wanted.occasion, wanted.since, wanted.until, limit
         )
-        return [_message(row) for row in rows]
+        return [message_of(row) for row in rows]
 
     async def timeline(self, message_id: UUID) -> Timeline | None:
         row = await self._database.row(_SQL.message, message_id)
@@ -32,7 +32,7 @@ class PostgresHistory:
             return None
         attempts = await self._database.fetch(_SQL.attempts, message_id, row["local_year"])
         return Timeline(
-            _message(row),
+            message_of(row),
             queued_at=row["queued_at"],
             queued_node=row["queued_node"],
             claimed_at=row["claimed_at"],
@@ -67,7 +67,8 @@ class PostgresHistory:
         )
 
 
-def _message(row: asyncpg.Record) -> Message:
+def message_of(row: asyncpg.Record) -> Message:
+    """What a row with the columns of a message says."""
     return Message(
         id=row["id"],
         user_id=row["user_id"],

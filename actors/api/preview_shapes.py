@@ -1,0 +1,166 @@
+"""The answers of previews, forecasts and explanations as JSON schemas, beside those of `actors.api.shapes`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.api.shapes import (
+    COUNT,
+    ID,
+    INSTANT,
+    MAYBE_INSTANT,
+    MAYBE_TEXT,
+    MESSAGE_EXAMPLE,
+    MESSAGE_ID,
+    TIMELINE_EXAMPLE,
+    USER_ID,
+    Shape,
+    page,
+    thing,
+)
+from service.domain.calendar import Rule
+from service.domain.messages import Status
+from service.prospects import EXPECTED, LeftOut
+
+_VERDICT: dict[str, Any] = {
+    "userId": USER_ID,
+    "occasion": "birthday",
+    "localYear": 2027,
+    "timezone": "Europe/London",
+    "sendAt": "2027-12-10T09:00:00Z",
+    "rule": "exact",
+    "status": "expected",
+    "leftOut": None,
+    "messageId": None,
+}
+
+VERDICT = thing(
+    {
+        "userId": ID,
+        "occasion": {"type": "string"},
+        "localYear": {"type": ["integer", "null"], "description": "Null for what is so in every year."},
+        "timezone": {"type": "string"},
+        "sendAt": {**MAYBE_INSTANT, "description": "The instant of the greeting; null: the calendar has none."},
+        "rule": {
+            "type": ["string", "null"],
+            "enum": [*(rule.value for rule in Rule), None],
+            "description": "Why it is that instant; null: it is not what date, zone and rules say by now.",
+        },
+        "status": {
+            "type": ["string", "null"],
+            "enum": [*(status.value for status in Status), EXPECTED, None],
+            "description": "The state of the message; `expected`: planning will make it; null: there will be none.",
+        },
+        "leftOut": {
+            "type": ["string", "null"],
+            "enum": [*(reason.value for reason in LeftOut), None],
+            "description": "Why the user is not greeted; null: they were, or will be.",
+        },
+        "messageId": {**MAYBE_TEXT, "format": "uuid"},
+    },
+    _VERDICT,
+)
+
+_EXPLAINED: dict[str, Any] = {
+    **_VERDICT,
+    "localYear": 2026,
+    "sendAt": "2026-12-10T09:00:00Z",
+    "status": "sent",
+    "messageId": MESSAGE_ID,
+    "why": "The message was sent (2026-12-10 09:00:00 in Europe/London).",
+    "message": {**MESSAGE_EXAMPLE, "timeline": TIMELINE_EXAMPLE},
+}
+
+PREVIEW_SHAPES: dict[str, Shape] = {
+    "Verdict": VERDICT,
+    "PreviewPage": page("Verdict", _VERDICT),
+    "Forecast": thing(
+        {
+            "now": INSTANT,
+            "until": INSTANT,
+            "backlog": thing(
+                {"total": COUNT, "due": COUNT, "queued": COUNT, "sending": COUNT, "toPlan": COUNT},
+                {"total": 0, "due": 0, "queued": 0, "sending": 0, "toPlan": 0},
+                "What should have left already: due, on its way, and still to be planned.",
+            ),
+            "total": {**COUNT, "description": "The sum of the minutes."},
+            "minutes": {
+                "type": "array",
+                "items": thing(
+                    {
+                        "at": INSTANT,
+                        "total": COUNT,
+                        "occasions": {"type": "object", "additionalProperties": COUNT},
+                    },
+                    {"at": "2026-12-10T09:00:00Z", "total": 620, "occasions": {"anniversary": 20, "birthday": 600}},
+                ),
+            },
+            "ratePerSecond": {"type": ["number", "null"]},
+            "waves": {
+                "type": ["array", "null"],
+                "description": "Times in which messages wait for the rate; null where no rate is set.",
+                "items": thing(
+                    {"beginsAt": INSTANT, "overAt": INSTANT, "messages": COUNT, "peak": COUNT, "peakAt": INSTANT},
+                    {
+                        "beginsAt": "2026-12-10T09:00:00Z",
+                        "overAt": "2026-12-10T09:00:12.400000Z",
+                        "messages": 620,
+                        "peak": 620,
+                        "peakAt": "2026-12-10T09:00:00Z",
+                    },
+                ),
+            },
+        },
+        {
+            "now": "2026-12-08T12:30:00Z",
+            "until": "2026-12-10T12:30:00Z",
+            "backlog": {"total": 0, "due": 0, "queued": 0, "sending": 0, "toPlan": 0},
+            "total": 620,
+            "minutes": [
+                {"at": "2026-12-10T09:00:00Z", "total": 620, "occasions": {"anniversary": 20, "birthday": 600}}
+            ],
+            "ratePerSecond": 50,
+            "waves": [
+                {
+                    "beginsAt": "2026-12-10T09:00:00Z",
+                    "overAt": "2026-12-10T09:00:12.400000Z",
+                    "messages": 620,
+                    "peak": 620,
+                    "peakAt": "2026-12-10T09:00:00Z",
+                }
+            ],
+        },
+    ),
+    "Explanation": thing(
+        {
+            "userId": ID,
+            "timezone": {"type": "string"},
+            "createdAt": INSTANT,
+            "deletedAt": MAYBE_INSTANT,
+            "now": INSTANT,
+            "plannedUpTo": {**INSTANT, "description": "The instant up to which planning is complete."},
+            "days": {
+                "type": "array",
+                "items": thing(
+                    {
+                        **VERDICT["properties"],
+                        "why": {"type": "string", "description": "Sentences for people."},
+                        "message": {
+                            "anyOf": [{"$ref": "#/components/schemas/MessageTimeline"}, {"type": "null"}],
+                        },
+                    },
+                    _EXPLAINED,
+                ),
+            },
+        },
+        {
+            "userId": USER_ID,
+            "timezone": "Europe/London",
+            "createdAt": "2026-11-24T09:30:00Z",
+            "deletedAt": None,
+            "now": "2026-12-10T12:30:00Z",
+            "plannedUpTo": "2026-12-12T12:00:00Z",
+            "days": [_EXPLAINED],
+        },
+    ),
+}

@@ -1,0 +1,104 @@
+-- name: of_day
+-- One day of one occasion in the order of users, so that a page costs a page: $4 maps each zone to its instant. It is
+-- looked up in the object, since a join with 600 zones would either lose the order or compare with all of them.
+select u.id as person, u.timezone as zone, u.created_at, u.deleted_at, s.instant,
+    m.id, m.user_id, m.occasion, m.local_year, m.timezone, m.send_at, m.due_at, m.status, m.attempt, m.tzdata,
+    m.planned_at, m.ended_at, m.redriven_at, m.reason,
+    exists (
+        select from plan_ranges r
+        where r.occasion = $1 and r.local_year = $2 and r.month_day = $3
+            and (r.after_user is null or d.user_id > r.after_user)
+            and (r.until_user is null or d.user_id <= r.until_user)
+            and s.instant >= r.starts_at and s.instant < r.ends_at
+    ) as to_plan
+from occasion_dates d
+join users u on u.id = d.user_id
+cross join lateral (select ($4::jsonb ->> u.timezone)::timestamptz as instant) s
+left join messages m on m.user_id = d.user_id and m.occasion = $1 and m.local_year = $2
+where d.occasion = $1 and d.month_day = $3
+    and d.user_id > coalesce($5, '00000000-0000-0000-0000-000000000000'::uuid)
+    and s.instant is not null
+    and case
+        when m.send_at >= $7 and m.send_at < $8 then true
+        when m.send_at >= $9 and m.send_at < $10 then false
+        else u.deleted_at is null or $11::boolean
+    end
+order by d.user_id
+limit $6
+
+-- name: astray
+-- Messages of a window that of_day does not find there, because their user's date or zone has changed since, or the
+-- rules have. $5..$8: occasion, local year, month and day, and zone of everything that of_day looks for.
+select u.id as person, u.timezone as zone, u.created_at, u.deleted_at, null::timestamptz as instant,
+    m.id, m.user_id, m.occasion, m.local_year, m.timezone, m.send_at, m.due_at, m.status, m.attempt, m.tzdata,
+    m.planned_at, m.ended_at, m.redriven_at, m.reason,
+    false as to_plan
+from messages m
+join users u on u.id = m.user_id
+left join occasion_dates d on d.user_id = m.user_id and d.occasion = m.occasion
+where m.send_at >= $1 and m.send_at < $2 and m.local_year = any($3::smallint[])
+    and ($4::text is null or m.occasion = $4)
+    and m.id > coalesce($9, '00000000-0000-0000-0000-000000000000'::uuid)
+    and not exists (
+        select from unnest($5::text[], $6::smallint[], $7::smallint[], $8::text[])
+            as looked (occasion, local_year, month_day, timezone)
+        where looked.occasion = m.occasion and looked.local_year = m.local_year
+            and looked.month_day = d.month_day and looked.timezone = u.timezone
+    )
+order by m.id
+limit $10
+
+-- name: person
+-- A row for each occasion in each of the years, with whatever is stored about it.
+select u.id as person, u.timezone as zone, u.created_at, u.deleted_at, o.code, y.year, d.date,
+    m.id, m.user_id, m.occasion, m.local_year, m.timezone, m.send_at, m.due_at, m.status, m.attempt, m.tzdata,
+    m.planned_at, m.ended_at, m.redriven_at, m.reason,
+    array(
+        select tstzrange(r.starts_at, r.ends_at) from plan_ranges r
+        where r.occasion = o.code and r.local_year = y.year and r.month_day = d.month_day
+            and (r.after_user is null or u.id > r.after_user) and (r.until_user is null or u.id <= r.until_user)
+    ) as to_plan
+from users u
+cross join occasions o
+cross join unnest($2::smallint[]) as y (year)
+left join occasion_dates d on d.user_id = u.id and d.occasion = o.code
+left join messages m on m.user_id = u.id and m.occasion = o.code and m.local_year = y.year
+where u.id = $1
+order by y.year, o.code
+
+-- name: user_of
+select id from users where email_key = $1 and deleted_at is null
+
+-- name: on_the_way
+-- What is due and not handed out yet, and what is on its way, without what is too late to be sent any more.
+select
+    (select count(*) from messages where status in ('scheduled', 'retrying') and due_at <= business_now()
+        and greatest(redriven_at, send_at) >= business_now() - $1::interval) as due,
+    (select count(*) from messages where status = 'queued') as queued,
+    (select count(*) from messages where status = 'sending') as sending
+
+-- name: planned_by_minute
+select date_trunc('minute', due_at) as at, occasion, count(*) as count
+from messages
+where status in ('scheduled', 'retrying') and due_at > business_now() and due_at < $1
+    and greatest(redriven_at, send_at) >= due_at - $2::interval
+group by 1, 2
+
+-- name: to_plan_by_instant
+-- Who will get a message of this day by planning that is still to come: the conditions are those of plan_range.
+select s.instant as at, count(*) as count
+from occasion_dates d
+join users u on u.id = d.user_id
+cross join lateral (select ($4::jsonb ->> u.timezone)::timestamptz as instant) s
+where d.occasion = $1 and d.month_day = $3
+    and u.deleted_at is null and u.created_at < s.instant
+    and not exists (
+        select from messages m where m.user_id = d.user_id and m.occasion = $1 and m.local_year = $2
+    )
+    and (s.instant >= (select up_to from planning) or exists (
+        select from plan_ranges r
+        where r.occasion = $1 and r.local_year = $2 and r.month_day = $3
+            and (r.after_user is null or d.user_id > r.after_user)
+            and (r.until_user is null or d.user_id <= r.until_user)
+            and s.instant >= r.starts_at and s.instant < r.ends_at))
+group by 1

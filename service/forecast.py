@@ -1,0 +1,136 @@
+"""What will leave in the hours to come, minute by minute, and when each wave will be over at the allowed rate."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from service.domain.calendar import Rule
+from service.planning import Rules, days, slots
+from service.ports import Day, Planned, Previews
+
+MOST_HOURS = 168
+"""Hours that a forecast looks ahead: a week. Users' days are counted one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """What becomes due within the minute that begins `at`, by occasion."""
+
+    at: datetime
+    counts: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        """Of all occasions."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What should have left already: due, queued and being sent, and what planning, being behind, still has to make."""
+
+    due: int
+    queued: int
+    sending: int
+    to_plan: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.due + self.queued + self.sending + self.to_plan
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """A time in which messages wait for the rate, from the first to the last, and the most that wait at once."""
+
+    begins_at: datetime
+    over_at: datetime
+    messages: int
+    peak: int
+    peak_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """All of it, as of `now`; `waves` is None where no rate is set."""
+
+    now: datetime
+    until: datetime
+    backlog: Backlog
+    minutes: list[Minute]
+    rate: float | None
+    waves: list[Wave] | None
+
+
+async def forecast(
+    previews: Previews, rules: Rules, *, hours: int, late_limit: timedelta, rate: float | None
+) -> Forecast:
+    """What leaves within so many hours; `rate` is per second. Raises Unavailable."""
+    ahead = timedelta(hours=hours)
+
+    def until(planned: Planned) -> datetime:
+        return planned.now + ahead
+
+    def instants(planned: Planned) -> dict[Day, dict[str, datetime]]:
+        """Where planning still has to come: what it made too late to send is not counted."""
+        starts_at = max(planned.complete, planned.now - late_limit)
+        found = {
+            day: {
+                zone: instant
+                for zone, instant, rule in slots(rules, day, starts_at, until(planned))
+                if rule is not Rule.SKIPPED
+            }
+            for day in days(rules, starts_at, until(planned))
+        }
+        return {day: zones for day, zones in found.items() if zones}
+
+    load = await previews.load(until, instants)
+    now = load.at.now
+    counted: dict[datetime, Counter[str]] = defaultdict(Counter)
+    missed = 0
+    for (at, occasion), count in load.planned.items():
+        counted[_minute(at)][occasion] += count
+    for (at, occasion), count in load.to_plan.items():
+        if at > now:
+            counted[_minute(at)][occasion] += count
+        else:
+            missed += count
+    minutes = [Minute(at, dict(sorted(counts.items()))) for at, counts in sorted(counted.items())]
+    backlog = Backlog(load.due, load.queued, load.sending, missed)
+    return Forecast(
+        now,
+        until(load.at),
+        backlog,
+        minutes,
+        rate,
+        None if rate is None else waves(backlog.total, minutes, now, rate),
+    )
+
+
+def waves(backlog: int, minutes: Sequence[Minute], now: datetime, rate: float) -> list[Wave]:
+    """How the backlog and what joins it drain at `rate` per second, as if all of a minute were due at its begin."""
+    found = [Wave(now, now + timedelta(seconds=backlog / rate), backlog, backlog, now)] if backlog else []
+    for minute in minutes:
+        at, takes = max(minute.at, now), timedelta(seconds=minute.total / rate)
+        last = found[-1] if found else None
+        if last is None or last.over_at <= at:
+            found.append(Wave(at, at + takes, minute.total, minute.total, at))
+            continue
+        waiting = round((last.over_at - at).total_seconds() * rate) + minute.total
+        higher = waiting > last.peak
+        found[-1] = Wave(
+            last.begins_at,
+            last.over_at + takes,
+            last.messages + minute.total,
+            waiting if higher else last.peak,
+            at if higher else last.peak_at,
+        )
+    return found
+
+
+def _minute(at: datetime) -> datetime:
+    return at.replace(second=0, microsecond=0)

@@ -1,0 +1,124 @@
+"""What a preview reads: users' days beside the messages that they have, and how many are still to be made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Protocol
+from uuid import UUID
+
+from service.ports.history import Message
+from service.ports.planning import Day, Planned
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A user who has an occasion's day, or a message for it: all that is stored about the two.
+
+    `send_at` is the instant that the calendar gives for the user as they are now, None where it was not asked;
+    `to_plan`: a range that is announced and not planned yet has them.
+    """
+
+    user_id: UUID
+    occasion: str
+    local_year: int
+    timezone: str
+    created_at: datetime
+    deleted_at: datetime | None
+    send_at: datetime | None
+    message: Message | None
+    to_plan: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalDay:
+    """One user's occasion in one local year: the date they have, the message, the windows still to be planned."""
+
+    occasion: str
+    local_year: int
+    date: date | None
+    message: Message | None
+    to_plan: tuple[tuple[datetime, datetime], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One user, deleted ones too, with their days in the years asked for, ordered by year and occasion."""
+
+    user_id: UUID
+    timezone: str
+    created_at: datetime
+    deleted_at: datetime | None
+    days: tuple[PersonalDay, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The part of a window that is looked at, and the whole of it, of which each message is shown once."""
+
+    starts_at: datetime
+    ends_at: datetime
+    whole_starts_at: datetime
+    whole_ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is on its way or due now, and what leaves later, counted by instant and occasion.
+
+    `to_plan` has what planning will still make, by the instant; `planned` what it has made, by the minute it is due.
+    """
+
+    at: Planned
+    due: int
+    queued: int
+    sending: int
+    planned: Mapping[tuple[datetime, str], int]
+    to_plan: Mapping[tuple[datetime, str], int]
+
+
+class Previews(Protocol):
+    """Reading for those who look ahead, and back. Every method raises Unavailable."""
+
+    async def of_day(
+        self,
+        day: Day,
+        instants: Mapping[str, datetime],
+        windows: Windows,
+        *,
+        deleted: bool,
+        after: UUID | None,
+        limit: int,
+    ) -> list[Candidate]:
+        """Users who have that day in one of these zones, in the order of their ids.
+
+        Left out are those whose message lies in another part of the whole window, and, unless `deleted`, deleted
+        users who have no message in this part.
+        """
+
+    async def astray(
+        self,
+        windows: Windows,
+        instants: Mapping[Day, Mapping[str, datetime]],
+        *,
+        years: Sequence[int],
+        occasion: str | None,
+        after: UUID | None,
+        limit: int,
+    ) -> list[Candidate]:
+        """Messages of this part whose users do not, or no longer, have a day in it, in the order of their ids.
+
+        `instants` has every day with an instant in this part; `years` every local year that a message in it can be of.
+        """
+
+    async def person(self, user_id: UUID, years: Sequence[int]) -> Person | None:
+        """One user's days in those local years, or None if there never was such a user."""
+
+    async def user_of(self, email: str) -> UUID | None:
+        """The user, not deleted, who has this address."""
+
+    async def load(
+        self, until: Callable[[Planned], datetime], instants: Callable[[Planned], Mapping[Day, Mapping[str, datetime]]]
+    ) -> Load:
+        """What leaves up to `until`, as of one moment; `instants` are those that may still have to be planned."""

@@ -1,0 +1,189 @@
+"""Previews, forecasts and explanations over HTTP: pages, filters, refusals, and what they say."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from service.settings import Rate
+from tests.api.conftest import Api, Serve
+from tests.conftest import Clock
+
+NOON = datetime(2027, 3, 10, 12, tzinfo=UTC)
+TOMORROW = {"from": "2027-03-11T00:00:00Z", "to": "2027-03-12T00:00:00Z"}
+
+
+async def at_noon(serve: Serve, clock: Clock, settings: dict[str, Any] | None = None) -> Api:
+    """An API of a service that has planned everything up to noon, and nothing else."""
+    await clock.set(NOON)
+    api = await serve(settings)
+    await api.database.fetch("-- announce\nupdate planning set up_to = $1", NOON)
+    await api.database.fetch("-- year\nselect ensure_year(2027)")
+    return api
+
+
+async def preview(api: Api, **query: str) -> list[dict[str, Any]]:
+    """All items of all pages."""
+    items: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        given = {**TOMORROW, **query, **({"cursor": cursor} if cursor else {})}
+        status, page = await api.call("GET", f"/api/v1/preview?{urlencode(given)}")
+        assert status == 200, page
+        assert len(page["items"]) <= int(query.get("limit", 50))
+        items += page["items"]
+        cursor = page["nextCursor"]
+        if cursor is None:
+            return items
+
+
+async def test_a_preview_says_who_gets_what_when(serve: Serve, clock: Clock) -> None:
+    """Nobody is planned by it: it is a look, not a job."""
+    api = await at_noon(serve, clock)
+    ada = await api.create(birthdayDate="1990-03-11", timezone="Asia/Tokyo")
+    await api.create(birthdayDate="1990-03-12", timezone="Europe/London")
+
+    items = await preview(api)
+
+    assert items == [
+        {
+            "userId": ada["id"],
+            "occasion": "birthday",
+            "localYear": 2027,
+            "timezone": "Asia/Tokyo",
+            "sendAt": "2027-03-11T00:00:00Z",
+            "rule": "exact",
+            "status": "expected",
+            "leftOut": None,
+            "messageId": None,
+        }
+    ]
+    assert await api.database.value("-- none\nselect count(*) from messages") == 0
+
+
+async def test_pages_of_any_size_say_the_same(serve: Serve, clock: Clock) -> None:
+    """A page never repeats or skips anybody, in the middle of a day or between days."""
+    api = await at_noon(serve, clock)
+    for day in (9, 10, 11, 12):
+        for zone in ("Pacific/Kiritimati", "Pacific/Niue", "UTC"):
+            await api.create(birthdayDate=f"1990-03-{day:02}", anniversaryDate="2010-03-11", timezone=zone)
+    wide = {"from": "2027-03-05T13:45:00Z", "to": "2027-06-25T12:00:00Z"}
+
+    whole = await preview(api, **wide)
+
+    assert len(whole) == 24
+    for limit in ("1", "5", "500"):
+        assert await preview(api, **wide, limit=limit) == whole
+    user = whole[3]["userId"]
+    of_user = [item for item in whole if item["userId"] == user]
+    for limit in ("1", "50"):
+        found = await preview(api, **wide, userId=user, limit=limit)
+        assert sorted(found, key=str) == sorted(of_user, key=str)
+    assert await preview(api, **wide, occasion="anniversary") == [i for i in whole if i["occasion"] == "anniversary"]
+
+
+async def test_who_has_no_date_or_is_deleted_is_said_when_asked_for(serve: Serve, clock: Clock) -> None:
+    """They belong to no window; a list of everybody who ever left would hide those who are meant."""
+    api = await at_noon(serve, clock)
+    nobody = await api.create()
+    gone = await api.create(birthdayDate="1990-03-11")
+    await api.call("DELETE", f"/api/v1/users/{gone['id']}")
+
+    everybody = await preview(api)
+    deleted = await preview(api, deleted="true")
+    without_date = await preview(api, userId=nobody["id"])
+    leaver = await preview(api, userId=gone["id"], occasion="birthday")
+
+    assert everybody == []
+    assert [(item["userId"], item["leftOut"], item["status"]) for item in deleted] == [(gone["id"], "deleted", None)]
+    assert leaver == deleted
+    assert [(item["occasion"], item["localYear"], item["leftOut"]) for item in without_date] == [
+        ("anniversary", None, "no_date"),
+        ("birthday", None, "no_date"),
+    ]
+    assert await preview(api, userId="01936f3a-7c1e-7b52-9d3e-2a4f6c8e0b11") == []
+
+
+WRONG = [
+    "", "from=2027-03-11T00:00:00Z", "to=2027-03-11T00:00:00Z",
+    "from=2027-03-11T00:00:00Z&to=2027-03-11T00:00:00Z", "from=2027-03-12T00:00:00Z&to=2027-03-11T00:00:00Z",
+    "from=2026-03-08T00:00:00Z&to=2027-03-11T00:00:00Z", "from=2027-03-08T00:00:00Z&to=2029-03-12T00:00:00Z",
+    "from=0001-01-01T00:00:00Z&to=9999-12-31T00:00:00Z",
+    "{w}&limit=0", "{w}&limit=501", "{w}&occasion=wedding", "{w}&userId=7", "{w}&deleted=1", "{w}&cursor=x",
+    "{w}&cursor=AZNvOnwee1KdPipPbI4LEQ", "{w}&cursor=%C3%A9", "{w}&who=me",
+    "{w}&cursor=MjAyNy0wMy0xMFQwMDowMDowMCswMDowMC8v",  # of another window
+    "{w}&cursor=MjAyNy0wMy0xMVQwMDowMDowMCswMDowMC8vLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0t",
+]  # fmt: skip
+
+
+async def test_a_window_or_filter_that_is_wrong_is_refused(serve: Serve, clock: Clock) -> None:
+    """Out of reach is refused, not clamped: an answer that looks complete and is not would be worse."""
+    api = await at_noon(serve, clock)
+    window = urlencode(TOMORROW)
+
+    for query in WRONG:
+        status, problem = await api.call("GET", f"/api/v1/preview?{query.format(w=window)}")
+
+        assert (status, problem.get("type")) == (422, "/problems/invalid-query"), query
+        assert problem["errors"], query
+
+
+@pytest.mark.parametrize("hours", ["0", "169", "-1", "1.5", "x"])
+async def test_a_forecast_beyond_its_reach_is_refused(api: Api, hours: str) -> None:
+    """A week is as far as users are counted."""
+    status, problem = await api.call("GET", f"/api/v1/forecast?hours={hours}")
+
+    assert (status, problem["errors"][0]["field"]) == (422, "hours")
+
+
+async def test_a_forecast_counts_by_the_minute_and_says_when_waves_are_over(serve: Serve, clock: Clock) -> None:
+    """An operator sees tomorrow's wave today, and whether the email service's rate is enough for it."""
+    api = await at_noon(serve, clock, {"email_rate": Rate(0.5)})
+    for _ in range(3):
+        await api.create(birthdayDate="1990-03-11", anniversaryDate="2010-03-11")
+    await api.create(birthdayDate="1990-03-11", timezone="Asia/Tokyo")
+
+    status, found = await api.call("GET", "/api/v1/forecast?hours=24")
+
+    assert status == 200
+    assert (found["until"], found["total"], found["backlog"]["total"]) == (found["until"], 7, 0)
+    assert found["minutes"] == [
+        {"at": "2027-03-11T00:00:00Z", "total": 1, "occasions": {"birthday": 1}},
+        {"at": "2027-03-11T09:00:00Z", "total": 6, "occasions": {"anniversary": 3, "birthday": 3}},
+    ]
+    assert found["ratePerSecond"] == 0.5
+    assert [(wave["overAt"], wave["peak"]) for wave in found["waves"]] == [
+        ("2027-03-11T00:00:02Z", 1),
+        ("2027-03-11T09:00:12Z", 6),
+    ]
+
+
+async def test_an_explanation_has_last_year_this_one_and_the_next(serve: Serve, clock: Clock) -> None:
+    """What a person at the desk needs to answer somebody who asks why."""
+    api = await at_noon(serve, clock)
+    ada = await api.create(birthdayDate="1990-03-11", timezone="Europe/London")
+
+    status, found = await api.call("GET", f"/api/v1/users/{ada['id']}/explanation")
+
+    birthdays = [day for day in found["days"] if day["occasion"] == "birthday"]
+    assert status == 200
+    assert [(day["localYear"], day["status"], day["leftOut"]) for day in birthdays] == [
+        (2026, None, "created_too_late"),
+        (2027, "expected", None),
+        (2028, "expected", None),
+    ]
+    assert birthdays[1]["why"] == (
+        "There is no message yet: planning makes it, and it leaves at the instant (2027-03-11 09:00:00 in "
+        "Europe/London)."
+    )
+    assert {day["leftOut"] for day in found["days"] if day["occasion"] == "anniversary"} == {"no_date"}
+
+
+async def test_nobody_is_explained_who_never_was(api: Api) -> None:
+    """Unlike a deleted user, who is."""
+    status, problem = await api.call("GET", "/api/v1/users/01936f3a-7c1e-7b52-9d3e-2a4f6c8e0b11/explanation")
+
+    assert (status, problem["type"]) == (404, "/problems/not-found")
