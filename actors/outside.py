@@ -51,6 +51,9 @@ from service.telemetry.metrics import Metrics
 PREFETCH = 8
 """Bundles that a node takes ahead, of up to 50 messages each: enough to keep its senders busy, little to give back."""
 
+KEPT_FROM_API = 2
+"""Connections of the pool that requests never have: however many come at once, no greeting waits behind them."""
+
 
 @dataclass(frozen=True)
 class Outside:
@@ -92,6 +95,7 @@ def servers(settings: Settings, metrics: Metrics, living: Callable[[], int]) -> 
         size=settings.database_connections,
         observe=lambda query, seconds: metrics.db_query.labels(query).observe(seconds),
     )
+    for_api = database.share(settings.database_connections - KEPT_FROM_API)
     redis = connect(settings.redis_url)
     queue = _queue(settings, redis)
 
@@ -108,10 +112,10 @@ def servers(settings: Settings, metrics: Metrics, living: Callable[[], int]) -> 
         messages=PostgresMessages(database),
         planning=PostgresPlanning(database),
         nodes=PostgresNodes(database),
-        users=PostgresUsers(database, late_limit=settings.late_limit, tzdata=TZDATA_VERSION),
-        history=PostgresHistory(database),
-        previews=PostgresPreviews(database, late_limit=settings.late_limit),
-        idempotency=PostgresIdempotency(database),
+        users=PostgresUsers(for_api, late_limit=settings.late_limit, tzdata=TZDATA_VERSION),
+        history=PostgresHistory(for_api),
+        previews=PostgresPreviews(for_api, late_limit=settings.late_limit),
+        idempotency=PostgresIdempotency(for_api),
         streams={
             name: RedisWorkStream(redis.commands, redis.blocking, name, consumer=settings.node_id)
             for name in (PLAN, DUE)

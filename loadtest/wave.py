@@ -12,26 +12,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import statistics
 import sys
-import tempfile
 import time
-import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 import asyncpg
-import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
 import uvloop
 
-from service.adapters.postgres.migrations import migrate
-from service.embedded.postgres import PostgresServer, create_database
-from service.embedded.rabbitmq import RabbitMQServer, installed_sbin
-from service.embedded.redis import RedisServer
+from loadtest import servers
+from loadtest.programs import cpu, last_word, node, program
+from loadtest.servers import Servers
 
 IN_FLIGHT = 64
 """Calls of the bare loop on the wire at once: about where aiohttp is fastest."""
@@ -57,38 +51,9 @@ _PEOPLE = """
 class Bench:
     """The servers, and the email service in a process of its own."""
 
-    def __init__(self, place: Path, *, stream: bool, latency: float) -> None:
-        self.postgres = PostgresServer(place / "postgres")
-        self.redis = RedisServer(place / "redis")
-        self.rabbitmq = None if stream or installed_sbin() is None else RabbitMQServer(place / "rabbitmq")
-        self._latency = latency
-        self.stub_url = ""
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Everything started, and stopped at the end."""
-        servers = [server for server in (self.postgres, self.redis, self.rabbitmq) if server is not None]
-        stub = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "service.email_stub", "--port", "0", "--latency", str(self._latency),
-            stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        try:
-            await asyncio.gather(*(server.start() for server in servers))
-            assert stub.stdout is not None
-            self.stub_url = (await stub.stdout.readline()).decode().split()[-1]
-            yield
-        finally:
-            stub.terminate()
-            await stub.wait()
-            for server in servers:
-                await server.stop()
-
-    async def database(self) -> str:
-        """The URL of a fresh, migrated database."""
-        name = f"wave_{uuid.uuid4().hex}"
-        await create_database(self.postgres.dsn("postgres"), name)
-        await migrate(self.postgres.dsn(name))
-        return self.postgres.dsn(name)
+    def __init__(self, servers: Servers, stub_url: str) -> None:
+        self.servers = servers
+        self.stub_url = stub_url
 
     async def forget(self) -> None:
         """Let the email service begin anew."""
@@ -104,11 +69,11 @@ class Bench:
 
 async def bare(bench: Bench, greetings: int) -> dict[str, float]:
     """Fetch, call, one bulk UPDATE: the most that one process can do."""
-    dsn = await bench.database()
+    dsn = await bench.servers.database()
     connection = await asyncpg.connect(dsn)
     await connection.execute(_PEOPLE, greetings, datetime.now(UTC))
     await bench.forget()
-    cpu, began = time.process_time(), time.time()
+    used, began = time.process_time(), time.time()
     rows = await connection.fetch("select m.id, u.email, u.last_name from messages m join users u on u.id = m.user_id")
     places = asyncio.Semaphore(IN_FLIGHT)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=IN_FLIGHT)) as http:
@@ -126,41 +91,35 @@ async def bare(bench: Bench, greetings: int) -> dict[str, float]:
     )
     took = time.time() - began
     await connection.close()
-    return {"perSecond": greetings / took, "cpuMicroseconds": (time.process_time() - cpu) / greetings * 1e6}
+    return {"perSecond": greetings / took, "cpuMicroseconds": (time.process_time() - used) / greetings * 1e6}
 
 
 async def heyday(bench: Bench, greetings: int, *, nodes: int) -> dict[str, float]:
     """The same through the whole path, from the instant to the last call."""
-    dsn = await bench.database()
+    dsn = await bench.servers.database()
     connection = await asyncpg.connect(dsn)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HEYDAY_")} | {
-        "HEYDAY_DATABASE_URL": dsn,
-        "HEYDAY_REDIS_URL": bench.redis.url,
-        "HEYDAY_EMAIL_URL": bench.stub_url,
-        "HEYDAY_EMAIL_CONCURRENCY": str(IN_FLIGHT if nodes == 1 else max(8, IN_FLIGHT // nodes)),
-        "HEYDAY_BIND": "127.0.0.1:0",
-        "HEYDAY_LOG_LEVEL": "warning",
+    settings = {
+        "EMAIL_URL": bench.stub_url,
+        "EMAIL_CONCURRENCY": str(IN_FLIGHT if nodes == 1 else max(8, IN_FLIGHT // nodes)),
+        "BIND": "127.0.0.1:0",
+        "LOG_LEVEL": "warning",
     }
-    if bench.rabbitmq is not None:
-        environment["HEYDAY_RABBITMQ_URL"] = bench.rabbitmq.url
-    running = [
-        await asyncio.create_subprocess_exec(sys.executable, "-m", "actors.cli", "run", env=environment)
-        for _ in range(nodes)
-    ]
-    try:
+    async with AsyncExitStack() as stack:
+        running = [await stack.enter_async_context(node(bench.servers, dsn, settings)) for _ in range(nodes)]
         while await connection.fetchval("select count(*) from nodes") < nodes:
             await asyncio.sleep(0.05)
         due = datetime.now(UTC) + READY_IN
         await connection.execute(_PEOPLE, greetings, due)
         await connection.execute("analyze")
         await bench.forget()
-        cpu = _cpu(running)
+        pids = [process.pid for process in running]
+        used = cpu(*pids)
         stats: dict[str, float] = {"accepted": 0}
         until = time.monotonic() + GIVE_UP_AFTER
         while stats["accepted"] < greetings and time.monotonic() < until:
             await asyncio.sleep(0.2)
             stats = await bench.stats()
-        used = _cpu(running) - cpu
+        used = cpu(*pids) - used
         while await connection.fetchval("select exists (select from messages where status <> 'sent')"):
             await asyncio.sleep(0.1)
         (lateness,) = await connection.fetch(
@@ -169,12 +128,7 @@ async def heyday(bench: Bench, greetings: int, *, nodes: int) -> dict[str, float
             " from (select extract(epoch from started_at - $1)::double precision as late from attempts) as attempts",
             due,
         )
-    finally:
-        for node in running:
-            node.terminate()
-        for node in running:
-            await node.wait()
-        await connection.close()
+    await connection.close()
     instant = due.timestamp()
     last = stats["lastAcceptedAt"] / 1000 - instant
     return {
@@ -187,26 +141,23 @@ async def heyday(bench: Bench, greetings: int, *, nodes: int) -> dict[str, float
     }
 
 
-def _cpu(processes: list[asyncio.subprocess.Process]) -> float:
-    return sum(sum(psutil.Process(process.pid).cpu_times()[:2]) for process in processes)
-
-
 Round = dict[str, dict[str, float]]
 
 
 async def measure(args: argparse.Namespace) -> tuple[str, list[Round]]:
     """The delivery queue used, and the figures of every round: one and the other in turn."""
-    with tempfile.TemporaryDirectory(prefix="heyday-bench-", dir="/var/tmp") as place:
-        os.chmod(place, 0o755)  # noqa: S103 - the servers' account must reach it
-        bench = Bench(Path(place), stream=args.stream, latency=args.latency)
-        rounds = []
-        async with bench.running():
-            for _ in range(args.rounds):
-                one = {"bare": await bare(bench, args.greetings)}
-                one["heyday"] = await heyday(bench, args.greetings, nodes=args.nodes)
-                rounds.append(one)
-                sys.stderr.write(f"round {len(rounds)}: {json.dumps(one)}\n")
-    return "Redis stream" if bench.rabbitmq is None else "RabbitMQ", rounds
+    rounds: list[Round] = []
+    async with (
+        servers.running(rabbitmq=not args.stream) as all_of_them,
+        program("service.email_stub", "--port", "0", "--latency", str(args.latency)) as stub,
+    ):
+        bench = Bench(all_of_them, await last_word(stub))
+        for _ in range(args.rounds):
+            one = {"bare": await bare(bench, args.greetings)}
+            one["heyday"] = await heyday(bench, args.greetings, nodes=args.nodes)
+            rounds.append(one)
+            sys.stderr.write(f"round {len(rounds)}: {json.dumps(one)}\n")
+    return "Redis stream" if all_of_them.rabbitmq is None else "RabbitMQ", rounds
 
 
 def report(args: argparse.Namespace, queue: str, rounds: list[Round]) -> str:

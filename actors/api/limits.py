@@ -11,8 +11,9 @@ from actors.api.clients import CLIENT, is_guarded
 from actors.api.problems import BUSY, TOO_MANY, Problem
 from service.ports import Allowance, RequestRate
 
-MOST_IN_FLIGHT = 256
-"""Requests a node works on at once; more would only wait for the same connections to the database."""
+MOST_IN_FLIGHT = 2_000
+"""Requests a node has at once. Nearly all of them wait for one of the few connections to the database, and a second or
+two is soon enough for that; more would wait too long, and take memory meanwhile."""
 
 
 def limit_rate(rate: RequestRate) -> Middleware:
@@ -40,9 +41,9 @@ STANDING: web.RequestKey[dict[str, str]] = web.RequestKey("standing", dict)
 """The RateLimit headers of the answer."""
 
 
-def limit_in_flight(most: int = MOST_IN_FLIGHT) -> Middleware:
-    """Refuses requests while the node works on so many; health and metrics always get through."""
-    in_flight = 0
+def limit_in_flight() -> Middleware:
+    """Refuses requests while the node has too many; health and metrics always get through."""
+    in_flight, most = 0, MOST_IN_FLIGHT
 
     @web.middleware
     async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -50,7 +51,7 @@ def limit_in_flight(most: int = MOST_IN_FLIGHT) -> Middleware:
         if not is_guarded(request):
             return await handler(request)
         if in_flight >= most:
-            raise Problem(BUSY, "The node works on too many requests at once.", headers={"Retry-After": "1"})
+            raise Problem(BUSY, "The node has too many requests at once.", headers={"Retry-After": "1"})
         in_flight += 1
         try:
             return await handler(request)

@@ -86,6 +86,11 @@ async def connect_once(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
         )
 
 
+async def _leave_as_it_is(_connection: Connection) -> None:
+    """Nothing here changes a session beyond its transaction, which the library ends: resetting it in the server, as the
+    library would, is a round trip after each statement."""
+
+
 class Database:
     """The pool. `observe(query, seconds)` is told how long each statement took."""
 
@@ -94,6 +99,15 @@ class Database:
         self._size = size
         self._observe = observe
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._whole = self
+        self._places = asyncio.Semaphore(size)
+
+    def share(self, most: int) -> Database:
+        """The same pool, of which at most so many connections are used at once: whoever asks without end leaves the
+        others to everybody else. It is opened and closed with the whole."""
+        shared = Database(self._dsn, size=self._size, observe=self._observe)
+        shared._whole, shared._places = self._whole, asyncio.Semaphore(most)
+        return shared
 
     async def open(self) -> None:
         """Make the pool; connections are made when they are needed, so a server that is away does not matter yet."""
@@ -104,6 +118,7 @@ class Database:
             timeout=CONNECT_WITHIN,
             command_timeout=QUERY_WITHIN,
             server_settings=_SESSION,
+            reset=_leave_as_it_is,
         )
         await self._pool
 
@@ -123,19 +138,22 @@ class Database:
     @asynccontextmanager
     async def connection(self, *, within: float = CONNECT_WITHIN) -> AsyncIterator[Connection]:
         """A connection of the pool, had within so many seconds. Raises Unavailable, from the body too."""
-        if self._pool is None:
+        pool = self._whole._pool  # noqa: SLF001 - one of our own
+        if pool is None:
             raise RuntimeError("the pool is not open")
         with translating():
-            connection = await self._pool.acquire(timeout=within)
-            try:
-                yield connection
-            except _UNANSWERED:
-                # The server may never answer: asking it to cancel, or to reset, could wait as long.
-                with suppress(asyncpg.InterfaceError):  # the library may have given it up already
-                    connection.terminate()
-                raise
-            finally:
-                await self._pool.release(connection, timeout=CONNECT_WITHIN)
+            async with asyncio.timeout(within) as deadline, self._places:
+                connection = await pool.acquire()
+                deadline.reschedule(None)  # it was had in time; what is done with it has deadlines of its own
+                try:
+                    yield connection
+                except _UNANSWERED:
+                    # The server may never answer: asking it to cancel, or to reset, could wait as long.
+                    with suppress(asyncpg.InterfaceError):  # the library may have given it up already
+                        connection.terminate()
+                    raise
+                finally:
+                    await pool.release(connection, timeout=CONNECT_WITHIN)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

@@ -291,3 +291,45 @@ async def test_each_statement_is_timed_under_its_name(database: str) -> None:
     assert name == "sleeping"
     assert seconds >= 0.05
     await pool.close()
+
+
+async def test_a_share_leaves_the_other_connections_to_the_others(database: str) -> None:
+    """However many requests wait for the database, a greeting that is due does not wait behind them."""
+    pool = Database(database, size=3)
+    await pool.open()
+    share = pool.share(2)
+    began = asyncio.Semaphore(0)
+
+    async def hold() -> None:
+        async with share.connection():
+            began.release()
+            await asyncio.Event().wait()
+
+    crowd = [asyncio.ensure_future(hold()) for _ in range(50)]
+    for _ in range(2):
+        await began.acquire()
+
+    with unavailable(within=1):
+        await share.connection(within=0.1).__aenter__()
+    assert await pool.value("select 1") == 1
+
+    for task in crowd:
+        task.cancel()
+    await asyncio.gather(*crowd, return_exceptions=True)
+    assert await share.value("select 1") == 1
+    await pool.close()
+
+
+async def test_no_session_remembers_what_a_transaction_set(pool: Database) -> None:
+    """Connections are handed on as they are: nothing may be left in them."""
+    async with pool.transaction() as connection:
+        await connection.execute("set local work_mem = '1MB'")
+        await connection.execute("select pg_advisory_xact_lock(1)")
+    async with pool.connection() as connection:
+        await connection.execute("begin")
+        await connection.execute("create table left_open ()")
+
+    async with pool.connection() as connection:
+        assert not connection.is_in_transaction()
+        assert await connection.fetchval("select count(*) from pg_locks where locktype = 'advisory'") == 0
+        assert await connection.fetchval("select to_regclass('left_open')") is None

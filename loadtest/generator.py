@@ -1,0 +1,76 @@
+"""Puts load on one HTTP server from a process of its own: wrk where it is installed, else loadtest/client.py."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+import uuid
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+GIVE_UP_AFTER = 30.0
+"""Seconds beyond those asked for after which the generator is taken to hang."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One kind of request: asked again and again over many connections; every answer above 399 is an error."""
+
+    method: str
+    paths: tuple[str, ...]
+    keyed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of a load: percentiles are seconds from asking to the end of the answer."""
+
+    requests: int
+    per_second: float
+    errors: int
+    p50: float
+    p95: float
+    p99: float
+
+
+def generator() -> str:
+    """Which one is used here."""
+    return "wrk" if shutil.which("wrk") else "loadtest.client (wrk is not installed)"
+
+
+async def put(load: Load, url: str, place: Path, *, connections: int, seconds: float) -> Answered:
+    """Put the load on the server at `url`; `place` is a directory to write to. Raises RuntimeError when it fails."""
+    listed = place / "paths.txt"
+    listed.write_text("\n".join(load.paths), encoding="utf-8")
+    words = [load.method, uuid.uuid4().hex[:12], "keyed" if load.keyed else "plain", str(listed)]
+    with as_file(files("loadtest") / "requests.lua") as script:
+        if wrk := shutil.which("wrk"):
+            command = [
+                wrk, "--threads", "1", "--connections", str(connections), "--duration", f"{seconds:.0f}s",
+                "--timeout", "10s", "--script", str(script), url, "--", *words,
+            ]  # fmt: skip
+        else:
+            options = ["--connections", str(connections), "--seconds", str(seconds)]
+            command = [sys.executable, "-m", "loadtest.client", *options, url, *words]
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        try:
+            async with asyncio.timeout(seconds + GIVE_UP_AFTER):
+                said, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    if process.returncode != 0:
+        raise RuntimeError(f"{command[0]} ended with {process.returncode}")
+    result = json.loads(said.decode().strip().splitlines()[-1])
+    return Answered(
+        requests=result["requests"],
+        per_second=result["requests"] / result["microseconds"] * 1e6,
+        errors=result["unanswered"] + result["refused"],
+        p50=result["p50"] / 1e6,
+        p95=result["p95"] / 1e6,
+        p99=result["p99"] / 1e6,
+    )

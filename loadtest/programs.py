@@ -1,0 +1,72 @@
+"""Programs under measurement, each in a process of its own: what they are told, and what they use."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
+
+from loadtest.servers import Servers
+
+
+@asynccontextmanager
+async def program(
+    module: str, *words: str, log: Path | None = None, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Process]:
+    """`python -m module words…`, ended with the block; it writes what it has to say to `log`, else to our own
+    standard error. Of our environment it gets everything but heyday's settings, and what is given here."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEYDAY_")}
+    errors = None if log is None else log.open("ab")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module, *words,
+        env=inherited | dict(environment or {}), stdout=asyncio.subprocess.PIPE, stderr=errors,
+    )  # fmt: skip
+    if errors is not None:
+        errors.close()
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def last_word(process: Process) -> str:
+    """The last word of the first line that it prints: where it listens."""
+    assert process.stdout is not None
+    return (await process.stdout.readline()).decode().split()[-1]
+
+
+def node(
+    servers: Servers, dsn: str, settings: Mapping[str, str], *, log: Path | None = None
+) -> AbstractAsyncContextManager[Process]:
+    """A node of heyday with its defaults but for these settings, named without their `HEYDAY_`."""
+    given = {"DATABASE_URL": dsn, "REDIS_URL": servers.redis.url, **settings}
+    if servers.rabbitmq is not None:
+        given["RABBITMQ_URL"] = servers.rabbitmq.url
+    return program("actors.cli", "run", log=log, environment={f"HEYDAY_{name}": value for name, value in given.items()})
+
+
+def cpu(*pids: int) -> float:
+    """Seconds of processor time that the processes and all their descendants have used, the ended ones included."""
+    used = 0.0
+    for pid in pids:
+        first = psutil.Process(pid)
+        for process in (first, *first.children(recursive=True)):
+            try:
+                used += sum(process.cpu_times()[:4])
+            except psutil.NoSuchProcess:  # it ended just now: its parent has its time
+                continue
+    return used
+
+
+def memory(pid: int) -> int:
+    """Bytes of memory that the process has (resident set)."""
+    size: int = psutil.Process(pid).memory_info().rss
+    return size

@@ -1,0 +1,56 @@
+"""The servers of a measurement: real ones with durable data, private, and gone at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.adapters.postgres.migrations import migrate
+from service.embedded.postgres import PostgresServer, create_database
+from service.embedded.rabbitmq import RabbitMQServer, installed_sbin
+from service.embedded.redis import RedisServer
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """PostgreSQL and Redis from their wheels, RabbitMQ as installed; all of them run."""
+
+    place: Path
+    """A directory that goes with the servers."""
+    postgres: PostgresServer
+    redis: RedisServer
+    rabbitmq: RabbitMQServer | None
+
+    async def database(self) -> str:
+        """The URL of a fresh, migrated database."""
+        name = f"bench_{uuid.uuid4().hex}"
+        await create_database(self.postgres.dsn("postgres"), name)
+        await migrate(self.postgres.dsn(name))
+        return self.postgres.dsn(name)
+
+
+@asynccontextmanager
+async def running(*, rabbitmq: bool) -> AsyncIterator[Servers]:
+    """The servers, started, and stopped at the end; `rabbitmq` among them if it is wanted and installed."""
+    with tempfile.TemporaryDirectory(prefix="heyday-bench-", dir="/var/tmp") as name:
+        place = Path(name)
+        os.chmod(place, 0o755)  # noqa: S103 - the servers' account must reach it
+        servers = Servers(
+            place,
+            PostgresServer(place / "postgres"),
+            RedisServer(place / "redis"),
+            RabbitMQServer(place / "rabbitmq") if rabbitmq and installed_sbin() is not None else None,
+        )
+        started = [server for server in (servers.postgres, servers.redis, servers.rabbitmq) if server is not None]
+        try:
+            await asyncio.gather(*(server.start() for server in started))
+            yield servers
+        finally:
+            for server in started:
+                await server.stop()
