@@ -203,19 +203,19 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury]):
         freed = 0
         while count := await self._messages.free_claims(stuck, hold=self._policy.hold, attempts=self._policy.attempts):
             freed += count
-            stuck = []  # once only: what was freed may be claimed again by now, and is not stuck then
+            stuck = []  # freed, or found to have ended
         self._metrics.unknown.inc(freed)
         return freed
 
-    async def _stuck(self) -> list[UUID]:
-        """Messages that a living node has been sending for longer than any attempt takes: it has lost them.
+    async def _stuck(self) -> list[tuple[UUID, int]]:
+        """Attempts that a living node has been making for longer than any attempt takes: it has lost them.
 
         The rows tell the candidates, our own steady clock decides: a jump of the database's clock frees nothing.
         """
         now = self._clock.steady()
         current = await self._messages.sending_for(self._sending_for)
         self._sending_since = {claim: self._sending_since.get(claim, now) for claim in current}
-        return [message for (message, _), since in self._sending_since.items() if now - since >= self._sending_for]
+        return [attempt for attempt, since in self._sending_since.items() if now - since >= self._sending_for]
 
     async def _put_back_entries(self) -> int:
         living = {beat.node for beat in await self._nodes.living()}

@@ -34,7 +34,10 @@ MOVES: dict[Status, frozenset[Status]] = {
     # A recovered claim goes one hop back: queued to scheduled, or to retrying once attempts were made.
     Status.SCHEDULED: frozenset({Status.QUEUED, Status.CANCELLED, Status.EXPIRED}),
     Status.QUEUED: frozenset({Status.SENDING, Status.SCHEDULED, Status.RETRYING, Status.CANCELLED}),
-    Status.SENDING: frozenset({Status.SENT, Status.RETRYING, Status.FAILED, Status.UNKNOWN}),
+    # An attempt that did not succeed is followed by another, unless its user was edited or deleted meanwhile.
+    Status.SENDING: frozenset(
+        {Status.SENT, Status.RETRYING, Status.FAILED, Status.UNKNOWN, Status.SCHEDULED, Status.CANCELLED}
+    ),
     Status.RETRYING: frozenset({Status.QUEUED, Status.SCHEDULED, Status.CANCELLED, Status.EXPIRED}),
     Status.SENT: frozenset(),
     Status.FAILED: frozenset({Status.SCHEDULED}),

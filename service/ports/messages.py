@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -114,15 +114,16 @@ class Messages(Protocol):
     async def record(self, results: Sequence[Result], *, at: float) -> list[Recorded]:
         """Write what became of claims, `at` being now by the clock of `Result.began`.
 
-        Those that were no longer ours do not move and are not returned.
+        Those that were no longer ours do not move and are not returned. One that should be retried, and whose user was
+        edited or deleted meanwhile, is scheduled for its new instant, or cancelled.
         """
 
     async def sending_for(self, seconds: float) -> set[tuple[UUID, int]]:
         """Messages that have been sending for so many seconds of real time, with the number of their attempt."""
 
-    async def free_claims(self, stuck: Sequence[UUID] = (), *, hold: bool, attempts: int) -> int:
-        """Give up to 5,000 messages that ended nodes were sending, and those `stuck`, an unknown outcome: unknown
-        when `hold`, failed when `attempts` are spent, else retrying. Returns how many."""
+    async def free_claims(self, stuck: Collection[tuple[UUID, int]] = (), *, hold: bool, attempts: int) -> int:
+        """Give up to 5,000 messages that ended nodes were sending, and the `stuck` attempts, an unknown outcome:
+        unknown when `hold`, failed when `attempts` are spent, else retrying (see `record`). Returns how many."""
 
     async def take_back_lost(self, *, queued_for: timedelta) -> int:
         """Move up to 5,000 messages queued for longer one hop back. Returns how many."""

@@ -67,7 +67,8 @@ returning m.id, m.local_year, m.attempt, m.attempt_base, m.send_at, m.occasion,
 -- name: record
 -- Outcomes and attempts, one statement per batch. An attempt is kept even when the message was no longer ours to move:
 -- what the service answered is a fact. An outcome of null is an attempt that was not made, and is not spent.
--- The clock may have jumped back since the claim: a retry is still never due before the instant.
+-- The clock may have jumped back since the claim: a retry is still never due before the instant. A message whose user was
+-- edited meanwhile goes where the edit wants it, rather than to another attempt for the day that was.
 with outcome as (
     select * from unnest(
         $1::bigint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::text[], $6::double precision[],
@@ -75,7 +76,10 @@ with outcome as (
     ) as t (incarnation, id, local_year, attempt, status, delay, outcome, ago, duration, status_code, error)
 ),
 held as (
-    select m.id, m.local_year, i.incarnation, i.attempt
+    select m.id, m.local_year, i.incarnation, i.attempt,
+        case when i.status <> 'retrying' or m.moved_to is null then i.status
+             when m.moved_to = 'infinity' then 'cancelled' else 'scheduled' end as status,
+        case when i.status = 'retrying' and m.moved_to < 'infinity' then m.moved_to else m.send_at end as send_at
     from messages m
     join outcome i on m.id = i.id and m.local_year = i.local_year
     where m.status = 'sending' and m.claimed_by = i.incarnation and m.attempt = i.attempt
@@ -84,13 +88,17 @@ held as (
 ),
 moved as (
     update messages m set
-        status     = i.status,
+        status     = held.status,
         attempt    = case when i.outcome is null then m.attempt - 1 else m.attempt end,
+        send_at    = held.send_at,
         due_at     = case when i.status = 'retrying'
-                          then greatest(business_now() + make_interval(secs => i.delay), m.send_at) else m.due_at end,
-        ended_at   = case when i.status = 'retrying' then null else business_now() end,
+                          then greatest(business_now() + make_interval(secs => i.delay), held.send_at) else m.due_at end,
+        timezone   = case when held.status <> i.status then (select u.timezone from users u where u.id = m.user_id)
+                          else m.timezone end,
+        ended_at   = case when held.status in ('retrying', 'scheduled') then null else business_now() end,
         claimed_by = null,
-        reason     = i.error
+        moved_to   = null,
+        reason     = case when held.status = i.status then i.error else 'the user was edited while it was being sent' end
     from held, outcome i
     -- The batch may hold an answer to an earlier attempt of the same message too.
     where m.id = held.id and m.local_year = held.local_year
@@ -112,32 +120,45 @@ select id, status, occasion, outcome,
 from moved
 
 -- name: sending_for
+-- One that was claimed in the future was claimed before the clock was set back.
 select id, attempt from messages
-where status = 'sending' and claimed_at < business_now() - make_interval(secs => $1 * business_rate())
+where status = 'sending'
+    and (claimed_at < business_now() - make_interval(secs => $1 * business_rate())
+        or claimed_at > business_now() + interval '1 second')
 
 -- name: free_claims
--- What nodes that have ended were sending: nobody knows whether the service took it.
+-- What nodes that have ended were sending, and the attempts ($3, $4) that were found stuck: nobody knows whether the
+-- service took it. An attempt that has ended since it was found is not freed, nor is the one after it.
 with dead as (
-    select m.id, m.local_year
+    -- As they are once they are locked: they may have been edited a moment ago.
+    select m.*,
+        case when $1 then 'unknown' when m.attempt - m.attempt_base >= $2 then 'failed' else 'retrying' end as follows
     from messages m
     where m.status = 'sending'
-        and (m.claimed_by not in (select incarnation from nodes where ended_at is null) or m.id = any($3::uuid[]))
+        and (m.claimed_by not in (select incarnation from nodes where ended_at is null)
+            or (m.id, m.attempt) in (select * from unnest($3::uuid[], $4::smallint[])))
     order by m.id
     limit 5000
     for update skip locked
 ),
 verdict as (
-    select m.id, m.local_year, m.attempt, m.claimed_by, m.claimed_at,
-        case when $1 then 'unknown' when m.attempt - m.attempt_base >= $2 then 'failed' else 'retrying' end as status
-    from messages m
-    join dead on m.id = dead.id and m.local_year = dead.local_year
+    -- As in record: a message whose user was edited meanwhile goes where the edit wants it.
+    select d.id, d.local_year, d.attempt, d.claimed_by, d.claimed_at, d.follows,
+        case when d.follows <> 'retrying' or d.moved_to is null then d.follows
+             when d.moved_to = 'infinity' then 'cancelled' else 'scheduled' end as status,
+        case when d.follows = 'retrying' and d.moved_to < 'infinity' then d.moved_to else d.send_at end as send_at
+    from dead d
 ),
 moved as (
     update messages m set
         status     = v.status,
-        due_at     = case when v.status = 'retrying' then greatest(business_now(), m.send_at) else m.due_at end,
-        ended_at   = case when v.status = 'retrying' then null else business_now() end,
+        send_at    = v.send_at,
+        due_at     = case when v.follows = 'retrying' then greatest(business_now(), v.send_at) else m.due_at end,
+        timezone   = case when v.status <> v.follows then (select u.timezone from users u where u.id = m.user_id)
+                          else m.timezone end,
+        ended_at   = case when v.status in ('retrying', 'scheduled') then null else business_now() end,
         claimed_by = null,
+        moved_to   = null,
         reason     = 'its node died, or lost it, while sending it'
     from verdict v
     where m.id = v.id and m.local_year = v.local_year
@@ -153,10 +174,13 @@ select id, status from moved
 
 -- name: take_back_queued
 -- Rows that have been queued for long: their stream entry or delivery is lost. One hop back, and the ticker finds them.
+-- So are those that were queued in the future: the clock was set back, and what came of it was dropped as not yet due.
 with lost as (
     select id, local_year
     from messages
-    where status = 'queued' and queued_at < business_now() - make_interval(secs => $1 * business_rate())
+    where status = 'queued'
+        and (queued_at < business_now() - make_interval(secs => $1 * business_rate())
+            or queued_at > business_now() + interval '1 second')
     order by queued_at
     limit 5000
     for update skip locked

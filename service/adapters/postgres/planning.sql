@@ -73,7 +73,7 @@ on conflict on constraint messages_once do nothing
 
 -- name: plan_user
 -- What one user's days come to, given the instants computed from the row as it is in this transaction: moves, cancels,
--- revives or creates. $2..$4: occasion, local year and instant (null: there is none that year, or no longer a date).
+-- revives or creates. What is being sent stays, and is told where to go should the attempt not succeed (moved_to). $2..$4: occasion, local year and instant (null: there is none that year, or no longer a date).
 -- A message whose instant has passed is due at once if the user was there before it, and expires if that is too late.
 with fence as materialized (
     select planning_fence() as up_to
@@ -83,30 +83,35 @@ wanted as (
     from unnest($2::text[], $3::smallint[], $4::timestamptz[]) as t (occasion, local_year, send_at)
 ),
 present as (
-    select m.id, m.local_year, m.occasion
+    -- As they are once they are locked, which may be later than what the rest of this statement sees.
+    select m.id, m.local_year, m.occasion, m.status, m.send_at, m.ended_at
     from messages m
     where m.user_id = $1
-        and m.status in ('scheduled', 'queued', 'retrying', 'cancelled', 'expired')
+        and m.status in ('scheduled', 'queued', 'sending', 'retrying', 'cancelled', 'expired')
         and (m.occasion, m.local_year) in (select occasion, local_year from wanted)
     order by m.id
     for update
 ),
 verdict as (
-    select m.id, m.local_year, w.send_at,
+    select p.id, p.local_year, p.status as was, w.send_at,
         case
             when w.send_at is null then 'cancelled'
             when w.send_at > business_now() then 'scheduled'
             when u.created_at >= w.send_at then 'cancelled'
             -- Ended, and too late to be made good: it stays as it is.
-            when m.ended_at is not null and w.send_at < business_now() - $5::interval then m.status
+            when p.ended_at is not null and w.send_at < business_now() - $5::interval then p.status
             else 'scheduled'
         end as status
-    from present
-    join messages m on m.id = present.id and m.local_year = present.local_year
-    join wanted w on w.occasion = m.occasion and w.local_year = m.local_year
-    join users u on u.id = m.user_id
+    from present p
+    join wanted w on w.occasion = p.occasion and w.local_year = p.local_year
+    join users u on u.id = $1
     -- An unsent message that is already what it should be is left alone, wherever it is on its way.
-    where m.ended_at is not null or w.send_at is distinct from m.send_at
+    where p.ended_at is not null or w.send_at is distinct from p.send_at
+),
+on_the_wire as (
+    update messages m set moved_to = case v.status when 'cancelled' then 'infinity' when 'scheduled' then v.send_at end
+    from present p left join verdict v on v.id = p.id and v.local_year = p.local_year
+    where m.id = p.id and m.local_year = p.local_year and p.status = 'sending'
 ),
 moved as (
     update messages m set
@@ -119,6 +124,7 @@ moved as (
         tzdata    = $6
     from verdict v, users u
     where m.id = v.id and m.local_year = v.local_year and u.id = m.user_id and v.status in ('cancelled', 'scheduled')
+        and v.was <> 'sending'
         and not (m.status = 'cancelled' and v.status = 'cancelled')
         and not (m.status = 'expired' and v.status = 'cancelled')
     returning m.status
@@ -129,7 +135,7 @@ renamed as (
     from present, wanted w, users u
     where m.id = present.id and m.local_year = present.local_year and u.id = m.user_id
         and w.occasion = m.occasion and w.local_year = m.local_year
-        and m.ended_at is null and w.send_at = m.send_at and u.timezone <> m.timezone
+        and m.ended_at is null and present.status <> 'sending' and w.send_at = m.send_at and u.timezone <> m.timezone
 ),
 created as (
     insert into messages (user_id, occasion, local_year, timezone, send_at, due_at, tzdata)
@@ -143,14 +149,19 @@ created as (
 select status from moved union all select status from created
 
 -- name: cancel_user
--- The user was deleted: whatever has not been sent will not be.
+-- The user was deleted: whatever has not been sent will not be, nor tried again.
 with present as (
-    select id, local_year from messages
-    where user_id = $1 and status in ('scheduled', 'queued', 'retrying')
+    select id, local_year, status from messages
+    where user_id = $1 and status in ('scheduled', 'queued', 'sending', 'retrying')
     order by id
     for update
+),
+on_the_wire as (
+    update messages m set moved_to = 'infinity'
+    from present p
+    where m.id = p.id and m.local_year = p.local_year and p.status = 'sending'
 )
 update messages m set status = 'cancelled', ended_at = business_now(), reason = 'the user was deleted'
 from present
-where m.id = present.id and m.local_year = present.local_year
+where m.id = present.id and m.local_year = present.local_year and present.status <> 'sending'
 returning m.id

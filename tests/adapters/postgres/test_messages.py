@@ -96,7 +96,7 @@ async def test_only_the_owner_of_a_claim_moves_it_and_once(store: Store) -> None
     """An answer that comes after the claim was taken over is a fact to keep, and no reason to move."""
     (message,) = await store.queued(1)
     (first,) = await store.messages.claim_for_sending([message], incarnation=1)
-    assert await store.messages.free_claims([message], hold=False, attempts=10) == 1
+    assert await store.messages.free_claims([(message, 1)], hold=False, attempts=10) == 1
     assert await claim_due(store) == [message]
     (second,) = await store.messages.claim_for_sending([message], incarnation=2)
 

@@ -54,7 +54,9 @@ def recording(status: Status, outcome: Outcome | None) -> Callable[[Store, Rows]
 
 
 def freeing(*, hold: bool, attempts: int) -> Callable[[Store, Rows], Awaitable[object]]:
-    return lambda store, rows: store.messages.free_claims(ids(rows), hold=hold, attempts=attempts)
+    return lambda store, rows: store.messages.free_claims(
+        [(row["id"], 1) for row in rows], hold=hold, attempts=attempts
+    )
 
 
 def moving(by: timedelta | None) -> Callable[[Store, Rows], Awaitable[object]]:
@@ -77,6 +79,18 @@ def moving(by: timedelta | None) -> Callable[[Store, Rows], Awaitable[object]]:
 async def delete(store: Store, rows: Rows) -> None:
     for row in rows:
         await store.users.delete(row["user_id"], version=None, erase=False)
+
+
+def to_what_is_sending(
+    *statements: Callable[[Store, Rows], Awaitable[object]],
+) -> Callable[[Store, Rows], Awaitable[object]]:
+    """One after the other, which is one move: the first leaves what is being sent where it is."""
+
+    async def all_of_them(store: Store, rows: Rows) -> None:
+        for statement in statements:
+            await statement(store, [row for row in rows if row["status"] == Status.SENDING])
+
+    return all_of_them
 
 
 STATEMENTS: dict[str, Callable[[Store, Rows], Awaitable[object]]] = {
@@ -102,6 +116,8 @@ STATEMENTS: dict[str, Callable[[Store, Rows], Awaitable[object]]] = {
     "move before the user was there": moving(timedelta(days=-31)),
     "remove the day": moving(None),
     "delete the user": delete,
+    "record a rejection after a move": to_what_is_sending(moving(timedelta(hours=1)), recording(Status.RETRYING, None)),
+    "free a claim after a deletion": to_what_is_sending(delete, freeing(hold=False, attempts=10)),
 }
 
 

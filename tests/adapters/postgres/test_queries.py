@@ -42,7 +42,7 @@ HOT = [
         "array[1], array[1], array[200::smallint], array[null]",
     ),
     ("messages", "sending_for", "60"),
-    ("messages", "free_claims", f"false, 5, {IDS}"),
+    ("messages", "free_claims", f"false, 5, {IDS}, array[1::smallint, 1::smallint]"),
     ("messages", "take_back_queued", "90"),
     ("messages", "take_back_claims_of", f"{IDS}, 1"),
     ("messages", "take_back_claim", "1"),

@@ -27,7 +27,7 @@ async def sending(store: Store, count: int = 1, *, incarnation: int = 1) -> list
 
 async def claimed_again(store: Store, ids: Sequence[UUID], *, incarnation: int = 1) -> list[Claimed]:
     """The same messages, whose claim was freed, claimed once more."""
-    await store.messages.free_claims(ids, hold=False, attempts=10)
+    await store.messages.free_claims([(message, 1) for message in ids], hold=False, attempts=10)
     await store.messages.claim_due(fence=1, incarnation=1, limit=99, late_limit=LATE_LIMIT)
     return await store.messages.claim_for_sending(ids, incarnation=incarnation)
 
@@ -162,7 +162,7 @@ async def test_a_claim_freed_after_the_clock_has_jumped_back_is_not_early(store:
     (claimed,) = await sending(store)
     await clock.advance(timedelta(hours=-1))
 
-    assert await store.messages.free_claims([claimed.claim.id], hold=False, attempts=10) == 1
+    assert await store.messages.free_claims([(claimed.claim.id, 1)], hold=False, attempts=10) == 1
 
     assert await store.database.value("select due_at = send_at from messages")
 
@@ -188,7 +188,7 @@ async def test_stuck_claims_of_a_living_node_are_freed_by_name_only(store: Store
     living = await store.nodes.enter("living")
     stuck, well = await sending(store, 2, incarnation=living)
 
-    assert await store.messages.free_claims([stuck.claim.id], hold=False, attempts=10) == 1
+    assert await store.messages.free_claims([(stuck.claim.id, 1)], hold=False, attempts=10) == 1
 
     assert await store.statuses() == {stuck.claim.id: "retrying", well.claim.id: "sending"}
     (attempt,) = await store.fetch("select message_id, number, outcome, incarnation from attempts")

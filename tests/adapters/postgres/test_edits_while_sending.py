@@ -1,0 +1,142 @@
+"""A user who is edited or deleted while their greeting is on the wire: the attempt counts, another one may not."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+import pytest
+
+from service.domain.messages import Answer, Outcome, Status
+from service.domain.users import Profile
+from service.ports import Claimed, Result, Wanted
+from tests.adapters.postgres.conftest import Store
+from tests.conftest import Clock
+
+ACCEPTED = Answer(Outcome.ACCEPTED, 0.1, 200)
+REJECTED = Answer(Outcome.REJECTED, 0.2, 503, "unavailable")
+
+End = Callable[[Store, Claimed], Awaitable[object]]
+
+
+async def rejected(store: Store, claimed: Claimed) -> None:
+    """The attempt did not succeed."""
+    await store.messages.record([Result(claimed.claim, Status.RETRYING, REJECTED, began=0.0)], at=1.0)
+
+
+async def freed(store: Store, _claimed: Claimed) -> None:
+    """Nobody knows of the attempt: its node has died."""
+    await store.messages.free_claims(hold=False, attempts=10)
+
+
+async def being_sent(store: Store) -> Claimed:
+    """A message that incarnation 1, which has ended, is sending."""
+    (claimed,) = await store.messages.claim_for_sending(await store.queued(1), incarnation=1)
+    return claimed
+
+
+async def move(store: Store, claimed: Claimed, to: datetime | None, *, timezone: str = "Asia/Tokyo") -> None:
+    """The user moves, and is to be greeted then, or not at all."""
+    user = await store.database.value("select user_id from messages")
+
+    def plan(_before: Profile, _after: Profile, _now: datetime) -> list[Wanted]:
+        return [Wanted("birthday", claimed.claim.local_year, to)]
+
+    def edit(user: object) -> Profile:
+        return Profile("Ada", "Smith", "ada@example.com", timezone, {})
+
+    await store.users.change(user, edit, plan, version=None)
+
+
+@pytest.mark.parametrize("end", [rejected, freed])
+async def test_a_day_moved_ahead_while_being_sent_is_greeted_at_its_new_instant(store: Store, end: End) -> None:
+    """Tried again at once, the greeting would come before the 09:00 that is wanted now."""
+    claimed = await being_sent(store)
+    later = claimed.send_at + timedelta(hours=5)
+
+    await move(store, claimed, later)
+    assert set((await store.statuses()).values()) == {"sending"}
+    await end(store, claimed)
+
+    (row,) = await store.fetch("select status, send_at, due_at, timezone, ended_at, moved_to from messages")
+    assert tuple(row) == ("scheduled", later, later, "Asia/Tokyo", None, None)
+
+
+@pytest.mark.parametrize("end", [rejected, freed])
+async def test_a_day_removed_while_being_sent_is_not_tried_again(store: Store, end: End) -> None:
+    """The person said that there is no such day."""
+    claimed = await being_sent(store)
+
+    await move(store, claimed, None)
+    await end(store, claimed)
+
+    (row,) = await store.fetch("select status, ended_at is not null, moved_to from messages")
+    assert tuple(row) == ("cancelled", True, None)
+
+
+@pytest.mark.parametrize("end", [rejected, freed])
+async def test_a_user_deleted_while_being_sent_to_is_not_sent_to_again(store: Store, end: End) -> None:
+    """It used to wait in the queue, for a claim that no deleted user allows, until it was too late."""
+    claimed = await being_sent(store)
+    user = await store.database.value("select user_id from messages")
+
+    await store.users.delete(user, version=None, erase=False)
+    await end(store, claimed)
+
+    assert set((await store.statuses()).values()) == {"cancelled"}
+
+
+async def test_an_attempt_that_succeeds_counts_wherever_the_day_was_moved(store: Store) -> None:
+    """At most one greeting per user, occasion and local year, whatever is edited."""
+    claimed = await being_sent(store)
+
+    await move(store, claimed, claimed.send_at + timedelta(hours=5))
+    await store.messages.record([Result(claimed.claim, Status.SENT, ACCEPTED, began=0.0)], at=1.0)
+
+    (row,) = await store.fetch("select status, send_at, moved_to from messages")
+    assert tuple(row) == ("sent", claimed.send_at, None)
+
+
+async def test_a_day_moved_away_and_back_is_tried_again_as_if_nothing_had_been(store: Store) -> None:
+    """The last edit is the one that counts."""
+    claimed = await being_sent(store)
+
+    await move(store, claimed, None)
+    await move(store, claimed, claimed.send_at)
+    await rejected(store, claimed)
+
+    (row,) = await store.fetch("select status, send_at from messages")
+    assert tuple(row) == ("retrying", claimed.send_at)
+
+
+async def test_a_later_attempt_of_a_message_is_not_freed_for_an_earlier_one_that_was_stuck(store: Store) -> None:
+    """Between the look and the deed the attempt may end and another begin, whose node is well."""
+    living = await store.nodes.enter("living")
+    (message,) = await store.queued(1)
+    (claimed,) = await store.messages.claim_for_sending([message], incarnation=living)
+    found = [(message, claimed.claim.attempt)]
+    await rejected(store, claimed)
+    await store.messages.claim_due(fence=1, incarnation=living, limit=1, late_limit=timedelta(hours=48))
+    await store.messages.claim_for_sending([message], incarnation=living)
+
+    assert await store.messages.free_claims(found, hold=False, attempts=10) == 0
+
+    assert await store.statuses() == {message: "sending"}
+
+
+async def test_what_was_queued_before_the_clock_was_set_back_is_taken_back(store: Store, clock: Clock) -> None:
+    """Its bundle is dropped as not yet due; at its instant it must be waiting for the ticker again."""
+    (message,) = await store.queued(1)
+    await clock.advance(timedelta(hours=-2))
+
+    assert await store.messages.take_back_lost(queued_for=timedelta(seconds=90)) == 1
+
+    assert await store.statuses() == {message: "scheduled"}
+
+
+async def test_what_was_claimed_before_the_clock_was_set_back_may_be_stuck(store: Store, clock: Clock) -> None:
+    """Else a claim that its node has lost would be found only when the clock is there again."""
+    claimed = await being_sent(store)
+    await clock.advance(timedelta(hours=-2))
+
+    assert await store.messages.sending_for(45) == {(claimed.claim.id, 1)}
