@@ -7,6 +7,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 
 # Paths are relative throughout, so that the project may lie in a path with spaces.
 BIN := .venv/bin
+# Processes that tests run in, each with servers of its own. Most tests wait for something, so even two cores keep three busy.
+WORKERS ?= 3
 INSTALL := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check -c constraints.txt
 
 # Pip warns against root, but what it writes to is a virtual environment of our own.
@@ -22,7 +24,7 @@ demo: .venv/installed ## watch 09:00 travel around the world, with servers of it
 	@$(BIN)/heyday demo $(ARGS)
 
 test: .venv/installed-dev ## run every test against real servers (ARGS=... goes to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/installed-dev ## check style, types and the floors of the architecture
 	$(BIN)/ruff check .

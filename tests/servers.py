@@ -6,6 +6,7 @@ Nothing is started here before a test asks for it, and what a test has killed ru
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import shutil
 import subprocess
@@ -90,15 +91,21 @@ def find_servers() -> Servers:
         return Servers(*containers)
     directory = Path(tempfile.mkdtemp(prefix="heyday-tests-"))
     directory.chmod(0o711)  # the account that servers run as when we are root has to pass
-    programs = _installed()
-    if not programs.complete and _install_with_apt():
-        programs = _installed()
+    programs = _installed_by_the_first()
     return Servers(
         PostgresServer(directory / "postgres", binaries=programs.postgres, settings=POSTGRES_SETTINGS),
         RedisServer(directory / "redis", executable=programs.redis),
         RabbitMQServer(directory / "rabbitmq", sbin=programs.rabbitmq),
         dispose=lambda: shutil.rmtree(directory, ignore_errors=True),
     )
+
+
+def _installed_by_the_first() -> Programs:
+    """The programs of this machine. Of several processes that run tests one installs, and the others wait for it."""
+    with (Path(tempfile.gettempdir()) / f"heyday-tests-{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        programs = _installed()
+        return _installed() if not programs.complete and _install_with_apt() else programs
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from itertools import count, cycle, product
 from typing import Any, TypeVar
 
 import aiohttp
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from actors.demo.cities import CITIES, City
 from actors.demo.days import nine_after
@@ -23,8 +24,16 @@ WITHIN = 10.0
 """Seconds that one request may take."""
 
 
+TRIES = 5
+"""Requests for one person: a node that was too busy, or is just restarting an actor, takes them a little later."""
+
+
 class SignUpFailed(Exception):
     """The API did not take a person."""
+
+
+class NotNow(SignUpFailed):
+    """The API answered that it cannot take them at the moment."""
 
 
 class Crowd:
@@ -93,9 +102,17 @@ async def sign_up(session: aiohttp.ClientSession, people: Iterable[dict[str, Any
     return sum(worker.result() for worker in workers)
 
 
+@retry(
+    retry=retry_if_exception_type((NotNow, aiohttp.ClientConnectionError, TimeoutError)),
+    stop=stop_after_attempt(TRIES),
+    wait=wait_random_exponential(multiplier=0.2, max=2.0),
+    reraise=True,
+)
 async def _post(session: aiohttp.ClientSession, person: dict[str, Any]) -> None:
     headers = {"Idempotency-Key": person["email"]}
     timeout = aiohttp.ClientTimeout(total=WITHIN)
     async with session.post("/api/v1/users", json=person, headers=headers, timeout=timeout) as response:
         if response.status != 201:
-            raise SignUpFailed(f"POST /api/v1/users answered {response.status}: {await response.text()}")
+            # The key makes repeating harmless: whoever was taken already is not taken twice.
+            kind = NotNow if response.status >= 500 else SignUpFailed
+            raise kind(f"POST /api/v1/users answered {response.status}: {await response.text()}")

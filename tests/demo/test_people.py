@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 
+import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from actors.api.user_json import loader, refuse_future
 from actors.demo.cities import CITIES
 from actors.demo.days import Day, nine_after
-from actors.demo.people import Crowd
+from actors.demo.people import Crowd, SignUpFailed, sign_up
 from service.domain.calendar import occurrence
 from service.domain.zones import zone
 
@@ -89,3 +94,46 @@ def test_no_two_people_have_the_same_address() -> None:
     people = [*crowd.invite(300, since=START), *crowd.invite(300, since=START), *Crowd(601).invite(300, since=START)]
 
     assert len({person["email"] for person in people}) == 900
+
+
+async def test_a_node_that_is_busy_for_a_moment_takes_them_a_little_later() -> None:
+    """One connection lost, one 503: the demo goes on, and with the same key nobody signs up twice."""
+    keys: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        keys.append(request.headers["Idempotency-Key"])
+        if len(keys) == 1:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(status=503 if len(keys) == 2 else 201)
+
+    async with api(answer) as session:
+        signed_up = await sign_up(session, Crowd(1).invite(1, since=START))
+
+    assert signed_up == 1
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
+
+
+async def test_a_person_whom_the_api_refuses_is_not_tried_again() -> None:
+    """That the demo makes up somebody invalid is a mistake to be seen at once."""
+    answers: list[int] = []
+
+    async def answer(_request: web.Request) -> web.Response:
+        answers.append(422)
+        return web.Response(status=422, text="why")
+
+    async with api(answer) as session:
+        with pytest.raises(SignUpFailed, match="422: why"):
+            await sign_up(session, Crowd(1).invite(1, since=START))
+
+    assert answers == [422]
+
+
+@asynccontextmanager
+async def api(answer: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of a server that gives these answers."""
+    app = web.Application()
+    app.router.add_post("/api/v1/users", answer)
+    async with TestServer(app) as server, aiohttp.ClientSession(server.make_url("/")) as session:
+        yield session

@@ -16,6 +16,8 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # ships no annotations
 
+from service.embedded.ports import free_port
+
 COMMAND = (sys.executable, "-m", "actors.cli", "demo", "--users", "60", "--seconds-per-day", "6")
 
 LINE = r"^\d\d \w{3} \d\d:\d\d UTC  sent"
@@ -30,8 +32,10 @@ class Told:
     def __init__(self, place: Path, *words: str, prefix: Sequence[str] = (), **environment: str) -> None:
         self.place = place
         self.lines: list[str] = []
+        # A port of its own: two demos that start at once, in tests that run side by side, would both choose 8080.
+        port = () if "--port" in words else ("--port", str(free_port()))
         self._process = subprocess.Popen(
-            [*prefix, *COMMAND, *words],
+            [*prefix, *COMMAND, *port, *words],
             cwd=place,
             env=_environment(environment),
             stdin=subprocess.DEVNULL,

@@ -127,9 +127,10 @@ async def test_the_rate_holds_over_all_nodes(small_world: World) -> None:
     times = [one.at / 1000 for one in world.acceptances()]
     assert len(times) == 300
     assert 299 / (times[-1] - times[0]) == pytest.approx(50, rel=0.05)
-    # Never ahead of the rate by more than what may be made up for after 0.05 s of idle time, and the first one's delay.
+    # Never ahead of the rate by more than what may be made up for after 0.05 s of idle time, and the first one's delay,
+    # which is long on a machine with much else to do.
     ahead = max(number - 50 * (at - times[0]) for number, at in enumerate(times))
-    assert ahead <= 50 * (0.05 + 0.1)
+    assert ahead <= 50 * (0.05 + 0.5)
 
 
 async def test_what_nobody_understands_holds_up_nobody(world: World) -> None:
@@ -160,4 +161,8 @@ async def test_what_nobody_understands_holds_up_nobody(world: World) -> None:
     assert sorted(await dead_letters(world)) == sorted([b"rubbish", b"", b"\xff\xfe"])
     assert node.crashes() == []
     async with Redis.from_url(world.redis_url) as redis:
-        assert [await redis.xlen(stream) for stream in ("heyday:due", "heyday:plan")] == [0, 0]
+
+        async def streams_are_empty() -> bool:
+            return [await redis.xlen(stream) for stream in ("heyday:due", "heyday:plan")] == [0, 0]
+
+        await eventually(streams_are_empty)
