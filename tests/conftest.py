@@ -27,6 +27,11 @@ def _run(work: Coroutine[object, object, None]) -> None:
         runner.run(work)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What tests/api/fuzz takes."""
+    parser.addoption("--fuzz-examples", type=int, default=600, help="requests made from the OpenAPI document")
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Find the servers before the first test: fetching images or packages may take longer than a test may."""
     if not session.config.option.collectonly and any(

@@ -47,7 +47,7 @@ def application(parts: ApiParts, *, draining: Callable[[], bool]) -> web.Applica
     app.add_routes(UserRoutes(parts, rules).routes())
     app.add_routes(ImportRoutes(parts, rules).routes())
     app.add_routes(JobRoutes(parts).routes())
-    app.add_routes(DocsRoutes(rules).routes())
+    app.add_routes(DocsRoutes(rules, keys).routes())
     app.add_routes(MessageRoutes(parts.history, rules).routes())
     app.add_routes(PreviewRoutes(parts, rules).routes())
     app.add_routes(RedriveRoutes(parts.messages, parts.history, rules).routes())

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from aiohttp import web
 
-from actors.api.answers import answer
+from actors.api.answers import answer, encode
 from actors.api.calendar_rules import CalendarRules, codes
 from actors.api.documented import Answer, operation
+from actors.api.keys import ApiKeys
 from actors.api.openapi import openapi
 from actors.api.problems import KINDS, NOT_FOUND, Problem
 from service.domain.occasions import DEFAULTS
@@ -60,8 +61,10 @@ _ASSETS = {
 class DocsRoutes:
     """Open to everybody: they tell nothing about anybody."""
 
-    def __init__(self, rules: CalendarRules) -> None:
+    def __init__(self, rules: CalendarRules, keys: ApiKeys) -> None:
         self._rules = rules
+        self._keys = keys
+        self._written: tuple[object, bytes] | None = None
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -84,16 +87,20 @@ class DocsRoutes:
             body=_asset(name), content_type=_ASSETS[name], headers={"Cache-Control": "public, max-age=86400"}
         )
 
-    @operation("docs", "This document", answers={200: Answer("OpenAPI 3.1.")})
+    @operation("docs", "Read the document", answers={200: Answer("OpenAPI 3.1.", "Document")})
     async def document(self, request: web.Request) -> web.Response:
         """Users have a date for each occasion that is in the database, as of a few seconds ago."""
         try:
             occasions = codes(await self._rules.current())
         except Unavailable:
             occasions = tuple(occasion.code for occasion in DEFAULTS)
-        return answer(openapi(request.app.router.routes(), occasions))
+        made_of = (occasions, self._keys.needed)
+        if self._written is None or self._written[0] != made_of:
+            document = openapi(request.app.router.routes(), occasions, keyed=self._keys.needed)
+            self._written = (made_of, encode(document))
+        return web.Response(body=self._written[1], content_type="application/json")
 
-    @operation("docs", "What a kind of error means", answers={200: Answer("The kind.")})
+    @operation("docs", "Read a problem kind", answers={200: Answer("The kind.", "ProblemKind")})
     async def problem(self, request: web.Request) -> web.Response:
         """Where `type` of a problem document leads."""
         kind = KINDS.get(request.match_info["slug"])

@@ -58,7 +58,15 @@ class Text(fields.Field[str]):
     """A line of text of any script: 1 to 100 characters, not blank, without control characters."""
 
     default_error_messages = _TEXT_ERRORS
-    shape: Shape = MappingProxyType({"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS})
+    shape: Shape = MappingProxyType(
+        {
+            "type": "string",
+            "format": "visible-line",
+            "minLength": 1,
+            "maxLength": MOST_CHARACTERS,
+            "description": "A line of any script with something to see, kept in NFC; no control characters.",
+        }
+    )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str):
@@ -80,15 +88,24 @@ class EmailAddress(fields.Field[str]):
     """An address by its syntax (no look-up is made), kept as it was given."""
 
     default_error_messages = _EMAIL_ERRORS
-    shape: Shape = MappingProxyType({"type": "string", "format": "idn-email", "maxLength": 254})
+    shape: Shape = MappingProxyType(
+        {
+            "type": "string",
+            "format": "idn-email",
+            "description": "254 characters at most, kept as given, compared without regard to case.",
+        }
+    )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str) or "\0" in value or len(value) > 1000:
             raise self.make_error("invalid")
         try:
-            # Names such as .test and .local are accepted: whether an address can be reached is the email service's
-            # to say. A domain without a dot is a slip of the hand.
-            checked = validate_email(value, check_deliverability=False, globally_deliverable=False)
+            # Whether an address can be reached is the email service's to say, so those of rehearsals (.test) are
+            # accepted too. Names that are reserved for something else (.invalid, .local) are not, and a domain without
+            # a dot is a slip of the hand.
+            checked = validate_email(
+                value, check_deliverability=False, globally_deliverable=False, test_environment=True
+            )
         except (EmailNotValidError, UnicodeError) as error:
             raise self.make_error("syntax", reason=str(error)) from error
         if "." not in checked.domain:
@@ -102,7 +119,13 @@ class TimeZone(fields.Field[str]):
     """The name of an IANA time zone, spelled as it is there."""
 
     default_error_messages = _ZONE_ERRORS
-    shape: Shape = MappingProxyType({"type": "string", "description": "An IANA time zone, such as `Europe/Paris`."})
+    shape: Shape = MappingProxyType(
+        {
+            "type": "string",
+            "format": "iana-time-zone",
+            "description": "An IANA time zone, links and `Etc/*` included, spelled as it is there: `Europe/Paris`.",
+        }
+    )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str) or value not in zone_names():
@@ -114,7 +137,9 @@ class Day(fields.Field[dt.date]):
     """A date as `YYYY-MM-DD`, and nothing else that ISO 8601 allows."""
 
     default_error_messages = _DAY_ERRORS
-    shape: Shape = MappingProxyType({"type": "string", "format": "date", "description": "Not in the future."})
+    shape: Shape = MappingProxyType(
+        {"type": "string", "format": "date", "description": "Not in the future, where the user is."}
+    )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dt.date:
         if not isinstance(value, str) or not _DATE.fullmatch(value):

@@ -41,7 +41,7 @@ class HealthRoutes:
         missing = self._missing()
         return _fresh({"status": "degraded" if missing else "ok", "missing": missing})
 
-    @operation("health", "Liveness", answers={200: Answer("The event loop turns.", "Health")})
+    @operation("health", "Liveness", answers={200: Answer("The event loop turns.", "Liveness")})
     async def live(self, _request: web.Request) -> web.Response:
         """200 as long as the event loop turns: it depends on no server, so an outage never has the node restarted."""
         return _fresh({"status": "ok"})
@@ -56,7 +56,7 @@ class HealthRoutes:
         missing = self._missing()
         return _fresh({"status": "unavailable" if missing else "ok", "missing": missing}, 503 if missing else 200)
 
-    @operation("health", "Everything about the node", answers={200: Answer("The figures.", "Health")})
+    @operation("health", "Detailed health", answers={200: Answer("The figures.", "DetailedHealth")})
     async def detailed(self, _request: web.Request) -> web.Response:
         """Everything the node knows about itself and its servers, looked at now."""
         parts = self._parts
@@ -80,7 +80,7 @@ class HealthRoutes:
             }
         )
 
-    @operation("health", "Metrics", answers={200: Answer("In the format of Prometheus.", None, "text/plain")})
+    @operation("health", "Metrics", answers={200: Answer("In the format of Prometheus.", "Metrics", "text/plain")})
     async def metrics(self, request: web.Request) -> web.Response:
         """All metrics, in the format that the scraper prefers."""
         encoder, content_type = choose_encoder(request.headers.get("Accept", ""))

@@ -19,7 +19,7 @@ class JobRoutes:
     def routes(self) -> list[web.RouteDef]:
         return [web.post("/api/v1/jobs/{job:[^/:]+}:run", self.run)]
 
-    @operation("jobs", "Run a job now", answers={202: Answer("What it did.", "JobResult")})
+    @operation("jobs", "Run a job", answers={202: Answer("What it did.", "JobResult")})
     async def run(self, request: web.Request) -> web.Response:
         """Every job may be run at any time, by several at once: it finds done what was done."""
         job = self._jobs.get(name := request.match_info["job"])

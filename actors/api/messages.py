@@ -14,7 +14,7 @@ from actors.api.documented import Answer, operation
 from actors.api.message_json import as_json, with_timeline
 from actors.api.paths import uuid_in
 from actors.api.problems import INVALID_QUERY, NOT_FOUND, FieldError, Problem
-from actors.api.queries import Instant, MessageStatus, Page, Some, cursor
+from actors.api.queries import Instant, MessageStatus, OccasionCode, Page, cursor
 from service.ports import History, MessageFilter
 
 
@@ -22,7 +22,7 @@ class MessageQuery(Page):
     """Which messages; `from` and `to` bound sendAt, the second exclusively."""
 
     status = MessageStatus(load_default=None)
-    occasion = Some(load_default=None)
+    occasion = OccasionCode(load_default=None)
     since = Instant(load_default=None, data_key="from")
     until = Instant(load_default=None, data_key="to")
 

@@ -22,7 +22,7 @@ from actors.api.parts import ApiParts
 from actors.api.paths import uuid_in
 from actors.api.preview_json import explanation_json, forecast_json, verdict_json
 from actors.api.problems import INVALID_QUERY, NOT_FOUND, FieldError, Problem
-from actors.api.queries import ITEMS, MOST_ITEMS, Flag, Instant, Number, Query, Some
+from actors.api.queries import ITEMS, MOST_ITEMS, Flag, Instant, Number, OccasionCode, Query
 from service.explanation import explain
 from service.forecast import MOST_HOURS, forecast
 from service.ports import Day
@@ -69,7 +69,7 @@ class PreviewQuery(Query):
 
     starts_at = Instant(required=True, data_key="from", error_messages={"required": "Expected, and missing."})
     ends_at = Instant(required=True, data_key="to", error_messages={"required": "Expected, and missing."})
-    occasion = Some(load_default=None)
+    occasion = OccasionCode(load_default=None)
     user_id = UserId(load_default=None, data_key="userId")
     deleted = Flag(load_default=False)
     limit = Number(1, MOST_ITEMS, load_default=ITEMS)

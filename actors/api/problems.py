@@ -25,21 +25,17 @@ class Kind:
         """What problem documents name it by: a page that explains it."""
         return f"/problems/{self.slug}" if self.slug else "about:blank"
 
-    def example(self, path: str) -> dict[str, object]:
-        """A problem document of this kind."""
+    def example(self, path: str, errors: Sequence[FieldError] = ()) -> dict[str, object]:
+        """A problem document of this kind, with these errors."""
         shown: dict[str, object] = {
             "type": self.type,
             "title": self.title,
             "status": self.status,
-            "detail": self.meaning,
+            "detail": f"{errors[0].field}: {errors[0].message}" if errors else self.meaning,
             "instance": path,
             "requestId": "9f1c0c3e4e6b4d0d8a52f6f3b1a7c2d4",
         }
-        if self.slug == "invalid-fields":
-            shown["errors"] = [FieldError("firstName", "Expected, and missing.").as_json()]
-        if self.slug == "invalid-query":
-            shown["errors"] = [FieldError("limit", "Expected a whole number from 1 to 500.", "query").as_json()]
-        return shown
+        return {**shown, "errors": [error.as_json() for error in errors]} if errors else shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +66,9 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
 
-MALFORMED = Kind("malformed-request", 400, "Malformed request", "The body is not JSON in UTF-8, or cannot be read.")
+MALFORMED = Kind(
+    "malformed-request", 400, "Malformed request", "The request is not HTTP, or its body not JSON in UTF-8, or cut off."
+)
 UNAUTHORIZED = Kind("unauthorized", 401, "API key needed", "Send `Authorization: Bearer <key>` with a valid key.")
 NOT_FOUND = Kind("not-found", 404, "Not found", "There is no such resource, or no longer.")
 METHOD_NOT_ALLOWED = Kind(
@@ -98,6 +96,9 @@ INVALID_QUERY = Kind(
 KEY_REUSED = Kind(
     "idempotency-key-reused", 422, "Idempotency-Key reused", "The key was used before with another request."
 )
+HEADERS_TOO_LARGE = Kind(
+    "headers-too-large", 431, "Headers too large", "The path with its query, or a header, has more than 8190 bytes."
+)
 TOO_MANY = Kind("too-many-requests", 429, "Too many requests", "The client is over its rate; see Retry-After.")
 BUG = Kind("internal-error", 500, "Internal error", "A bug of heyday. The log has more under the request id.")
 UNAVAILABLE = Kind(
@@ -109,7 +110,8 @@ KINDS: dict[str, Kind] = {
     kind.slug: kind
     for kind in (
         MALFORMED, UNAUTHORIZED, NOT_FOUND, METHOD_NOT_ALLOWED, TIMEOUT, EMAIL_TAKEN, NOT_REDRIVABLE, IN_PROGRESS,
-        CHANGED, TOO_LARGE, MEDIA_TYPE, INVALID, INVALID_QUERY, KEY_REUSED, TOO_MANY, BUG, UNAVAILABLE, BUSY,
+        CHANGED, TOO_LARGE, MEDIA_TYPE, INVALID, INVALID_QUERY, KEY_REUSED, TOO_MANY, HEADERS_TOO_LARGE, BUG,
+        UNAVAILABLE, BUSY,
     )
 }  # fmt: skip
 

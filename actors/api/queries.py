@@ -28,6 +28,7 @@ _BOOLEAN_ERRORS: Messages = {"invalid": "Expected true or false."}
 _STATUS_ERRORS: Messages = {"invalid": "Expected one of {values}.", "required": "Expected, and missing."}
 _MONTH_DAY_ERRORS: Messages = {"invalid": "Expected a month and a day that exist, as MM-DD."}
 _SOME_ERRORS: Messages = {"invalid": "Expected something."}
+_MONTH_DAY = "^((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-9]))$"
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})", re.ASCII)
 
 
@@ -113,7 +114,10 @@ class MessageStatus(fields.Field[Status]):
     def __init__(self, among: frozenset[Status] = frozenset(Status), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.among = among
-        self.shape: Shape = {"type": "string", "enum": sorted(among)}
+        every = among == frozenset(Status)
+        self.shape: Shape = (
+            {"$ref": "#/components/schemas/MessageStatus"} if every else {"type": "string", "enum": sorted(among)}
+        )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Status:
         if not isinstance(value, str) or value not in self.among:
@@ -126,7 +130,7 @@ class MonthDay(fields.Field[int]):
 
     default_error_messages = _MONTH_DAY_ERRORS
     shape: Shape = MappingProxyType(
-        {"type": "string", "pattern": "^[0-9]{2}-[0-9]{2}$", "description": "Month and day."}
+        {"type": "string", "pattern": _MONTH_DAY, "description": "Month and day, `02-29` included."}
     )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
@@ -143,12 +147,18 @@ class Some(fields.Field[str]):
     """Any text that a database can hold, to be compared with."""
 
     default_error_messages = _SOME_ERRORS
-    shape: Shape = MappingProxyType({"type": "string", "minLength": 1, "maxLength": 320})
+    shape: Shape = MappingProxyType({"type": "string", "minLength": 1, "maxLength": 320, "pattern": "^[^\\u0000]*$"})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str) or not 1 <= len(value) <= 320 or "\0" in value or not _is_unicode(value):
             raise self.make_error("invalid")
         return value
+
+
+class OccasionCode(Some):
+    """The code of an occasion; whether there is one of it only the database knows."""
+
+    shape: Shape = MappingProxyType({"$ref": "#/components/schemas/Occasion"})
 
 
 def _is_unicode(text: str) -> bool:

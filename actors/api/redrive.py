@@ -11,7 +11,7 @@ from actors.api.calendar_rules import CalendarRules, codes
 from actors.api.documented import Answer, operation
 from actors.api.paths import uuid_in
 from actors.api.problems import INVALID, NOT_FOUND, NOT_REDRIVABLE, FieldError, Problem
-from actors.api.queries import Flag, Instant, MessageStatus, Some
+from actors.api.queries import Flag, Instant, MessageStatus, OccasionCode
 from service.domain.messages import REDRIVABLE, Status
 from service.ports import History, MessageFilter, Messages
 
@@ -31,7 +31,7 @@ class RedriveSchema(Schema):
     error_messages = {"unknown": "Unknown field.", "type": "Expected a JSON object."}  # noqa: RUF012 - marshmallow's
 
     status = MessageStatus(REDRIVABLE, required=True)
-    occasion = Some(load_default=None, allow_none=True)
+    occasion = OccasionCode(load_default=None, allow_none=True)
     since = Instant(load_default=None, allow_none=True, data_key="from")
     until = Instant(load_default=None, allow_none=True, data_key="to")
     dry_run = Flag(load_default=False, data_key="dryRun")

@@ -9,6 +9,7 @@ import structlog
 from aiohttp import web
 
 from actors.api.application import application
+from actors.api.not_http import Runner
 from actors.api.parts import ApiParts
 from actors.runtime import Actor, Context
 
@@ -49,7 +50,7 @@ class ApiServer(Actor[Never]):
     async def start(self, ctx: Context[Never]) -> None:
         settings = self._parts.settings
         app = application(self._parts, draining=lambda: self._draining)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_WITHIN)
+        self._runner = Runner(app, access_log=None, shutdown_timeout=CLOSE_WITHIN)
         await self._runner.setup()
         await web.TCPSite(self._runner, settings.bind_host, settings.bind_port, backlog=BACKLOG).start()
         log.info("api_listening", host=settings.bind_host, port=self.port)

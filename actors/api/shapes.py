@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from actors.api.problems import KINDS
 from service.domain.messages import Outcome, Status
 
 Shape = dict[str, Any]
@@ -54,6 +56,15 @@ TIMELINE_EXAMPLE = [
 ]
 
 
+def _ref(name: str) -> Shape:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def occasion(codes: Sequence[str]) -> Shape:
+    """The code of an occasion there is."""
+    return {"type": "string", "description": "What there is to greet for.", "enum": sorted(codes)}
+
+
 def thing(properties: Shape, example: object, description: str = "") -> Shape:
     """An object that has all of these properties."""
     shape: Shape = {
@@ -69,7 +80,7 @@ def page(item: str, example: object) -> Shape:
     """A page of a listing."""
     return thing(
         {
-            "items": {"type": "array", "items": {"$ref": f"#/components/schemas/{item}"}},
+            "items": {"type": "array", "items": _ref(item)},
             "nextCursor": {**MAYBE_TEXT, "description": "What `cursor` of the next page is; null: this is the last."},
         },
         {"items": [example], "nextCursor": None},
@@ -126,7 +137,7 @@ MESSAGE = thing(
         "timezone": {"type": "string"},
         "sendAt": {**INSTANT, "description": "The instant of the greeting."},
         "dueAt": {**INSTANT, "description": "When to act next: sendAt, or the next attempt."},
-        "status": {"type": "string", "enum": [status.value for status in Status]},
+        "status": _ref("MessageStatus"),
         "attempts": COUNT,
         "reason": {**MAYBE_TEXT, "description": "Why it is where it is, for people."},
         "tzdata": {"type": "string", "description": "Version of the zone data that sendAt was computed with."},
@@ -139,6 +150,7 @@ MESSAGE = thing(
 
 _EVENT: Shape = {
     "type": "object",
+    "description": "Something that happened to a message. What else is known of it depends on the event.",
     "required": ["event", "at"],
     "properties": {
         "event": {
@@ -151,7 +163,7 @@ _EVENT: Shape = {
         "at": INSTANT,
         "node": MAYBE_TEXT,
         "number": COUNT,
-        "outcome": {"type": "string", "enum": [outcome.value for outcome in Outcome]},
+        "outcome": _ref("Outcome"),
         "statusCode": {"type": ["integer", "null"]},
         "durationSeconds": {"type": "number", "minimum": 0},
         "error": MAYBE_TEXT,
@@ -160,14 +172,39 @@ _EVENT: Shape = {
     },
 }  # fmt: skip
 
+_HEALTH: Shape = {
+    "status": {"type": "string", "enum": ["ok", "degraded", "unavailable"]},
+    "missing": {"type": "array", "items": {"type": "string"}, "description": "What is needed and not there."},
+}
+
 SHAPES: dict[str, Shape] = {
+    "MessageStatus": {
+        "type": "string",
+        "description": "Where a message is on its way; `sent`, `failed`, `cancelled`, `expired`, `unknown` end it.",
+        "enum": [status.value for status in Status],
+    },
+    "Outcome": {
+        "type": "string",
+        "description": "What came of an attempt; `unknown`: the call ended without an answer.",
+        "enum": [outcome.value for outcome in Outcome],
+    },
+    "JobName": {"type": "string", "enum": ["daily", "minute", "recovery"]},
+    "ProblemSlug": {"type": "string", "enum": sorted(KINDS)},
+    "TimelineEvent": _EVENT,
     "UserPage": page("User", user_example(["birthdayDate", "anniversaryDate"])),
     "Message": MESSAGE,
     "MessagePage": page("Message", MESSAGE_EXAMPLE),
-    "MessageTimeline": thing(
-        {**MESSAGE["properties"], "timeline": {"type": "array", "items": _EVENT}},
-        {**MESSAGE_EXAMPLE, "timeline": TIMELINE_EXAMPLE},
-    ),
+    "MessageTimeline": {
+        "allOf": [
+            _ref("Message"),
+            {
+                "type": "object",
+                "required": ["timeline"],
+                "properties": {"timeline": {"type": "array", "items": _ref("TimelineEvent")}},
+            },
+        ],
+        "examples": [{**MESSAGE_EXAMPLE, "timeline": TIMELINE_EXAMPLE}],
+    },
     "Redriven": thing(
         {"id": ID, "status": {"type": "string", "const": "scheduled"}}, {"id": MESSAGE_ID, "status": "scheduled"}
     ),
@@ -190,27 +227,60 @@ SHAPES: dict[str, Shape] = {
             "id": ID,
             "type": {"type": "string"},
             "detail": {"type": "string"},
-            "errors": {"type": "array", "items": {"$ref": "#/components/schemas/FieldError"}},
+            "errors": {"type": "array", "items": _ref("FieldError")},
         },
         "examples": [{"line": 1, "status": 201, "id": USER_ID}],
     },
     "JobResult": thing(
         {
-            "job": {"type": "string", "enum": ["daily", "minute", "recovery"]},
+            "job": _ref("JobName"),
             "result": {"type": "object", "additionalProperties": {"type": "integer"}},
         },
         {"job": "daily", "result": {"ranges": 3}},
     ),
-    "Health": {
-        "type": "object",
-        "required": ["status"],
-        "properties": {
-            "status": {"type": "string", "enum": ["ok", "degraded", "unavailable"]},
-            "missing": {"type": "array", "items": {"type": "string"}},
-        },
+    "Liveness": thing({"status": {"type": "string", "const": "ok"}}, {"status": "ok"}),
+    "Health": thing(_HEALTH, {"status": "ok", "missing": []}),
+    "DetailedHealth": {
+        **thing(
+            {
+                **_HEALTH,
+                "node": {"type": "string", "description": "Its id."},
+                "outages": {"type": "array", "items": {"type": "object"}},
+                "clock": {"type": "object", "description": "Business time, and how far the node's own is from it."},
+                "tzdata": {"type": "string"},
+                "actors": {"type": "object", "description": "The tree of actors, each with its children."},
+            },
+            {
+                "status": "degraded",
+                "missing": ["redis"],
+                "node": "node-1",
+                "database": {"status": "up"},
+                "redis": {"status": "down", "reason": "connection refused"},
+                "outages": [{"system": "redis", "reason": "connection refused", "seconds": 3.2}],
+                "clock": {"now": "2026-12-10T09:00:00.120000Z", "skewSeconds": 0.002, "jumps": 0},
+                "tzdata": "2026f",
+                "actors": {"name": "node", "kind": "supervisor", "state": "running", "children": []},
+            },
+            "Each server that is looked at is beside these, with `status` `up` or `down` and its figures.",
+        ),
         "additionalProperties": True,
-        "examples": [{"status": "ok", "missing": []}],
     },
+    "Metrics": {"type": "string", "examples": ["# TYPE messages_sent_total counter\nmessages_sent_total 42.0\n"]},
+    "Document": {"type": "object", "examples": [{"openapi": "3.1.0", "info": {"title": "heyday"}, "paths": {}}]},
+    "ProblemKind": thing(
+        {
+            "type": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "meaning": {"type": "string"},
+        },
+        {
+            "type": KINDS["not-found"].type,
+            "title": KINDS["not-found"].title,
+            "status": KINDS["not-found"].status,
+            "meaning": KINDS["not-found"].meaning,
+        },
+    ),
     "FieldError": {
         "type": "object",
         "description": "What is wrong with one value, and where it came in.",
@@ -228,6 +298,7 @@ SHAPES: dict[str, Shape] = {
         "type": "object",
         "description": "A problem document (RFC 9457).",
         "required": ["type", "title", "status", "detail", "instance", "requestId"],
+        "examples": [KINDS["not-found"].example(f"/api/v1/users/{USER_ID}")],
         "properties": {
             "type": {"type": "string", "format": "uri-reference"},
             "title": {"type": "string"},
@@ -235,7 +306,7 @@ SHAPES: dict[str, Shape] = {
             "detail": {"type": "string"},
             "instance": {"type": "string"},
             "requestId": {"type": "string"},
-            "errors": {"type": "array", "items": {"$ref": "#/components/schemas/FieldError"}},
+            "errors": {"type": "array", "items": _ref("FieldError")},
         },
     },
 }

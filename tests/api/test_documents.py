@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 import re
+from typing import Any
+
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # has no annotations
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from actors.api.problems import KINDS
-from tests.api.conftest import Api
+from service.settings import Secret
+from tests.api.conftest import Api, Serve
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The operations by what they are called."""
+    return [
+        (f"{method} {path}", operation)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    ]
+
+
+def examples(content: dict[str, Any]) -> list[Any]:
+    """The examples of a body."""
+    return [content["example"]] if "example" in content else [one["value"] for one in content["examples"].values()]
 
 
 async def test_the_document_has_every_route_of_the_api(api: Api) -> None:
@@ -46,9 +65,55 @@ async def test_every_operation_has_an_example_of_every_answer(api: Api) -> None:
         for method, operation in item.items()
         for status, answer in operation["responses"].items()
         for media_type, content in answer.get("content", {}).items()
-        if media_type != "text/plain" and not content.get("examples") and "example" not in content
+        if not content.get("examples") and "example" not in content
     ]
     assert lacking == []
+
+
+async def test_every_body_that_is_sent_has_an_example(api: Api) -> None:
+    """`/docs` fills it in: trying an operation is one click."""
+    _, document = await api.call("GET", "/openapi.json")
+
+    bodies = [operation["requestBody"] for _, operation in operations(document) if "requestBody" in operation]
+    assert len(bodies) >= 5
+    assert all("example" in content for body in bodies for content in body["content"].values())
+
+
+async def test_every_example_is_as_its_schema_says(api: Api) -> None:
+    """People copy examples."""
+    _, document = await api.call("GET", "/openapi.json")
+
+    contents = [
+        content
+        for _, operation in operations(document)
+        for holder in (operation.get("requestBody", {}), *operation["responses"].values())
+        for content in holder.get("content", {}).values()
+    ]
+    wrong = [
+        (example, error.message)
+        for content in contents
+        for example in examples(content)
+        for error in Draft202012Validator({**document, **content["schema"]}).iter_errors(example)
+    ]
+    assert wrong == []
+    assert len(contents) > 100
+
+
+async def test_the_document_is_openapi_3_1(api: Api) -> None:
+    """By its own schema, references and names of operations included."""
+    _, document = await api.call("GET", "/openapi.json")
+
+    OpenAPIV31SpecValidator(document).validate()
+
+
+async def test_the_document_of_a_node_with_keys_asks_for_one(serve: Serve) -> None:
+    """A generated client knows from it whether it needs a key; a node without keys takes them too."""
+    keyed = await serve({"api_keys": (Secret("first-key"),)})
+    open_ = await serve()
+
+    asked = [(await api.call("GET", "/openapi.json"))[1]["paths"]["/api/v1/users"]["get"] for api in (keyed, open_)]
+
+    assert [operation["security"] for operation in asked] == [[{"key": []}], [{}, {"key": []}]]
 
 
 async def test_a_new_occasion_is_an_insert_and_nothing_else(api: Api) -> None:

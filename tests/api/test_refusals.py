@@ -6,11 +6,13 @@ import asyncio
 import gzip
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import ClientSession, TCPConnector
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from actors.api import limits
 from service.ports import Unavailable
@@ -82,6 +84,51 @@ async def test_a_way_that_leads_nowhere_is_a_problem_document_too(api: Api) -> N
         assert (response.status, problem["status"]) == (status, status), (method, path, problem)
         assert problem["requestId"] == response.headers["X-Request-ID"]
         assert status != 405 or response.headers["Allow"]
+
+
+HEAD = b"GET /api/v1/users HTTP/1.1\r\nHost: heyday\r\n"
+NOT_HTTP: list[tuple[bytes, int]] = [
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500), 400),  # TLS on a port without it
+    (b"hello\r\n\r\n", 400),
+    (b"\0\0\0\0\r\n\r\n", 400),
+    (b"GET / HTTP/9.9\r\n\r\n", 400),
+    (b"G\xffT / HTTP/1.1\r\n\r\n", 400),
+    (HEAD + b"X-Name: a\0b\r\n\r\n", 400),
+    (HEAD + b"X Name: a\r\n\r\n", 400),
+    (HEAD + b"Content-Length: -1\r\n\r\n", 400),
+    (HEAD + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+    (HEAD + b"X-Name: " + b"a" * 10_000 + b"\r\n\r\n", 431),
+    (b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n", 431),
+    (b"BREW /api/v1/users HTTP/1.1\r\nHost: heyday\r\n\r\n", 400),
+    (b"PROPFIND /api/v1/users HTTP/1.1\r\nHost: heyday\r\n\r\n", 405),
+]
+
+
+async def test_what_is_not_http_is_answered_with_a_problem_document_too(api: Api) -> None:
+    """A client that speaks another language learns it in the same words; its address and bytes are not logged."""
+    with capture_logs() as lines:
+        for sent, status in NOT_HTTP:
+            head, problem = await raw(api, sent)
+
+            assert b"application/problem+json" in head, (sent[:60], head)
+            assert (int(head.split()[1]), problem["status"]) == (status, status), (sent[:60], problem)
+            assert problem["requestId"].encode() in head
+            assert b"Server: heyday\r\n" in head
+
+    assert "127.0.0.1" not in str(lines)
+    assert {line["log_level"] for line in lines} == {"info"}
+
+
+async def raw(api: Api, sent: bytes) -> tuple[bytes, dict[str, Any]]:
+    """Head and problem of the answer to these bytes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(api.url).port)
+    writer.write(sent)
+    async with asyncio.timeout(10):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        problem: dict[str, Any] = json.loads(await reader.readexactly(length))
+    writer.close()
+    return head, problem
 
 
 async def test_head_and_options_are_answered(api: Api) -> None:
