@@ -15,6 +15,7 @@ from actors.api.shapes import (
     TIMELINE_EXAMPLE,
     USER_ID,
     Shape,
+    maybe,
     page,
     thing,
 )
@@ -41,21 +42,9 @@ VERDICT = thing(
         "localYear": {"type": ["integer", "null"], "description": "Null for what is so in every year."},
         "timezone": {"type": "string"},
         "sendAt": {**MAYBE_INSTANT, "description": "The instant of the greeting; null: the calendar has none."},
-        "rule": {
-            "type": ["string", "null"],
-            "enum": [*(rule.value for rule in Rule), None],
-            "description": "Why it is that instant; null: it is not what date, zone and rules say by now.",
-        },
-        "status": {
-            "type": ["string", "null"],
-            "enum": [*(status.value for status in Status), EXPECTED, None],
-            "description": "The state of the message; `expected`: planning will make it; null: there will be none.",
-        },
-        "leftOut": {
-            "type": ["string", "null"],
-            "enum": [*(reason.value for reason in LeftOut), None],
-            "description": "Why the user is not greeted; null: they were, or will be.",
-        },
+        "rule": maybe("Rule", "Why it is that instant; null: it is not what date, zone and rules say by now."),
+        "status": maybe("Prospect", "Null: there will be no message."),
+        "leftOut": maybe("LeftOut", "Why the user is not greeted; null: they were, or will be."),
         "messageId": {**MAYBE_TEXT, "format": "uuid"},
     },
     _VERDICT,
@@ -72,6 +61,21 @@ _EXPLAINED: dict[str, Any] = {
 }
 
 PREVIEW_SHAPES: dict[str, Shape] = {
+    "Rule": {
+        "type": "string",
+        "description": "How the instant came of date and zone.",
+        "enum": [rule.value for rule in Rule],
+    },
+    "Prospect": {
+        "type": "string",
+        "description": "The state of the message; `expected`: planning will make it.",
+        "enum": [*(status.value for status in Status), EXPECTED],
+    },
+    "LeftOut": {
+        "type": "string",
+        "description": "Why a user is not greeted.",
+        "enum": [reason.value for reason in LeftOut],
+    },
     "Verdict": VERDICT,
     "PreviewPage": page("Verdict", _VERDICT),
     "Forecast": thing(
@@ -145,9 +149,7 @@ PREVIEW_SHAPES: dict[str, Shape] = {
                     {
                         **VERDICT["properties"],
                         "why": {"type": "string", "description": "Sentences for people."},
-                        "message": {
-                            "anyOf": [{"$ref": "#/components/schemas/MessageTimeline"}, {"type": "null"}],
-                        },
+                        "message": maybe("MessageTimeline", "Null: there is none."),
                     },
                     _EXPLAINED,
                 ),

@@ -56,8 +56,14 @@ TIMELINE_EXAMPLE = [
 ]
 
 
-def _ref(name: str) -> Shape:
+def ref(name: str) -> Shape:
+    """A shape that is described under that name."""
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+def maybe(name: str, description: str) -> Shape:
+    """Such a shape, or null."""
+    return {"anyOf": [ref(name), {"type": "null"}], "description": description}
 
 
 def occasion(codes: Sequence[str]) -> Shape:
@@ -80,7 +86,7 @@ def page(item: str, example: object) -> Shape:
     """A page of a listing."""
     return thing(
         {
-            "items": {"type": "array", "items": _ref(item)},
+            "items": {"type": "array", "items": ref(item)},
             "nextCursor": {**MAYBE_TEXT, "description": "What `cursor` of the next page is; null: this is the last."},
         },
         {"items": [example], "nextCursor": None},
@@ -137,7 +143,7 @@ MESSAGE = thing(
         "timezone": {"type": "string"},
         "sendAt": {**INSTANT, "description": "The instant of the greeting."},
         "dueAt": {**INSTANT, "description": "When to act next: sendAt, or the next attempt."},
-        "status": _ref("MessageStatus"),
+        "status": ref("MessageStatus"),
         "attempts": COUNT,
         "reason": {**MAYBE_TEXT, "description": "Why it is where it is, for people."},
         "tzdata": {"type": "string", "description": "Version of the zone data that sendAt was computed with."},
@@ -163,7 +169,7 @@ _EVENT: Shape = {
         "at": INSTANT,
         "node": MAYBE_TEXT,
         "number": COUNT,
-        "outcome": _ref("Outcome"),
+        "outcome": ref("Outcome"),
         "statusCode": {"type": ["integer", "null"]},
         "durationSeconds": {"type": "number", "minimum": 0},
         "error": MAYBE_TEXT,
@@ -196,11 +202,11 @@ SHAPES: dict[str, Shape] = {
     "MessagePage": page("Message", MESSAGE_EXAMPLE),
     "MessageTimeline": {
         "allOf": [
-            _ref("Message"),
+            ref("Message"),
             {
                 "type": "object",
                 "required": ["timeline"],
-                "properties": {"timeline": {"type": "array", "items": _ref("TimelineEvent")}},
+                "properties": {"timeline": {"type": "array", "items": ref("TimelineEvent")}},
             },
         ],
         "examples": [{**MESSAGE_EXAMPLE, "timeline": TIMELINE_EXAMPLE}],
@@ -227,13 +233,13 @@ SHAPES: dict[str, Shape] = {
             "id": ID,
             "type": {"type": "string"},
             "detail": {"type": "string"},
-            "errors": {"type": "array", "items": _ref("FieldError")},
+            "errors": {"type": "array", "items": ref("FieldError")},
         },
         "examples": [{"line": 1, "status": 201, "id": USER_ID}],
     },
     "JobResult": thing(
         {
-            "job": _ref("JobName"),
+            "job": ref("JobName"),
             "result": {"type": "object", "additionalProperties": {"type": "integer"}},
         },
         {"job": "daily", "result": {"ranges": 3}},
@@ -306,7 +312,7 @@ SHAPES: dict[str, Shape] = {
             "detail": {"type": "string"},
             "instance": {"type": "string"},
             "requestId": {"type": "string"},
-            "errors": {"type": "array", "items": _ref("FieldError")},
+            "errors": {"type": "array", "items": ref("FieldError")},
         },
     },
 }
