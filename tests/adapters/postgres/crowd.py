@@ -34,7 +34,8 @@ from (select *, row_number() over (order by id) as n from users) u,
             [1 + u.n % 1000] end as status) s,
     lateral (select case when s.status = 'scheduled' then business_now() + make_interval(secs => u.n - 1000) else a.at
         end as at) t
-where o.k = 1 or y.d = 0;
+where o.k = 1 or y.d = 0
+order by t.at; -- as planning makes them
 
 insert into attempts (message_id, local_year, number, outcome, incarnation, started_at, duration, status_code)
 select id, local_year, 1, case when status = 'sent' then 'accepted' else 'rejected' end,

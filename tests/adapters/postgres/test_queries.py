@@ -30,6 +30,8 @@ IDS = "array[{message}, gen_random_uuid()]"
 PROFILE = "'Ada', 'Smith', 'a@example.com', 'a@example.com', 'UTC', null, null"
 BIRTHDAY = "array['birthday'], array[2026::smallint], array[now() + interval '1 hour']"
 
+OF_DAY = """'birthday', {year}, 315, '{{"UTC": "2026-03-15T09:00Z", "Asia/Tokyo": "2026-03-15T00:00Z"}}'"""
+
 HOT = [
     ("messages", "pulse", ""),
     ("messages", "outstanding", "20000"),
@@ -73,6 +75,12 @@ HOT = [
     ("users", "drop_dates", "{user}, array['birthday']"),
     ("users", "put_dates", "{user}, array['birthday'], array[date '2000-03-15']"),
     ("users", "delete_user", "{user}"),
+    ("preview", "of_day", f"{OF_DAY}, null, 501, now(), now(), now(), now(), false"),
+    ("preview", "of_day", f"{OF_DAY}, {{user}}, 501, now(), now(), now(), now(), true"),
+    ("preview", "person", "{user}, array[2026, 2027]::smallint[]"),
+    ("preview", "user_of", "'user7@example.com'"),
+    ("preview", "on_the_way", "interval '48 hours'"),
+    ("preview", "to_plan_by_instant", OF_DAY),
     ("history", "message", "{message}"),
     ("history", "attempts", "{message}, {year}"),
 ]
@@ -93,6 +101,13 @@ LISTINGS = [
     ("history", "redrivable", "'failed', null, null, null, 1000"),
     ("history", "redrivable", "'expired', 'birthday', now() - interval '9 days', now(), 1000"),
     ("history", "count_redrivable", "'failed', null, null, null"),
+    ("preview", "planned_by_minute", "now() + interval '48 hours', interval '48 hours'"),
+    (
+        "preview",
+        "astray",
+        "now() - interval '5 days', now() - interval '4 days', array[{year}], null, array['birthday'], array[{year}], "
+        "array[315::smallint], array['UTC'], null, 501",
+    ),
 ]
 """Pages for people, by the filters they may choose; planned anew for each, since a filter that is null falls away."""
 
