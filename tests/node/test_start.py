@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import asyncpg
 
-from tests.adapters.relay import relayed
+from service.embedded.relay import relayed
 from tests.node.harness import NOON, World, eventually, heyday
 
 

@@ -13,7 +13,7 @@ import pytest
 from service.adapters.postgres import connection as postgres
 from service.adapters.postgres.connection import Database, connect_once
 from service.ports import Unavailable
-from tests.adapters.relay import relayed
+from service.embedded.relay import relayed
 from tests.node.harness import eventually
 from tests.servers import Postgres, Servers
 

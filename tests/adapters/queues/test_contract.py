@@ -13,7 +13,7 @@ from service.adapters.rabbitmq import queue as rabbitmq_queue
 from service.domain.bundles import encode
 from service.ports import Delivery, DeliveryQueue, Emptied, QueueDepth, Unavailable
 from tests.adapters.queues.conftest import PREFETCH, Broker, Nodes
-from tests.adapters.relay import relayed
+from service.embedded.relay import relayed
 from tests.servers import Servers
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from service.adapters.rabbitmq import queue as queue_module
 from service.adapters.rabbitmq.link import Link, translating
 from service.adapters.rabbitmq.topology import DELIVERY_LIMIT
 from service.ports import Emptied, Unavailable
-from tests.adapters.relay import relayed
+from service.embedded.relay import relayed
 
 
 def bundle() -> list[UUID]:

@@ -12,7 +12,7 @@ from service.adapters.redis.connection import RedisClients, connect
 from service.adapters.redis.streams import MOST_TRIES
 from service.adapters.stream_queue import StreamDeliveryQueue
 from service.ports import Delivery, QueueDepth, Unavailable
-from tests.adapters.relay import relayed
+from service.embedded.relay import relayed
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from service.adapters.redis.connection import RedisClients, connect, translating
 from service.adapters.redis.locks import RedisLocks
 from service.adapters.redis.streams import RedisWorkStream
 from service.ports import Emptied, Entry, Unavailable
-from tests.adapters.relay import Relay, relayed
+from service.embedded.relay import Relay, relayed
 from tests.servers import Servers
 
 Call = Callable[[RedisClients], Awaitable[object]]

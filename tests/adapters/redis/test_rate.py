@@ -9,7 +9,7 @@ import pytest
 
 from service.adapters.redis.connection import RedisClients, connect
 from service.adapters.redis.rate import AWAY_FOR, BURST, RedisRateLimit, Unlimited
-from tests.adapters.relay import relayed
+from service.embedded.relay import relayed
 
 
 @pytest.mark.parametrize(("per_second", "at_once"), [(100, 1), (100, 7), (999, 10), (13_000, 50), (30, 1)])

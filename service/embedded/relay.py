@@ -1,0 +1,134 @@
+"""A relay between a client and its server that can be slowed, frozen, deafened or cut: a network that fails as told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit, urlunsplit
+
+from service.embedded.ports import LOOPBACK
+
+CHUNK = 65_536
+"""Bytes that are passed on at once."""
+
+DEFAULT_PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379, "amqp": 5672, "http": 80}
+"""Where the server of a URL without a port listens."""
+
+
+class Relay:
+    """Passes bytes both ways, on connections of its own to the server, until it is told to misbehave."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.delay = 0.0
+        """Seconds by which every piece of data is late."""
+        self.url = ""
+        self._upstream = (host, port)
+        self._thawed = asyncio.Event()
+        self._thawed.set()
+        self._is_cut = False
+        self._swallows_answers = False
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._connections: set[asyncio.Task[None]] = set()
+
+    def freeze(self) -> None:
+        """Pass nothing on from now, as when a machine is stopped or a cable is pulled.
+
+        Connections stay open, and new ones are still accepted.
+        """
+        self._thawed.clear()
+
+    def thaw(self) -> None:
+        """Pass on what came meanwhile, and what comes."""
+        self._thawed.set()
+
+    def swallow_answers(self) -> None:
+        """Pass on what the client says and throw away what the server answers, as a half-open connection does."""
+        self._swallows_answers = True
+
+    def cut(self) -> None:
+        """Reset every connection, and each new one at once, until it is mended."""
+        self._is_cut = True
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def mend(self) -> None:
+        """Be a good network again. Connections of which an answer was thrown away are reset: they are out of step."""
+        if self._swallows_answers:
+            self.cut()
+        self._swallows_answers = self._is_cut = False
+        self.delay = 0.0
+        self.thaw()
+
+    async def start(self) -> int:
+        """Listen on a free loopback port, which is returned."""
+        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """End every connection."""
+        if self._server is not None:
+            self._server.close()
+        self.thaw()
+        self.cut()
+        await asyncio.gather(*self._connections)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - this is a coroutine
+        self._connections.add(task)
+        self._writers.add(writer)
+        try:
+            if not self._is_cut:
+                await self._connect(reader, writer)
+        finally:
+            await self._abort(writer)
+            self._connections.discard(task)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            upstream_reader, upstream_writer = await asyncio.open_connection(*self._upstream)
+        except OSError:
+            return  # The server is away: the client finds its connection reset.
+        self._writers.add(upstream_writer)
+        try:
+            async with asyncio.TaskGroup() as both_ways:
+                both_ways.create_task(self._pass(reader, upstream_writer))
+                both_ways.create_task(self._pass(upstream_reader, writer, answers=True))
+        except* OSError:
+            pass
+        finally:
+            await self._abort(upstream_writer)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool = False) -> None:
+        while True:
+            chunk = await reader.read(CHUNK)
+            if self.delay:
+                await asyncio.sleep(self.delay)
+            await self._thawed.wait()
+            if not chunk:
+                raise ConnectionResetError("the other side has gone")
+            if not (answers and self._swallows_answers):
+                writer.write(chunk)
+                await writer.drain()
+
+    async def _abort(self, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
+        self._writers.discard(writer)
+
+
+@asynccontextmanager
+async def relayed(url: str) -> AsyncIterator[Relay]:
+    """A relay before the server of `url`; its own `url` leads through it."""
+    parts = urlsplit(url)
+    relay = Relay(parts.hostname or LOOPBACK, parts.port or DEFAULT_PORTS[parts.scheme])
+    port = await relay.start()
+    credentials, at, _ = parts.netloc.rpartition("@")
+    relay.url = urlunsplit(parts._replace(netloc=f"{credentials}{at}{LOOPBACK}:{port}"))
+    try:
+        yield relay
+    finally:
+        await relay.close()
