@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from actors.demo.days import Day
-from actors.demo.queries import QUERIES
 from service.adapters.postgres.connection import Database
+from service.adapters.postgres.queries import load
 from service.domain.messages import Outcome
+
+_SQL = load("figures.sql", __package__)
 
 LATEST = 30
 """Greetings shown at the most."""
@@ -72,9 +74,9 @@ class Figures:
 
 async def read_figures(database: Database, day: Day, *, since: datetime) -> Figures:
     """How the day stands now, with the attempts begun since then. Raises Unavailable."""
-    zones = await database.fetch(QUERIES["by_zone"], day.start, day.end)
-    attempts = await database.fetch(QUERIES["attempts"], since)
-    latest = await database.fetch(QUERIES["latest"], LATEST)
+    zones = await database.fetch(_SQL.by_zone, day.start, day.end)
+    attempts = await database.fetch(_SQL.attempts, since)
+    latest = await database.fetch(_SQL.latest, LATEST)
     return Figures(
         {row["timezone"]: Counts(*(row[name] for name in Counts.__slots__)) for row in zones},
         {Outcome(row["outcome"]): row["count"] for row in attempts},
@@ -85,5 +87,5 @@ async def read_figures(database: Database, day: Day, *, since: datetime) -> Figu
 
 async def count_users(database: Database) -> int:
     """How many people have ever signed up. Raises Unavailable."""
-    count: int = await database.value(QUERIES["count_users"])
+    count: int = await database.value(_SQL.count_users)
     return count

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.demo.days import Day
-from actors.demo.verdict import Verdict
+from actors.rehearsal.verdict import Verdict
 
 
 def figures_of(verdict: Verdict) -> list[str]:

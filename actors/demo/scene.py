@@ -8,7 +8,7 @@ from datetime import datetime
 from actors.demo.cities import CITIES, City
 from actors.demo.days import Day
 from actors.demo.figures import Counts, Figures
-from actors.demo.verdict import Verdict
+from actors.rehearsal.verdict import Verdict
 from service.domain.messages import Outcome
 from service.domain.zones import zone
 

@@ -11,17 +11,17 @@ import aiohttp
 
 from actors.demo.clock import DemoClock
 from actors.demo.days import Day
+from actors.demo.due import read_due
 from actors.demo.figures import count_users
-from actors.demo.node_process import NodeProcess, end_left_behind
 from actors.demo.options import FAULTS, PREFERRED_PORT, DemoOptions, environment
 from actors.demo.people import Crowd, sign_up
 from actors.demo.place import Place
-from actors.demo.records import read_due
 from actors.demo.report import summary
 from actors.demo.screen import FRAMES_PER_SECOND, Screen
 from actors.demo.servers import Servers
-from actors.demo.verdict import Verdict
 from actors.demo.watch import Watch
+from actors.rehearsal.node_process import NodeProcess, end_left_behind
+from actors.rehearsal.verdict import Verdict
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.migrations import migrate
 from service.embedded.errors import PortTaken
@@ -61,7 +61,7 @@ class Story:
         port = _port(options)
         place = Place()
         stack.callback(place.release)
-        await end_left_behind(place)
+        await end_left_behind(place.path)
         servers = Servers(place)
         if options.fresh:
             await servers.empty()
@@ -81,7 +81,8 @@ class Story:
         first = await clock.resume()
 
         settings = environment(options, database=dsn, redis=servers.redis.url, email=servers.stub.url, port=port)
-        node = self._node = await stack.enter_async_context(NodeProcess(place, settings))
+        place.begin_log()
+        node = self._node = await stack.enter_async_context(NodeProcess(place.path, place.log, settings))
         # Before the node drains: what falls due meanwhile would wait for the next demo, and leave late.
         stack.push_async_callback(_stop, clock)
         say(f" node        {node.url}, process {node.pid}, log in {place.shown(place.log)}")

@@ -11,16 +11,17 @@ import aiohttp
 
 from actors.demo.clock import DemoClock
 from actors.demo.days import Day
+from actors.demo.due import read_due
 from actors.demo.figures import Figures, read_figures
 from actors.demo.node_metrics import AWAY, read_circuit
-from actors.demo.node_process import NodeProcess
 from actors.demo.options import DemoOptions
 from actors.demo.people import Crowd, SignUpFailed, sign_up
 from actors.demo.place import Place
-from actors.demo.records import count_unplanned, read_due, read_tried, read_work
 from actors.demo.scene import Scene, Service, Urls
 from actors.demo.servers import Servers
-from actors.demo.verdict import Verdict, judge
+from actors.rehearsal.node_process import NodeProcess
+from actors.rehearsal.records import count_unplanned, read_tried, read_work
+from actors.rehearsal.verdict import Verdict, judge
 from service.adapters.postgres.connection import Database
 from service.ports import Unavailable
 
@@ -154,7 +155,7 @@ class Watch:
         keys = {UUID(one.key) for one in accepted if one.key}
         due = await read_due(self._database, day)
         return judge(
-            await read_work(self._database, day),
+            await read_work(self._database, day.start, day.end),
             [(one.key, one.at) for one in accepted],
             since=day.start,
             due=len(due),

@@ -15,7 +15,7 @@ from actors.demo.figures import LATEST, Counts, Figures, Left
 from actors.demo.frame import LEFT, frame
 from actors.demo.scene import Scene, Service, Urls
 from actors.demo.screen import Screen
-from actors.demo.verdict import Verdict
+from actors.rehearsal.verdict import Verdict
 from service.domain.messages import Outcome
 
 DAY = Day(1, datetime(2026, 11, 23, 18, 16, tzinfo=UTC))

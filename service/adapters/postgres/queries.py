@@ -1,4 +1,4 @@
-"""Loads SQL from the .sql files beside this module: each query a block under a `-- name:` line.
+"""Loads SQL from the .sql files beside the modules that run it: each query a block under a `-- name:` line.
 
 The text between two such lines is one statement; comments above and inside it stay with it, so that they are
 seen in pg_stat_activity too.
@@ -13,9 +13,9 @@ from types import SimpleNamespace
 _NAME = re.compile(r"^-- name: ([a-z_]+)\n", re.MULTILINE)
 
 
-def load(file: str) -> SimpleNamespace:
-    """The queries of `file` (for example "messages.sql") as attributes of a namespace."""
-    text = resources.files(__package__).joinpath(file).read_text(encoding="utf-8")
+def load(file: str, package: str = __package__) -> SimpleNamespace:
+    """The queries of `file` (for example "messages.sql"), which lies in `package`, as attributes of a namespace."""
+    text = resources.files(package).joinpath(file).read_text(encoding="utf-8")
     _, *parts = _NAME.split(text)
     names, bodies = parts[::2], parts[1::2]
     if len(set(names)) != len(names):

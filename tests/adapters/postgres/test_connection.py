@@ -12,8 +12,8 @@ import pytest
 
 from service.adapters.postgres import connection as postgres
 from service.adapters.postgres.connection import Database, connect_once
-from service.ports import Unavailable
 from service.embedded.relay import relayed
+from service.ports import Unavailable
 from tests.node.harness import eventually
 from tests.servers import Postgres, Servers
 

@@ -11,9 +11,9 @@ import pytest
 
 from service.adapters.rabbitmq import queue as rabbitmq_queue
 from service.domain.bundles import encode
+from service.embedded.relay import relayed
 from service.ports import Delivery, DeliveryQueue, Emptied, QueueDepth, Unavailable
 from tests.adapters.queues.conftest import PREFETCH, Broker, Nodes
-from service.embedded.relay import relayed
 from tests.servers import Servers
 
 T = TypeVar("T")

@@ -15,8 +15,8 @@ from service.adapters.rabbitmq import RabbitMQDeliveryQueue
 from service.adapters.rabbitmq import queue as queue_module
 from service.adapters.rabbitmq.link import Link, translating
 from service.adapters.rabbitmq.topology import DELIVERY_LIMIT
-from service.ports import Emptied, Unavailable
 from service.embedded.relay import relayed
+from service.ports import Emptied, Unavailable
 
 
 def bundle() -> list[UUID]:

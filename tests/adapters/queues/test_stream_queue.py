@@ -11,8 +11,8 @@ import pytest
 from service.adapters.redis.connection import RedisClients, connect
 from service.adapters.redis.streams import MOST_TRIES
 from service.adapters.stream_queue import StreamDeliveryQueue
-from service.ports import Delivery, QueueDepth, Unavailable
 from service.embedded.relay import relayed
+from service.ports import Delivery, QueueDepth, Unavailable
 
 
 @pytest.fixture

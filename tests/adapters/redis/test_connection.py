@@ -15,8 +15,8 @@ from service.adapters.redis.accepted import RedisAcceptedKeys
 from service.adapters.redis.connection import RedisClients, connect, translating
 from service.adapters.redis.locks import RedisLocks
 from service.adapters.redis.streams import RedisWorkStream
-from service.ports import Emptied, Entry, Unavailable
 from service.embedded.relay import Relay, relayed
+from service.ports import Emptied, Entry, Unavailable
 from tests.servers import Servers
 
 Call = Callable[[RedisClients], Awaitable[object]]

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # ships no annotations
 import pytest
 
-from actors.demo import node_process
-from actors.demo.node_process import NodeProcess, end_left_behind
 from actors.demo.place import Place
+from actors.rehearsal import node_process
+from actors.rehearsal.node_process import NodeProcess, end_left_behind
 from service.embedded import processes
 from service.embedded.account import Account
 from service.embedded.errors import ServerFailed
@@ -65,7 +65,7 @@ def wait_until_it_started(place: Place) -> None:
 
 async def test_it_is_ready_when_entered_and_has_ended_in_order_when_left(place: Place) -> None:
     """The rule."""
-    async with NodeProcess(place, settings()) as node:
+    async with NodeProcess(place.path, place.log, settings()) as node:
         pid = node.pid
 
     assert pid is not None
@@ -76,14 +76,14 @@ async def test_it_is_ready_when_entered_and_has_ended_in_order_when_left(place: 
 async def test_one_that_does_not_start_shows_what_it_wrote(place: Place) -> None:
     """The reason is in a log that nobody has looked at yet."""
     with pytest.raises(ServerFailed, match=r"(?s)ended instead of starting.*no such luck"):
-        await NodeProcess(place, settings(BROKEN="1")).__aenter__()
+        await NodeProcess(place.path, place.log, settings(BROKEN="1")).__aenter__()
 
 
 async def test_one_that_will_not_drain_is_killed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing may be left running, and nobody waits for ever."""
     monkeypatch.setattr(node_process, "DRAIN_WITHIN", 0.2)
 
-    async with NodeProcess(place, settings(STUBBORN="1")) as node:
+    async with NodeProcess(place.path, place.log, settings(STUBBORN="1")) as node:
         pid = node.pid
 
     assert pid is not None
@@ -98,7 +98,7 @@ async def test_haste_kills_it_at_once(place: Place) -> None:
         async with node:
             entered.set()
 
-    node, entered = NodeProcess(place, settings(STUBBORN="1")), asyncio.Event()
+    node, entered = NodeProcess(place.path, place.log, settings(STUBBORN="1")), asyncio.Event()
     task = asyncio.ensure_future(live())
     await entered.wait()
     pid = node.pid
@@ -114,7 +114,7 @@ async def test_haste_kills_it_at_once(place: Place) -> None:
 
 async def test_one_that_was_killed_is_started_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """People will kill it, to see what happens; but one that keeps ending is not started over and over."""
-    async with NodeProcess(place, settings()) as node:
+    async with NodeProcess(place.path, place.log, settings()) as node:
         first = psutil.Process(node.pid)
         first.kill()
         assert await processes.outlasting([first], within=5) == []
@@ -147,7 +147,7 @@ async def test_what_a_killed_demo_left_is_ended_and_nothing_else(place: Place) -
     node, stranger = left(STAND_IN), left("import time; time.sleep(60)")
     wait_until_it_started(place)
 
-    await end_left_behind(place)
+    await end_left_behind(place.path)
 
     assert node.poll() == -signal.SIGKILL
     assert stranger.poll() is None

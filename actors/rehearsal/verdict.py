@@ -1,4 +1,4 @@
-"""Whether a day went well: what the database has on record, held against the email service's own ledger."""
+"""Whether all went well: what the database has on record, held against the email service's own ledger."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from actors.demo.records import Work
+from actors.rehearsal.records import Work
 from service.domain.messages import Status
 
 Acceptances = Iterable[tuple[str | None, int]]
@@ -16,7 +16,7 @@ Acceptances = Iterable[tuple[str | None, int]]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The figures of a day. Durations are of business time."""
+    """The figures of a day, or of a wave. Durations are of business time."""
 
     due: int
     """Greetings due by the calendar alone."""
@@ -95,7 +95,8 @@ def judge(
         rejected=sum(one.rejected for one in work),
         unknown=sum(one.unknown for one in work),
         repeated=sum(min(beyond[one.id], one.unknown) for one in work),
-        duplicates=sum(max(beyond[one.id] - one.unknown, one.accepted - 1, 0) for one in work),
+        # An answer that comes after its attempt was called unknown is written down beside that, and explained by it.
+        duplicates=sum(max(max(beyond[one.id], one.accepted - 1) - one.unknown, 0) for one in work),
         early=sum(_early(one, times.get(str(one.id), ()), business_time) for one in work),
         unplanned=unplanned,
         unsent=len(work) - len(sent),

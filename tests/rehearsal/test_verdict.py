@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from actors.demo.records import Work
-from actors.demo.verdict import Verdict, judge
+from actors.rehearsal.records import Work
+from actors.rehearsal.verdict import Verdict, judge
 from service.domain.messages import Status
 
 NINE = datetime(2027, 3, 1, 9, tzinfo=UTC)
@@ -137,6 +137,15 @@ def test_a_second_acceptance_after_an_attempt_without_an_answer_is_a_repetition(
     found = verdict([work], accepted(work, work))
 
     assert (found.duplicates, found.repeated, found.unknown, found.good) == (0, 1, 1, True)
+
+
+def test_an_answer_that_came_after_its_attempt_was_given_up_is_a_repetition() -> None:
+    """A node that stood still writes down what it finds in its sockets, beside what others have made of it."""
+    work = sent(accepted=2, unknown=1)
+
+    found = verdict([work], accepted(work, work))
+
+    assert (found.duplicates, found.repeated, found.good) == (0, 1, True)
 
 
 def test_one_attempt_without_an_answer_explains_one_repetition_only() -> None:
