@@ -59,11 +59,13 @@ def _parser() -> argparse.ArgumentParser:
     command("when", _when, "calendar only: NDJSON of occasion, date, timezone, year on stdin; instants on stdout")
 
     # Imported here and below where needed: `heyday when` starts without loading what it does not use.
+    from actors.chaos.options import add_arguments as add_chaos_arguments
     from actors.demo.options import add_arguments as add_demo_arguments
     from service.email_stub import add_arguments
 
     add_arguments(command("email-stub", _email_stub, "a fake email service with errors, hangs and lost connections"))
     add_demo_arguments(command("demo", _demo, "watch 09:00 travel around the world, on servers of its own in .heyday/"))
+    add_chaos_arguments(command("chaos", _chaos, "rehearse the worst: nodes and servers that fail, and a verdict"))
     return parser
 
 
@@ -137,6 +139,15 @@ def _demo(args: argparse.Namespace) -> int:
         from actors.demo.command import run
     except ModuleNotFoundError as error:
         _say(f"heyday: the demo needs {error.name}, which comes with: pip install 'heyday[embedded]'")
+        return FAILED
+    return run(args)
+
+
+def _chaos(args: argparse.Namespace) -> int:
+    try:
+        from actors.chaos.command import run
+    except ModuleNotFoundError as error:
+        _say(f"heyday: chaos needs {error.name}, which comes with: pip install 'heyday[embedded]'")
         return FAILED
     return run(args)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
@@ -14,6 +16,8 @@ CHUNK = 65_536
 
 DEFAULT_PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379, "amqp": 5672, "http": 80}
 """Where the server of a URL without a port listens."""
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Relay:
@@ -51,7 +55,7 @@ class Relay:
         """Reset every connection, and each new one at once, until it is mended."""
         self._is_cut = True
         for writer in self._writers:
-            writer.transport.abort()
+            _reset(writer)
 
     def mend(self) -> None:
         """Be a good network again. Connections of which an answer was thrown away are reset: they are out of step."""
@@ -80,7 +84,9 @@ class Relay:
         self._connections.add(task)
         self._writers.add(writer)
         try:
-            if not self._is_cut:
+            if self._is_cut:
+                _reset(writer)
+            else:
                 await self._connect(reader, writer)
         finally:
             await self._abort(writer)
@@ -90,7 +96,8 @@ class Relay:
         try:
             upstream_reader, upstream_writer = await asyncio.open_connection(*self._upstream)
         except OSError:
-            return  # The server is away: the client finds its connection reset.
+            _reset(writer)  # the server is away
+            return
         self._writers.add(upstream_writer)
         try:
             async with asyncio.TaskGroup() as both_ways:
@@ -109,6 +116,8 @@ class Relay:
             await self._thawed.wait()
             if not chunk:
                 raise ConnectionResetError("the other side has gone")
+            if writer.is_closing():
+                raise ConnectionResetError("it was cut")
             if not (answers and self._swallows_answers):
                 writer.write(chunk)
                 await writer.drain()
@@ -118,6 +127,13 @@ class Relay:
         with suppress(OSError):
             await writer.wait_closed()
         self._writers.discard(writer)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection without a farewell."""
+    with suppress(OSError, ValueError):  # already gone, as asyncio and uvloop say it
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    writer.transport.abort()
 
 
 @asynccontextmanager

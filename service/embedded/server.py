@@ -45,7 +45,8 @@ class Server(ABC):
     """The signal that makes it end in order and soon."""
 
     def __init__(self, directory: Path, *, port: int | None = None) -> None:
-        self._directory = directory
+        self.directory = directory
+        """What it was given; its files may physically be elsewhere, behind a link."""
         self._port = port
         self._password = ""
         self._claimed: Home | None = None
@@ -78,7 +79,7 @@ class Server(ABC):
         """
         if self.running:
             return
-        self._claimed = self._claimed or Home(self._directory)
+        self._claimed = self._claimed or Home(self.directory)
         try:
             async with asyncio.timeout(within):
                 await self._end_orphans()

@@ -12,7 +12,7 @@ from service.embedded.server import Server
 
 def processes_of(server: Server) -> list[Any]:
     """The processes of the server that live, its helpers included."""
-    home = server._directory.resolve()
+    home = server.directory.resolve()
     return strays(home, server.programs)
 
 

@@ -1,0 +1,142 @@
+"""The nodes of a rehearsal: each has a slot with relays of its own before every server, in which it can be replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from actors.rehearsal.node_process import NodeProcess
+from service.embedded.ports import LOOPBACK, free_port
+from service.embedded.relay import DEFAULT_PORTS, Relay, relayed
+
+READY_WITHIN = 60.0
+"""Seconds until a node has to be ready, on a busy machine and beside faults."""
+
+SETTINGS = {
+    "postgres": "HEYDAY_DATABASE_URL",
+    "redis": "HEYDAY_REDIS_URL",
+    "rabbitmq": "HEYDAY_RABBITMQ_URL",
+    "email": "HEYDAY_EMAIL_URL",
+}
+"""Which setting leads to which system."""
+
+
+class Slot:
+    """The place of a node: its relays, and the process that has it now."""
+
+    def __init__(self, number: int, directory: Path, settings: Mapping[str, str], relays: Mapping[str, Relay]) -> None:
+        self.relays = relays
+        self._number = number
+        self._directory = directory
+        self._log = directory / f"node-{number}.log"
+        through = {SETTINGS[system]: relay.url for system, relay in relays.items()}
+        self._settings = {**settings, **through, "HEYDAY_BIND": f"{LOOPBACK}:{free_port()}"}
+        self._generation = 0
+        self._node = self._make()
+
+    @property
+    def node_id(self) -> str:
+        """What the node that is there calls itself."""
+        return f"node-{self._number}" + (f".{self._generation}" if self._generation > 1 else "")
+
+    @property
+    def url(self) -> str:
+        """The base of its API."""
+        return self._node.url
+
+    @property
+    def log(self) -> Path:
+        """What all the nodes wrote that were here."""
+        return self._log
+
+    @property
+    def running(self) -> bool:
+        """Whether its process has not ended."""
+        return self._node.pid is not None
+
+    def start(self, *, same_id: bool = False) -> None:
+        """Start a node here, under the name of the one before it or a new one."""
+        if not same_id:
+            self._generation += 1
+        self._node = self._make()
+        self._node.start()
+
+    async def ready(self) -> None:
+        """Wait until it is ready. Raises ServerFailed."""
+        await self._node.ready(within=READY_WITHIN)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._node.send(number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._node.kill()
+
+    async def drain(self, *, within: float) -> bool:
+        """End it in order, and say whether it did; it is killed after `within` seconds."""
+        return await self._node.drain(within=within)
+
+    def _make(self) -> NodeProcess:
+        return NodeProcess(self._directory, self._log, self._settings | {"HEYDAY_NODE_ID": self.node_id})
+
+
+class Fleet:
+    """All the nodes."""
+
+    def __init__(self, slots: list[Slot]) -> None:
+        self.slots = slots
+
+    def relays(self, system: str, *, of: Slot | None = None) -> list[Relay]:
+        """The relays before a system, of one node or of all."""
+        return [slot.relays[system] for slot in ([of] if of else self.slots)]
+
+    async def any_ready(self) -> None:
+        """Wait until the first is ready. Raises ServerFailed."""
+        waiting = [asyncio.ensure_future(slot.ready()) for slot in self.slots]
+        try:
+            for first in asyncio.as_completed(waiting):
+                await first
+                return
+        finally:
+            for one in waiting:
+                one.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def drain(self, *, within: float) -> list[str]:
+        """End all in order at once; returns the names of those that did not."""
+        ended = await asyncio.gather(*(slot.drain(within=within) for slot in self.slots))
+        return [slot.node_id for slot, in_order in zip(self.slots, ended, strict=True) if not in_order]
+
+
+@asynccontextmanager
+async def fleet_of(count: int, directory: Path, settings: Mapping[str, str]) -> AsyncIterator[Fleet]:
+    """So many slots, with relays before every system where that is possible; what runs there is killed in the end."""
+    async with AsyncExitStack() as stack:
+        slots = []
+        for number in range(1, count + 1):
+            relays = {
+                system: await stack.enter_async_context(relayed(settings[name]))
+                for system, name in SETTINGS.items()
+                if name in settings and why_not_relayed(settings[name]) is None
+            }
+            slot = Slot(number, directory, settings, relays)
+            stack.callback(slot.kill)
+            slots.append(slot)
+        yield Fleet(slots)
+
+
+def why_not_relayed(url: str) -> str | None:
+    """Why connections to this URL cannot lead through a relay; None when they can."""
+    parts = urlsplit(url)
+    if parts.scheme not in DEFAULT_PORTS:
+        return f"{parts.scheme}:// does not lead through a relay"
+    if not parts.hostname or "," in parts.netloc:
+        return "there is more than one host, or none, in its URL"
+    if parse_qs(parts.query).get("sslmode", [""])[0] == "verify-full":
+        return "sslmode=verify-full would not accept a relay"
+    return None

@@ -1,0 +1,126 @@
+"""A rehearsal must be able to fail, for each reason, or its passing is worth nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+from io import StringIO
+
+import orjson
+import pytest
+from rich.console import Console
+
+from actors.chaos.finding import Finding
+from actors.chaos.options import ChaosOptions
+from actors.chaos.ordeal import Ordeal, longest_pause
+from actors.chaos.report import line_of, recoveries, summary
+from actors.chaos.script import Skipped
+from actors.rehearsal.verdict import Verdict
+from service.email_stub import Ledger
+
+GOOD = Verdict(
+    due=100,
+    planned=100,
+    sent=100,
+    retried=3,
+    rejected=2,
+    unknown=5,
+    repeated=4,
+    duplicates=0,
+    early=0,
+    unplanned=0,
+    unsent=0,
+    unconfirmed=0,
+    unrecorded=0,
+    latest=timedelta(minutes=1),
+    latest_attempts=2,
+    latest_first=timedelta(seconds=50),
+)
+
+ORDEAL = Ordeal("kill-node", "node-1", 0.0, 0.1, 8.5, 0.4, 90, ())
+
+
+def finding(*ordeals: Ordeal, verdict: Verdict = GOOD, not_drained: tuple[str, ...] = ()) -> Finding:
+    """What a rehearsal of 100 greetings has found."""
+    options = ChaosOptions(2, 100, 1, ("kill-node",))
+    skipped = (Skipped("fill-disk", "not root"),)
+    return Finding(options, verdict, ordeals or (ORDEAL,), skipped, 9, 60.0, 104, not_drained=not_drained)
+
+
+def text(*things: object) -> str:
+    """As it is printed."""
+    console = Console(file=StringIO(), width=150)
+    for thing in things:
+        console.print(thing)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_a_rehearsal_in_which_everything_was_as_it_should_be_has_passed() -> None:
+    """Calls repeated after unknown outcomes are told and do not count: nobody could have known."""
+    found = finding()
+
+    assert found.good
+    assert found.as_json()["passed"] is True
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"unplanned": 1}, {"unsent": 1}, {"unconfirmed": 1}, {"early": 1}, {"duplicates": 1}, {"unrecorded": 1}],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_every_violation_fails_it(wrong: dict[str, int]) -> None:
+    """Lost in any way, early, twice, or unknown to the database."""
+    found = finding(verdict=replace(GOOD, **wrong))  # type: ignore[arg-type]  # fields by name
+
+    assert not found.good
+    assert orjson.loads(orjson.dumps(found.as_json()))["passed"] is False
+
+
+def test_a_fault_that_was_not_recovered_from_fails_it() -> None:
+    """Although all was sent in the end."""
+    found = finding(ORDEAL, replace(ORDEAL, recovered=None))
+
+    assert not found.good
+    assert "never" in text(recoveries(found))
+    assert "NOT RECOVERED" in line_of(found.ordeals[1])
+
+
+def test_a_node_that_does_not_end_in_order_fails_it() -> None:
+    """In the middle, where a fault has told it to, and at the end."""
+    stubborn = replace(ORDEAL, problems=("node-2 did not end in order",))
+
+    assert not finding(stubborn).good
+    assert "node-2 did not end in order" in line_of(stubborn)
+    assert not finding(not_drained=("node-3",)).good
+
+
+def test_the_report_has_the_figures_and_how_long_recovery_took() -> None:
+    """What a person looks for first."""
+    found = finding(ORDEAL, replace(ORDEAL, recovered=2.0, pause=3.25))
+
+    said = text(recoveries(found), summary(found))
+
+    assert re.search(r"^ kill-node +2 +8\.5 s +3\.2 s", said, re.MULTILINE)
+    assert "after 5 unknown outcomes" in said
+    for name, figure in {
+        "planned": 100,
+        "accepted": 100,
+        "lost": 0,
+        "early": 0,
+        "twice": 0,
+        "repeated calls": 4,
+    }.items():
+        assert re.search(rf"^ {name} +{figure} ", said, re.MULTILINE), name
+
+
+def test_the_longest_pause_is_between_two_acceptances_or_at_either_end() -> None:
+    """In seconds, of what lies between the two instants only."""
+    ledger = Ledger(keep=10)
+    for at in (1_000, 11_000, 12_500, 13_000, 20_000):
+        ledger.accept(key=None, email="a", message="b", at=at)
+
+    assert longest_pause(ledger, 10.0, 14.0) == pytest.approx(1.5)
+    assert longest_pause(ledger, 10.9, 16.0) == pytest.approx(3.0)
+    assert longest_pause(ledger, 14.0, 15.0) == pytest.approx(1.0)

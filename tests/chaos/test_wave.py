@@ -1,0 +1,110 @@
+"""Who is due at the one instant, and which settings the nodes get for it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, date, datetime, time, timedelta
+from random import Random
+
+import orjson
+import pytest
+
+from actors.chaos.configuration import configure
+from actors.chaos.fleet import why_not_relayed
+from actors.chaos.options import ChaosOptions
+from actors.chaos.wave import DAYS_AHEAD, Wave, choose
+from service.domain.calendar import LeapDay, occurrence
+from service.settings import BadConfiguration
+
+TODAY = datetime(2027, 2, 24, 13, tzinfo=UTC)
+
+
+def wave(seed: int, *, today: datetime = TODAY, at: time = time(9), leap_day: LeapDay = LeapDay.FEB28) -> Wave:
+    """The wave of a seed."""
+    return choose(today, 100, Random(seed), at=at, leap_day=leap_day)
+
+
+@pytest.mark.parametrize("at", [time(9), time(8, 30)])
+@pytest.mark.parametrize("today", [TODAY, datetime(2028, 2, 24, 1, tzinfo=UTC), datetime(2027, 3, 9, tzinfo=UTC)])
+def test_everybody_of_the_wave_is_due_at_its_instant(today: datetime, at: time) -> None:
+    """On the last day of February, on a leap day, and around a change of clocks."""
+    for seed in range(20):
+        found = wave(seed, today=today, at=at)
+        people = [orjson.loads(line) for line in found.people(0, 100)]
+
+        assert len(found.zones) >= 5
+        assert found.due > today + timedelta(days=DAYS_AHEAD - 1)
+        for number, person in enumerate(people):
+            born = date.fromisoformat(person.get("birthdayDate") or person["anniversaryDate"])
+            due = found.due_of(number, uuid.uuid4())
+            assert occurrence(born, person["timezone"], due.local_year, at=at).send_at == found.due
+            assert (due.occasion == "birthday") is ("birthdayDate" in person)
+
+
+def test_a_seed_repeats_the_wave() -> None:
+    """Of the same day, that is."""
+    assert wave(3) == wave(3)
+    assert len({wave(seed).due for seed in range(20)}) > 5
+
+
+def options(**changes: str) -> ChaosOptions:
+    """A rehearsal of 1,000 greetings."""
+    return ChaosOptions(3, 1000, 1, ("kill-node",), **changes)  # type: ignore[arg-type]  # fields by name
+
+
+def test_the_settings_of_the_environment_are_rehearsed() -> None:
+    """It is the operator's own configuration that has to hold; what would lead elsewhere is not taken."""
+    found = configure(
+        {
+            "HEYDAY_EMAIL_TIMEOUT": "7s",
+            "HEYDAY_UNKNOWN_OUTCOME": "hold",
+            "HEYDAY_EMAIL_CONCURRENCY": "40",
+            "HEYDAY_EMAIL_URL": "https://email.example.com",
+            "HEYDAY_DATABASE_URL": "postgresql://production/heyday",
+            "HEYDAY_API_KEYS_FILE": "/run/secrets/keys",
+            "HEYDAY_RATE_LIMIT": "1/s",
+            "PATH": "/bin",
+        },
+        options(),
+        faults=1,
+    )
+
+    assert (found.nodes["HEYDAY_EMAIL_TIMEOUT"], found.nodes["HEYDAY_EMAIL_CONCURRENCY"]) == ("7s", "40")
+    assert found.settings.unknown_outcome == "hold"
+    assert found.nodes["HEYDAY_RATE_LIMIT"] == "off"
+    assert not {"HEYDAY_EMAIL_URL", "HEYDAY_DATABASE_URL", "HEYDAY_API_KEYS_FILE", "PATH"} & found.nodes.keys()
+
+
+def test_the_servers_of_the_environment_are_taken_only_when_asked_for() -> None:
+    """A shell that happens to have the URLs of production in it must not be enough."""
+    environment = {"HEYDAY_DATABASE_URL": "postgresql://staging/heyday", "HEYDAY_REDIS_URL": "redis://staging"}
+
+    assert configure(environment, options(), faults=1).settings.database_url != environment["HEYDAY_DATABASE_URL"]
+    given = configure(environment, options(servers="environment"), faults=1).settings
+    assert (given.database_url, given.redis_url) == tuple(environment.values())
+    with pytest.raises(BadConfiguration, match="HEYDAY_DATABASE_URL is not set"):
+        configure({}, options(servers="environment"), faults=1)
+
+
+def test_every_mistake_in_the_environment_is_told() -> None:
+    """Before anything is started."""
+    with pytest.raises(BadConfiguration, match=r"(?s)HEYDAY_LATE_LIMIT.*HEYDAY_EMAIL_TIMEOUT"):
+        configure({"HEYDAY_EMAIL_TIMEOUT": "soon", "HEYDAY_LATE_LIMIT": "never"}, options(), faults=1)
+
+
+@pytest.mark.parametrize(
+    ("url", "can"),
+    [
+        ("postgresql://heyday:secret@db/heyday?sslmode=require", True),
+        ("postgresql://db/heyday?sslmode=verify-full", False),
+        ("postgresql://one,two/heyday", False),
+        ("redis://redis", True),
+        ("rediss://redis", False),
+        ("unix:///run/redis.sock", False),
+        ("amqp://rabbit/", True),
+        ("amqps://rabbit/", False),
+    ],
+)
+def test_a_connection_that_is_bound_to_its_host_is_not_relayed(url: str, can: bool) -> None:
+    """Its certificate would not be the relay's."""
+    assert (why_not_relayed(url) is None) is can

@@ -1,0 +1,124 @@
+"""The relay that stands for a bad network: what passes, what does not, and what becomes of it afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from service.embedded.ports import free_port
+from service.embedded.relay import Relay, relayed
+
+WITHIN = 5.0
+
+
+class Heard:
+    """What the server was told."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.something = asyncio.Event()
+
+
+@pytest.fixture
+async def heard() -> Heard:
+    """Nothing so far."""
+    return Heard()
+
+
+@pytest.fixture
+async def relay(heard: Heard) -> AsyncIterator[Relay]:
+    """Before a server that repeats each line."""
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            async for line in reader:
+                heard.lines.append(line)
+                heard.something.set()
+                writer.write(line)
+        writer.close()
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with relayed(f"redis://user:secret@127.0.0.1:{port}/3") as made:
+        yield made
+    server.close()
+    await server.wait_closed()
+
+
+@asynccontextmanager
+async def connected(relay: Relay) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection through it."""
+    port = int(relay.url.rpartition(":")[2].partition("/")[0])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def line(reader: asyncio.StreamReader) -> bytes:
+    """The next line."""
+    return await asyncio.wait_for(reader.readline(), WITHIN)
+
+
+async def test_its_url_differs_in_host_and_port_only(relay: Relay) -> None:
+    """Credentials and the path are for the server."""
+    assert relay.url.startswith("redis://user:secret@127.0.0.1:")
+    assert relay.url.endswith("/3")
+
+
+async def test_late_data_are_late_both_ways_and_whole(relay: Relay) -> None:
+    """A slow network loses nothing."""
+    async with connected(relay) as (reader, writer):
+        relay.delay = 0.1
+        began = time.monotonic()
+
+        writer.write(b"hello\n")
+        answer = await line(reader)
+
+    assert answer == b"hello\n"
+    assert time.monotonic() - began >= 0.2
+
+
+async def test_a_half_open_connection_is_heard_and_never_answered(relay: Relay, heard: Heard) -> None:
+    """And is of no use afterwards, since an answer is missing in it; a new one is."""
+    async with connected(relay) as (reader, writer):
+        relay.swallow_answers()
+        writer.write(b"one\n")
+        await asyncio.wait_for(heard.something.wait(), WITHIN)
+
+        relay.mend()
+        with pytest.raises(ConnectionResetError):
+            await line(reader)
+    async with connected(relay) as (reader, writer):
+        writer.write(b"two\n")
+        assert await line(reader) == b"two\n"
+
+    assert heard.lines == [b"one\n", b"two\n"]
+
+
+async def test_what_was_frozen_arrives_in_the_end(relay: Relay, heard: Heard) -> None:
+    """Though the client has long given up: that is what makes it a fault worth rehearsing."""
+    relay.freeze()
+    async with connected(relay) as (_, writer):
+        writer.write(b"late\n")
+        await writer.drain()
+    nothing_yet = list(heard.lines)
+
+    relay.mend()
+    await asyncio.wait_for(heard.something.wait(), WITHIN)
+
+    assert (nothing_yet, heard.lines) == ([], [b"late\n"])
+
+
+async def test_a_server_that_is_away_looks_like_a_connection_that_is_reset() -> None:
+    """Nothing hangs, and nothing is logged of an error that nobody handled."""
+    async with relayed(f"redis://127.0.0.1:{free_port()}") as relay, connected(relay) as (reader, _):
+        with pytest.raises(ConnectionResetError):
+            await line(reader)
