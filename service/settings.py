@@ -152,6 +152,30 @@ def read_calendar(environment: Mapping[str, str]) -> tuple[time, LeapDay]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class PlanningSettings:
+    """What planning goes by, and where."""
+
+    database_url: Secret
+    send_at: time
+    leap_day: LeapDay
+    late_limit: timedelta
+
+
+def read_planning(environment: Mapping[str, str]) -> PlanningSettings:
+    """Only what it takes to say what planning does. Raises BadConfiguration."""
+    reader = _Reader(environment)
+    settings = PlanningSettings(
+        reader.secret("DATABASE_URL", _url("postgresql", "postgres"), required=True) or Secret(),
+        reader.value("SEND_AT", _time, Settings.send_at),
+        reader.value("LEAP_DAY", _choice(LeapDay), Settings.leap_day),
+        reader.value("LATE_LIMIT", _duration, Settings.late_limit),
+    )
+    if reader.mistakes:
+        raise BadConfiguration(reader.mistakes)
+    return settings
+
+
 def read_database_url(environment: Mapping[str, str]) -> Secret:
     """Only where the database is. Raises BadConfiguration."""
     reader = _Reader(environment)

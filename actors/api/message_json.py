@@ -28,16 +28,20 @@ def as_json(message: Message) -> dict[str, object]:
 
 
 def with_timeline(timeline: Timeline) -> dict[str, object]:
-    """The message and everything on record that happened to it. Of queueing and claiming the row keeps the latest,
-    of attempts all."""
+    """The message and everything on record that happened to it."""
+    return {**as_json(timeline.message), "timeline": events(timeline)}
+
+
+def events(timeline: Timeline) -> list[dict[str, object]]:
+    """What happened, in order. Of queueing and claiming the row keeps the latest, of attempts all."""
     message = timeline.message
-    events = [_event("planned", message.planned_at, tzdata=message.tzdata)]
+    found = [_event("planned", message.planned_at, tzdata=message.tzdata)]
     if timeline.queued_at is not None:
-        events.append(_event("queued", timeline.queued_at, node=timeline.queued_node))
+        found.append(_event("queued", timeline.queued_at, node=timeline.queued_node))
     if timeline.claimed_at is not None:
-        events.append(_event("claimed", timeline.claimed_at, node=timeline.claimed_node))
+        found.append(_event("claimed", timeline.claimed_at, node=timeline.claimed_node))
     for attempt in timeline.attempts:
-        events.append(
+        found.append(
             _event(
                 "attempt",
                 attempt.started_at,
@@ -49,21 +53,22 @@ def with_timeline(timeline: Timeline) -> dict[str, object]:
                 error=attempt.error,
             )
         )
-        events.append(_event("recorded", attempt.recorded_at, number=attempt.number, outcome=attempt.outcome))
+        found.append(_event("recorded", attempt.recorded_at, number=attempt.number, outcome=attempt.outcome))
     if message.redriven_at is not None:
-        events.append(_event("redriven", message.redriven_at))
+        found.append(_event("redriven", message.redriven_at))
     if message.ended_at is not None:
-        events.append(_event(message.status, message.ended_at, reason=message.reason))
+        found.append(_event(message.status, message.ended_at, reason=message.reason))
     # Stable: what happened in one statement stays in the order above.
-    events.sort(key=_at)
-    return {**as_json(message), "timeline": events}
+    found.sort(key=event_at)
+    return found
 
 
 def _event(name: str, at: datetime, **details: object) -> dict[str, object]:
     return {"event": str(name), "at": at, **details}
 
 
-def _at(event: dict[str, object]) -> datetime:
+def event_at(event: dict[str, object]) -> datetime:
+    """When it happened."""
     at = event["at"]
     if not isinstance(at, datetime):
         raise TypeError("an event has an instant")

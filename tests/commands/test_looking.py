@@ -1,0 +1,197 @@
+"""`heyday preview` and `heyday explain`, as a person at a command line has them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from actors.cli import main
+from service.domain.messages import Answer, Outcome, Status
+from service.domain.users import Profile
+from service.ports import Result
+from tests.adapters.postgres.conftest import Store
+from tests.adapters.postgres.planned import announce, begin_at, plan_all
+from tests.conftest import Clock
+
+NOON = datetime(2027, 3, 10, 12, tzinfo=UTC)
+
+Run = Callable[..., Awaitable[tuple[int, str, str]]]
+
+
+@pytest.fixture
+def heyday(database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command on the test's database: exit code, output, errors."""
+    monkeypatch.setenv("HEYDAY_DATABASE_URL", database)
+
+    async def run(*words: str) -> tuple[int, str, str]:
+        try:
+            code = await asyncio.to_thread(main, list(words))
+        except SystemExit as refused:  # by argparse
+            code = int(str(refused.code))
+        return code, *capsys.readouterr()
+
+    return run
+
+
+async def ada(store: Store, clock: Clock, birthday: date = date(1990, 3, 11)) -> str:
+    """Ada Smith of London, created at noon; her id."""
+    await begin_at(store, clock, NOON)
+    user = await store.users.create(
+        Profile("Ada", "Smith", "Ada@example.com", "Europe/London", {"birthday": birthday}), []
+    )
+    return str(user.id)
+
+
+async def test_a_preview_is_a_table_for_people(store: Store, clock: Clock, heyday: Run) -> None:
+    """With a line that sums up, since a window may be long."""
+    user = await ada(store, clock)
+
+    code, out, _ = await heyday("preview", "--from", "2027-03-11", "--to", "2027-03-12")
+
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0].split() == ["SEND", "AT", "LOCAL", "ZONE", "OCCASION", "USER", "STATUS"]
+    assert lines[1].split() == [
+        "2027-03-11T09:00:00Z", "2027-03-11", "09:00", "Europe/London", "birthday", user, "expected"
+    ]  # fmt: skip
+    assert lines[2:] == ["1 in all: 1 expected"]
+
+
+async def test_a_preview_is_lines_of_json_for_programs(store: Store, clock: Clock, heyday: Run) -> None:
+    """The same items as over HTTP, from now to the same time tomorrow unless told otherwise."""
+    user = await ada(store, clock)
+
+    code, out, _ = await heyday("preview", "--json")
+    _, nobody, _ = await heyday("preview", "--json", "--occasion", "anniversary", "--from", "2027-03-11T00:00:00+01:00")
+    _, of_user, _ = await heyday("preview", "--json", "--user", user, "--occasion", "birthday")
+
+    assert code == 0
+    assert [json.loads(line)["userId"] for line in out.splitlines()] == [user]
+    assert nobody == ""
+    assert of_user == out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["preview", "--from", "yesterday"], 2, "expected an instant"),
+        (["preview", "--from", "2027-03-11T09:00:00"], 2, "expected an instant"),
+        (["preview", "--from", "2020-01-01"], 2, "--from: Expected no instant more than 366 days ago"),
+        (["preview", "--to", "2040-01-01"], 2, "--to: Expected no instant more than 731 days ahead"),
+        (["preview", "--from", "2027-03-11", "--to", "2027-03-11"], 2, "--to: Expected an instant after"),
+        (["preview", "--occasion", "wedding"], 2, "expected one of anniversary, birthday"),
+        (["explain", "ada"], 2, "expected the id of a user"),
+        (["explain", "nobody@example.com"], 1, "no user has the address"),
+        (["explain", "01936f3a-7c1e-7b52-9d3e-2a4f6c8e0b11"], 1, "there is no user"),
+    ],
+)
+async def test_what_makes_no_sense_is_said_with_its_exit_code(
+    store: Store,
+    clock: Clock,
+    heyday: Run,
+    words: list[str],
+    code: int,
+    said: str,
+) -> None:
+    """2: asked wrongly. 1: asked well, and there is nothing."""
+    await clock.set(NOON)
+
+    found, out, err = await heyday(*words)
+
+    assert (found, out) == (code, "")
+    assert said in err
+
+
+async def test_a_database_that_is_away_is_a_failure(heyday: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one line that says so, no traceback."""
+    monkeypatch.setenv("HEYDAY_DATABASE_URL", "postgresql://127.0.0.1:1/heyday")
+
+    code, out, err = await heyday("preview")
+
+    assert (code, out) == (1, "")
+    assert err.startswith("heyday: postgres is unavailable")
+    assert len(err.splitlines()) == 1
+
+
+async def test_every_mistake_of_the_configuration_is_said(heyday: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no setting is asked for that the command does not need."""
+    monkeypatch.delenv("HEYDAY_DATABASE_URL")
+    monkeypatch.setenv("HEYDAY_LATE_LIMIT", "long")
+
+    code, _, err = await heyday("explain", "ada@example.com")
+
+    assert code == 2
+    assert "HEYDAY_DATABASE_URL is not set" in err
+    assert "HEYDAY_LATE_LIMIT='long'" in err
+
+
+async def test_an_explanation_tells_what_was_and_what_will_be(
+    store: Store,
+    clock: Clock,
+    heyday: Run,
+) -> None:
+    """Found by an address in any case: last year she was not here, this year it was refused, next year is to come."""
+    user = await ada(store, clock)
+    await announce(store, NOON + timedelta(days=2))
+    await plan_all(store)
+    nine = datetime(2027, 3, 11, 9, tzinfo=UTC)
+    await clock.set(nine)
+    node = await store.nodes.enter("node-1")
+    due = await store.messages.claim_due(fence=1, incarnation=node, limit=9, late_limit=timedelta(hours=48))
+    claimed = await store.messages.claim_for_sending(due.queued, incarnation=node)
+    refused = Answer(Outcome.REFUSED, 0.25, 422, "no such mailbox")
+    await store.messages.record([Result(claimed[0].claim, Status.FAILED, refused, 1.0)], at=1.5)
+
+    code, text, _ = await heyday("explain", "ada@EXAMPLE.com")
+    _, as_json, _ = await heyday("explain", user, "--json")
+
+    assert code == 0
+    assert text.startswith(f"User {user} in Europe/London, created 2027-03-10 12:00:00.\n")
+    assert "birthday 2026: The user was created 2027-03-10 12:00:00 in Europe/London, not before the instant" in text
+    assert (
+        "birthday 2027: The message failed at attempt 1 (2027-03-11 09:00:00 in Europe/London): no such mailbox. "
+        "It can be redriven.\n"
+    ) in text
+    assert "attempt    number 1, node node-1, outcome refused, statusCode 422" in text
+    assert "birthday 2028: There is no message yet: planning makes it" in text
+    assert "anniversary 2027: There is no date for it.\n" in text
+    days = {(day["occasion"], day["localYear"]): day for day in json.loads(as_json)["days"]}
+    assert days["birthday", 2027]["leftOut"] == "failed"
+    assert [event["event"] for event in days["birthday", 2027]["message"]["timeline"]][-1] == "failed"
+
+
+async def test_a_reader_who_has_seen_enough_is_no_failure(store: Store, clock: Clock) -> None:
+    """`heyday preview | head` is what people type."""
+    await begin_at(store, clock, NOON)
+    await store.fetch(
+        """
+        with made as (
+            insert into users (first_name, last_name, email, email_key, timezone)
+            select 'Ada', 'Smith', n::text, n::text, 'UTC' from generate_series(1, 3000) n returning id
+        )
+        insert into occasion_dates (user_id, occasion, date) select id, 'birthday', '1990-03-11' from made
+        """
+    )
+    command = [sys.executable, "-m", "actors.cli", "preview"]
+    environment = {**os.environ, "HEYDAY_DATABASE_URL": store.dsn}
+
+    def run() -> tuple[int, bytes]:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=Path(__file__).parents[2]
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.readline()
+            process.stdout.close()
+            said = process.stderr.read()
+            return process.wait(timeout=30), said
+
+    assert await asyncio.to_thread(run) == (0, b"")
