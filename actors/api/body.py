@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from aiohttp import web
@@ -18,6 +18,13 @@ BODY_WITHIN = 10.0
 """Seconds for a body to arrive."""
 
 JSON_TYPES = frozenset({"application/json", "application/merge-patch+json"})
+
+
+class Loads(Protocol):
+    """A schema, or what loads as one does."""
+
+    def load(self, value: Any, /) -> Any:
+        """What it makes of the value. Raises ValidationError."""
 
 
 async def read(request: web.Request) -> bytes:
@@ -48,7 +55,7 @@ def parse(text: bytes) -> Any:
         raise Problem(MALFORMED, f"The body is not JSON in UTF-8: {error}.") from error
 
 
-def load(schema: Schema, value: Any) -> dict[str, Any]:
+def load(schema: Loads, value: Any) -> dict[str, Any]:
     """What the schema makes of the value. Raises Problem with every field that is wrong."""
     try:
         loaded: dict[str, Any] = schema.load(value)

@@ -20,6 +20,10 @@ MOST_CHARACTERS = 100
 _REFUSED = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
 _BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # fillers: letters by category, blank to the eye
+# What the library below accepts and leaves as it is, without the long way through it; it decides the rest.
+_PLAIN_ADDRESS = re.compile(
+    r"[A-Za-z0-9_+-]{1,32}(\.[A-Za-z0-9_+-]{1,31})?@([A-Za-z0-9]([A-Za-z0-9]{0,30}[A-Za-z0-9])?\.){1,4}[A-Za-z]{2,24}"
+)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 Shape: TypeAlias = Mapping[str, Any]
@@ -71,6 +75,9 @@ class Text(fields.Field[str]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str):
             raise self.make_error("invalid")
+        # The usual name is done with a look: of ASCII nothing is normalised, and only the space cannot be seen.
+        if value.isascii() and value.isprintable() and len(value) <= MOST_CHARACTERS and value.strip(" "):
+            return value
         # Normalising can only shrink or at most triple a text, so this bound spares the work and refuses nothing good.
         if len(value) > 10 * MOST_CHARACTERS:
             raise self.make_error("long", most=MOST_CHARACTERS)
@@ -99,6 +106,8 @@ class EmailAddress(fields.Field[str]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str) or "\0" in value or len(value) > 1000:
             raise self.make_error("invalid")
+        if _PLAIN_ADDRESS.fullmatch(value):
+            return value
         try:
             # Whether an address can be reached is the email service's to say, so those of rehearsals (.test) are
             # accepted too. Names that are reserved for something else (.invalid, .local) are not, and a domain without

@@ -31,7 +31,7 @@ class Idempotency(Protocol):
     """The answers given under an Idempotency-Key, for 24 hours. Every method raises Unavailable."""
 
     async def reserve(self, key: bytes, fingerprint: bytes) -> Reserved | KeptAnswer | None:
-        """Take the key for a request; or what it was used for; or None while the same request is being worked on."""
+        """Take the key for a request; or what it was used for; or None when another took it this very moment."""
 
     async def keep(
         self, reserved: Reserved, *, status: int, headers: dict[str, str], body: bytes, resource: str | None

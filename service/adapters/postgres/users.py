@@ -12,6 +12,7 @@ import asyncpg
 
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.queries import load
+from service.adapters.together import Together
 from service.domain.users import Profile, User, email_key
 from service.ports import EmailTaken, UserChanged, Wanted
 
@@ -25,6 +26,13 @@ _ONE_ADDRESS = "users_email_key"
 """The constraint that keeps addresses unique among users not deleted."""
 
 
+MOST_AT_ONCE = 64
+"""Users created or read by one statement for requests that came at the same time."""
+
+ROUNDS = 2
+"""Such statements under way at once: while the server commits one it can work on the other."""
+
+
 class PostgresUsers:
     """Implements `service.ports.Users`. `tzdata` is the version that instants are computed with."""
 
@@ -32,21 +40,20 @@ class PostgresUsers:
         self._database = database
         self._late_limit = late_limit
         self._tzdata = tzdata
+        self._creating = Together(self._create, system="postgres", most=MOST_AT_ONCE, at_once=ROUNDS)
+        self._reading = Together(self._read, system="postgres", most=MOST_AT_ONCE, at_once=ROUNDS)
 
     async def create(self, profile: Profile, wanted: list[Wanted]) -> User:
-        row = await self._database.row(
-            _SQL.create_user,
-            *_columns(profile),
-            self._tzdata,
-            list(profile.dates.keys()),
-            list(profile.dates.values()),
-            *_arrays([instant for instant in wanted if instant.send_at is not None]),
-        )
+        row = await self._creating((profile, wanted))
         if row is None:
             raise EmailTaken
         return User(row["id"], profile, row["version"], row["created_at"], row["updated_at"])
 
     async def create_many(self, rows: Sequence[tuple[Profile, list[Wanted]]]) -> list[UUID | None]:
+        return [None if row is None else row["id"] for row in await self._create(rows)]
+
+    async def _create(self, rows: Sequence[tuple[Profile, list[Wanted]]]) -> list[asyncpg.Record | None]:
+        """The row of each, None for a taken address."""
         lines = range(len(rows))
         days = [(line, *day) for line in lines for day in rows[line][0].dates.items()]
         instants = [(line, w) for line in lines for w in rows[line][1] if w.send_at is not None]
@@ -61,12 +68,16 @@ class PostgresUsers:
             *_arrays([w for _, w in instants]),
             self._tzdata,
         )
-        ids: dict[int, UUID] = {row["line"]: row["id"] for row in found}
-        return [ids.get(line) for line in lines]
+        made = {row["line"]: row for row in found}
+        return [made.get(line) for line in lines]
 
     async def get(self, user_id: UUID) -> User | None:
-        row = await self._database.row(_SQL.get_user, user_id)
+        row = await self._reading(user_id)
         return None if row is None else _user(row)
+
+    async def _read(self, user_ids: Sequence[UUID]) -> list[asyncpg.Record | None]:
+        found = {row["id"]: row for row in await self._database.fetch(_SQL.get_users, user_ids)}
+        return [found.get(user_id) for user_id in user_ids]
 
     async def page(
         self, *, after: UUID | None, limit: int, email: str | None, timezone: str | None, birthday: int | None

@@ -1,33 +1,9 @@
--- name: create_user
--- The user, their days and what is planned of them already, in one statement: one round trip, all or nothing.
--- $9, $10: occasions and dates. $11..$13: occasion, local year and instant of each greeting around now.
-with fence as materialized (
-    select planning_fence() as up_to
-),
-new_user as (
-    insert into users (first_name, last_name, email, email_key, timezone, location_city, location_country)
-    values ($1, $2, $3, $4, $5, $6, $7)
-    on conflict (email_key) where deleted_at is null do nothing
-    returning *
-),
-new_dates as (
-    insert into occasion_dates (user_id, occasion, date)
-    select u.id, t.occasion, t.date
-    from new_user u, unnest($9::text[], $10::date[]) as t (occasion, date)
-),
-new_messages as (
-    insert into messages (user_id, occasion, local_year, timezone, send_at, due_at, tzdata)
-    select u.id, t.occasion, t.local_year, u.timezone, t.send_at, t.send_at, $8
-    from new_user u, fence f,
-        unnest($11::text[], $12::smallint[], $13::timestamptz[]) as t (occasion, local_year, send_at)
-    where t.send_at > u.created_at and t.send_at < f.up_to
-)
-select id, version, created_at, updated_at from new_user
-
 -- name: create_users
--- Many users in one statement, as create_user does one; their ids are made first, so that rows can refer to them.
--- Of two rows with one address the first wins. $8: lines; $9..$11: line, occasion and date of each day;
--- $12..$15: line, occasion, local year and instant of each greeting around now.
+-- Users, their days and what is planned of them already, in one statement: one round trip, all or nothing. Their ids are
+-- made first, so that rows can refer to them. Of two rows with one address the first wins. Addresses are taken in one
+-- order by everybody: of two statements with the same ones, one waits for the other, and never both.
+-- $8: lines; $9..$11: line, occasion and date of each day; $12..$15: line, occasion, local year and instant of each
+-- greeting around now.
 with fence as materialized (
     select planning_fence() as up_to
 ),
@@ -40,9 +16,9 @@ new_users as (
     insert into users (id, first_name, last_name, email, email_key, timezone, location_city, location_country)
     select id, first_name, last_name, email, email_key, timezone, location_city, location_country
     from given
-    order by line
+    order by email_key, line
     on conflict (email_key) where deleted_at is null do nothing
-    returning id, created_at
+    returning id, version, created_at, updated_at
 ),
 new_dates as (
     insert into occasion_dates (user_id, occasion, date)
@@ -61,9 +37,17 @@ new_messages as (
     join new_users n on n.id = g.id
     where t.send_at > n.created_at and t.send_at < f.up_to
 )
-select g.line, g.id
+select g.line, n.*
 from given g
 join new_users n on n.id = g.id
+
+-- name: get_users
+-- As get_user, for several who ask at the same time.
+select u.*, (
+    select coalesce(jsonb_object_agg(d.occasion, d.date), '{}') from occasion_dates d where d.user_id = u.id
+) as dates
+from users u
+where u.id = any($1::uuid[]) and u.deleted_at is null
 
 -- name: get_user
 select u.*, (
