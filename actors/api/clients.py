@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -79,6 +80,7 @@ def _address(request: web.Request, proxies: Sequence[Network]) -> str:
     return str(address)
 
 
+@lru_cache(maxsize=1024)  # the same few proxies and clients, again and again
 def _parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(text.strip("[]"))

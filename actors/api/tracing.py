@@ -6,12 +6,14 @@ The line has no personal data: no address of the client, no query, no body.
 from __future__ import annotations
 
 import re
+import secrets
 import time
-import uuid
+from functools import cache
 
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
+from prometheus_client import Counter, Histogram
 
 from service.telemetry.metrics import Metrics
 
@@ -25,10 +27,14 @@ _GIVEN_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 def trace(metrics: Metrics) -> Middleware:
     """The middleware, for these metrics."""
 
+    @cache  # as few as there are series
+    def series(method: str, route: str, status: int) -> tuple[Histogram, Counter]:
+        return metrics.http.labels(method, route, status), metrics.http_requests.labels(method, route, status)
+
     @web.middleware
     async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get("X-Request-ID", "")
-        request_id = request[REQUEST_ID] = given if _GIVEN_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = request[REQUEST_ID] = given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(16)
         route = route_of(request)
         method = request.method if request.method in hdrs.METH_ALL else "OTHER"
         status = 499  # as long as nobody has answered: the client has gone
@@ -40,8 +46,9 @@ def trace(metrics: Metrics) -> Middleware:
                 return response
             finally:
                 seconds = time.perf_counter() - began
-                metrics.http.labels(method, route, status).observe(seconds)
-                metrics.http_requests.labels(method, route, status).inc()
+                durations, requests = series(method, route, status)
+                durations.observe(seconds)
+                requests.inc()
                 write = log.debug if route.startswith(("/health", "/metrics")) else log.info
                 write("http_request", method=method, route=route, status=status, seconds=round(seconds, 6))
 

@@ -35,6 +35,7 @@ class UserSchema(Schema):
     location_country = Text(allow_none=True, load_default=None, data_key="locationCountry")
 
 
+@lru_cache(maxsize=64)
 def date_field(occasion: str) -> str:
     """The JSON field of an occasion's date: `birthday` has `birthdayDate`, `name_day` has `nameDayDate`."""
     return re.sub(r"_+([a-z0-9]?)", lambda match: match[1].upper(), occasion) + "Date"

@@ -109,7 +109,7 @@ async def test_a_caller_that_goes_away_while_waiting_is_left_out(server: Server)
     await asyncio.wait([gone])
     server.answer(2)
 
-    assert await asyncio.gather(first, last) == [2, 6]
+    assert [await first, await last] == [2, 6]
     assert server.rounds == [[1], [3]]
 
 

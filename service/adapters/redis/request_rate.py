@@ -6,16 +6,18 @@ since 1970; it is gone when that has passed. `client` is a digest: no address an
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
 
 import structlog
 from redis.asyncio import Redis
 
 from service.adapters.redis.connection import Reply, script, translating
+from service.adapters.together import Together
 from service.ports import Allowance, Unavailable
 
 WITHIN = 0.25
@@ -26,6 +28,12 @@ AWAY_FOR = 2.0
 
 MOST_CLIENTS = 10_000
 """Clients counted by a node on its own; of more, those seen longest ago are forgotten."""
+
+MOST_AT_ONCE = 64
+"""Requests counted together, of those that came at the same time."""
+
+ROUNDS = 2
+"""Such counts under way at once."""
 
 log = structlog.get_logger(__name__)
 
@@ -45,16 +53,23 @@ class LocalRequestRate:
     async def take(self, client: str) -> Allowance:
         now = self._clock()
         before = max(self._made_up.pop(client, now), now)
-        after = before + self.interval
-        early = after - self.window - now
-        # A rounding error is no early request.
-        self._made_up[client] = before if early > 1e-9 else after
+        allowance = self.allowance(before - now)
+        self._made_up[client] = before + self.interval if allowance.allowed else before
         if len(self._made_up) > MOST_CLIENTS:
             self._made_up.popitem(last=False)
-        if early > 1e-9:
-            return Allowance(allowed=False, remaining=0, reset_after=before - now, retry_after=early)
-        remaining = math.floor(-early / self.interval + 1e-9)
-        return Allowance(allowed=True, remaining=remaining, reset_after=after - now, retry_after=0.0)
+        return allowance
+
+    def allowance(self, before: float, *, allowed: bool | None = None) -> Allowance:
+        """What a request comes to when those before it have been made up for in `before` seconds; `allowed` if that
+        has been decided elsewhere."""
+        after = before + self.interval
+        early = after - self.window
+        if allowed is None:
+            allowed = early <= 1e-9  # a rounding error is no early request
+        if not allowed:
+            return Allowance(allowed=False, remaining=0, reset_after=before, retry_after=max(0.0, early))
+        remaining = max(0, math.floor(-early / self.interval + 1e-9))
+        return Allowance(allowed=True, remaining=remaining, reset_after=after, retry_after=0.0)
 
 
 class RedisRequestRate:
@@ -67,21 +82,32 @@ class RedisRequestRate:
         self._clock = clock
         self._take = script(redis, "request_rate")
         self._ask_again_at = -math.inf
+        self._asking = Together(self._shared, system="redis", most=MOST_AT_ONCE, at_once=ROUNDS)
 
     async def take(self, client: str) -> Allowance:
         if self._clock() >= self._ask_again_at:
             try:
-                return await self._shared(client)
+                return await self._asking(client)
             except Unavailable as outage:
-                self._ask_again_at = self._clock() + AWAY_FOR
-                log.warning("request_rate_local", reason=outage.reason)
+                if self._clock() >= self._ask_again_at:  # the first to notice
+                    log.warning("request_rate_local", reason=outage.reason)
+                    self._ask_again_at = self._clock() + AWAY_FOR
         return await self._local.take(client)
 
-    async def _shared(self, client: str) -> Allowance:
-        key = f"heyday:requests:{hashlib.sha256(client.encode()).hexdigest()[:32]}"
+    async def _shared(self, clients: Sequence[str]) -> list[Allowance]:
+        """Count the requests of each client by one call, however many it made at this moment."""
+        made = Counter(clients)
         async with translating(within=WITHIN):
-            reply: Reply = await self._take(keys=[key], args=[repr(self._local.interval * 1e6), self.limit])
-        allowed, remaining, reset_after, retry_after = map(int, reply)
-        return Allowance(
-            allowed=allowed == 1, remaining=remaining, reset_after=reset_after / 1e6, retry_after=retry_after / 1e6
-        )
+            replies = await asyncio.gather(*(self._count(client, made[client]) for client in made))
+        outcomes = {client: iter(allowances) for client, allowances in zip(made, replies, strict=True)}
+        return [next(outcomes[client]) for client in clients]
+
+    async def _count(self, client: str, made: int) -> list[Allowance]:
+        key = f"heyday:requests:{hashlib.sha256(client.encode()).hexdigest()[:32]}"
+        interval = self._local.interval
+        reply: Reply = await self._take(keys=[key], args=[repr(interval * 1e6), self.limit, made])
+        allowed, before = int(reply[0]), int(reply[1]) / 1e6
+        return [
+            self._local.allowance(before + min(number, allowed) * interval, allowed=number < allowed)
+            for number in range(made)
+        ]
