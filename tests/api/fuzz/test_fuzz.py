@@ -20,7 +20,7 @@ import pytest
 from tests.node.harness import ROOT, World
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-PARAMETRISED = 15
+PARAMETRISED = 18
 """Operations that have something to vary: the examples are shared among them."""
 
 

@@ -1,0 +1,3 @@
+"""Whole nodes, for documents that talk to one."""
+
+from tests.node.conftest import small_world as small_world
