@@ -8,6 +8,7 @@
     │   └── intake         takes bundles from the delivery queue
     ├── dispatcher         heyday:due -> delivery queue
     ├── planner            announces and plans, heyday:plan
+    ├── watchman           ends the nodes that are dead
     ├── recovery           moves what is stuck one hop back
     ├── ticker             claims what is due -> heyday:due
     ├── sampler            gauges
@@ -37,7 +38,7 @@ from actors.lease import Lease, elapsed
 from actors.membership import Membership
 from actors.outside import MakeOutside, servers
 from actors.planner import PlanAgain, Planner, RunDaily
-from actors.recovery import Bury, Recovery, Reseed, RunRecovery
+from actors.recovery import Bury, NodeDied, Recovery, Reseed, RunRecovery
 from actors.runtime import (
     Abandoned,
     Actor,
@@ -55,6 +56,7 @@ from actors.runtime import (
 )
 from actors.sampler import Sampler
 from actors.ticker import RunMinute, Ticker
+from actors.watchman import Watchman
 from service.adapters.email.circuit import CircuitBreakingEmailService
 from service.adapters.postgres.migrations import available
 from service.adapters.redis.streams import DUE, PLAN
@@ -221,6 +223,18 @@ class Node:
                 **acting,
             )
 
+        def make_watchman() -> Watchman:
+            return Watchman(
+                outside.messages,
+                outside.nodes,
+                policy=policy,
+                lease=self.lease,
+                steady=self._steady,
+                on_living=self._count_living,
+                on_death=lambda: self._tell(self._recovery, NodeDied()),
+                **common,
+            )
+
         def make_recovery() -> Recovery:
             return Recovery(
                 outside.messages,
@@ -234,7 +248,6 @@ class Node:
                 cron=settings.recovery_cron,
                 lease=self.lease,
                 clock=self.clock,
-                on_living=self._count_living,
                 **common,
             )
 
@@ -286,6 +299,7 @@ class Node:
                 ),
                 spec(quiet("dispatcher"), make_dispatcher),
                 spec(self._planner, make_planner),
+                spec(quiet("watchman"), make_watchman),
                 spec(self._recovery, make_recovery),
                 spec(self._ticker, make_ticker),
                 spec(quiet("sampler"), make_sampler),

@@ -1,20 +1,19 @@
-"""Moves whatever is stuck one hop back: claims of nodes that died, entries nobody finishes, rows whose way was lost.
+"""Moves whatever is stuck one hop back: claims that their node has lost, entries nobody finishes, rows without a way.
 
-Every node watches the beats of the others, by its own steady clock: a beat that was seen not to move for
-`lease.DEATH` seconds is a dead node. All it does is a compare-and-set, so it does not matter how many nodes do it.
+All it does is a compare-and-set, so it does not matter how many nodes do it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
 import structlog
 
-from actors.lease import DEATH, Lease
+from actors.lease import Lease
 from actors.repeating import FIRST_WAIT, Repeating
 from actors.runtime import Reply
 from service.cadence import Cadence
@@ -27,7 +26,6 @@ from service.ports import (
     EmailService,
     Emptied,
     Messages,
-    NodeBeat,
     Nodes,
     Planning,
     Unavailable,
@@ -38,10 +36,7 @@ from service.telemetry.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at the beats."""
-
-STALLED = 3.0
-"""Seconds between two looks after which they are forgotten: it was we who stood still."""
+"""Seconds between two looks at whether a pass is due."""
 
 PASS_EVERY = 15.0
 """Seconds between two passes; a death, an emptied store or the cron brings one forward."""
@@ -73,28 +68,12 @@ class Bury:
     """A message has failed: leave its copy with the dead letters."""
 
 
-@dataclass
-class Watch:
-    """What was seen of the beats, and since when each stands still."""
-
-    _seen: dict[int, tuple[int, float]] = field(default_factory=dict)
-    _looked_at: float = 0.0
-
-    def dead(self, beats: list[NodeBeat], at: float) -> list[NodeBeat]:
-        """Those whose beat has not moved for `DEATH` seconds of looking on."""
-        if at - self._looked_at > STALLED:
-            self._seen.clear()
-        self._looked_at = at
-        self._seen = {
-            one.incarnation: before
-            if (before := self._seen.get(one.incarnation)) is not None and before[0] == one.beat
-            else (one.beat, at)
-            for one in beats
-        }
-        return [one for one in beats if at - self._seen[one.incarnation][1] >= DEATH]
+@dataclass(frozen=True, slots=True)
+class NodeDied:
+    """A node was ended: put back what it had in its hands."""
 
 
-class Recovery(Repeating[RunRecovery | Reseed | Bury]):
+class Recovery(Repeating[RunRecovery | Reseed | Bury | NodeDied]):
     """The one that finds what was lost."""
 
     def __init__(
@@ -111,7 +90,6 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury]):
         cron: str,
         lease: Lease,
         clock: BusinessClock,
-        on_living: Callable[[int], None],
         outages: Outages,
         metrics: Metrics,
     ) -> None:
@@ -127,9 +105,7 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury]):
         self._cadence = Cadence(cron)
         self._lease = lease
         self._clock = clock
-        self._on_living = on_living
         self._metrics = metrics
-        self._watch = Watch()
         self._next_pass = 0.0
         self._open_until = float("-inf")
         self._sending_since: dict[tuple[UUID, int], float] = {}
@@ -142,18 +118,19 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury]):
             return FIRST_WAIT
         now = self._clock.now()
         cron_is_due = now is not None and self._cadence.due(now) is not None
-        await self._look_at_the_beats()
-        if self._bury:
-            await self._bury_failed()
         if self._somebody_died or cron_is_due or self._reseed or self._clock.steady() >= self._next_pass:
             await self._pass()
             self._next_pass = self._clock.steady() + PASS_EVERY
+        elif self._bury:
+            await self._bury_failed()
         return LOOK_EVERY
 
-    async def heard(self, message: RunRecovery | Reseed | Bury) -> None:
+    async def heard(self, message: RunRecovery | Reseed | Bury | NodeDied) -> None:
         match message:
             case Reseed():
                 self._reseed = True
+            case NodeDied():
+                self._somebody_died = True
             case Bury():
                 self._bury = True
             case RunRecovery(reply):
@@ -163,19 +140,6 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury]):
                     reply.fail(error)
                 return
         self.wake()
-
-    async def _look_at_the_beats(self) -> None:
-        """End what is dead."""
-        beats = await self._nodes.living()
-        self._on_living(len(beats))
-        for beat in self._watch.dead(beats, self._clock.steady()):
-            if beat.incarnation != self._lease.incarnation and await self._nodes.end(beat):
-                self._somebody_died = True
-                self._metrics.node_deaths.inc()
-                log.warning("node_died", dead_node=beat.node, incarnation=beat.incarnation)
-                # Its ticker may have died between the claim and the stream. If it did not, its entries are there too,
-                # and whichever comes second finds the rows gone.
-                await self._messages.take_back_claim(incarnation=beat.incarnation)
 
     async def _pass(self) -> dict[str, int]:
         began = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,8 @@ import aio_pika
 import pytest
 from redis.asyncio import Redis
 
-from tests.node.harness import World
+from service.embedded.relay import relayed
+from tests.node.harness import World, eventually
 from tests.servers import Servers
 
 A_WAVE = 1_500
@@ -114,3 +116,24 @@ async def test_a_server_that_goes_away_in_mid_wave_is_waited_out(
         assert len(node.lines_of("outage_ended", system=system)) == 1, system
     assert node.crashes() == []
     assert await node.drained() == 0
+
+
+async def test_what_a_dead_node_was_sending_is_freed_while_redis_does_not_answer(world: World, redis_url: str) -> None:
+    """A server that holds its connections open and says nothing must not keep the living from noticing a death."""
+    world.stub.change(world.stub.options.changed({"hangRate": 1.0}))
+    await world.begin()
+    dying = await world.node(EMAIL_TIMEOUT="60s")
+    due = await world.wave(20)
+    async with relayed(redis_url) as relay:
+        await world.clock.set(due)
+        await eventually(lambda: world.has("sending", 20))
+        living = await world.node(REDIS_URL=relay.url)
+        await living.logged("node_entered")
+
+        relay.freeze()
+        await living.logged("outage_began", system="redis")
+        await dying.kill()
+        died = time.monotonic()
+        await eventually(lambda: world.has("retrying", 20))
+
+        assert time.monotonic() - died < 15

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from actors.lease import DEATH
-from actors.recovery import LOOK_EVERY, STALLED, Watch
+from actors.watchman import LOOK_EVERY, STALLED, Watch
 from service.ports import NodeBeat
 
 
@@ -15,7 +15,7 @@ def beats(**counters: int) -> list[NodeBeat]:
 
 
 def looks(until: float, begin: float = 1_000.0) -> list[float]:
-    """The seconds at which recovery looks."""
+    """The seconds at which the watchman looks."""
     return [begin + n * LOOK_EVERY for n in range(int(until / LOOK_EVERY) + 1)]
 
 
