@@ -105,7 +105,7 @@ class NodeProcess:
             client.request(method, f"http://127.0.0.1:{port}{path}", **options) as response,
         ):
             text = await response.text()
-            return response.status, json.loads(text) if "json" in response.content_type else text
+            return response.status, json.loads(text) if response.content_type.endswith(("/json", "+json")) else text
 
     async def metric(self, name: str) -> float:
         """The value of the first series of a metric whose line begins with `name`."""
