@@ -65,12 +65,9 @@ from service.domain.retry import RetryPolicy
 from service.outages import Outages
 from service.ports import CircuitState, Emptied, Unavailable
 from service.settings import Settings, UnknownOutcome
-from service.telemetry.metrics import Metrics
+from service.telemetry.metrics import SERVICE, Metrics
 
 log = structlog.get_logger(__name__)
-
-SERVICE = "message-api"
-"""The email service's name in the metrics of its circuit."""
 
 JOB_WITHIN = 30.0
 """Seconds for a job that somebody triggers by hand."""
@@ -102,10 +99,9 @@ class Node:
     ) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        # A series that appears with the first outage cannot be alerted on before it.
-        self.metrics.circuit_state.labels(SERVICE).set(CircuitState.CLOSED)
+        self.metrics.know(systems=["postgres", "redis", *(["rabbitmq"] if settings.rabbitmq_url else [])])
         self.clock = BusinessClock(steady)
-        self.outages = Outages(steady)
+        self.outages = Outages(steady, on_change=self._server_changed)
         self.lease = Lease(elapsed)
         self._witness = witness
         self._rehearsal = rehearsal
@@ -272,7 +268,6 @@ class Node:
                 outside.queue,
                 pool=outside.pool,
                 tree=lambda: self.tree.view(),
-                clock=self.clock,
                 **common,
             )
 
@@ -351,6 +346,12 @@ class Node:
 
     def _count_living(self, count: int) -> None:
         self._living = count
+        self.metrics.nodes_living.set(count)
+
+    def _server_changed(self, system: str, away: bool) -> None:
+        self.metrics.dependency_up.labels(system).set(0 if away else 1)
+        if away:
+            self.metrics.outages.labels(system).inc()
 
     def _circuit_changed(self, old: CircuitState, new: CircuitState) -> None:
         self.metrics.circuit_state.labels(SERVICE).set(new)
@@ -368,6 +369,7 @@ class Node:
                 self.metrics.actor_restarts.labels(actor).inc()
                 log.warning("actor_restarting", actor=actor, seconds=round(delay, 3), restarts=restarts)
             case TaskFailed(actor, task, error):
+                self.metrics.task_failures.labels(actor).inc()
                 log.error("task_failed", actor=actor, task=task, exc_info=error)
             case StopFailed(actor, error):
                 log.error("actor_stop_failed", actor=actor, exc_info=error)

@@ -94,6 +94,7 @@ def servers(settings: Settings, metrics: Metrics, living: Callable[[], int]) -> 
         settings.database_url,
         size=settings.database_connections,
         observe=lambda query, seconds: metrics.db_query.labels(query).observe(seconds),
+        waited=metrics.db_wait.observe,
     )
     for_api = database.share(settings.database_connections - KEPT_FROM_API)
     redis = connect(settings.redis_url)

@@ -155,6 +155,8 @@ class Planner(Repeating[RunDaily | PlanAgain]):
             self._witness(Fact.PLAN_APPENDED)
             return len(ranges)
         finally:
+            if outcome != "failed":
+                self._metrics.job_success.labels("daily").set_to_current_time()
             self._metrics.job_runs.labels("daily", outcome).inc()
             self._metrics.job_duration.labels("daily").observe(time.perf_counter() - began)
 

@@ -155,6 +155,7 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury | NodeDied]):
             }
             self._reseed = self._somebody_died = False
             outcome = "done"
+            self._metrics.job_success.labels("recovery").set_to_current_time()
         finally:
             self._metrics.job_runs.labels("recovery", outcome).inc()
             self._metrics.job_duration.labels("recovery").observe(time.perf_counter() - began)

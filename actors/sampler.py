@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
-from actors.repeating import Repeating
-from actors.runtime import ChildView
-from service.clock import BusinessClock
+from actors.repeating import Repeating, Turn
+from actors.runtime import ChildView, Context
 from service.domain.messages import Status
 from service.outages import Outages
-from service.ports import DeliveryQueue, Messages, Planning, PoolState, WorkStream
-from service.telemetry.metrics import Metrics
+from service.ports import DeliveryQueue, Messages, Planning, PoolState, Unavailable, WorkStream
+from service.telemetry.loop_lag import LoopLag
+from service.telemetry.metrics import WAITING, Metrics
 
 SAMPLE_EVERY = 5.0
 """Seconds between two samples: less than a usual scrape interval."""
 
 
 class Sampler(Repeating[object]):
-    """Sets the gauges."""
+    """Sets the gauges. A server that is away leaves out its own figures only."""
 
     def __init__(
         self,
@@ -29,7 +28,6 @@ class Sampler(Repeating[object]):
         *,
         pool: Callable[[], PoolState],
         tree: Callable[[], ChildView],
-        clock: BusinessClock,
         outages: Outages,
         metrics: Metrics,
     ) -> None:
@@ -40,36 +38,74 @@ class Sampler(Repeating[object]):
         self._queue = queue
         self._pool = pool
         self._tree = tree
-        self._clock = clock
         self._metrics = metrics
-        self._expected_at: float | None = None
+        self._lag = LoopLag()
+
+    async def start(self, ctx: Context[object | Turn]) -> None:
+        self._lag.start()
+        await super().start(ctx)
+
+    async def stop(self) -> None:
+        self._lag.stop()
 
     async def turn(self) -> float:
+        self._look_at_ourselves()
+        away: Unavailable | None = None
+        looks: tuple[Callable[[], Awaitable[None]], ...] = (
+            self._look_at_messages,
+            self._look_at_streams,
+            self._look_at_queue,
+        )
+        for look in looks:
+            try:
+                await look()
+            except Unavailable as error:
+                away = error
+        if away is not None:
+            raise away
+        return SAMPLE_EVERY
+
+    def _look_at_ourselves(self) -> None:
         metrics = self._metrics
-        now = asyncio.get_running_loop().time()
-        if self._expected_at is not None:
-            metrics.loop_lag.set(max(0.0, now - self._expected_at))
+        metrics.loop_lag.set(self._lag.worst())
         pool = self._pool()
         metrics.db_active.set(pool.active)
         metrics.db_idle.set(pool.idle)
         metrics.db_max.set(pool.max)
+        metrics.db_waiting.set(pool.waiting)
         for view in _actors(self._tree()):
             if view.depth is not None:
                 metrics.actor_mailbox.labels(view.name).set(view.depth)
-        for name, stream in self._streams.items():
-            state = await stream.state()
-            metrics.stream_length.labels(name).set(state.length)
-            metrics.stream_pending.labels(name).set(sum(state.pending.values()))
+            # A series that appears with the first crash misses it in a rate.
+            metrics.actor_restarts.labels(view.name)
+            metrics.task_failures.labels(view.name)
+
+    async def _look_at_messages(self) -> None:
+        metrics = self._metrics
+        metrics.know(occasions=[occasion.code for occasion in await self._planning.occasions()])
         counts = await self._messages.open_by_status()
-        for status in (Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.RETRYING):
+        for status in WAITING:
             metrics.by_status.labels(status).set(counts.get(status, 0))
         metrics.queue_depth.set(counts.get(Status.QUEUED, 0))
         metrics.oldest_due.set(await self._messages.oldest_due_age())
         planned = await self._planning.planned()
         metrics.planned_ahead.set((planned.complete - planned.now).total_seconds())
-        metrics.dead_letters.set((await self._queue.depth()).dead)
-        self._expected_at = asyncio.get_running_loop().time() + SAMPLE_EVERY
-        return SAMPLE_EVERY
+
+    async def _look_at_streams(self) -> None:
+        metrics = self._metrics
+        states = {name: await stream.state() for name, stream in self._streams.items()}
+        metrics.stream_consumer_pending.clear()  # of nodes that have gone
+        for name, state in states.items():
+            metrics.stream_length.labels(name).set(state.length)
+            metrics.stream_pending.labels(name).set(sum(state.pending.values()))
+            metrics.stream_oldest_pending.labels(name).set(state.oldest_pending)
+            for consumer, pending in state.pending.items():
+                metrics.stream_consumer_pending.labels(name, consumer).set(pending)
+
+    async def _look_at_queue(self) -> None:
+        depth = await self._queue.depth()
+        self._metrics.queue_ready.set(depth.ready)
+        self._metrics.dead_letters.set(depth.dead)
 
 
 def _actors(view: ChildView) -> Iterator[ChildView]:

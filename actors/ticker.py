@@ -140,6 +140,7 @@ class Ticker(Repeating[RunMinute]):
         try:
             handed_out, expired = await self._hand_out() if await self._may_work() else (0, 0)
             outcome = "done"
+            self._metrics.job_success.labels("minute").set_to_current_time()
             return {"queued": handed_out, "expired": expired}
         finally:
             self._metrics.job_runs.labels("minute", outcome).inc()

@@ -23,10 +23,19 @@ class Outage:
 
 
 class Outages:
-    """What the actors of a node have met. An outage is over when everybody who met it has got through again."""
+    """What the actors of a node have met. An outage is over when everybody who met it has got through again.
 
-    def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
+    `on_change` is told of each that begins (True) and ends (False), by the server's name.
+    """
+
+    def __init__(
+        self,
+        steady: Callable[[], float] = time.monotonic,
+        *,
+        on_change: Callable[[str, bool], None] = lambda _system, _began: None,
+    ) -> None:
         self._steady = steady
+        self._on_change = on_change
         self._outages: dict[str, Outage] = {}
         self._waiting: dict[str, set[str]] = {}
 
@@ -37,6 +46,7 @@ class Outages:
         if error.system not in self._outages:
             self._outages[error.system] = Outage(error.system, error.reason, self._steady())
             log.warning("outage_began", system=error.system, reason=error.reason)
+            self._on_change(error.system, True)
 
     def passed(self, who: str) -> None:
         """`who` got its work done: whatever it was waiting for is back."""
@@ -50,6 +60,7 @@ class Outages:
                 del self._waiting[system]
                 outage = self._outages.pop(system)
                 log.info("outage_ended", system=system, seconds=round(self._steady() - outage.since, 3))
+                self._on_change(system, False)
 
     def current(self) -> list[Outage]:
         """The outages that go on."""

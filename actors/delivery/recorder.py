@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
 import structlog
+from prometheus_client import Histogram
 
 from actors.facts import Fact, Witness
 from actors.repeating import Backoff
 from actors.runtime import Actor, Context
 from service.domain.messages import Outcome, Status
+from service.domain.retry import cause
 from service.outages import Outages
 from service.ports import AcceptedKeys, Claimed, Delivery, DeliveryQueue, Messages, Recorded, Result, Unavailable
 from service.telemetry.metrics import Metrics
@@ -144,28 +147,38 @@ class Recorder(Actor[Record | Acknowledge | Flush]):
         self._witness(Fact.ACKNOWLEDGED)
 
     def _count(self, records: list[Record], moved: list[Recorded]) -> None:
+        """Count a batch: by batch and not by message where possible, for this is done for every greeting."""
         metrics = self._metrics
         metrics.suppressed.labels("record").inc(len(records) - len(moved))
+        durations: defaultdict[Outcome, list[float]] = defaultdict(list)
         for record in records:
             answer = record.result.answer
-            if answer is None:
-                continue
-            metrics.delivery.labels(answer.outcome).observe(answer.duration)
-            if answer.outcome is Outcome.UNKNOWN:
-                metrics.unknown.inc()
+            if answer is not None:
+                durations[answer.outcome].append(answer.duration)
             if record.result.status is Status.RETRYING:
-                metrics.retried.labels(answer.outcome).inc()
+                metrics.retried.labels(cause(answer)).inc()
+        for outcome, seconds in durations.items():
+            _observe(metrics.delivery.labels(outcome), seconds)
+        metrics.unknown.inc(len(durations[Outcome.UNKNOWN]))
+        lateness: defaultdict[str, list[float]] = defaultdict(list)
         failed = False
         for one in moved:
             if one.status is Status.SENT:
-                metrics.sent.labels(one.occasion).inc()
-                metrics.lateness.labels(one.occasion).observe(one.lateness)
+                lateness[one.occasion].append(one.lateness)
             elif one.status is Status.FAILED:
                 failed = True
                 metrics.failed.labels(one.occasion).inc()
                 log.warning("message_failed", message=str(one.id), occasion=one.occasion)
+        for occasion, late in lateness.items():
+            metrics.sent.labels(occasion).inc(len(late))
+            _observe(metrics.lateness.labels(occasion), late)
         if failed:
             self._on_failed()
+
+
+def _observe(histogram: Histogram, values: list[float]) -> None:
+    for value in values:
+        histogram.observe(value)
 
 
 def _was_accepted(result: Result) -> bool:

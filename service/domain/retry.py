@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 
 from service.domain.messages import Answer, Outcome, Status
 
@@ -52,3 +53,31 @@ def verdict(answer: Answer, spent: int, policy: RetryPolicy, random: Callable[[]
             return Verdict(Status.FAILED)
         case Outcome.UNKNOWN | Outcome.REJECTED:
             return Verdict(Status.RETRYING, policy.bound(spent) * random() + (answer.retry_after or timedelta()))
+
+
+class Cause(StrEnum):
+    """Why a message is tried again; the values are those of `messages_retried_total`."""
+
+    NO_CONNECTION = "no_connection"
+    """Not one byte of the request was written."""
+    NO_ANSWER = "no_answer"
+    """It was written, and no answer came."""
+    SLOW_DOWN = "slow_down"
+    """429: the service asked for patience."""
+    SERVER_ERROR = "server_error"
+    """5xx."""
+    OTHER_ANSWER = "other_answer"
+    """Another answer that is no end: 408, 409, 425, a redirect."""
+    NOT_ATTEMPTED = "not_attempted"
+    """It was claimed and nothing was sent: the circuit had opened, or the node might not act any more."""
+
+
+def cause(answer: Answer | None) -> Cause:
+    """Why a message with that answer is tried again; None: no attempt was made."""
+    if answer is None:
+        return Cause.NOT_ATTEMPTED
+    if answer.status_code is None:
+        return Cause.NO_ANSWER if answer.outcome is Outcome.UNKNOWN else Cause.NO_CONNECTION
+    if answer.status_code == 429:
+        return Cause.SLOW_DOWN
+    return Cause.SERVER_ERROR if answer.status_code >= 500 else Cause.OTHER_ANSWER

@@ -6,6 +6,8 @@ instant. Zones are read from the package instead, once each, without touching th
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
@@ -41,6 +43,22 @@ def zone(name: str) -> ZoneInfo:
 def zone_names() -> frozenset[str]:
     """Every name of tzdata's own `zones` list: all zones and links, `UTC`, `Etc/*`, and `Factory` too."""
     return frozenset((files("tzdata") / "zones").read_text(encoding="ascii").split())
+
+
+@cache
+def released() -> datetime:
+    """The instant before which this release of the zone data cannot have been made.
+
+    No file says when it was. It was not before the year in its name, nor before the leap seconds in it were last
+    looked at, which is done each January and July: so this is half a year too early at most.
+    """
+    updated = re.search(
+        r"^#updated\s+(\d+)", (files("tzdata") / "zoneinfo" / "leapseconds").read_text("ascii"), re.MULTILINE
+    )
+    instants = [datetime(int(TZDATA_VERSION[:4]), 1, 1, tzinfo=UTC)]
+    if updated is not None:
+        instants.append(datetime.fromtimestamp(int(updated[1]), UTC))
+    return max(instants)
 
 
 def _load(name: str) -> ZoneInfo:

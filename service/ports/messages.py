@@ -80,11 +80,12 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class PoolState:
-    """Connections in use, open and idle, and the most there may be."""
+    """Connections in use, open and idle, the most there may be, and how many callers wait for one."""
 
     active: int
     idle: int
     max: int
+    waiting: int = 0
 
 
 class Messages(Protocol):
@@ -138,7 +139,7 @@ class Messages(Protocol):
         """Schedule failed, unknown and expired ones again, now. Returns those moved."""
 
     async def open_by_status(self) -> dict[Status, int]:
-        """How many messages are in each state that is not an end."""
+        """How many messages are in each state that is not an end, and in `unknown`, which waits for a person."""
 
     async def oldest_due_age(self) -> float:
-        """Seconds since the oldest message still waiting was due; 0 if none is."""
+        """Seconds since the oldest message that is due and has not ended was due; 0 if none is."""

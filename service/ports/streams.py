@@ -17,10 +17,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """Figures of one stream: entries in it, and how many are pending (claimed, not finished) by consumer."""
+    """Figures of one stream: entries in it, how many are pending (claimed, not finished) by consumer, and the seconds
+    since the oldest of those was appended."""
 
     length: int
     pending: dict[str, int]
+    oldest_pending: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,15 @@
-"""Every metric of a node, declared in one place with its meaning; docs/reference/metrics.md lists them."""
+"""Every metric of a node, declared in one place with its meaning; docs/reference/metrics.md lists them.
+
+A label has few values, ever: those known beforehand are declared with it, so that their series are there from the
+start (a rate over a series that appears with the first failure misses that failure); the others are bounded by what
+they name: routes of the API, statements in `.sql` files, actors of the tree, rows of `occasions`, living nodes.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -11,11 +20,26 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
+from prometheus_client.metrics import MetricWrapperBase
+
+from service.domain.messages import Outcome, Status
+from service.domain.retry import Cause
+from service.domain.zones import TZDATA_VERSION, released
+
+M = TypeVar("M", bound=MetricWrapperBase)
 
 _CALL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _LATENESS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600, 48 * 3600)
 _QUERY = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _JOB = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300)
+
+SERVICE = "message-api"
+"""The email service's name in the metrics of its circuit."""
+
+JOBS = ("daily", "minute", "recovery")
+
+WAITING = (Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.RETRYING, Status.UNKNOWN)
+"""States that are watched: those on the way to an end, and `unknown`, which waits for a person."""
 
 
 class Metrics:
@@ -27,45 +51,68 @@ class Metrics:
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
 
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(name, text, labels, registry=registry)
+        def counter(name: str, text: str, *labels: str, known: Iterable[str | tuple[str, ...]] = ()) -> Counter:
+            return _with_series(Counter(name, text, labels, registry=registry), known)
 
-        def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(name, text, labels, registry=registry)
+        def gauge(name: str, text: str, *labels: str, known: Iterable[str | tuple[str, ...]] = ()) -> Gauge:
+            return _with_series(Gauge(name, text, labels, registry=registry), known)
 
-        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-            return Histogram(name, text, labels, buckets=buckets, registry=registry)
+        def histogram(
+            name: str,
+            text: str,
+            buckets: tuple[float, ...],
+            *labels: str,
+            known: Iterable[str | tuple[str, ...]] = (),
+        ) -> Histogram:
+            return _with_series(Histogram(name, text, labels, buckets=buckets, registry=registry), known)
 
         self.queue_depth = gauge("queue_depth_total", "Messages queued: handed out, and not yet claimed for sending.")
         self.queue_enqueued = counter("queue_messages_enqueued", "Messages published to the delivery queue.")
         self.queue_processed = counter("queue_messages_processed", "Messages taken from the delivery queue.")
         self.queue_failed = counter("queue_messages_failed", "Messages whose publishing was not confirmed.")
+        self.queue_ready = gauge("delivery_queue_ready", "Bundles in the delivery queue that no node has taken.")
         self.dead_letters = gauge("dead_letters", "Messages in the dead-letter queue.")
 
+        self.planned = counter("messages_planned", "Messages made by planning.")
         self.sent = counter("messages_sent", "Messages recorded as sent.", "occasion")
         self.failed = counter("messages_failed", "Messages recorded as failed.", "occasion")
         self.expired = counter("messages_expired", "Messages that were too late to send.")
-        self.retried = counter(
-            "messages_retried", "Attempts that will be followed by another, by what they came to.", "outcome"
-        )
+        self.retried = counter("messages_retried", "Messages that will be tried again, by why.", "cause", known=Cause)
         self.unknown = counter("messages_outcome_unknown", "Attempts whose outcome nobody knows.")
         self.delivery = histogram(
-            "message_delivery_duration_seconds", "One call of the email service.", _CALL, "outcome"
+            "message_delivery_duration_seconds", "One call of the email service.", _CALL, "outcome", known=Outcome
         )
         self.lateness = histogram(
             "message_lateness_seconds", "First accepted attempt minus the due instant.", _LATENESS, "occasion"
         )
-        self.by_status = gauge("messages_by_status", "Messages in each state that is not an end.", "status")
-        self.oldest_due = gauge("oldest_due_message_age_seconds", "How long the oldest due message has waited.")
-        self.suppressed = counter("duplicates_suppressed", "Repeated work that was dropped, by what noticed it.", "by")
+        self.by_status = gauge(
+            "messages_by_status", "Messages on their way, or waiting for a person.", "status", known=WAITING
+        )
+        self.oldest_due = gauge("oldest_due_message_age_seconds", "How long the oldest unsent message has been due.")
+        self.suppressed = counter(
+            "duplicates_suppressed",
+            "Repeated work that was dropped, by what noticed it.",
+            "by",
+            known=("row", "record", "dedupe", "range"),
+        )
 
-        self.circuit_state = gauge("circuit_breaker_state", "0 closed, 1 open, 2 half-open.", "service")
-        self.circuit_failures = counter("circuit_breaker_failures", "Calls that count against the circuit.", "service")
-        self.circuit_successes = counter("circuit_breaker_successes", "Calls that count for the circuit.", "service")
+        self.circuit_state = gauge(
+            "circuit_breaker_state", "0 closed, 1 open, 2 half-open.", "service", known=[SERVICE]
+        )
+        self.circuit_failures = counter(
+            "circuit_breaker_failures", "Calls that count against the circuit.", "service", known=[SERVICE]
+        )
+        self.circuit_successes = counter(
+            "circuit_breaker_successes", "Calls that count for the circuit.", "service", known=[SERVICE]
+        )
 
         self.db_active = gauge("db_connections_active", "Connections of the pool in use.")
         self.db_idle = gauge("db_connections_idle", "Connections of the pool that are open and idle.")
         self.db_max = gauge("db_connections_max", "Connections that the pool may open.")
+        self.db_waiting = gauge("db_connections_waiting", "Statements that wait for a connection of the pool.")
+        self.db_wait = histogram(
+            "db_connection_wait_seconds", "One wait for a connection while all of the pool were in use.", _QUERY
+        )
         self.db_query = histogram(
             "db_query_duration_seconds", "One statement, with the wait for a connection.", _QUERY, "query"
         )
@@ -76,17 +123,60 @@ class Metrics:
         self.http_requests = counter("http_requests", "Requests to the API.", "method", "route", "status_code")
 
         self.stream_pending = gauge("stream_pending", "Entries claimed by a node and not finished.", "stream")
+        self.stream_consumer_pending = gauge(
+            "stream_consumer_pending", "The same, by the node that claimed them.", "stream", "consumer"
+        )
+        self.stream_oldest_pending = gauge(
+            "stream_oldest_pending_seconds", "Age of the oldest entry claimed and not finished.", "stream"
+        )
         self.stream_length = gauge("stream_length", "Entries in the stream.", "stream")
-        self.stream_reclaimed = counter("stream_reclaimed", "Entries put back because their node had died.", "stream")
+        self.stream_reclaimed = counter(
+            "stream_reclaimed", "Entries put back because their node had died.", "stream",
+            known=("heyday:plan", "heyday:due", "heyday:delivery"),
+        )  # fmt: skip
 
+        self.dependency_up = gauge("dependency_up", "1, or 0 while the actors of this node wait for it.", "system")
+        self.outages = counter("outages", "Times that a server went away.", "system")
         self.actor_restarts = counter("actor_restarts", "Restarts of an actor after a crash.", "actor")
+        self.task_failures = counter("actor_task_failures", "Tasks of an actor that failed without it.", "actor")
         self.actor_mailbox = gauge("actor_mailbox_depth", "Messages waiting in an actor's mailbox.", "actor")
-        self.loop_lag = gauge("event_loop_lag_seconds", "How late the event loop runs what is due.")
+        self.loop_lag = gauge("event_loop_lag_seconds", "The latest that the event loop ran what was due, lately.")
 
         self.clock_skew = gauge("clock_skew_seconds", "The node's clock minus the database's.")
         self.clock_jumps = counter("clock_jumps", "Jumps of the database's clock that were noticed.")
         self.planned_ahead = gauge("planned_ahead_seconds", "How far ahead planning is complete.")
-        self.planned = counter("messages_planned", "Messages made by planning.")
+        self.nodes_living = gauge("nodes_living", "Nodes not found dead, this one included.")
         self.node_deaths = counter("node_deaths", "Nodes that this node found dead.")
-        self.job_runs = counter("job_runs", "Runs of a job on this node.", "job", "outcome")
-        self.job_duration = histogram("job_duration_seconds", "One run of a job.", _JOB, "job")
+        self.job_runs = counter(
+            "job_runs", "Runs of a job on this node.", "job", "outcome",
+            known=[
+                *((job, outcome) for job in JOBS for outcome in ("done", "failed")),
+                ("daily", "done_by_another"), ("daily", "nothing_to_do"),
+            ],
+        )  # fmt: skip
+        self.job_duration = histogram("job_duration_seconds", "One run of a job.", _JOB, "job", known=JOBS)
+        self.job_success = gauge(
+            "job_last_success_timestamp_seconds", "When this node last found the work of the job done.", "job"
+        )
+
+        self.tzdata_released = gauge(
+            "tzdata_release_timestamp_seconds", "When the time zones were released, at the earliest."
+        )
+        self.tzdata_released.set(released().timestamp())
+        self.info = gauge("heyday_info", "1; the labels say which version of what runs.", "version", "tzdata")
+        self.info.labels(version("heyday"), TZDATA_VERSION).set(1)
+
+    def know(self, *, occasions: Iterable[str] = (), systems: Iterable[str] = ()) -> None:
+        """Begin the series of these occasions, and of servers that this node depends on."""
+        for occasion in occasions:
+            for of_occasion in (self.sent, self.failed, self.lateness):
+                of_occasion.labels(occasion)
+        for system in systems:
+            self.outages.labels(system)
+            self.dependency_up.labels(system).set(1)
+
+
+def _with_series(metric: M, known: Iterable[str | tuple[str, ...]]) -> M:
+    for values in known:
+        metric.labels(*((values,) if isinstance(values, str) else values))
+    return metric

@@ -231,6 +231,10 @@ def scraped_name(metric: MetricWrapperBase) -> str:
     return f"{metric._name}_total" if metric._type == "counter" else metric._name
 
 
+def metrics_listed() -> list[list[str]]:
+    return [row for row in rows_of("docs/reference/metrics.md") if row[0].startswith("`")]
+
+
 def test_the_page_of_metrics_lists_what_is_declared() -> None:
     """Name, kind, labels and meaning, in the order of the declarations."""
     expected = [
@@ -243,9 +247,38 @@ def test_the_page_of_metrics_lists_what_is_declared() -> None:
         for metric in declared()
     ]
 
-    listed = [row for row in rows_of("docs/reference/metrics.md") if row[0].startswith("`")]
+    assert [[*row[:3], row[4]] for row in metrics_listed()] == expected
 
-    assert listed == expected
+
+def test_every_metric_has_a_unit_and_answers_a_question_of_its_own() -> None:
+    """A number without a unit misleads, and one that answers nothing is in the way of those that do."""
+    rows = metrics_listed()
+
+    units = {row[0].strip("`"): row[3] for row in rows}
+    assert all(units.values())
+    assert {name for name, unit in units.items() if unit.startswith("seconds")} == {
+        name for name in units if name.endswith("_seconds")
+    }
+    questions = [row[5] for row in rows]
+    assert [question for question in questions if not question.endswith("?")] == []
+    assert len(set(questions)) == len(questions)
+
+
+def test_the_page_of_metrics_names_every_label_and_every_value_known_beforehand() -> None:
+    """Whoever writes a query needs the values, and should not have to wait for one to happen."""
+    text = text_of("docs/reference/metrics.md").partition("## Labels")[2]
+
+    labels = {label for metric in declared() for label in metric._labelnames} - {"version", "tzdata"}
+    values = {
+        value
+        for metric in declared()
+        if scraped_name(metric) not in ("heyday_info", "stream_reclaimed_total")
+        for series in getattr(metric, "_metrics", {})
+        for value in series
+    }
+    described = set(re.findall(r"`(\w+)`", text))
+    assert labels - described == {"method", "status_code"}  # which speak for themselves
+    assert {value for value in values if f"**`{value}`**" not in text} == set()
 
 
 def test_every_metric_that_is_promised_is_declared() -> None:

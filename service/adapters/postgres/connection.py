@@ -92,12 +92,22 @@ async def _leave_as_it_is(_connection: Connection) -> None:
 
 
 class Database:
-    """The pool. `observe(query, seconds)` is told how long each statement took."""
+    """The pool. `observe(query, seconds)` is told how long each statement took, `waited(seconds)` how long a caller had
+    to wait while every connection was in use."""
 
-    def __init__(self, dsn: str, *, size: int, observe: Callable[[str, float], None] = lambda _query, _seconds: None):
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        size: int,
+        observe: Callable[[str, float], None] = lambda _query, _seconds: None,
+        waited: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
         self._dsn = dsn
         self._size = size
         self._observe = observe
+        self._waited = waited
+        self._taken = self._waiting = 0
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._whole = self
         self._places = asyncio.Semaphore(size)
@@ -133,7 +143,7 @@ class Database:
         if self._pool is None:
             return PoolState(0, 0, self._size)
         idle = self._pool.get_idle_size()
-        return PoolState(self._pool.get_size() - idle, idle, self._size)
+        return PoolState(self._pool.get_size() - idle, idle, self._size, self._waiting)
 
     @asynccontextmanager
     async def connection(self, *, within: float = CONNECT_WITHIN) -> AsyncIterator[Connection]:
@@ -142,18 +152,47 @@ class Database:
         if pool is None:
             raise RuntimeError("the pool is not open")
         with translating():
-            async with asyncio.timeout(within) as deadline, self._places:
-                connection = await pool.acquire()
-                deadline.reschedule(None)  # it was had in time; what is done with it has deadlines of its own
+            connection = await self._take(pool, within)
+            try:
+                yield connection
+            except _UNANSWERED:
+                # The server may never answer: asking it to cancel, or to reset, could wait as long.
+                with suppress(asyncpg.InterfaceError):  # the library may have given it up already
+                    connection.terminate()
+                raise
+            finally:
                 try:
-                    yield connection
-                except _UNANSWERED:
-                    # The server may never answer: asking it to cancel, or to reset, could wait as long.
-                    with suppress(asyncpg.InterfaceError):  # the library may have given it up already
-                        connection.terminate()
-                    raise
-                finally:
                     await pool.release(connection, timeout=CONNECT_WITHIN)
+                finally:
+                    self._whole._taken -= 1
+                    self._places.release()
+
+    async def _take(
+        self, pool: asyncpg.Pool[asyncpg.Record], within: float
+    ) -> asyncpg.pool.PoolConnectionProxy[asyncpg.Record]:
+        whole = self._whole
+        if not self._places.locked() and whole._taken < whole._size:
+            return await self._take_at_once(pool, within)
+        began = time.perf_counter()
+        whole._waiting += 1
+        try:
+            return await self._take_at_once(pool, within)
+        finally:
+            whole._waiting -= 1
+            whole._waited(time.perf_counter() - began)
+
+    async def _take_at_once(
+        self, pool: asyncpg.Pool[asyncpg.Record], within: float
+    ) -> asyncpg.pool.PoolConnectionProxy[asyncpg.Record]:
+        async with asyncio.timeout(within):
+            await self._places.acquire()
+            try:
+                connection = await pool.acquire()
+            except BaseException:
+                self._places.release()
+                raise
+        self._whole._taken += 1
+        return connection
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

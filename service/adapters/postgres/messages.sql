@@ -239,13 +239,17 @@ where id = any($1::uuid[]) and status in ('failed', 'unknown', 'expired')
 returning id
 
 -- name: open_by_status
--- Counts of what is not finished, from the partial indexes; the ends are counted by the events that make them.
+-- Counts of what is not finished, from the partial indexes; the ends are counted by the events that make them, all but
+-- `unknown`, which is no end for the person who has to decide.
 select status, count(*) as count
 from messages
-where status in ('scheduled', 'retrying') or status = 'queued' or status = 'sending'
+where status in ('scheduled', 'retrying') or status = 'queued' or status = 'sending' or status = 'unknown'
 group by status
 
 -- name: oldest_due
-select coalesce(extract(epoch from business_now() - min(due_at)), 0)::double precision
-from messages
-where status in ('scheduled', 'retrying') and due_at <= business_now()
+-- Wherever it waits: for the ticker, in the queue (those queued first were due first), or for the end of its attempt.
+select coalesce(extract(epoch from business_now() - least(
+    (select min(due_at) from messages where status in ('scheduled', 'retrying') and due_at <= business_now()),
+    (select due_at from messages where status = 'queued' order by queued_at limit 1),
+    (select min(due_at) from messages where status = 'sending')
+)), 0)::double precision

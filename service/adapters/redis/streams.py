@@ -118,9 +118,16 @@ class RedisWorkStream:
             async with translating():
                 length = await self._redis.xlen(self.name)
                 pending: Reply = await self._redis.xpending(self.name, self._group)
+                seconds, microseconds = await self._redis.time() if pending["min"] else (0, 0)
         except Emptied:  # no group: nothing is pending
             return StreamState(length, {})
-        return StreamState(length, {consumer["name"]: int(consumer["pending"]) for consumer in pending["consumers"]})
+        # The id of an entry begins with the millisecond of Redis' own clock at which it was appended.
+        appended = int(pending["min"].split("-")[0]) / 1000 if pending["min"] else 0.0
+        return StreamState(
+            length,
+            {consumer["name"]: int(consumer["pending"]) for consumer in pending["consumers"]},
+            max(0.0, seconds + microseconds / 1e6 - appended),
+        )
 
     async def _make_group(self) -> None:
         try:
