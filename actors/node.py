@@ -100,6 +100,8 @@ class Node:
         self.settings = settings
         self.metrics = Metrics()
         self.metrics.know(systems=["postgres", "redis", *(["rabbitmq"] if settings.rabbitmq_url else [])])
+        self._successes = self.metrics.circuit_successes.labels(SERVICE)
+        self._failures = self.metrics.circuit_failures.labels(SERVICE)
         self.clock = BusinessClock(steady)
         self.outages = Outages(steady, on_change=self._server_changed)
         self.lease = Lease(elapsed)
@@ -358,8 +360,7 @@ class Node:
         log.warning("circuit_changed", old=old.name.lower(), new=new.name.lower())
 
     def _call_ended(self, success: bool) -> None:
-        which = self.metrics.circuit_successes if success else self.metrics.circuit_failures
-        which.labels(SERVICE).inc()
+        (self._successes if success else self._failures).inc()
 
     def _event(self, event: Event) -> None:
         match event:

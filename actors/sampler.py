@@ -43,6 +43,12 @@ class Sampler(Repeating[object]):
 
     async def start(self, ctx: Context[object | Turn]) -> None:
         self._lag.start()
+        # Read when they are scraped: while the database hangs, so does everybody who looks at it, the sampler included.
+        metrics = self._metrics
+        metrics.db_active.set_function(lambda: self._pool().active)
+        metrics.db_idle.set_function(lambda: self._pool().idle)
+        metrics.db_max.set_function(lambda: self._pool().max)
+        metrics.db_waiting.set_function(lambda: self._pool().waiting)
         await super().start(ctx)
 
     async def stop(self) -> None:
@@ -68,11 +74,6 @@ class Sampler(Repeating[object]):
     def _look_at_ourselves(self) -> None:
         metrics = self._metrics
         metrics.loop_lag.set(self._lag.worst())
-        pool = self._pool()
-        metrics.db_active.set(pool.active)
-        metrics.db_idle.set(pool.idle)
-        metrics.db_max.set(pool.max)
-        metrics.db_waiting.set(pool.waiting)
         for view in _actors(self._tree()):
             if view.depth is not None:
                 metrics.actor_mailbox.labels(view.name).set(view.depth)
