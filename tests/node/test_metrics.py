@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from typing import Any
 
 import aiohttp
 import asyncpg
@@ -116,7 +117,12 @@ async def holder_of_entries(world: World) -> NodeProcess:
 @pytest.mark.timeout(240)
 async def test_every_metric_moves_in_a_wave_with_faults(world: World) -> None:
     """A metric that is never set shows a calm sea in any storm."""
-    settings = {"DATABASE_CONNECTIONS": "4", "EMAIL_CONCURRENCY": "8", "DELIVERY_ACTORS": "2", "LATE_LIMIT": "48h"}
+    settings: dict[str, Any] = {
+        "DATABASE_CONNECTIONS": "4",
+        "EMAIL_CONCURRENCY": "8",
+        "DELIVERY_ACTORS": "2",
+        "LATE_LIMIT": "48h",
+    }
     await world.begin()
     async with relayed(str(world.rabbitmq_url)) as rabbitmq, watching() as watcher:
         for _ in range(2):

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
@@ -91,6 +92,14 @@ async def _leave_as_it_is(_connection: Connection) -> None:
     library would, is a round trip after each statement."""
 
 
+@dataclass
+class _Use:
+    """How a pool is used, by all its shares: connections taken, and callers that wait for one."""
+
+    taken: int = 0
+    waiting: int = 0
+
+
 class Database:
     """The pool. `observe(query, seconds)` is told how long each statement took, `waited(seconds)` how long a caller had
     to wait while every connection was in use."""
@@ -107,7 +116,7 @@ class Database:
         self._size = size
         self._observe = observe
         self._waited = waited
-        self._taken = self._waiting = 0
+        self._use = _Use()
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._whole = self
         self._places = asyncio.Semaphore(size)
@@ -115,7 +124,8 @@ class Database:
     def share(self, most: int) -> Database:
         """The same pool, of which at most so many connections are used at once: whoever asks without end leaves the
         others to everybody else. It is opened and closed with the whole."""
-        shared = Database(self._dsn, size=self._size, observe=self._observe)
+        shared = Database(self._dsn, size=self._size, observe=self._observe, waited=self._waited)
+        shared._use = self._use
         shared._whole, shared._places = self._whole, asyncio.Semaphore(most)
         return shared
 
@@ -143,7 +153,7 @@ class Database:
         if self._pool is None:
             return PoolState(0, 0, self._size)
         idle = self._pool.get_idle_size()
-        return PoolState(self._pool.get_size() - idle, idle, self._size, self._waiting)
+        return PoolState(self._pool.get_size() - idle, idle, self._size, self._use.waiting)
 
     @asynccontextmanager
     async def connection(self, *, within: float = CONNECT_WITHIN) -> AsyncIterator[Connection]:
@@ -164,22 +174,21 @@ class Database:
                 try:
                     await pool.release(connection, timeout=CONNECT_WITHIN)
                 finally:
-                    self._whole._taken -= 1
+                    self._use.taken -= 1
                     self._places.release()
 
     async def _take(
         self, pool: asyncpg.Pool[asyncpg.Record], within: float
     ) -> asyncpg.pool.PoolConnectionProxy[asyncpg.Record]:
-        whole = self._whole
-        if not self._places.locked() and whole._taken < whole._size:
+        if not self._places.locked() and self._use.taken < self._size:
             return await self._take_at_once(pool, within)
         began = time.perf_counter()
-        whole._waiting += 1
+        self._use.waiting += 1
         try:
             return await self._take_at_once(pool, within)
         finally:
-            whole._waiting -= 1
-            whole._waited(time.perf_counter() - began)
+            self._use.waiting -= 1
+            self._waited(time.perf_counter() - began)
 
     async def _take_at_once(
         self, pool: asyncpg.Pool[asyncpg.Record], within: float
@@ -191,7 +200,7 @@ class Database:
             except BaseException:
                 self._places.release()
                 raise
-        self._whole._taken += 1
+        self._use.taken += 1
         return connection
 
     @asynccontextmanager
