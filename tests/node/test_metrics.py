@@ -18,9 +18,9 @@ from redis.asyncio import Redis
 
 from actors.node import Node
 from actors.runtime.events import TaskFailed
+from service.embedded.relay import relayed
 from service.settings import Secret, Settings
 from service.telemetry.metrics import Metrics
-from tests.adapters.relay import relayed
 from tests.node.harness import NOON, NeverCame, NodeProcess, World, eventually
 
 A_WAVE = 1_200
