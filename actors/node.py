@@ -8,6 +8,7 @@
     │   └── intake         takes bundles from the delivery queue
     ├── dispatcher         heyday:due -> delivery queue
     ├── planner            announces and plans, heyday:plan
+    ├── zone keeper        moves what newer zone data moves
     ├── watchman           ends the nodes that are dead
     ├── recovery           moves what is stuck one hop back
     ├── ticker             claims what is due -> heyday:due
@@ -57,11 +58,13 @@ from actors.runtime import (
 from actors.sampler import Sampler
 from actors.ticker import RunMinute, Ticker
 from actors.watchman import Watchman
+from actors.zone_keeper import ZoneKeeper
 from service.adapters.email.circuit import CircuitBreakingEmailService
 from service.adapters.postgres.migrations import available
 from service.adapters.redis.streams import DUE, PLAN
 from service.clock import BusinessClock, Jump
 from service.domain.retry import RetryPolicy
+from service.domain.zones import TZDATA_VERSION
 from service.outages import Outages
 from service.ports import CircuitState, Emptied, Unavailable
 from service.settings import Settings, UnknownOutcome
@@ -233,6 +236,18 @@ class Node:
                 **common,
             )
 
+        def make_zone_keeper() -> ZoneKeeper:
+            return ZoneKeeper(
+                outside.zone_data,
+                outside.planning,
+                outside.streams[PLAN],
+                release=TZDATA_VERSION,
+                send_at=settings.send_at,
+                leap_day=settings.leap_day,
+                lease=self.lease,
+                outages=self.outages,
+            )
+
         def make_recovery() -> Recovery:
             return Recovery(
                 outside.messages,
@@ -296,6 +311,7 @@ class Node:
                 ),
                 spec(quiet("dispatcher"), make_dispatcher),
                 spec(self._planner, make_planner),
+                spec(quiet("zone keeper"), make_zone_keeper),
                 spec(quiet("watchman"), make_watchman),
                 spec(self._recovery, make_recovery),
                 spec(self._ticker, make_ticker),

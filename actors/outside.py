@@ -20,6 +20,7 @@ from service.adapters.postgres.nodes import PostgresNodes
 from service.adapters.postgres.planning import PostgresPlanning
 from service.adapters.postgres.preview import PostgresPreviews
 from service.adapters.postgres.users import PostgresUsers
+from service.adapters.postgres.zone_data import PostgresZoneData
 from service.adapters.rabbitmq import RabbitMQDeliveryQueue
 from service.adapters.redis.accepted import RedisAcceptedKeys
 from service.adapters.redis.connection import RedisClients, connect
@@ -44,6 +45,7 @@ from service.ports import (
     RequestRate,
     Users,
     WorkStream,
+    ZoneData,
 )
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
@@ -66,6 +68,7 @@ class Outside:
     messages: Messages
     planning: Planning
     nodes: Nodes
+    zone_data: ZoneData
     users: Users
     history: History
     previews: Previews
@@ -112,7 +115,8 @@ def servers(settings: Settings, metrics: Metrics, living: Callable[[], int]) -> 
     return Outside(
         messages=PostgresMessages(database),
         planning=PostgresPlanning(database),
-        nodes=PostgresNodes(database),
+        nodes=PostgresNodes(database, tzdata=TZDATA_VERSION),
+        zone_data=PostgresZoneData(database, release=TZDATA_VERSION),
         users=PostgresUsers(for_api, late_limit=settings.late_limit, tzdata=TZDATA_VERSION),
         history=PostgresHistory(for_api),
         previews=PostgresPreviews(for_api, late_limit=settings.late_limit),

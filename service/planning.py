@@ -6,6 +6,7 @@ The daily job, a planner's range, one user's edit and a preview all ask here, so
 from __future__ import annotations
 
 from calendar import isleap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -14,7 +15,7 @@ from functools import lru_cache
 from service.domain.calendar import LeapDay, OutOfRange, Rule, occurrence
 from service.domain.windows import days_of_interest, occurrences_in
 from service.domain.zones import zone_names
-from service.ports import Day, OccasionRow, PlanRange, Wanted
+from service.ports import Day, OccasionRow, PlanRange, Shifted, UnsentDay, Wanted
 
 HORIZON = timedelta(hours=48)
 """How far ahead the daily job plans: one missed run leaves a day to notice."""
@@ -110,3 +111,27 @@ def wanted(rules: Rules, dates: Mapping[str, date | None], timezone: str, *, now
                 send_at = None
             result.append(Wanted(occasion, year, send_at))
     return result
+
+
+def shifted(rules: Rules, unsent: Sequence[UnsentDay]) -> list[Shifted]:
+    """Those whose instant is another now: by newer zone data, or by settings that were changed with it.
+
+    A day that has no instant any more is left as it is.
+    """
+    result = []
+    for one in unsent:
+        day = one.day
+        everywhere = _everywhere(day.month_day, day.local_year, *rules.of(day.occasion))
+        send_at = next((send_at for zone, send_at, _rule in everywhere if zone == one.timezone), None)
+        if send_at is not None and send_at != one.send_at:
+            result.append(Shifted(one, send_at))
+    return result
+
+
+def told(moves: Sequence[Shifted]) -> list[str]:
+    """Zones and how many of their messages are moved by how much, the most first: for people."""
+    by_zone: Counter[tuple[str, float]] = Counter()
+    for move in moves:
+        hours = (move.send_at - move.unsent.send_at) / timedelta(hours=1)
+        by_zone[move.unsent.timezone, hours] += move.unsent.messages
+    return [f"{zone} {hours:+g} h: {count}" for (zone, hours), count in by_zone.most_common()]

@@ -14,8 +14,10 @@ from service.adapters.postgres.connection import Database
 from service.adapters.postgres.history import PostgresHistory
 from service.adapters.postgres.planning import PostgresPlanning
 from service.adapters.postgres.preview import PostgresPreviews
+from service.adapters.postgres.zone_data import PostgresZoneData
+from service.domain.zones import TZDATA_VERSION
 from service.planning import Rules
-from service.ports import History, Planned, Previews, Unavailable
+from service.ports import History, Planned, Previews, Unavailable, ZoneData
 from service.settings import PlanningSettings, read_planning
 
 OK = 0
@@ -38,6 +40,7 @@ class Looking:
 
     previews: Previews
     history: History
+    zone_data: ZoneData
     rules: Rules
     planned: Planned
     late_limit: timedelta
@@ -75,6 +78,7 @@ async def _opened(settings: PlanningSettings) -> AsyncIterator[Looking]:
         yield Looking(
             PostgresPreviews(database, late_limit=settings.late_limit),
             PostgresHistory(database),
+            PostgresZoneData(database, release=TZDATA_VERSION),
             Rules(settings.send_at, settings.leap_day, tuple(await planning.occasions())),
             await planning.planned(),
             settings.late_limit,

@@ -15,6 +15,11 @@ def add_preview_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", metavar="ID", type=UUID, help="default: all")
     parser.add_argument("--deleted", action="store_true", help="also deleted users who have no message in the window")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each, as in GET /api/v1/preview")
+    parser.add_argument(
+        "--tzdata-diff",
+        action="store_true",
+        help="instead: the unsent messages that the zone data here moves",
+    )
 
 
 def add_explain_arguments(parser: argparse.ArgumentParser) -> None:

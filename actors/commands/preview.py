@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from actors.api.answers import encode
 from actors.api.preview_json import verdict_json
 from actors.commands.looking import Looking, Wrong, look
+from actors.commands.zone_data import zone_data_diff
 from service.domain.zones import zone
 from service.preview import OutOfReach, Position, Preview, Scope
 from service.prospects import Prospect
@@ -25,7 +26,7 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Write the preview and return the exit code. Raises BadConfiguration."""
 
     async def work(looking: Looking) -> None:
-        await _preview(args, looking)
+        await (zone_data_diff(args, looking) if args.tzdata_diff else _preview(args, looking))
 
     return look(environment, work)
 

@@ -16,6 +16,7 @@ from service.ports.preview import Candidate, Load, Person, PersonalDay, Previews
 from service.ports.requests import Allowance, Idempotency, KeptAnswer, RequestRate, Reserved
 from service.ports.streams import Entry, Requeued, StreamState, WorkStream
 from service.ports.users import Users
+from service.ports.zone_data import Followed, Shifted, UnsentDay, ZoneData
 
 __all__ = [
     "AcceptedKeys",
@@ -33,6 +34,7 @@ __all__ = [
     "EmailTaken",
     "Emptied",
     "Entry",
+    "Followed",
     "Greeting",
     "History",
     "Idempotency",
@@ -62,12 +64,15 @@ __all__ = [
     "Requeued",
     "Reserved",
     "Result",
+    "Shifted",
     "StreamState",
     "Timeline",
     "Unavailable",
+    "UnsentDay",
     "UserChanged",
     "Users",
     "Wanted",
     "Windows",
     "WorkStream",
+    "ZoneData",
 ]

@@ -13,13 +13,14 @@ BEAT_WITHIN = 2.0
 
 
 class PostgresNodes:
-    """Implements `service.ports.Nodes`."""
+    """Implements `service.ports.Nodes` for a node whose zone data is of the release `tzdata`, such as `2026f`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, tzdata: str) -> None:
         self._database = database
+        self._tzdata = tzdata
 
     async def enter(self, node: str) -> int:
-        return int(await self._database.value(_SQL.enter, node))
+        return int(await self._database.value(_SQL.enter, node, self._tzdata))
 
     async def beat(self, incarnation: int) -> bool:
         return await self._database.row(_SQL.beat, incarnation, within=BEAT_WITHIN) is not None

@@ -1,5 +1,5 @@
 -- name: enter
-insert into nodes (node) values ($1) returning incarnation
+insert into nodes (node, tzdata) values ($1, $2) returning incarnation
 
 -- name: beat
 -- No row: others have seen no beat for too long, and have freed what this incarnation held.

@@ -75,7 +75,7 @@ async def store(database: str) -> AsyncIterator[Store]:
         database,
         pool,
         PostgresMessages(pool),
-        PostgresNodes(pool),
+        PostgresNodes(pool, tzdata="test"),
         PostgresPlanning(pool),
         PostgresUsers(pool, late_limit=LATE_LIMIT, tzdata="test"),
     )
