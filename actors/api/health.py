@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
 from actors.api.answers import answer
+from actors.api.checks import Check
 from actors.api.documented import Answer, operation
 from actors.api.parts import ApiParts
 from actors.runtime import ChildView
 from service.domain.zones import TZDATA_VERSION
-from service.ports import Unavailable
-
-CHECK_WITHIN = 3.0
-"""Seconds for a look at one server; all are looked at together."""
 
 
 class HealthRoutes:
@@ -25,6 +22,7 @@ class HealthRoutes:
     def __init__(self, parts: ApiParts, draining: Callable[[], bool]) -> None:
         self._parts = parts
         self._draining = draining
+        self._checks = {name: Check(look) for name, look in parts.checks.items()}
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -58,10 +56,9 @@ class HealthRoutes:
 
     @operation("health", "Detailed health", answers={200: Answer("The figures.", "DetailedHealth")})
     async def detailed(self, _request: web.Request) -> web.Response:
-        """Everything the node knows about itself and its servers, looked at now."""
+        """Everything the node knows about itself and its servers, looked at within the last second."""
         parts = self._parts
-        names = list(parts.checks)
-        figures = await asyncio.gather(*(_look(parts.checks[name]) for name in names))
+        figures = await asyncio.gather(*(check.result() for check in self._checks.values()))
         now = asyncio.get_running_loop().time()
         missing = self._missing()
         return _fresh(
@@ -69,7 +66,7 @@ class HealthRoutes:
                 "status": "degraded" if missing else "ok",
                 "missing": missing,
                 "node": parts.settings.node_id,
-                **dict(zip(names, figures, strict=True)),
+                **dict(zip(self._checks, figures, strict=True)),
                 "outages": [
                     {"system": outage.system, "reason": outage.reason, "seconds": round(now - outage.since, 3)}
                     for outage in parts.outages.current()
@@ -101,16 +98,6 @@ def _actor(view: ChildView) -> dict[str, object]:
         "seconds": round(view.since, 3),
         "children": [_actor(child) for child in view.children],
     }
-
-
-async def _look(check: Callable[[], Awaitable[dict[str, object]]]) -> dict[str, object]:
-    try:
-        async with asyncio.timeout(CHECK_WITHIN):
-            return {"status": "up", **await check()}
-    except Unavailable as error:
-        return {"status": "down", "reason": error.reason}
-    except TimeoutError:
-        return {"status": "down", "reason": f"no answer within {CHECK_WITHIN:g} s"}
 
 
 def _fresh(content: dict[str, object], status: int = 200) -> web.Response:

@@ -55,8 +55,8 @@ async def test_detailed_health_shows_a_server_that_is_away_beside_those_that_are
     status, health = await api.call("GET", "/health/detailed")
 
     assert status == 200
-    assert health["database"] == {"status": "up", "ping": 0.001}
-    assert health["redis"] == {"status": "down", "reason": "refused"}
+    assert health["database"].items() >= {"status": "up", "ping": 0.001}.items()
+    assert health["redis"].items() >= {"status": "down", "reason": "refused"}.items()
     assert health["actors"]["state"] == "running"
     assert health["tzdata"]
 
