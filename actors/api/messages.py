@@ -44,14 +44,18 @@ class MessageRoutes:
     @operation("messages", "List messages", query=MessageQuery, answers={200: Answer("A page.", "MessagePage")})
     async def page(self, request: web.Request) -> web.Response:
         """In the order in which they were planned."""
-        return await self._page(query(request, MessageQuery()), None)
+        return answer(await self._page(query(request, MessageQuery()), None))
 
     @operation(
         "messages", "List a user's messages", query=MessageQuery, answers={200: Answer("A page.", "MessagePage")}
     )
     async def of_user(self, request: web.Request) -> web.Response:
         """Of a deleted user too: that somebody was greeted stays on record."""
-        return await self._page(query(request, MessageQuery()), uuid_in(request))
+        user_id = uuid_in(request)
+        page = await self._page(query(request, MessageQuery()), user_id)
+        if not page["items"] and not await self._history.knows_user(user_id):
+            raise Problem(NOT_FOUND, "There never was such a user.")
+        return answer(page)
 
     @operation("messages", "Read a message", answers={200: Answer("The message and its way.", "MessageTimeline")})
     async def get(self, request: web.Request) -> web.Response:
@@ -61,7 +65,7 @@ class MessageRoutes:
             raise Problem(NOT_FOUND, "There is no such message.")
         return answer(with_timeline(timeline))
 
-    async def _page(self, loaded: dict[str, Any], user_id: UUID | None) -> web.Response:
+    async def _page(self, loaded: dict[str, Any], user_id: UUID | None) -> dict[str, Any]:
         known = codes(await self._rules.current())
         if loaded["occasion"] is not None and loaded["occasion"] not in known:
             error = FieldError("occasion", f"Expected one of {', '.join(known)}.", "query")
@@ -70,6 +74,4 @@ class MessageRoutes:
         found = await self._history.page(wanted, after=loaded["cursor"], limit=loaded["limit"] + 1)
         items = found[: loaded["limit"]]
         more = len(found) > len(items)
-        return answer(
-            {"items": [as_json(item) for item in items], "nextCursor": cursor(items[-1].id) if more else None}
-        )
+        return {"items": [as_json(item) for item in items], "nextCursor": cursor(items[-1].id) if more else None}

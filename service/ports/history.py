@@ -74,6 +74,9 @@ class History(Protocol):
     async def page(self, wanted: MessageFilter, *, after: UUID | None, limit: int) -> list[Message]:
         """Messages in the order of their ids, those after `after`."""
 
+    async def knows_user(self, user_id: UUID) -> bool:
+        """Whether there is or was such a user, deleted and erased ones included."""
+
     async def timeline(self, message_id: UUID) -> Timeline | None:
         """One message with its way, or None if there is none."""
 

@@ -56,6 +56,18 @@ async def test_a_message_tells_its_whole_way(serve: Serve, clock: Clock) -> None
     assert instants == sorted(instants)
 
 
+async def test_a_user_without_messages_is_told_from_one_who_never_was(api: Api) -> None:
+    """A slip in an id must not look like somebody whom nobody greets; who was deleted stays on record."""
+    user = await api.create()
+    await api.call("DELETE", f"/api/v1/users/{user['id']}", params={"erase": "true"})
+
+    erased = await api.call("GET", f"/api/v1/users/{user['id']}/messages")
+    nobody, problem = await api.call("GET", "/api/v1/users/00000000-0000-0000-0000-000000000000/messages")
+
+    assert erased == (200, {"items": [], "nextCursor": None})
+    assert (nobody, problem["type"]) == (404, "/problems/not-found")
+
+
 async def test_messages_are_found_by_status_occasion_and_instant(serve: Serve, clock: Clock) -> None:
     """`to` is exclusive, so that windows can be laid in a row."""
     api, _ = await due(serve, clock, 3)

@@ -26,6 +26,9 @@ class PostgresHistory:
         )
         return [message_of(row) for row in rows]
 
+    async def knows_user(self, user_id: UUID) -> bool:
+        return bool(await self._database.value(_SQL.knows_user, user_id))
+
     async def timeline(self, message_id: UUID) -> Timeline | None:
         row = await self._database.row(_SQL.message, message_id)
         if row is None:

@@ -13,6 +13,10 @@ where ($1::uuid is null or id > $1)
 order by id
 limit $7
 
+-- name: knows_user
+-- Deleted and erased users keep their row.
+select exists (select from users where id = $1)
+
 -- name: message
 -- A message with the nodes that had it in their hands, and whether its user is still there.
 select m.*, queued.node as queued_node,

@@ -80,6 +80,7 @@ HOT = [
     ("preview", "user_of", "'user7@example.com'"),
     ("preview", "on_the_way", "interval '48 hours'"),
     ("preview", "to_plan_by_instant", OF_DAY),
+    ("history", "knows_user", "{user}"),
     ("history", "message", "{message}"),
     ("history", "attempts", "{message}, {year}"),
 ]
