@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -105,6 +105,27 @@ async def test_who_has_no_date_or_is_deleted_is_said_when_asked_for(serve: Serve
         ("birthday", None, "no_date"),
     ]
     assert await preview(api, userId="01936f3a-7c1e-7b52-9d3e-2a4f6c8e0b11") == []
+
+
+async def test_somebody_who_was_greeted_and_moves_is_greeted_once(serve: Serve, clock: Clock) -> None:
+    """The message shows in the window it was sent in, and why there is no second one in the other."""
+    api = await at_noon(serve, clock)
+    await api.database.fetch("-- announce\nupdate planning set up_to = $1", NOON + timedelta(days=2))
+    ada = await api.create(birthdayDate="1990-03-11", timezone="Asia/Tokyo")
+    await clock.set(NOON + timedelta(hours=12))
+    await api.read_clock()
+    await api.database.fetch("-- sent\nupdate messages set status = 'sent', attempt = 1, ended_at = business_now()")
+    await api.call("PATCH", f"/api/v1/users/{ada['id']}", json={"timezone": "America/New_York"})
+
+    [morning] = await preview(api, to="2027-03-11T06:00:00Z")
+    [afternoon] = await preview(api, **{"from": "2027-03-11T06:00:00Z"})
+    whole = await preview(api)
+
+    assert (morning["sendAt"], morning["status"], morning["leftOut"]) == ("2027-03-11T00:00:00Z", "sent", None)
+    assert (morning["timezone"], morning["rule"]) == ("Asia/Tokyo", None)
+    assert (afternoon["sendAt"], afternoon["status"]) == ("2027-03-11T14:00:00Z", "sent")
+    assert (afternoon["leftOut"], afternoon["messageId"]) == ("already_greeted", morning["messageId"])
+    assert whole == [morning]
 
 
 WRONG = [

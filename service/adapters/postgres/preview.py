@@ -20,6 +20,10 @@ _SQL = load("preview.sql")
 _PLANNING = load("planning.sql")
 
 
+ASTRAY_WITHIN = 25.0
+"""Seconds to look through the messages of a day for those astray, which may be a million; below the server's own."""
+
+
 class PostgresPreviews:
     """Implements `service.ports.Previews`."""
 
@@ -60,19 +64,21 @@ class PostgresPreviews:
         after: UUID | None,
         limit: int,
     ) -> list[Candidate]:
-        looked = [(day, zone) for day, zones in instants.items() for zone in zones]
+        looked = {
+            f"{day.occasion}/{day.local_year}/{day.month_day}/{zone}": True
+            for day, zones in instants.items()
+            for zone in zones
+        }
         rows = await self._database.fetch(
             _SQL.astray,
             windows.starts_at,
             windows.ends_at,
             years,
             occasion,
-            [day.occasion for day, _ in looked],
-            [day.local_year for day, _ in looked],
-            [day.month_day for day, _ in looked],
-            [zone for _, zone in looked],
+            orjson.dumps(looked).decode(),
             after,
             limit,
+            within=ASTRAY_WITHIN,
         )
         return [_candidate(row, row["occasion"], row["local_year"]) for row in rows]
 

@@ -1,6 +1,7 @@
 -- name: of_day
 -- One day of one occasion in the order of users, so that a page costs a page: $4 maps each zone to its instant. It is
--- looked up in the object, since a join with 600 zones would either lose the order or compare with all of them.
+-- looked up in the object, since a join with 600 zones would either lose the order or compare with all of them. All three
+-- tables are told where the page begins: one that is merged in would otherwise be read from its own begin.
 select u.id as person, u.timezone as zone, u.created_at, u.deleted_at, s.instant,
     m.id, m.user_id, m.occasion, m.local_year, m.timezone, m.send_at, m.due_at, m.status, m.attempt, m.tzdata,
     m.planned_at, m.ended_at, m.redriven_at, m.reason,
@@ -15,8 +16,10 @@ from occasion_dates d
 join users u on u.id = d.user_id
 cross join lateral (select ($4::jsonb ->> u.timezone)::timestamptz as instant) s
 left join messages m on m.user_id = d.user_id and m.occasion = $1 and m.local_year = $2
+    and m.user_id > coalesce($5, '00000000-0000-0000-0000-000000000000'::uuid)
 where d.occasion = $1 and d.month_day = $3
     and d.user_id > coalesce($5, '00000000-0000-0000-0000-000000000000'::uuid)
+    and u.id > coalesce($5, '00000000-0000-0000-0000-000000000000'::uuid)
     and s.instant is not null
     and case
         when m.send_at >= $7 and m.send_at < $8 then true
@@ -28,25 +31,21 @@ limit $6
 
 -- name: astray
 -- Messages of a window that of_day does not find there, because their user's date or zone has changed since, or the
--- rules have. $5..$8: occasion, local year, month and day, and zone of everything that of_day looks for.
+-- rules have. $5: what of_day looks for, an object whose keys are occasion/local year/month and day/zone.
 select u.id as person, u.timezone as zone, u.created_at, u.deleted_at, null::timestamptz as instant,
     m.id, m.user_id, m.occasion, m.local_year, m.timezone, m.send_at, m.due_at, m.status, m.attempt, m.tzdata,
     m.planned_at, m.ended_at, m.redriven_at, m.reason,
     false as to_plan
 from messages m
-join users u on u.id = m.user_id
+-- One by one, by the key: hashing all users would cost more the more of them there are (hence the offset).
+cross join lateral (select * from users where id = m.user_id offset 0) u
 left join occasion_dates d on d.user_id = m.user_id and d.occasion = m.occasion
 where m.send_at >= $1 and m.send_at < $2 and m.local_year = any($3::smallint[])
     and ($4::text is null or m.occasion = $4)
-    and m.id > coalesce($9, '00000000-0000-0000-0000-000000000000'::uuid)
-    and not exists (
-        select from unnest($5::text[], $6::smallint[], $7::smallint[], $8::text[])
-            as looked (occasion, local_year, month_day, timezone)
-        where looked.occasion = m.occasion and looked.local_year = m.local_year
-            and looked.month_day = d.month_day and looked.timezone = u.timezone
-    )
+    and m.id > coalesce($6, '00000000-0000-0000-0000-000000000000'::uuid)
+    and ($5::jsonb ? concat_ws('/', m.occasion, m.local_year, d.month_day, u.timezone)) is not true
 order by m.id
-limit $10
+limit $7
 
 -- name: person
 -- A row for each occasion in each of the years, with whatever is stored about it.

@@ -105,8 +105,8 @@ LISTINGS = [
     (
         "preview",
         "astray",
-        "now() - interval '5 days', now() - interval '4 days', array[{year}], null, array['birthday'], array[{year}], "
-        "array[315::smallint], array['UTC'], null, 501",
+        "now() - interval '5 days', now() - interval '4 days', array[{year}], null, "
+        """'{{"birthday/2026/315/UTC": true}}', null, 501""",
     ),
 ]
 """Pages for people, by the filters they may choose; planned anew for each, since a filter that is null falls away."""
