@@ -21,6 +21,10 @@ HORIZON = timedelta(hours=48)
 """How far ahead the daily job plans: one missed run leaves a day to notice."""
 
 
+_LEAP_YEAR = 2000
+"""A year that has every day; of a user's date only month and day play a part."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """When occasions are due: what the occasion says itself, else what the node's settings say."""
@@ -105,12 +109,17 @@ def wanted(rules: Rules, dates: Mapping[str, date | None], timezone: str, *, now
     for occasion, day in dates.items():
         at, leap_day = rules.of(occasion)
         for year in (now.year - 1, now.year, now.year + 1):
-            try:
-                send_at = occurrence(day, timezone, year, at=at, leap_day=leap_day).send_at if day else None
-            except OutOfRange:
-                send_at = None
+            send_at = _send_at(day.month, day.day, timezone, year, at, leap_day) if day else None
             result.append(Wanted(occasion, year, send_at))
     return result
+
+
+@lru_cache(maxsize=32_768)  # the days of the zones in which most users live; about 8 MB
+def _send_at(month: int, day: int, timezone: str, year: int, at: time, leap_day: LeapDay) -> datetime | None:
+    try:
+        return occurrence(date(_LEAP_YEAR, month, day), timezone, year, at=at, leap_day=leap_day).send_at
+    except OutOfRange:
+        return None
 
 
 def shifted(rules: Rules, unsent: Sequence[UnsentDay]) -> list[Shifted]:

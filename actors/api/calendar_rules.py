@@ -49,6 +49,11 @@ def codes(rules: Rules) -> tuple[str, ...]:
     return tuple(row.code for row in rules.occasions)
 
 
+def first_wanted(rules: Rules, profile: Profile, now: datetime) -> list[Wanted]:
+    """What the days of a new user come to: nothing was planned for them, so nothing has to be moved or cancelled."""
+    return wanted(rules, profile.dates, profile.timezone, now=now)
+
+
 def all_wanted(rules: Rules, profile: Profile, now: datetime) -> list[Wanted]:
     """What the profile's days come to, occasions without a date included: theirs is that there is none."""
     return wanted(rules, {code: profile.dates.get(code) for code in codes(rules)}, profile.timezone, now=now)

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from actors.api.answers import encode
 from actors.api.body import load, parse
-from actors.api.calendar_rules import CalendarRules, all_wanted, codes
+from actors.api.calendar_rules import CalendarRules, codes, first_wanted
 from actors.api.documented import Answer, operation
 from actors.api.lines import MOST_LINE, BodyEnded, Line, lines
 from actors.api.parts import ApiParts
@@ -105,8 +105,25 @@ class ImportRoutes:
         return response
 
     async def _import(self, request: web.Request, rules: Rules, results: Results) -> None:
+        # While the database stores a batch, the next is read and checked.
+        batches: asyncio.Queue[list[Row]] = asyncio.Queue(1)
+        try:
+            async with asyncio.TaskGroup() as both:
+                storing = both.create_task(self._store_all(batches, results))
+                last, cut_off = await self._read(request, rules, batches)
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from failed  # one of the two fails, and stops the other
+        if cut_off is not None:
+            await results.add(_line(last + 1, TIMEOUT, str(cut_off)))
+        log.info("users_imported", stored=storing.result(), lines=last)
+
+    async def _read(
+        self, request: web.Request, rules: Rules, batches: asyncio.Queue[list[Row]]
+    ) -> tuple[int, BodyEnded | None]:
+        """Check every line; the number of the last, and why there are no more if the body was cut off. The last batch
+        is an empty one."""
         rows: list[Row] = []
-        stored = last = 0
+        last, cut_off = 0, None
         try:
             async for line in lines(request.content):
                 last = line.number
@@ -114,14 +131,21 @@ class ImportRoutes:
                 if len(rows) % ROWS_IN_A_TURN == 0:
                     await asyncio.sleep(0)
                 if len(rows) == ROWS_AT_ONCE:
-                    stored += await self._store(rows, results)
+                    await batches.put(rows)
                     rows = []
         except BodyEnded as error:
+            cut_off = error
+        if rows:
+            await batches.put(rows)
+        await batches.put([])
+        return last, cut_off
+
+    async def _store_all(self, batches: asyncio.Queue[list[Row]], results: Results) -> int:
+        """Store batch after batch; how many users that made."""
+        stored = 0
+        while rows := await batches.get():
             stored += await self._store(rows, results)
-            await results.add(_line(last + 1, TIMEOUT, str(error)))
-        else:
-            stored += await self._store(rows, results)
-        log.info("users_imported", stored=stored, lines=last)
+        return stored
 
     def _row(self, line: Line, rules: Rules) -> Row:
         try:
@@ -133,7 +157,7 @@ class ImportRoutes:
             return Row(line.number, None, [], problem)
         profile = profile_of(loaded, known)
         # Greetings of the past are none of a new user's; the statement decides, this spares it most of them.
-        wanted = [w for w in all_wanted(rules, profile, now) if w.send_at is not None and w.send_at > now - _MARGIN]
+        wanted = [w for w in first_wanted(rules, profile, now) if w.send_at is not None and w.send_at > now - _MARGIN]
         return Row(line.number, profile, wanted, None)
 
     async def _store(self, rows: list[Row], results: Results) -> int:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from actors.api.answers import answer
 from actors.api.body import load, query, read_json
-from actors.api.calendar_rules import CalendarRules, all_wanted, codes, moved
+from actors.api.calendar_rules import CalendarRules, codes, first_wanted, moved
 from actors.api.documented import Answer, operation
 from actors.api.fields import TimeZone
 from actors.api.parts import ApiParts
@@ -73,7 +73,7 @@ class UserRoutes:
         refuse_future(loaded, codes(rules), loaded["timezone"], now)
         profile = profile_of(loaded, codes(rules))
         try:
-            user = await self._users.create(profile, all_wanted(rules, profile, now))
+            user = await self._users.create(profile, first_wanted(rules, profile, now))
         except EmailTaken as error:
             raise _taken() from error
         return _answer(user, rules, status=201, headers={"Location": f"/api/v1/users/{user.id}"})
