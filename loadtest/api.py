@@ -35,6 +35,9 @@ USERS = "/api/v1/users"
 KNOWN = 1_000
 """Users that are there before, to be read."""
 
+SETTLE = 1.0
+"""Seconds between two loads: what the last one asked at its end is still being answered."""
+
 READY_WITHIN = 30.0
 """Seconds for a node to start."""
 
@@ -140,6 +143,7 @@ async def measured(bench: Bench, case: str, args: argparse.Namespace) -> dict[st
     postgres = bench.servers.postgres.pid
     before = cpu(target.pid), cpu(postgres)
     answered = await put(load, target.url, bench.servers.place, connections=args.connections, seconds=args.seconds)
+    await asyncio.sleep(SETTLE)
     used = cpu(target.pid) - before[0], cpu(postgres) - before[1]
     return asdict(answered) | {
         name: seconds / max(1, answered.requests) * 1e6

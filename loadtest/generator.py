@@ -66,6 +66,8 @@ async def put(load: Load, url: str, place: Path, *, connections: int, seconds: f
     if process.returncode != 0:
         raise RuntimeError(f"{command[0]} ended with {process.returncode}")
     result = json.loads(said.decode().strip().splitlines()[-1])
+    if not result["requests"]:
+        raise RuntimeError(f"nothing was answered within {seconds:g} s: the machine has too much else to do")
     return Answered(
         requests=result["requests"],
         per_second=result["requests"] / result["microseconds"] * 1e6,

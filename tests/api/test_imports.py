@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import orjson
 import pytest
+from aiohttp import ClientPayloadError
+from structlog.testing import capture_logs
 
 from actors.api.lines import MOST_LINE
 from service.ports import Unavailable
@@ -126,6 +128,22 @@ async def test_an_outage_in_the_middle_is_told_row_by_row(serve: Serve, monkeypa
     results = await run(api, document(a_user(), a_user(firstName="")))
 
     assert [r["status"] for r in results] == [503, 422]
+
+
+async def test_a_bug_while_rows_are_stored_ends_the_answer_and_is_told_as_what_it_is(serve: Serve) -> None:
+    """The answer has begun with 200: that it ends without an end is all that can be said."""
+
+    class Broken:
+        async def create_many(self, _rows: object) -> list[None]:
+            raise ZeroDivisionError
+
+    api = await serve(users=Broken())
+
+    with capture_logs() as said, pytest.raises(ClientPayloadError):
+        await run(api, document(*(a_user() for _ in range(2_000))))
+
+    assert [line["log_level"] for line in said if line["event"] == "request_failed"] == ["error"]
+    assert (await api.call("GET", "/health/live"))[0] == 200
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])

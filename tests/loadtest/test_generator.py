@@ -1,0 +1,92 @@
+"""The tools that measure say what they do, and count what was answered, refused and not answered."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from loadtest.generator import Load, generator, put
+
+
+class Heard:
+    """What a server was asked."""
+
+    def __init__(self) -> None:
+        self.addresses: list[str] = []
+        self.keys: list[str] = []
+        self.paths: set[str] = set()
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+async def url(heard: Heard) -> AsyncIterator[str]:
+    """A server that remembers what it was asked, and refuses whoever asks for /refused."""
+
+    async def answer(request: web.Request) -> web.Response:
+        heard.paths.add(request.path)
+        if request.method == "POST":
+            heard.addresses.append((await request.json())["email"])
+            heard.keys.append(request.headers.get("Idempotency-Key", ""))
+        return web.json_response({}, status=409 if request.path == "/refused" else 200)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path}", answer)
+    async with TestServer(app) as server:
+        yield str(server.make_url("")).rstrip("/")
+
+
+def _without_wrk(_name: str) -> None:
+    return None
+
+
+GENERATORS = [_without_wrk, *([shutil.which] if shutil.which("wrk") else [])]
+
+
+@pytest.fixture(params=GENERATORS, ids=["client", "wrk"][: len(GENERATORS)])
+def _generator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    which: Callable[[str], str | None] = request.param
+    monkeypatch.setattr("loadtest.generator.shutil.which", which)
+
+
+@pytest.mark.usefixtures("_generator")
+async def test_a_load_is_counted_and_no_two_requests_are_alike(url: str, heard: Heard, tmp_path: Path) -> None:
+    """Addresses that came twice would measure refusals."""
+    answered = await put(Load("POST", ("/a", "/b"), keyed=True), url, tmp_path, connections=5, seconds=1)
+
+    assert answered.errors == 0
+    assert 0 < answered.requests <= len(heard.addresses) == len(set(heard.addresses))
+    assert len(set(heard.keys)) == len(heard.keys)
+    assert heard.paths == {"/a", "/b"}
+    assert 0 < answered.p50 <= answered.p95 <= answered.p99 < 60
+    assert generator()
+
+
+@pytest.mark.usefixtures("_generator")
+async def test_what_is_refused_is_an_error(url: str, tmp_path: Path) -> None:
+    """A rate of refusals is no rate."""
+    answered = await put(Load("GET", ("/refused",)), url, tmp_path, connections=5, seconds=1)
+
+    assert answered.errors >= answered.requests > 0
+
+
+@pytest.mark.parametrize("module", ["api", "bare_api", "client", "imports", "wave"])
+async def test_each_tool_says_what_it_does(module: str) -> None:
+    """Whoever measures again finds out how from the tool itself."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", f"loadtest.{module}", "--help", stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+
+    assert process.returncode == 0
+    assert f"python -m loadtest.{module}" in said.decode()
