@@ -290,7 +290,12 @@ class Node:
 
         def make_membership() -> Membership:
             return Membership(
-                outside.nodes, self.lease, node=settings.node_id, admission=self._admit, outages=self.outages
+                outside.nodes,
+                self.lease,
+                node=settings.node_id,
+                admission=self._admit,
+                recognise=outside.recognise,
+                outages=self.outages,
             )
 
         drain_within = settings.drain_within.total_seconds()

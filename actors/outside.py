@@ -8,9 +8,11 @@ from typing import Any
 
 from actors.api.parts import ApiParts
 from actors.api.server import ApiServer
+from actors.recognition import Recognition
 from actors.runtime import Actor
 from service.adapters.email.circuit import Attempts
 from service.adapters.email.http import HttpEmailService
+from service.adapters.postgres.cluster import PostgresCluster
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.history import PostgresHistory
 from service.adapters.postgres.idempotency import PostgresIdempotency
@@ -23,6 +25,7 @@ from service.adapters.postgres.users import PostgresUsers
 from service.adapters.postgres.zone_data import PostgresZoneData
 from service.adapters.rabbitmq import RabbitMQDeliveryQueue
 from service.adapters.redis.accepted import RedisAcceptedKeys
+from service.adapters.redis.cluster import RedisClusterWitness
 from service.adapters.redis.connection import RedisClients, connect
 from service.adapters.redis.locks import RedisLocks
 from service.adapters.redis.rate import RedisRateLimit, Unlimited
@@ -62,7 +65,8 @@ class Outside:
     """The ports of one node, and how to open and close what is behind them.
 
     `attempts` makes one call of the email service (the circuit is the node's own), `api` is the actor that serves HTTP,
-    `pool` tells how the database's connections are used, `lacking` which migrations the database lacks.
+    `pool` tells how the database's connections are used, `lacking` which migrations the database lacks, and `recognise`
+    raises NotAdopted when the database is not the one that this cluster worked with.
     """
 
     messages: Messages
@@ -83,6 +87,7 @@ class Outside:
     api: Callable[[ApiParts], Actor[Any]]
     pool: Callable[[], PoolState]
     lacking: Callable[[], Awaitable[Sequence[str]]]
+    recognise: Callable[[], Awaitable[None]]
     open: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]
 
@@ -102,6 +107,7 @@ def servers(settings: Settings, metrics: Metrics, living: Callable[[], int]) -> 
     for_api = database.share(settings.database_connections - KEPT_FROM_API)
     redis = connect(settings.redis_url)
     queue = _queue(settings, redis)
+    recognition = Recognition(PostgresCluster(database), RedisClusterWitness(redis.commands), name=settings.cluster)
 
     async def lacking() -> list[str]:
         async with database.connection() as connection:
@@ -136,6 +142,7 @@ def servers(settings: Settings, metrics: Metrics, living: Callable[[], int]) -> 
         api=ApiServer,
         pool=lambda: database.state,
         lacking=lacking,
+        recognise=recognition.check,
         open=database.open,
         close=close,
     )

@@ -86,6 +86,7 @@ class Settings:
     circuit_reset: timedelta = timedelta(seconds=15)
     delivery_actors: int = 4
     database_connections: int = 10
+    cluster: str | None = None
     daily_cron: str = "0 0 * * *"
     minute_cron: str = "* * * * *"
     recovery_cron: str = "*/10 * * * *"
@@ -124,6 +125,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         circuit_reset=reader.value("CIRCUIT_RESET", _duration, Settings.circuit_reset),
         delivery_actors=reader.value("DELIVERY_ACTORS", _whole(1, 100), Settings.delivery_actors),
         database_connections=reader.value("DATABASE_CONNECTIONS", _whole(4, 1000), Settings.database_connections),
+        cluster=reader.value("CLUSTER", _name, None),
         daily_cron=reader.value("DAILY_CRON", _cron, Settings.daily_cron),
         minute_cron=reader.value("MINUTE_CRON", _cron, Settings.minute_cron),
         recovery_cron=reader.value("RECOVERY_CRON", _cron, Settings.recovery_cron),
@@ -131,7 +133,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         drain_within=reader.value("DRAIN_WITHIN", _duration, Settings.drain_within),
         log_level=reader.value("LOG_LEVEL", _one_of("debug", "info", "warning", "error"), "info"),
         log_format=reader.value("LOG_FORMAT", _one_of("json", "console"), "json"),
-        **reader.given("NODE_ID", _node_id, "node_id"),
+        **reader.given("NODE_ID", _name, "node_id"),
     )
     if not settings.api_keys and not is_loopback(settings.bind_host):
         reader.mistake("API_KEYS", "", f"at least one key, because HEYDAY_BIND={host}:{port} is not a loopback address")
@@ -360,7 +362,7 @@ def _cron(text: str) -> str:
     raise ValueError("a cron expression of five fields, in UTC, such as */10 * * * *")
 
 
-def _node_id(text: str) -> str:
+def _name(text: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9._-]{1,100}", text):
         return text
     raise ValueError("up to 100 letters, digits, dots, dashes and underscores")

@@ -4,10 +4,11 @@ Adapters translate their library's exceptions into `Unavailable` at the border, 
 Every method here has a deadline inside its adapter: none may wait for ever.
 """
 
+from service.ports.cluster import ClusterRow, ClusterWitness, Recalled, Seen
 from service.ports.coordination import AcceptedKeys, Locks
 from service.ports.delivery_queue import Delivery, DeliveryQueue, QueueDepth
 from service.ports.email import CircuitState, EmailService, Greeting, RateLimit
-from service.ports.errors import CircuitOpen, EmailTaken, Emptied, Replaced, Unavailable, UserChanged
+from service.ports.errors import CircuitOpen, EmailTaken, Emptied, NotAdopted, Replaced, Unavailable, UserChanged
 from service.ports.history import History, Message, MessageFilter, PastAttempt, Timeline
 from service.ports.messages import Claim, Claimed, Due, Messages, PoolState, Pulse, Recorded, Result
 from service.ports.nodes import NodeBeat, Nodes
@@ -26,6 +27,8 @@ __all__ = [
     "CircuitState",
     "Claim",
     "Claimed",
+    "ClusterRow",
+    "ClusterWitness",
     "Day",
     "Delivery",
     "DeliveryQueue",
@@ -46,6 +49,7 @@ __all__ = [
     "Messages",
     "NodeBeat",
     "Nodes",
+    "NotAdopted",
     "OccasionRow",
     "PastAttempt",
     "Person",
@@ -58,12 +62,14 @@ __all__ = [
     "Pulse",
     "QueueDepth",
     "RateLimit",
+    "Recalled",
     "Recorded",
     "Replaced",
     "RequestRate",
     "Requeued",
     "Reserved",
     "Result",
+    "Seen",
     "Shifted",
     "StreamState",
     "Timeline",

@@ -12,6 +12,13 @@ class Unavailable(Exception):
         self.reason = reason
 
 
+class NotAdopted(Unavailable):
+    """The database is not the one that this cluster worked with: nothing is sent until a person has adopted it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("cluster", f"{reason}; `heyday doctor` says more, `heyday doctor --adopt` accepts it as it is")
+
+
 class Emptied(Exception):
     """A store has lost what it held: the work in it has to be seeded again from the rows."""
 

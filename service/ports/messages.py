@@ -136,7 +136,7 @@ class Messages(Protocol):
         """These have their copy."""
 
     async def redrive(self, ids: Sequence[UUID]) -> list[UUID]:
-        """Schedule failed, unknown and expired ones again, now. Returns those moved."""
+        """Schedule failed, unknown and expired ones, of users not deleted, again, now. Returns those moved."""
 
     async def open_by_status(self) -> dict[Status, int]:
         """How many messages are in each state that is not an end, and in `unknown`, which waits for a person."""

@@ -41,10 +41,15 @@ def test_what_was_sent_stays_sent() -> None:
     assert MOVES[Status.SENT] == frozenset()
 
 
-@pytest.mark.parametrize("status", sorted(ENDS - {Status.SENT}))
+@pytest.mark.parametrize("status", sorted(ENDS - {Status.SENT, Status.UNKNOWN}))
 def test_an_end_is_left_only_to_be_scheduled_again(status: Status) -> None:
     """A redrive or an edit goes the whole way, with all its checks."""
     assert MOVES[status] == {Status.SCHEDULED}
+
+
+def test_what_is_unknown_is_scheduled_again_or_turns_out_to_be_sent() -> None:
+    """By a person, or by the email service's ledger."""
+    assert MOVES[Status.UNKNOWN] == {Status.SCHEDULED, Status.SENT}
 
 
 @pytest.mark.parametrize("status", sorted(UNSENT))

@@ -37,6 +37,7 @@ TRANSIENT = (
     asyncpg.ReadOnlySQLTransactionError,  # a standby, just after a failover
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,  # the database is not there yet
+    asyncpg.ObjectNotInPrerequisiteStateError,  # the database was closed to connections by its administrator
     # The library's own state is broken: a statement was given to a connection just as the server said goodbye to it.
     asyncpg.InternalClientError,
 )
