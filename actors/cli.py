@@ -60,8 +60,9 @@ def _parser() -> argparse.ArgumentParser:
 
     # Imported here and below where needed: `heyday when` starts without loading what it does not use.
     from actors.chaos.options import add_arguments as add_chaos_arguments
-    from actors.commands.options import add_explain_arguments, add_preview_arguments
+    from actors.commands.options import add_explain_arguments, add_preview_arguments, add_redrive_arguments
     from actors.demo.options import add_arguments as add_demo_arguments
+    from actors.doctor.options import add_arguments as add_doctor_arguments
     from service.email_stub import add_arguments
 
     add_arguments(command("email-stub", _email_stub, "a fake email service with errors, hangs and lost connections"))
@@ -69,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
         command("preview", _preview, "dry run of a window: who gets what when, who is left out and why")
     )
     add_explain_arguments(command("explain", _explain, "why a user was or was not greeted, and what will happen next"))
+    add_redrive_arguments(command("redrive", _redrive, "sends again what failed, is unknown or has expired"))
+    add_doctor_arguments(command("doctor", _doctor, "checks configuration and every dependency; adopts a database"))
     add_demo_arguments(command("demo", _demo, "watch 09:00 travel around the world, on servers of its own in .heyday/"))
     add_chaos_arguments(command("chaos", _chaos, "rehearse the worst: nodes and servers that fail, and a verdict"))
     return parser
@@ -147,6 +150,18 @@ def _preview(args: argparse.Namespace) -> int:
 
 def _explain(args: argparse.Namespace) -> int:
     from actors.commands.explain import run
+
+    return run(args, os.environ)
+
+
+def _redrive(args: argparse.Namespace) -> int:
+    from actors.commands.redrive import run
+
+    return run(args, os.environ)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from actors.doctor.command import run
 
     return run(args, os.environ)
 

@@ -14,9 +14,7 @@ from actors.api.problems import INVALID, NOT_FOUND, NOT_REDRIVABLE, FieldError, 
 from actors.api.queries import Flag, Instant, MessageStatus, OccasionCode
 from service.domain.messages import REDRIVABLE, Status
 from service.ports import History, MessageFilter, Messages
-
-AT_ONCE = 2_000
-"""Messages of one statement."""
+from service.redrive import redrive_all
 
 MOST_REDRIVEN = 100_000
 """Messages of one request: it answers within seconds, and `remaining` says whether to ask again."""
@@ -79,7 +77,9 @@ class RedriveRoutes:
             raise Problem(INVALID, f"{error.field}: {error.message}", errors=[error])
         wanted = MessageFilter(None, loaded["status"], loaded["occasion"], loaded["since"], loaded["until"])
         matched = await self._history.count_redrivable(wanted)
-        redriven = 0 if loaded["dry_run"] else await self._redrive(wanted)
+        redriven = (
+            0 if loaded["dry_run"] else await redrive_all(self._messages, self._history, wanted, most=MOST_REDRIVEN)
+        )
         return answer(
             {
                 "dryRun": loaded["dry_run"],
@@ -89,14 +89,3 @@ class RedriveRoutes:
             },
             status=202,
         )
-
-    async def _redrive(self, wanted: MessageFilter) -> int:
-        redriven = 0
-        while redriven < MOST_REDRIVEN:
-            ids = await self._history.redrivable(wanted, limit=AT_ONCE)
-            moved = await self._messages.redrive(ids) if ids else []
-            redriven += len(moved)
-            # Whatever did not move was moved by somebody else, and is not found again.
-            if len(ids) < AT_ONCE:
-                break
-        return redriven

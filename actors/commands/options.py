@@ -1,4 +1,4 @@
-"""The arguments of the commands that look, without loading what they use."""
+"""The arguments of the commands that look and of `heyday redrive`, without loading what they use."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
     """Who."""
     parser.add_argument("user", metavar="USER", help="an id, or an email address of a user who is not deleted")
     parser.add_argument("--json", action="store_true", help="JSON, as in GET /api/v1/users/{id}/explanation")
+
+
+def add_redrive_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which messages, by their ids or by what they have in common."""
+    parser.add_argument("ids", metavar="ID", nargs="*", type=UUID, help="messages")
+    parser.add_argument("--status", choices=["expired", "failed", "unknown"], help="all of this state, instead of ids")
+    parser.add_argument("--occasion", metavar="CODE", help="with --status: only of this one")
+    parser.add_argument("--from", dest="starts_at", metavar="INSTANT", type=instant, help="only those due from then on")
+    parser.add_argument("--to", dest="ends_at", metavar="INSTANT", type=instant, help="only those due before then")
+    parser.add_argument("--dry-run", action="store_true", help="only list them, each with the reason that it shows")
 
 
 def instant(text: str) -> datetime:

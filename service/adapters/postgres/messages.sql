@@ -231,12 +231,14 @@ update messages set buried_at = business_now()
 where id = any($1::uuid[]) and status = 'failed' and buried_at is null
 
 -- name: redrive
--- A person sends it again: at once, with a fresh budget of attempts, whatever the time.
-update messages set
-    status = 'scheduled', due_at = greatest(business_now(), send_at), redriven_at = business_now(),
-    attempt_base = attempt, ended_at = null, buried_at = null, reason = 'redriven'
-where id = any($1::uuid[]) and status in ('failed', 'unknown', 'expired')
-returning id
+-- A person sends it again: at once, with a fresh budget of attempts, whatever the time. Not to a user who is deleted.
+update messages m set
+    status = 'scheduled', due_at = greatest(business_now(), m.send_at), redriven_at = business_now(),
+    attempt_base = m.attempt, ended_at = null, buried_at = null, reason = 'redriven'
+from users u
+where m.id = any($1::uuid[]) and m.status in ('failed', 'unknown', 'expired')
+    and u.id = m.user_id and u.deleted_at is null
+returning m.id
 
 -- name: open_by_status
 -- Counts of what is not finished, from the partial indexes; the ends are counted by the events that make them, all but

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import ChannelPreconditionFailed
+from pamqp.common import FieldTable
 
 from service.ports import Unavailable
 
@@ -22,6 +23,12 @@ for ever. Everything a crashing node had prefetched ages with it, and a supervis
 so innocent bundles survive a crash loop. What is dropped here is found again from its rows.
 """
 
+ARGUMENTS: dict[str, FieldTable] = {
+    DELIVERY: {"x-queue-type": "quorum", "x-dead-letter-exchange": DEAD, "x-delivery-limit": DELIVERY_LIMIT},
+    DEAD: {"x-queue-type": "quorum"},
+}
+"""What each queue is declared with."""
+
 
 async def declare(channel: AbstractChannel) -> None:
     """Make exchanges, queues and bindings where they do not exist.
@@ -30,18 +37,10 @@ async def declare(channel: AbstractChannel) -> None:
     """
     try:
         dead = await channel.declare_exchange(DEAD, ExchangeType.FANOUT, durable=True)
-        dead_letters = await channel.declare_queue(DEAD, durable=True, arguments={"x-queue-type": "quorum"})
+        dead_letters = await channel.declare_queue(DEAD, durable=True, arguments=ARGUMENTS[DEAD])
         await dead_letters.bind(dead, DEAD)
         delivery = await channel.declare_exchange(DELIVERY, ExchangeType.DIRECT, durable=True)
-        bundles = await channel.declare_queue(
-            DELIVERY,
-            durable=True,
-            arguments={
-                "x-queue-type": "quorum",
-                "x-dead-letter-exchange": DEAD,
-                "x-delivery-limit": DELIVERY_LIMIT,
-            },
-        )
+        bundles = await channel.declare_queue(DELIVERY, durable=True, arguments=ARGUMENTS[DELIVERY])
         await bundles.bind(delivery, DELIVERY)
     except ChannelPreconditionFailed as error:
         raise Unavailable(

@@ -8,6 +8,8 @@ from uuid import UUID
 
 import asyncpg
 
+from service.adapters.postgres.ledger import opened
+from service.adapters.postgres.restored import PostgresRestored
 from service.domain.messages import MOVES, Answer, Outcome, Status
 from service.domain.users import Profile, User
 from service.ports import Claim, Result, Wanted
@@ -93,6 +95,16 @@ def to_what_is_sending(
     return all_of_them
 
 
+async def holding(store: Store, rows: Rows) -> None:
+    await PostgresRestored(store.database).hold(ids(rows), incarnation=1, reason="restored")
+
+
+async def mending(store: Store, rows: Rows) -> None:
+    async with opened(store.dsn) as ledger:
+        await ledger.add([(message, None) for message in ids(rows)])
+        await ledger.mend(incarnation=1, reason="in the ledger")
+
+
 STATEMENTS: dict[str, Callable[[Store, Rows], Awaitable[object]]] = {
     "claim what is due": claiming(LATE_LIMIT),
     "claim what is late": claiming(timedelta(seconds=1)),
@@ -110,6 +122,8 @@ STATEMENTS: dict[str, Callable[[Store, Rows], Awaitable[object]]] = {
     "take back a dead ticker's": lambda store, _rows: store.messages.take_back_claim(incarnation=1),
     "bury": lambda store, rows: store.messages.buried(ids(rows)),
     "redrive": lambda store, rows: store.messages.redrive(ids(rows)),
+    "hold after a restore": holding,
+    "mend by the ledger": mending,
     "move into the future": moving(timedelta(hours=1)),
     "move into the past": moving(timedelta(hours=-1)),
     "move far into the past": moving(-LATE_LIMIT - timedelta(hours=1)),

@@ -83,6 +83,8 @@ HOT = [
     ("history", "knows_user", "{user}"),
     ("history", "message", "{message}"),
     ("history", "attempts", "{message}, {year}"),
+    ("cluster", "look", ""),
+    ("cluster", "mark", "gen_random_uuid(), 1, 1, 'here', 1, null, 10"),
 ]
 """What runs for every message, user, second or request, with values for its parameters."""
 
@@ -135,6 +137,7 @@ async def connection(crowded: str) -> AsyncIterator[Connection]:
     """A connection set up as those of the pool are, which changes nothing for good."""
     connection = await asyncpg.connect(crowded, server_settings={"jit": "off", "timezone": "UTC"})
     await connection.execute("begin")
+    await connection.execute(load("ledger.sql").open)  # a temporary table, which some queries read
     yield connection
     await connection.close()
 

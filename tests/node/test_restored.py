@@ -1,0 +1,321 @@
+"""Restored, cloned and moved databases: nothing leaves from one that a person has not adopted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from service.adapters.redis.cluster import IN_USE, KEY
+from tests.conftest import Clock
+from tests.node.dumps import dump, restore
+from tests.node.harness import NOON, NodeProcess, World, eventually, heyday
+from tests.servers import Servers
+
+PEOPLE = 20
+LATER = timedelta(minutes=10)
+
+
+@pytest.fixture
+async def elsewhere(servers: Servers, small_world: World) -> str:
+    """The URL of an empty database beside that of the world."""
+    name = small_world.dsn.rsplit("/", 1)[1] + "_restored"
+    connection = await asyncpg.connect(servers.postgres.dsn("postgres"))
+    await connection.execute(f'create database "{name}"')
+    await connection.close()
+    return servers.postgres.dsn(name)
+
+
+async def drop(servers: Servers, world: World) -> None:
+    """Drop the restored database of a world."""
+    await world.close()
+    connection = await asyncpg.connect(servers.postgres.dsn("postgres"))
+    await connection.execute(f'drop database "{world.dsn.rsplit("/", 1)[1]}" with (force)')
+    await connection.close()
+
+
+async def move(world: World, dsn: str) -> None:
+    """Let the world's nodes work with another database from now on."""
+    world.dsn, world.clock = dsn, Clock(dsn)
+
+
+async def half_a_minute_later(world: World) -> None:
+    """Nobody has used the database that was left for so long."""
+    async with Redis.from_url(world.redis_url) as redis:
+        await redis.delete(IN_USE)
+
+
+async def empty_redis(world: World) -> None:
+    """As a person in a hurry does."""
+    async with Redis.from_url(world.redis_url) as redis:
+        await redis.flushall()
+
+
+async def waits_for_a_person(node: NodeProcess) -> None:
+    """It is up, says why it does not work, and holds no lease."""
+    await node.logged("outage_began", system="cluster")
+
+    async def says_so() -> bool:
+        status, answer = await node.get("/health/ready")
+        return status == 503 and "cluster" in answer["missing"]
+
+    await eventually(says_so)
+    _, detailed = await node.get("/health/detailed")
+    reasons = [outage["reason"] for outage in detailed["outages"] if outage["system"] == "cluster"]
+    assert "heyday doctor --adopt" in reasons[0]
+    assert (await node.get("/health/live"))[0] == 200
+    assert (await node.call("POST", "/api/v1/jobs/minute:run"))[0] in {202, 503}
+
+
+async def doctor(world: World, *words: str) -> int:
+    """The exit code of `heyday doctor` with these words."""
+    return await (await heyday("doctor", *words, environment=world.environment())).ended()
+
+
+async def backed_up_and_then_sent(world: World, file: Path) -> None:
+    """A wave is planned and backed up, and goes out afterwards."""
+    await world.begin()
+    node = await world.node()
+    due = await world.wave(PEOPLE)
+    await dump(world.dsn, file)
+    await world.clock.set(due)
+    await world.all_are("sent", PEOPLE)
+    assert await node.drained() == 0
+
+
+async def test_what_was_sent_after_the_backup_waits_for_a_person(
+    servers: Servers, small_world: World, elsewhere: str, tmp_path: Path
+) -> None:
+    """Yesterday's backup knows nothing of today's greetings: nobody may get theirs again by mistake."""
+    world = small_world
+    await backed_up_and_then_sent(world, tmp_path / "backup")
+    await restore(elsewhere, tmp_path / "backup")
+    await empty_redis(world)
+    await move(world, elsewhere)
+    await world.clock.set(NOON + timedelta(hours=21) + LATER)
+    node = await world.node()
+    await waits_for_a_person(node)
+
+    assert await doctor(world, "--adopt", "--dry-run") == 0
+    assert await world.counts() == {"scheduled": PEOPLE}
+    assert await doctor(world, "--adopt") == 0
+
+    await node.logged("node_entered")
+    await node.logged("outage_ended", system="cluster")
+    for job in ("daily", "minute", "recovery"):
+        assert (await node.call("POST", f"/api/v1/jobs/{job}:run"))[0] == 202
+    assert await world.counts() == {"unknown": PEOPLE}
+    assert await world.value("select count(*) from attempts where outcome = 'unknown'") == PEOPLE
+    assert world.stub.ledger.accepted == PEOPLE
+    assert (await node.get("/health/ready"))[0] == 200
+    await drop(servers, world)
+
+
+async def test_what_was_sent_after_the_backup_is_sent_again_if_the_operator_says_so(
+    servers: Servers, small_world: World, elsewhere: str, tmp_path: Path
+) -> None:
+    """Under the keys of before, so that a service that honours them delivers nothing twice."""
+    world = small_world
+    await backed_up_and_then_sent(world, tmp_path / "backup")
+    await restore(elsewhere, tmp_path / "backup")
+    await empty_redis(world)
+    await move(world, elsewhere)
+    await world.clock.set(NOON + timedelta(hours=21) + LATER)
+    node = await world.node()
+    await waits_for_a_person(node)
+
+    assert await doctor(world, "--adopt", "--resend") == 0
+
+    await world.all_are("sent", PEOPLE)
+    assert set(Counter(one.key for one in world.acceptances()).values()) == {2}
+    await drop(servers, world)
+
+
+async def test_what_redis_remembers_as_accepted_is_recorded_as_sent(
+    servers: Servers, small_world: World, elsewhere: str, tmp_path: Path
+) -> None:
+    """A Redis that outlived the database knows what the backup does not: there is nothing to ask a person."""
+    world = small_world
+    await backed_up_and_then_sent(world, tmp_path / "backup")
+    cluster, _ = await redis_remembers(world)
+    async with Redis.from_url(world.redis_url) as redis:
+        await redis.set(KEY, f"{cluster} 4000")  # the nodes went on for hours
+    await half_a_minute_later(world)
+    await restore(elsewhere, tmp_path / "backup")
+    await move(world, elsewhere)
+    await world.clock.set(NOON + timedelta(hours=21) + LATER)
+    node = await world.node()
+    await waits_for_a_person(node)
+
+    assert await doctor(world, "--adopt") == 0
+
+    await world.all_are("sent", PEOPLE)
+    assert world.stub.ledger.accepted == PEOPLE
+    await drop(servers, world)
+
+
+async def test_greetings_that_the_backup_had_not_planned_are_planned_and_held(
+    servers: Servers, small_world: World, elsewhere: str, tmp_path: Path
+) -> None:
+    """A backup of last week: without rows they would neither be sent nor be seen by anybody."""
+    world = small_world
+    await world.begin()
+    node = await world.node()
+    await world.users(PEOPLE, (NOON + timedelta(days=5)).date())
+    await node.logged("node_entered")
+    await eventually(lambda: is_planned(world))
+    assert await node.drained() == 0
+    await dump(world.dsn, tmp_path / "backup")
+    await empty_redis(world)
+    await restore(elsewhere, tmp_path / "backup")
+    await move(world, elsewhere)
+    await world.clock.set(NOON + timedelta(days=6))
+
+    assert await doctor(world, "--adopt") == 0
+
+    assert await world.counts() == {"unknown": PEOPLE}
+    assert world.stub.ledger.requests == 0
+    await drop(servers, world)
+
+
+async def is_planned(world: World) -> bool:
+    """Whether what is announced is planned."""
+    return bool(await world.value("select up_to > business_now() + interval '1 day' from planning"))
+
+
+async def test_a_backup_that_takes_the_place_of_the_database_of_a_running_node_stops_it(
+    servers: Servers, small_world: World, elsewhere: str, tmp_path: Path
+) -> None:
+    """The node's own row is in the backup too, and its heart would beat on: only what it remembers tells."""
+    world = small_world
+    await world.begin()
+    node = await world.node()
+    due = await world.wave(PEOPLE)
+    await dump(world.dsn, tmp_path / "backup")
+    await world.clock.set(due)
+    await world.all_are("sent", PEOPLE)
+    await hours_pass(world)
+    await empty_redis(world)
+
+    await restore(elsewhere, tmp_path / "backup")
+    await take_the_place_of(servers, world.dsn, elsewhere)
+    await waits_for_a_person(node)
+    await world.clock.set(due + LATER)
+
+    for job in ("daily", "minute", "recovery"):
+        await node.call("POST", f"/api/v1/jobs/{job}:run")
+    assert await world.counts() == {"scheduled": PEOPLE}
+    assert world.stub.ledger.accepted == PEOPLE
+
+
+async def redis_remembers(world: World) -> tuple[str, int]:
+    """The cluster and its generation."""
+    async with Redis.from_url(world.redis_url, decode_responses=True) as redis:
+        cluster, generation = str(await redis.get(KEY)).split(" ")
+    return cluster, int(generation)
+
+
+async def hours_pass(world: World) -> None:
+    """The generation grows as if they did, and the node has seen it."""
+    generation = await world.value("update cluster_identity set generation = generation + 4000 returning generation")
+
+    async def seen() -> bool:
+        return (await redis_remembers(world))[1] >= int(generation)
+
+    await eventually(seen)
+
+
+async def take_the_place_of(servers: Servers, dsn: str, other: str) -> None:
+    """Let the database at `other` have the name of that at `dsn`, whoever is connected."""
+    name, restored = (url.rsplit("/", 1)[1] for url in (dsn, other))
+    connection = await asyncpg.connect(servers.postgres.dsn("postgres"))
+    await connection.execute(f'alter database "{name}" with allow_connections false')
+    await connection.fetch("select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1", name)
+    await connection.execute(f'alter database "{name}" rename to "{name}_broken"')
+    await connection.execute(f'alter database "{restored}" rename to "{name}"')
+    await connection.execute(f'drop database "{name}_broken" with (force)')
+    await connection.close()
+
+
+async def test_a_database_that_moved_while_nobody_worked_is_the_same(
+    servers: Servers, small_world: World, elsewhere: str, tmp_path: Path
+) -> None:
+    """A new server, an upgrade by dump: Redis vouches that nothing was lost, and nobody is called at night."""
+    world = small_world
+    await world.begin()
+    node = await world.node()
+    due = await world.wave(PEOPLE)
+    assert await node.drained() == 0
+    await dump(world.dsn, tmp_path / "backup")
+    await restore(elsewhere, tmp_path / "backup")
+    await half_a_minute_later(world)
+    await move(world, elsewhere)
+
+    moved = await world.node()
+
+    await moved.logged("database_moved")
+    await moved.logged("node_entered")
+    await world.clock.set(due)
+    await world.all_are("sent", PEOPLE)
+    await drop(servers, world)
+
+
+async def test_a_copy_beside_the_database_at_work_is_refused_and_cannot_be_adopted(
+    servers: Servers, small_world: World, elsewhere: str, tmp_path: Path
+) -> None:
+    """A rehearsal that was given the Redis of production must not send, nor stop production."""
+    world = small_world
+    await world.begin()
+    node = await world.node()
+    await node.logged("node_entered")
+    await dump(world.dsn, tmp_path / "backup")
+    await restore(elsewhere, tmp_path / "backup")
+    at_work = world.dsn
+    await move(world, elsewhere)
+
+    copy = await world.node()
+
+    await waits_for_a_person(copy)
+    assert await doctor(world, "--adopt") == 3
+    assert (await node.get("/health/ready"))[0] == 200
+    await copy.kill()
+    await node.kill()
+    await drop(servers, world)
+    await move(world, at_work)
+
+
+async def test_a_node_of_another_cluster_does_not_work_with_the_database(small_world: World) -> None:
+    """A copy of every file has all that the original has, except the configuration of its nodes."""
+    world = small_world
+    await world.begin()
+    first = await world.node(CLUSTER="production")
+    await first.logged("node_entered")
+
+    staging = await world.node(CLUSTER="staging")
+    nameless = await world.node()
+
+    await waits_for_a_person(staging)
+    await waits_for_a_person(nameless)
+    assert (await first.get("/health/ready"))[0] == 200
+
+
+async def test_an_emptied_redis_and_new_nodes_need_nobody(small_world: World) -> None:
+    """Redis may be emptied at any moment, by anybody, also while every node is down."""
+    world = small_world
+    await world.begin()
+    node = await world.node()
+    due = await world.wave(PEOPLE)
+    await empty_redis(world)
+    await node.kill()
+    await empty_redis(world)
+
+    again = await world.node()
+
+    await again.logged("node_entered")
+    await world.clock.set(due)
+    await world.all_are("sent", PEOPLE)
+    assert again.lines_of("outage_began", system="cluster") == []
