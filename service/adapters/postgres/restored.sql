@@ -25,6 +25,7 @@ moved as (
         status     = 'unknown',
         attempt    = case when m.status = 'sending' then m.attempt else m.attempt + 1 end,
         claimed_by = null,
+        moved_to   = null,
         ended_at   = business_now(),
         reason     = $3
     from held
