@@ -56,7 +56,7 @@ class Adoption:
     def __init__(self, settings: Settings, database: Database, redis: RedisClients) -> None:
         self._settings = settings
         self._row = PostgresCluster(database)
-        self._nodes = PostgresNodes(database)
+        self._nodes = PostgresNodes(database, tzdata=TZDATA_VERSION)
         self._planning = PostgresPlanning(database)
         self._restored = PostgresRestored(database)
         self._witness = RedisClusterWitness(redis.commands)

@@ -19,6 +19,7 @@ from service.adapters.postgres.connection import Database
 from service.adapters.postgres.ledger import opened
 from service.adapters.postgres.nodes import PostgresNodes
 from service.adapters.redis.connection import RedisClients, connect
+from service.domain.zones import TZDATA_VERSION
 from service.ports import Unavailable
 from service.settings import Secret, Settings, read, read_database_url
 
@@ -94,7 +95,7 @@ async def _ledger(dsn: Secret, args: argparse.Namespace) -> int:
         same = await compare(ledger, args.ledger, since=args.starts_at, until=args.ends_at, as_json=args.json, say=say)
         if args.mend:
             async with _database(dsn) as database:
-                nodes = PostgresNodes(database)
+                nodes = PostgresNodes(database, tzdata=TZDATA_VERSION)
                 incarnation = await nodes.enter("doctor")
                 try:
                     await mend(ledger, incarnation=incarnation, say=say)
