@@ -47,6 +47,9 @@ IDLE_FOR = 600.0
 QUEUED_FOR = timedelta(seconds=90)
 """How long a message may be queued: three times the work that is handed out ahead. Longer, and its way is lost."""
 
+ATTEMPTS_IN_A_ROW = 3
+"""Time-outs that a claimed message may wait for: those of the two before it in its place, and its own."""
+
 RANGE_OPEN_FOR = 30.0
 """Seconds after which a range that is not planned is handed out again."""
 
@@ -101,7 +104,7 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury | NodeDied]):
         self._queue = queue
         self._email = email
         self._policy = policy
-        self._sending_for = email_timeout.total_seconds() * 2 + 60
+        self._sending_for = email_timeout.total_seconds() * ATTEMPTS_IN_A_ROW + 60
         self._cadence = Cadence(cron)
         self._lease = lease
         self._clock = clock

@@ -10,7 +10,7 @@ from actors.chaos.pace import concurrency
 from service.settings import Settings, read
 
 QUICK = {
-    "HEYDAY_EMAIL_TIMEOUT": "3s",
+    "HEYDAY_EMAIL_TIMEOUT": "5s",
     "HEYDAY_EMAIL_ATTEMPTS": "50",
     "HEYDAY_EMAIL_BACKOFF": "200ms",
     "HEYDAY_EMAIL_BACKOFF_LIMIT": "5s",

@@ -36,4 +36,4 @@ class Pace:
 def concurrency(greetings: int, faults: int, nodes: int, timeout: float) -> int:
     """Calls of one node at a time with which the wave lasts long enough at the slowest pace."""
     seconds = max(1, faults) * FIRST_GUESS * RESERVE
-    return min(50, max(1, int(greetings * timeout * SHARE_OF_TIMEOUT / (seconds * nodes))))
+    return min(50, max(1, round(greetings * timeout * SHARE_OF_TIMEOUT / (seconds * nodes))))

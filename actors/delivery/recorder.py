@@ -59,7 +59,11 @@ class Flush:
 
 
 class Recorder(Actor[Record | Acknowledge | Flush]):
-    """Gathers for a few milliseconds, remembers what was accepted, writes, then acknowledges: in this order."""
+    """Gathers for a few milliseconds, remembers what was accepted, writes, then acknowledges: in this order.
+
+    It goes on remembering while PostgreSQL is away: by the time that it is back, others may have taken this node's
+    claims over, and must know which of them were accepted. No more is gathered than was claimed, so it has a bound.
+    """
 
     def __init__(
         self,
@@ -80,6 +84,8 @@ class Recorder(Actor[Record | Acknowledge | Flush]):
         self._metrics = metrics
         self._witness = witness
         self._gathered: list[Record] = []
+        self._unwritten: list[Record] = []
+        self._writing: asyncio.Task[None] | None = None
 
     async def start(self, ctx: Context[Record | Acknowledge | Flush]) -> None:
         self._ctx = ctx
@@ -88,12 +94,14 @@ class Recorder(Actor[Record | Acknowledge | Flush]):
         match message:
             case Record():
                 self._gathered.append(message)
-                if len(self._gathered) >= MOST_RESULTS or self._ctx.draining:
-                    await self._write()
+                if self._ctx.draining:
+                    await self._write_out()
+                elif len(self._gathered) >= MOST_RESULTS:
+                    await self._pass_on()
                 elif len(self._gathered) == 1:
                     self._ctx.after(RECORD_EVERY, Flush())
             case Flush():
-                await self._write()
+                await self._pass_on()
             case Acknowledge(delivery):
                 await self._acknowledge(delivery)
             case _:
@@ -101,20 +109,34 @@ class Recorder(Actor[Record | Acknowledge | Flush]):
 
     async def drain(self) -> None:
         """Write what was gathered; from now on everything is written as it comes."""
-        await self._write()
+        await self._write_out()
+
+    async def _write_out(self) -> None:
+        """Return when all that was gathered is written."""
+        await self._pass_on()
+        if self._writing is not None:
+            await self._writing
+
+    async def _pass_on(self) -> None:
+        """Remember what was gathered, and have it written."""
+        records, self._gathered = self._gathered, []
+        if records:
+            await self._remember([record.claimed for record in records if _was_accepted(record.result)])
+            self._unwritten += records
+            if self._writing is None or self._writing.done():
+                self._writing = self._ctx.spawn(self._write(), name="write")
 
     async def _write(self) -> None:
-        records, self._gathered = self._gathered, []
-        if not records:
-            return
-        await self._remember([record.claimed for record in records if _was_accepted(record.result)])
-        moved = await self._record([record.result for record in records])
-        self._witness(Fact.RECORDED)
-        self._count(records, moved)
-        for record in records:
-            record.parcel.left -= 1
-            if record.parcel.left == 0:
-                await self._acknowledge(record.parcel.delivery)
+        """Write what is unwritten, with what is added meanwhile."""
+        while self._unwritten:
+            records, self._unwritten = self._unwritten[:MOST_RESULTS], self._unwritten[MOST_RESULTS:]
+            moved = await self._record([record.result for record in records])
+            self._witness(Fact.RECORDED)
+            self._count(records, moved)
+            for record in records:
+                record.parcel.left -= 1
+                if record.parcel.left == 0:
+                    await self._acknowledge(record.parcel.delivery)
 
     async def _remember(self, accepted: list[Claimed]) -> None:
         if accepted:

@@ -1,4 +1,4 @@
-"""Claims the messages of a bundle, all in one statement, and sends each with a bound on how many are on the wire."""
+"""Claims the messages of a bundle, many in one statement, and sends each with a bound on how many are on the wire."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ from service.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
+
+CLAIMS_A_PLACE = 2
+"""Messages claimed at once for each that can be on the wire: what is claimed has an unknown outcome if the node dies,
+and is taken for lost if it waits for too long, whether it was sent or not."""
 
 CLAIM_AHEAD = 1.0
 """Seconds for which a claimed message may wait for its turn under the rate limit. What waits longer is claimed later:
@@ -75,6 +79,7 @@ class Sender(Actor[Deliver]):
         self._lease = lease
         self._policy = policy
         self._places = asyncio.Semaphore(places)
+        self._at_once = CLAIMS_A_PLACE * places
         self._outages = outages
         self._metrics = metrics
         self._witness = witness
@@ -98,8 +103,10 @@ class Sender(Actor[Deliver]):
         waits = await self._rate.reserve(len(delivery.ids))
         began = asyncio.get_running_loop().time()
         turns = [began + wait for wait in waits]
-        for part in _parts(waits):
+        for part in _parts(waits, self._at_once):
             ids = delivery.ids[part]
+            if part.start and self._ctx.draining:
+                return  # the rest is left to others, as below
             if not await self._wait_for(turns[part.start]) or (claimed := await self._claim(ids)) is None:
                 # This node is leaving. What is not acknowledged is delivered to another.
                 return
@@ -205,11 +212,11 @@ class Sender(Actor[Deliver]):
         await self._recorder.tell(Record(claimed, result, parcel))
 
 
-def _parts(waits: list[float]) -> Iterator[slice]:
-    """The places of a delivery cut into parts whose turns come within `CLAIM_AHEAD` seconds of one another."""
+def _parts(waits: list[float], most: int) -> Iterator[slice]:
+    """The places of a delivery cut into parts of at most so many, whose turns come within `CLAIM_AHEAD` seconds."""
     start = 0
     for place, wait in enumerate(waits):
-        if wait > waits[start] + CLAIM_AHEAD:
+        if place - start == most or wait > waits[start] + CLAIM_AHEAD:
             yield slice(start, place)
             start = place
     yield slice(start, len(waits))

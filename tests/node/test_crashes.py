@@ -156,6 +156,7 @@ async def test_a_node_that_stood_still_sends_nothing_that_was_taken_over(world: 
     twice = await world.fetch(
         "select message_id from attempts where outcome = 'accepted' group by message_id having count(*) > 1"
     )
-    # Answers that lay in its sockets while it stood still are facts, and are written down; nothing new was sent.
-    assert len(twice) <= 8
+    # Answers that lay in its sockets, or had just been read, while it stood still are facts, and are written down;
+    # nothing new was sent.
+    assert len(twice) <= 16
     assert sleeper.crashes() == []

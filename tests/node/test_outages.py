@@ -137,3 +137,27 @@ async def test_what_a_dead_node_was_sending_is_freed_while_redis_does_not_answer
         await eventually(lambda: world.has("retrying", 20))
 
         assert time.monotonic() - died < 15
+
+
+async def test_what_was_accepted_while_postgres_was_out_of_reach_is_not_sent_again(small_world: World) -> None:
+    """A node that is cut off goes on with what it had claimed, and cannot write down what comes of it.
+
+    Whoever takes its claims over learns from Redis which of them were accepted.
+    """
+    world = small_world
+    world.stub.change(world.stub.options.changed({"latency": 0.3}))
+    await world.begin()
+    async with relayed(world.dsn) as relay:
+        alone = await world.node(DATABASE_URL=relay.url, EMAIL_CONCURRENCY="4", DELIVERY_ACTORS="1")
+        await world.clock.set(await world.wave(60))
+        await world.accepted(8)
+
+        relay.cut()
+        unwritten = await world.value("select count(*) from messages where status = 'sending'")
+        await world.node(EMAIL_CONCURRENCY="4", DELIVERY_ACTORS="1")
+        await world.all_are("sent", 60)
+        relay.mend()
+        await alone.logged("outage_ended", system="postgres")
+
+    assert unwritten >= 4
+    assert len(world.acceptances()) == 60

@@ -125,3 +125,20 @@ async def everybody(world: World) -> dict[str, datetime]:
         *map(list, zip(*rows, strict=True)),
     )
     return instants
+
+
+async def test_a_node_claims_no_more_than_twice_what_it_can_have_on_the_wire(small_world: World) -> None:
+    """What is claimed has an unknown outcome if the node dies, and a claim that waits for long is taken for lost."""
+    world = small_world
+    world.stub.change(world.stub.options.changed({"latency": 0.1}))
+    await world.begin()
+    await world.node(EMAIL_CONCURRENCY="4", DELIVERY_ACTORS="1")
+    await world.clock.set(await world.wave(100))
+
+    claimed = []
+    while not await world.has("sent", 80):
+        claimed.append((await world.counts())["sending"])
+    await world.all_are("sent", 100)
+
+    # The last four on the wire, or waiting to be written down, when the next eight are claimed, and those before them.
+    assert 4 <= max(claimed) <= 20

@@ -7,14 +7,14 @@ come back without its consumers. Here every call has a deadline, and the next ca
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
-from service.adapters.rabbitmq.topology import declare
+from service.adapters.rabbitmq.topology import declare, exists
 from service.ports import Unavailable
 
 CONNECT_WITHIN = 5.0
@@ -30,10 +30,19 @@ HEARTBEAT = 10
 class Link:
     """A connection named `name`, as the broker's management page shows it."""
 
-    def __init__(self, url: str, *, name: str, connect_within: float = CONNECT_WITHIN) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        connect_within: float = CONNECT_WITHIN,
+        on_declared: Callable[[bool], None] = lambda _existed: None,
+    ) -> None:
+        """`on_declared` is told after each connect whether the delivery queue had existed before."""
         self._url = url
         self._name = name
         self._connect_within = connect_within
+        self._on_declared = on_declared
         self._lock = asyncio.Lock()
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
@@ -77,8 +86,10 @@ class Link:
                 self._url, heartbeat=HEARTBEAT, client_properties={"connection_name": self._name}
             )
             try:
+                existed = await exists(connection)
                 channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
                 await declare(channel)
+                self._on_declared(existed)
             except BaseException:
                 await _close(connection)
                 raise

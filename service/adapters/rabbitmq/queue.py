@@ -41,8 +41,11 @@ class RabbitMQDeliveryQueue:
         self._prefetch = prefetch
         self._connect_within = connect_within
         self._confirm_within = confirm_within
-        self._publishing = Link(url, name="heyday publishes", connect_within=connect_within)
-        self._consuming = Link(url, name="heyday delivers", connect_within=connect_within)
+        self._was_there = self._was_emptied = False
+        self._publishing, self._consuming = (
+            Link(url, name=f"heyday {does}", connect_within=connect_within, on_declared=self._declared)
+            for does in ("publishes", "delivers")
+        )
         self._starting = asyncio.Lock()
         self._consumer: Consumer | None = None
         self._heard_at = 0.0
@@ -68,13 +71,21 @@ class RabbitMQDeliveryQueue:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within
         consumer = await self._consume()
+        if self._was_emptied:
+            self._was_emptied = False
+            raise Emptied("rabbitmq: the queue was deleted, and made again")
         while True:
             try:
                 message = await consumer.next(within=deadline - loop.time())
                 if message is None:
                     await self._probe(consumer)
                     return None
-            except (Emptied, Unavailable):
+            except Emptied:
+                # Told once: that the queue is missing at the next connect is no news.
+                self._was_there = self._was_emptied = False
+                await self._abandon(consumer)
+                raise
+            except Unavailable:
                 await self._abandon(consumer)
                 raise
             self._heard_at = loop.time()
@@ -141,8 +152,14 @@ class RabbitMQDeliveryQueue:
             if returned:  # nothing is bound any more: somebody deleted the queue
                 log.warning("delivery_queue_missing", exchange=exchange, returned=len(returned))
                 await declare(channel)
+                self._declared(existed=False)
                 if await _confirmed(channel, exchange, returned):
                     raise Unavailable("rabbitmq", f"exchange {exchange} returns what is published")
+
+    def _declared(self, existed: bool) -> None:
+        # Whoever consumes hears of a deletion; while all of them were away nobody did.
+        self._was_emptied |= self._was_there and not existed
+        self._was_there = True
 
     async def _consume(self) -> Consumer:
         # The deadline holds for those who wait for another's attempt as well.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from aio_pika import ExchangeType
-from aio_pika.abc import AbstractChannel
-from aio_pika.exceptions import ChannelPreconditionFailed
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from pamqp.common import FieldTable
 
 from service.ports import Unavailable
@@ -28,6 +28,17 @@ ARGUMENTS: dict[str, FieldTable] = {
     DEAD: {"x-queue-type": "quorum"},
 }
 """What each queue is declared with."""
+
+
+async def exists(connection: AbstractConnection) -> bool:
+    """Whether the delivery queue exists. Raises what the library raises."""
+    channel = await connection.channel()
+    try:
+        await channel.declare_queue(DELIVERY, passive=True)
+    except ChannelNotFoundEntity:  # which has closed the channel
+        return False
+    await channel.close()
+    return True
 
 
 async def declare(channel: AbstractChannel) -> None:

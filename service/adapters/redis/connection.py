@@ -95,6 +95,11 @@ async def translating(*, within: float = COMMAND_WITHIN) -> AsyncIterator[None]:
             yield
     except _OUTAGES as error:
         raise Unavailable("redis", str(error) or f"no answer within {within:g} s") from error
+    except RuntimeError as error:
+        # uvloop's way to say that a connection was closed under a write.
+        if "closed" not in str(error):
+            raise
+        raise Unavailable("redis", "the connection was closed") from error
     except errors.ResponseError as error:
         reply = str(error)
         if reply.startswith(_EMPTIED_BY_REPLY):

@@ -75,8 +75,29 @@ async def test_a_queue_deleted_before_a_publish_is_made_again(queue: RabbitMQDel
 
     await queue.publish(bundles)
 
+    with pytest.raises(Emptied):
+        await queue.receive(within=5)
     received = [await queue.receive(within=5) for _ in range(3)]
     assert [delivery.ids for delivery in received if delivery] == [tuple(ids) for ids in bundles[:3]]
+
+
+async def test_a_queue_deleted_while_nobody_was_connected_is_reported(
+    queue: RabbitMQDeliveryQueue, rabbitmq_url: str
+) -> None:
+    """No consumer is there to be cancelled, and the next to connect makes the queue again: what was in it is missed."""
+    await queue.publish([bundle()])
+    await queue.close()
+    async with channel_to(rabbitmq_url) as channel:
+        await channel.queue_delete("heyday.delivery")
+
+    with pytest.raises(Emptied):
+        await queue.receive(within=5)
+
+    wanted = bundle()
+    await queue.publish([wanted])
+    delivery = await queue.receive(within=5)
+    assert delivery is not None
+    assert delivery.ids == tuple(wanted)
 
 
 async def test_a_deleted_exchange_is_made_again(queue: RabbitMQDeliveryQueue, rabbitmq_url: str) -> None:

@@ -155,6 +155,17 @@ async def test_a_bug_is_not_taken_for_an_outage(clients: RedisClients) -> None:
     assert not isinstance(caught.value, Unavailable)
 
 
+async def test_a_connection_that_is_closed_under_a_write_is_an_outage() -> None:
+    """The event loop of a node says so in its own way, which is no bug of ours; every other error of that class is."""
+    with pytest.raises(Unavailable):
+        async with translating():
+            raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    with pytest.raises(RuntimeError):
+        async with translating():
+            raise RuntimeError("dictionary changed size during iteration")
+
+
 async def test_a_cancelled_read_is_cancelled(clients: RedisClients) -> None:
     """Stopping an actor must not look like an outage."""
     await stream(clients).open()
