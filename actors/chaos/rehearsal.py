@@ -114,11 +114,12 @@ class Rehearsal:
 
     async def _set(self, stack: AsyncExitStack, servers: Servers) -> Stage:
         """The stage, with every node ready."""
-        await migrate(servers.database_url)
         database = Database(servers.database_url, size=2)
         await database.open()
         stack.push_async_callback(database.close)
+        # First of all: nothing may be changed in a database that is not for this.
         await require_empty(servers, database)
+        await migrate(servers.database_url)
         stub = EmailStub(StubOptions(seed=self._options.seed, keep=2 * self._options.greetings + 10_000))
         await stub.listen(LOOPBACK, 0)
         stack.push_async_callback(stub.close)

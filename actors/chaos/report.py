@@ -44,7 +44,7 @@ def summary(finding: Finding) -> Table:
     add("early", verdict.early, "begun or accepted before their instant", must_be=0)
     add("twice", verdict.duplicates, "accepted again under a key whose acceptance was known", must_be=0)
     add("not on record", verdict.unrecorded, "accepted by the service, not in the database", must_be=0)
-    add("repeated calls", verdict.repeated, f"after {verdict.unknown} unknown outcomes, under the same Idempotency-Key")
+    add("repeated calls", verdict.repeated, f"after {verdict.unknown} unknown outcomes, under the same key")
     add("retried", verdict.retried, f"{verdict.rejected} attempts were answered with an error")
     add(
         "faults",

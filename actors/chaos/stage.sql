@@ -26,6 +26,9 @@ select count(*) from messages where ended_at is null
 -- name: count
 select count(*) from messages
 
+-- name: has_tables
+select to_regclass('users') is not null or to_regclass('messages') is not null
+
 -- name: emptiness
 select (select count(*) from users) as users, (select count(*) from messages) as messages,
     (select count(*) from nodes where ended_at is null) as nodes

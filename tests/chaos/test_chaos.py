@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from service.embedded.processes import strays
@@ -74,6 +76,7 @@ def test_a_configuration_that_does_not_hold_fails_and_keeps_its_logs() -> None:
         *("--nodes", "1", "--greetings", "30", "--seed", "1", "--faults", "email-down"),
         HEYDAY_EMAIL_ATTEMPTS="1",
         HEYDAY_CIRCUIT_FAILURES="1000",
+        HEYDAY_EMAIL_CONCURRENCY="4",
     )
 
     assert done.returncode == 1, done.stdout + done.stderr
@@ -95,3 +98,41 @@ def test_mistakes_in_the_configuration_are_told_before_anything_starts() -> None
     assert done.returncode == 2
     assert "HEYDAY_EMAIL_TIMEOUT" in done.stderr
     assert "HEYDAY_DATABASE_URL is not set" in done.stderr
+
+
+async def test_servers_that_are_given_are_used_and_not_harmed(database: str, redis_url: str, tmp_path: Path) -> None:
+    """A staging cluster: what others would feel is left out, and said."""
+    given = {"HEYDAY_DATABASE_URL": database, "HEYDAY_REDIS_URL": redis_url}
+    report = tmp_path / "report.json"
+    words = ("--servers", "environment", "--nodes", "1", "--greetings", "40", "--seed", "2", "--json", str(report))
+    faults = "--faults=flush-redis,email-accept-then-fail,purge-queue,restart-rabbitmq"
+
+    done = await asyncio.to_thread(rehearse, *words, faults, **given)
+    again = await asyncio.to_thread(rehearse, *words, faults, **given)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(report.read_text())
+    assert sorted(one["name"] for one in found["faults"]) == ["email-accept-then-fail", "purge-queue"]
+    assert [one["name"] for one in found["notRehearsed"]] == ["flush-redis", "restart-rabbitmq"]
+    # Now it is a database with users and messages: it could be anybody's.
+    assert again.returncode == 3, again.stdout + again.stderr
+    assert "40 users, 40 messages" in again.stdout
+
+
+async def test_a_database_of_somebody_is_refused_before_anything_is_changed(database: str, redis_url: str) -> None:
+    """Not even the schema: production may be a version behind."""
+    connection = await asyncpg.connect(database)
+    await connection.execute(
+        "insert into users (first_name, last_name, email, email_key, timezone) "
+        "values ('Ada', 'Lovelace', 'a@a.test', 'a@a.test', 'UTC'); "
+        "delete from schema_migrations where number = (select max(number) from schema_migrations)"
+    )
+    before = await connection.fetchval("select count(*) from schema_migrations")
+
+    environment = {"HEYDAY_DATABASE_URL": database, "HEYDAY_REDIS_URL": redis_url}
+    done = await asyncio.to_thread(rehearse, "--servers", "environment", **environment)
+
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "1 users" in done.stdout
+    assert await connection.fetchval("select count(*) from schema_migrations") == before
+    await connection.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+from pathlib import Path
 
 import pytest
 
@@ -84,6 +86,17 @@ def test_the_command_it_prints_asks_for_the_same() -> None:
     words = options.command.split()[2:]
 
     assert parse(*words) == options
+
+
+def test_the_commands_of_the_page_are_taken() -> None:
+    """Readers copy them."""
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "rehearse.md"
+    commands = re.findall(r"heyday chaos((?: +--[^#\n`]*)?)", page.read_text(encoding="utf-8"))
+
+    taken = [parse(*words.split()) for words in commands if "--help" not in words]
+
+    assert len(taken) >= 5
+    assert {options.servers for options in taken} == {"embedded", "environment"}
 
 
 def test_every_fault_says_what_it_does_and_what_recovery_means() -> None:

@@ -61,3 +61,21 @@ async def test_a_drained_node_gives_back_what_waits_for_its_turn(world: World) -
     await world.node()
     await world.all_are("sent", 100)
     assert len(world.acceptances()) == 100
+
+
+async def test_a_drained_node_with_few_calls_at_a_time_leaves_the_rest_of_a_bundle(small_world: World) -> None:
+    """A bundle of fifty, one call at a time, would take half a minute: only what is claimed is finished."""
+    world = small_world
+    world.stub.change(world.stub.options.changed({"latency": 0.5}))
+    await world.begin()
+    node = await world.node(EMAIL_CONCURRENCY="1", DELIVERY_ACTORS="1", DRAIN_WITHIN="6s")
+    await world.clock.set(await world.wave(50))
+    await world.accepted(3)
+
+    assert await node.drained(within=8) == 0
+
+    assert (await world.counts())["sending"] == 0
+    world.stub.change(world.stub.options.changed({"latency": 0}))
+    await world.node()
+    await world.all_are("sent", 50)
+    assert len(world.acceptances()) == 50
