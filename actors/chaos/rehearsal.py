@@ -140,7 +140,8 @@ class Rehearsal:
         timeout = self._settings.email_timeout.total_seconds()
         stage = Stage(servers, fleet, stub, database, email_timeout=timeout, drain_within=drain_within)
         queue = "RabbitMQ" if servers.rabbitmq_url else "a Redis stream as delivery queue"
-        self._say(f" servers    PostgreSQL, Redis, {queue}; logs in {self._directory}")
+        self._say(f" logs       {self._directory}")
+        self._say(f" servers    PostgreSQL, Redis, {queue}")
         return stage
 
     async def _begin_wave(self, stage: Stage, faults: int) -> tuple[Wave, list[Due]]:
