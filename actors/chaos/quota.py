@@ -45,8 +45,8 @@ class Quota:
                 raise NoQuota(f"{' '.join(words)} failed: {done.stderr.strip()}")
 
     def fill(self) -> None:
-        """Leave not a byte."""
-        with self._filler.open("wb", buffering=0) as file, suppress(OSError):
+        """Leave not a byte, now; whoever deletes something has room again."""
+        with self._filler.open("ab", buffering=0) as file, suppress(OSError):
             while file.write(PIECE):
                 pass
 

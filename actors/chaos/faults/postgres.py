@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, ClassVar
 
 from actors.chaos.faults.fault import Fault, Need
@@ -67,9 +68,13 @@ class FillDisk(Fault):
         assert quota is not None  # noqa: S101 - it is needed
         # What the log has reserved would last for minutes; a new piece of it has nothing yet.
         await stage.database.value("select pg_switch_wal()")
-        quota.fill()
+        lasts = self.seconds(4, 12)
+        until = time.monotonic() + lasts
         try:
-            await asyncio.sleep(lasts := self.seconds(4, 12))
+            while time.monotonic() < until:
+                # Again and again: a server that goes down deletes what it had begun.
+                quota.fill()
+                await asyncio.sleep(0.1)
         finally:
             quota.free()
         went_down = not server.running
