@@ -15,7 +15,6 @@ QUICK = {
     "HEYDAY_EMAIL_BACKOFF": "200ms",
     "HEYDAY_EMAIL_BACKOFF_LIMIT": "5s",
     "HEYDAY_CIRCUIT_RESET": "1s",
-    "HEYDAY_DRAIN_WITHIN": "10s",
 }
 """Settings under which what takes minutes in production takes moments, unless the environment says otherwise."""
 
