@@ -12,8 +12,9 @@ import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from tests.docs.commands import Step, steps
 from tests.node.harness import ROOT, NodeProcess, World, eventually
 
 DOCUMENT = ROOT / "docs" / "API_DOCUMENTATION.md"
@@ -44,35 +45,6 @@ FAILED = """
     from made, (values (timestamptz '2027-03-15 08:00Z')) instant (at)
 """
 """A greeting that the email service has refused."""
-
-
-class Step(NamedTuple):
-    """A command, what is printed below it, and the heading that both are under."""
-
-    heading: str
-    command: str
-    printed: str
-
-
-def steps() -> list[Step]:
-    """Every command of the document, in order."""
-    found, heading = [], ""
-    for part in re.findall(
-        r"^## [^\n]+$|^```console\n.*?^```$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    ):
-        if part.startswith("## "):
-            heading = part[3:]
-            continue
-        for piece in re.split(r"^\$ ", part.removeprefix("```console\n").removesuffix("```"), flags=re.MULTILINE)[1:]:
-            # A command goes on while a line ends in a backslash or a quotation is open.
-            lines = piece.splitlines()
-            end = next(n for n in range(1, len(lines) + 1) if _is_whole("\n".join(lines[:n])))
-            found.append(Step(heading, "\n".join(lines[:end]), "\n".join(lines[end:]).strip()))
-    return found
-
-
-def _is_whole(command: str) -> bool:
-    return not command.endswith("\\") and command.count("'") % 2 == 0
 
 
 class Reader:
@@ -179,7 +151,7 @@ async def test_every_command_of_the_page_answers_what_it_prints(small_world: Wor
     stage, reader = Stage(small_world, node, tmp_path), Reader(tmp_path)
 
     ran, heading, url = 0, "", ""
-    for step in steps():
+    for step in steps(DOCUMENT):
         if step.heading != heading:
             heading = step.heading
             url = await stage.set(heading)

@@ -1,0 +1,129 @@
+"""docs/how-to/inspect_redis.md is run: each of its commands by redis-cli, in the Redis of a real node.
+
+Where there is no redis-cli, the same command is sent by the Python client, and its reply written as redis-cli would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+import shutil
+from typing import Any
+
+from redis.asyncio import Redis
+
+from service.embedded.relay import relayed
+from tests.docs.commands import Step, steps
+from tests.node.harness import ROOT, World, eventually
+
+DOCUMENT = ROOT / "docs" / "how-to" / "inspect_redis.md"
+
+VARYING = re.compile(
+    r"""
+    \b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b  # an id
+    | \b\d{13}-\d+\b                                 # an entry of a stream
+    | \b[0-9a-f]{32}\b                               # a client
+    | \b\d{16,}\b                                    # an instant in microseconds
+    | (?<=\(integer\)\ )\d{3,}\b                     # milliseconds that are left, or have passed
+    """,
+    re.VERBOSE,
+)
+"""What differs from run to run."""
+
+
+async def test_every_command_of_the_page_answers_what_it_prints(world: World) -> None:
+    """Whoever looks into a store at night compares what they see with the page."""
+    found = steps(DOCUMENT)
+    await world.begin()
+    async with relayed(str(world.rabbitmq_url)) as rabbitmq:
+        node = await world.node(RABBITMQ_URL=rabbitmq.url, RATE_LIMIT="6/m", EMAIL_RATE="30/m")
+        due = await world.wave(3)
+        await node.logged("node_entered")
+        rabbitmq.cut()
+        await world.clock.set(due)
+        await _claimed(world)
+
+        heading = ""
+        for step in found:
+            if step.heading != heading:
+                heading = step.heading
+                if heading == "Rates":
+                    await node.get("/api/v1/users")
+                    rabbitmq.mend()
+                    await _exists(world, "heyday:rate:email")
+                elif heading == "What was accepted":
+                    await world.all_are("sent", 3)
+                    await _exists(world, "heyday:dedupe:2027-03-15")
+            await _check(step, world.redis_url)
+
+    assert len(found) == DOCUMENT.read_text(encoding="utf-8").count("\n$ ") >= 12
+
+
+async def _claimed(world: World) -> None:
+    """Wait until the node has claimed what is due, and planned what the leap of the clock made it plan."""
+    async with Redis.from_url(world.redis_url) as redis:
+
+        async def claimed() -> bool:
+            pending = await redis.xpending("heyday:due", "nodes")
+            return bool(pending["pending"]) and await redis.xlen("heyday:plan") == 0
+
+        await eventually(claimed)
+
+
+async def _exists(world: World, key: str) -> None:
+    async with Redis.from_url(world.redis_url) as redis:
+        await eventually(lambda: redis.exists(key))
+
+
+async def _check(step: Step, url: str) -> None:
+    answered = await _asked(step.command, url)
+    wanted, got = _lines(step.printed), _lines(answered)
+    if re.search("--scan|SMEMBERS", step.command):  # in no order
+        wanted, got = sorted(wanted), sorted(got)
+    if re.search(r"XPENDING .* - \+|XINFO CONSUMERS", step.command):  # times, and how often something happened
+        wanted, got = ([re.sub(r"\(integer\) .+", "…", line) for line in lines] for lines in (wanted, got))
+    if "XINFO" in step.command:  # newer servers tell more
+        rest = iter(got)
+        got = [line for line in wanted if line in rest]
+    assert got == wanted, f"{step.command}\n{answered}"
+
+
+def _lines(text: str) -> list[str]:
+    """Without what varies; the places before values are not looked at."""
+    return [re.sub(r"^[ \d)]*\)", "", VARYING.sub("…", line)).strip() for line in text.splitlines()]
+
+
+async def _asked(command: str, url: str) -> str:
+    program, *words = shlex.split(command)
+    assert program == "redis-cli"
+    if shutil.which(program) is None:
+        return await _asked_without_program(words, url)
+    url = url.replace("://:", "://default:")  # redis-cli takes no name for an empty one
+    process = await asyncio.create_subprocess_exec(
+        *(program, "-u", url, "--no-raw", *words), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    answered, said = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    return answered.decode().strip()
+
+
+async def _asked_without_program(words: list[str], url: str) -> str:
+    async with Redis.from_url(url, decode_responses=True, protocol=2) as redis:
+        if words[:2] == ["--scan", "--pattern"]:
+            return "\n".join([f'"{key}"' async for key in redis.scan_iter(words[2])])
+        redis.response_callbacks.clear()
+        execute: Any = redis.execute_command  # which has no types
+        return _written(await execute(*words))
+
+
+def _written(reply: Any) -> str:
+    """A reply as redis-cli shows it at a terminal, but for the width of the numbers."""
+    match reply:
+        case None:
+            return "(nil)"
+        case int():
+            return f"(integer) {reply}"
+        case list():
+            return "\n".join(f"{place}) {_written(one)}" for place, one in enumerate(reply, start=1))
+    return f'"{reply}"'
