@@ -13,6 +13,8 @@ class Cadence:
     def __init__(self, expression: str) -> None:
         self._expression = expression
         self._asked: datetime | None = None
+        self._next: datetime | None = None
+        """The first instant after the latest call: until then the answer is no, and it is asked every second."""
 
     def due(self, now: datetime) -> datetime | None:
         """The latest instant of the expression since the last call, or None.
@@ -22,7 +24,11 @@ class Cadence:
         """
         before, self._asked = self._asked, now
         if before is None or now <= before:
+            self._next = croniter(self._expression, now).get_next(datetime)
             return None
+        if self._next is not None and now < self._next:
+            return None
+        self._next = croniter(self._expression, now).get_next(datetime)
         latest: datetime = croniter(self._expression, now).get_prev(datetime)
         # get_prev excludes `now` itself when it is an instant of the expression.
         if croniter.match(self._expression, now) and now.second == 0 and now.microsecond == 0:

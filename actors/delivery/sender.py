@@ -201,7 +201,11 @@ class Sender(Actor[Deliver]):
             text = render(claimed.template, claimed.first_name, claimed.last_name)
         except InvalidOccasion as error:
             return Answer(Outcome.REFUSED, 0.0, error=f"the text cannot be made: {error}")
-        answer = await self._email.send(Greeting(claimed.claim.id, claimed.email, text))
+        # Asked again after a wait for the circuit: the lease may be over by then, and the message another node's.
+        answer = await self._email.send(
+            Greeting(claimed.claim.id, claimed.email, text),
+            allowed=lambda: self._lease.holds(claimed.claim.incarnation),
+        )
         self._witness(Fact.ANSWERED)
         return answer
 

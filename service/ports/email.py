@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
@@ -34,11 +35,11 @@ class EmailService(Protocol):
     def circuit(self) -> CircuitState:
         """The state of the circuit."""
 
-    async def send(self, greeting: Greeting) -> Answer:
+    async def send(self, greeting: Greeting, *, allowed: Callable[[], bool] = ...) -> Answer:
         """Make one attempt. Never raises for what the service does: that is the Answer.
 
-        While the circuit is half open, one trial is under way at a time and other callers wait for its result.
-        Raises CircuitOpen when nothing was sent.
+        While the circuit is half open, one trial is under way at a time and other callers wait for its result; they are
+        asked after the wait whether they are still `allowed` to send. Raises CircuitOpen when nothing was sent.
         """
 
     async def admits(self, *, within: float) -> bool:

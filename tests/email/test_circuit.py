@@ -341,6 +341,23 @@ async def test_admits_says_no_when_it_is_still_open(bench: Bench, within: float)
     assert await waiting is False
 
 
+async def test_who_may_no_longer_send_after_the_wait_does_not_and_the_turn_passes_on(bench: Bench) -> None:
+    """A wait for the trial is longer than a lease lasts: by then another node may have taken the message over."""
+    await bench.half_open_circuit()
+    trial = await bench.start()
+    late = asyncio.ensure_future(bench.service.send(GREETING, allowed=lambda: False))
+    await settle()
+    next_one = await bench.start()
+
+    bench.attempts.under_way[0].set_result(SLOW_DOWN)  # no verdict: the turn goes to the next
+    await settle()
+
+    with pytest.raises(CircuitOpen):
+        await late
+    assert bench.attempts.made == 5
+    await finish(bench, [trial, next_one])
+
+
 @pytest.mark.parametrize("who", ["admits", "send"])
 async def test_a_cancelled_waiter_leaves_no_timer_behind(bench: Bench, who: str) -> None:
     """Waiters come and go by the thousand during an outage."""

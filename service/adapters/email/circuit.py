@@ -76,7 +76,7 @@ class CircuitBreakingEmailService:
         self._changes = 0
         self._trial_under_way = False
         self._reopening: Timer | None = None
-        self._waiters: set[asyncio.Future[bool]] = set()
+        self._waiters: dict[asyncio.Future[bool], None] = {}  # in the order in which they came
 
     @property
     def circuit(self) -> CircuitState:
@@ -94,14 +94,16 @@ class CircuitBreakingEmailService:
         self._wake(changed=False)
         await self._http.close()
 
-    async def send(self, greeting: Greeting) -> Answer:
+    async def send(self, greeting: Greeting, *, allowed: Callable[[], bool] = lambda: True) -> Answer:
         """Make one attempt. Never raises for what the service does: that is the Answer.
 
         While the circuit is half open, one trial is under way at a time; other callers wait for its result, at most
-        as long as a call may take. Raises CircuitOpen when nothing was sent.
+        as long as a call may take. Raises CircuitOpen when nothing was sent, be it that it is no longer `allowed` then.
         """
         if self._state is not CircuitState.CLOSED:
             await self._wait_for_turn()
+            if not allowed():
+                raise CircuitOpen("what was allowed before the wait for the circuit is so no longer")
         trial = self._trial_under_way = self._state is CircuitState.HALF_OPEN
         changes = self._changes
         try:
@@ -142,12 +144,12 @@ class CircuitBreakingEmailService:
             return False
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         timer = self._clock.call_at(until, partial(_settle, waiter, changed=False))
-        self._waiters.add(waiter)
+        self._waiters[waiter] = None
         try:
             return await waiter
         finally:
             timer.cancel()
-            self._waiters.discard(waiter)
+            del self._waiters[waiter]
 
     def _wake(self, *, changed: bool) -> None:
         for waiter in self._waiters:

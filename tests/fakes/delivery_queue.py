@@ -1,0 +1,123 @@
+"""The fake of the port `DeliveryQueue`: a node's connection to the broker, which hands it up to `prefetch` bundles."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection, Sequence
+from typing import cast
+from uuid import UUID
+
+from service.domain.bundles import Malformed, decode, encode
+from service.ports import Delivery, Emptied, QueueDepth, Unavailable
+from tests.fakes.broker import Broker, Parcel
+from tests.fakes.waiting import Bell
+
+
+class FakeDeliveryQueue:
+    """Implements `service.ports.DeliveryQueue`."""
+
+    def __init__(self, broker: Broker, *, prefetch: int) -> None:
+        self._broker = broker
+        self._prefetch = prefetch
+        self._consumer: _Consumer | None = None
+        self._connected: list[_Consumer] = []
+        """Every consumer of this connection, those that were paused too: they hold what was received."""
+
+    async def open(self) -> None:
+        self._broker.exists = True
+
+    async def publish(self, bundles: Sequence[Sequence[UUID]]) -> None:
+        for body in [encode(bundle) for bundle in bundles]:
+            self._broker.publish(body)
+
+    async def receive(self, *, within: float) -> Delivery | None:
+        until = asyncio.get_running_loop().time() + within
+        if self._consumer is None:
+            self._consumer = _Consumer(self._prefetch)
+            self._connected = [one for one in self._connected if one.unacknowledged]
+            self._connected.append(self._consumer)
+            self._broker.consume(self._consumer)
+        consumer = self._consumer
+        while True:
+            if consumer.ended is not None:
+                if self._consumer is consumer:
+                    self._consumer = None
+                raise consumer.ended
+            if not consumer.in_hand:
+                if not await consumer.changed.heard(until=until):
+                    return None
+                continue
+            parcel = consumer.in_hand.popleft()
+            try:
+                return Delivery(decode(parcel.body), (consumer, parcel))
+            except Malformed:
+                self._broker.dead.append(parcel.body)
+                self._forget(consumer, parcel)
+
+    async def acknowledge(self, delivery: Delivery) -> None:
+        consumer, parcel = cast("tuple[_Consumer, Parcel]", delivery.receipt)
+        self._forget(consumer, parcel)
+
+    async def pause(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is None or consumer.ended is not None:
+            return
+        # It is handed nothing more; what was received stays with its receiver, what was not is published anew.
+        consumer.paused = True
+        while consumer.in_hand:
+            parcel = consumer.in_hand.popleft()
+            self._broker.publish(parcel.body)
+            self._forget(consumer, parcel)
+
+    async def bury(self, ids: Sequence[UUID]) -> None:
+        self._broker.dead += [encode([message]) for message in ids]
+
+    async def requeue_abandoned(self, *, living: Collection[str]) -> int:
+        return 0
+
+    async def depth(self) -> QueueDepth:
+        if not self._broker.exists:
+            self._broker.exists = True
+            raise Unavailable("rabbitmq", "the queue was deleted")
+        return QueueDepth(len(self._broker.ready), None, len(self._broker.dead))
+
+    async def close(self) -> None:
+        self.lose()
+
+    def lose(self) -> None:
+        """The connection is gone, as when the node dies: everything that was not acknowledged is delivered again."""
+        connected, self._connected, self._consumer = self._connected, [], None
+        for consumer in connected:
+            self._broker.cut(consumer)
+
+    def _forget(self, consumer: _Consumer, parcel: Parcel) -> None:
+        # A receipt whose connection is gone is ignored: the bundle is delivered again.
+        consumer.unacknowledged.pop(parcel.number, None)
+        self._broker.hand_out()
+
+
+class _Consumer:
+    """One connection that consumes, until it ends; it is not used again."""
+
+    def __init__(self, prefetch: int) -> None:
+        self._prefetch = prefetch
+        self.unacknowledged: dict[int, Parcel] = {}
+        self.in_hand: deque[Parcel] = deque()
+        self.changed = Bell()
+        self.paused = False
+        self.ended: Exception | None = None
+
+    def has_room(self) -> bool:
+        return not self.paused and len(self.unacknowledged) < self._prefetch
+
+    def hand(self, parcel: Parcel) -> None:
+        self.unacknowledged[parcel.number] = parcel
+        self.in_hand.append(parcel)
+        self.changed.ring()
+
+    def end(self, *, deleted: bool) -> None:
+        self.ended = Emptied("the queue was deleted") if deleted else Unavailable("rabbitmq", "the connection was lost")
+        self.unacknowledged.clear()
+        self.in_hand.clear()
+        self.changed.ring()
