@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import structlog
@@ -66,8 +67,17 @@ class Intake(Repeating[object]):
         if delivery is not None:
             self._witness(Fact.RECEIVED)
             self._metrics.queue_processed.inc(len(delivery.ids))
-            await self._delivery.tell(Deliver(delivery))
+            await self._hand_on(Deliver(delivery))
         return 0.0
+
+    async def _hand_on(self, message: Deliver) -> None:
+        """Wait for a delivery actor, unless this node leaves first: what is not acknowledged comes to another."""
+        if self._delivery.offer(message):
+            return
+        telling = self.ctx.spawn(self._delivery.tell(message), name="hand on")
+        while not (telling.done() or self.ctx.draining):
+            await asyncio.wait((telling,), timeout=WAIT_FOR)
+        telling.cancel()
 
     async def drain(self) -> None:
         """Give back what was prefetched and not received."""

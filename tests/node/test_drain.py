@@ -79,3 +79,22 @@ async def test_a_drained_node_with_few_calls_at_a_time_leaves_the_rest_of_a_bund
     await world.node()
     await world.all_are("sent", 50)
     assert len(world.acceptances()) == 50
+
+
+async def test_a_drain_does_not_wait_for_a_delivery_actor_to_be_free(small_world: World) -> None:
+    """A bundle that no delivery actor has taken yet is another node's as well: to wait for one could take minutes."""
+    world = small_world
+    world.stub.change(world.stub.options.changed({"latency": 0.5}))
+    await world.begin()
+    node = await world.node(EMAIL_CONCURRENCY="1", DELIVERY_ACTORS="1", DRAIN_WITHIN="6s")
+    await world.clock.set(await world.wave(400))
+    await world.accepted(2)
+
+    assert await node.drained(within=8) == 0
+
+    assert node.lines_of("actor_abandoned_work") == []
+    assert (await world.counts())["sending"] == 0
+    world.stub.change(world.stub.options.changed({"latency": 0}))
+    await world.node()
+    await world.all_are("sent", 400)
+    assert len(world.acceptances()) == 400
