@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Collection, Sequence
-from typing import cast
+from dataclasses import dataclass
 from uuid import UUID
 
 from service.domain.bundles import Malformed, decode, encode
@@ -21,28 +21,44 @@ class FakeDeliveryQueue:
         self._broker = broker
         self._prefetch = prefetch
         self._consumer: _Consumer | None = None
+        self._links: set[str] = set()
+        """The two connections, one that publishes and one that delivers, as far as they are made."""
+        self._was_there = self._was_emptied = False
         self._connected: list[_Consumer] = []
-        """Every consumer of this connection, those that were paused too: they hold what was received."""
+        """Every consumer of these connections, those that were paused too: they hold what was received."""
 
     async def open(self) -> None:
-        self._broker.exists = True
+        self._connect("publishes")
 
     async def publish(self, bundles: Sequence[Sequence[UUID]]) -> None:
         for body in [encode(bundle) for bundle in bundles]:
-            self._broker.publish(body)
+            self._connect("publishes")
+            self._publish(body)
 
     async def receive(self, *, within: float) -> Delivery | None:
         until = asyncio.get_running_loop().time() + within
         if self._consumer is None:
+            connected = "delivers" in self._links
+            self._connect("delivers")
+            if connected and not self._broker.exists:
+                self._links.discard("delivers")
+                raise Unavailable("rabbitmq", "no queue to consume from")
             self._consumer = _Consumer(self._prefetch)
             self._connected = [one for one in self._connected if one.unacknowledged]
             self._connected.append(self._consumer)
             self._broker.consume(self._consumer)
         consumer = self._consumer
+        if self._was_emptied:
+            self._was_emptied = False
+            raise Emptied("the queue was deleted, and made again")
         while True:
             if consumer.ended is not None:
                 if self._consumer is consumer:
                     self._consumer = None
+                    self._links.discard("delivers")
+                if isinstance(consumer.ended, Emptied):
+                    # Told once: that the queue is missing at the next connect is no news.
+                    self._was_there = self._was_emptied = False
                 raise consumer.ended
             if not consumer.in_hand:
                 if not await consumer.changed.heard(until=until):
@@ -50,14 +66,14 @@ class FakeDeliveryQueue:
                 continue
             parcel = consumer.in_hand.popleft()
             try:
-                return Delivery(decode(parcel.body), (consumer, parcel))
+                return Delivery(decode(parcel.body), _Receipt(consumer, parcel))
             except Malformed:
                 self._broker.dead.append(parcel.body)
                 self._forget(consumer, parcel)
 
     async def acknowledge(self, delivery: Delivery) -> None:
-        consumer, parcel = cast("tuple[_Consumer, Parcel]", delivery.receipt)
-        self._forget(consumer, parcel)
+        assert isinstance(delivery.receipt, _Receipt)
+        self._forget(delivery.receipt.consumer, delivery.receipt.parcel)
 
     async def pause(self) -> None:
         consumer, self._consumer = self._consumer, None
@@ -67,7 +83,7 @@ class FakeDeliveryQueue:
         consumer.paused = True
         while consumer.in_hand:
             parcel = consumer.in_hand.popleft()
-            self._broker.publish(parcel.body)
+            self._publish(parcel.body)
             self._forget(consumer, parcel)
 
     async def bury(self, ids: Sequence[UUID]) -> None:
@@ -77,8 +93,9 @@ class FakeDeliveryQueue:
         return 0
 
     async def depth(self) -> QueueDepth:
+        self._connect("publishes")
         if not self._broker.exists:
-            self._broker.exists = True
+            self._links.discard("publishes")
             raise Unavailable("rabbitmq", "the queue was deleted")
         return QueueDepth(len(self._broker.ready), None, len(self._broker.dead))
 
@@ -88,13 +105,37 @@ class FakeDeliveryQueue:
     def lose(self) -> None:
         """The connection is gone, as when the node dies: everything that was not acknowledged is delivered again."""
         connected, self._connected, self._consumer = self._connected, [], None
+        self._links.clear()
         for consumer in connected:
             self._broker.cut(consumer)
+
+    def _connect(self, link: str) -> None:
+        """Connect unless that was done, and make the queue where there is none."""
+        if link not in self._links:
+            self._links.add(link)
+            self._declare()
+
+    def _publish(self, body: bytes) -> None:
+        self._declare()
+        self._broker.publish(body)
+
+    def _declare(self) -> None:
+        # Whoever consumes hears of a deletion; while all of them were away nobody did.
+        self._was_emptied |= self._was_there and not self._broker.exists
+        self._was_there = self._broker.exists = True
 
     def _forget(self, consumer: _Consumer, parcel: Parcel) -> None:
         # A receipt whose connection is gone is ignored: the bundle is delivered again.
         consumer.unacknowledged.pop(parcel.number, None)
         self._broker.hand_out()
+
+
+@dataclass(frozen=True, slots=True)
+class _Receipt:
+    """Who was handed which bundle."""
+
+    consumer: _Consumer
+    parcel: Parcel
 
 
 class _Consumer:

@@ -19,6 +19,8 @@ UNBURIED_AT_ONCE = 500
 
 _WAITING = (Status.SCHEDULED, Status.RETRYING)
 
+_UNDER_WAY = (Status.QUEUED, Status.SENDING)
+
 
 class FakeMessages:
     """Implements `service.ports.Messages`."""
@@ -101,7 +103,7 @@ class FakeMessages:
             if row is None or row.status is not Status.SENDING:
                 continue
             if (row.local_year, row.claimed_by, row.attempt) == (claim.local_year, claim.incarnation, claim.attempt):
-                status = self._end_attempt(
+                moved = self._end_attempt(
                     row,
                     result.status,
                     reason=answer.error if answer else "not attempted",
@@ -109,7 +111,8 @@ class FakeMessages:
                     # An attempt that was not made is not spent.
                     attempt=row.attempt if answer else row.attempt - 1,
                 )
-                recorded.append(Recorded(row.id, status, row.occasion, (began - row.send_at).total_seconds()))
+                lateness = (began - moved.send_at).total_seconds()
+                recorded.append(Recorded(row.id, moved.status, row.occasion, lateness))
         return recorded
 
     async def sending_for(self, seconds: float) -> set[tuple[UUID, int]]:
@@ -152,7 +155,7 @@ class FakeMessages:
 
     async def redrive(self, ids: Sequence[UUID]) -> list[UUID]:
         now = self._truth.now()
-        ended = list(self._truth.named(ids, *REDRIVABLE))
+        ended = [row for row in self._truth.named(ids, *REDRIVABLE) if self._truth.user(row.user_id) is not None]
         for row in ended:
             self._truth.move(
                 row,
@@ -167,12 +170,16 @@ class FakeMessages:
         return [row.id for row in ended]
 
     async def open_by_status(self) -> dict[Status, int]:
-        return dict(Counter(row.status for row in self._truth.in_state(*_WAITING, Status.QUEUED, Status.SENDING)))
+        return dict(Counter(row.status for row in self._truth.in_state(*_WAITING, *_UNDER_WAY, Status.UNKNOWN)))
 
     async def oldest_due_age(self) -> float:
         now = self._truth.now()
-        oldest = min((row.due_at for row in self._truth.in_state(*_WAITING)), default=now)
-        return max(timedelta(), now - oldest).total_seconds()
+        waiting = [row.due_at for row in self._truth.in_state(*_WAITING) if row.due_at <= now]
+        # Of what is queued only the one that was queued first is looked at: it was due first.
+        queued = sorted(self._truth.in_state(Status.QUEUED), key=lambda row: row.queued_at or now)
+        sending = [row.due_at for row in self._truth.in_state(Status.SENDING)]
+        oldest = min([*waiting, *(row.due_at for row in queued[:1]), *sending], default=now)
+        return (now - oldest).total_seconds()
 
     def _end_attempt(
         self,
@@ -182,14 +189,14 @@ class FakeMessages:
         reason: str | None,
         delay: timedelta = timedelta(),
         attempt: int | None = None,
-    ) -> Status:
+    ) -> MessageRow:
         now, again, send_at, timezone = self._truth.now(), status is Status.RETRYING, row.send_at, row.timezone
         if again and row.moved_to is not None:
             # Its user was edited meanwhile: it goes where the edit wants it, not to another attempt for the day before.
             reason, timezone = "the user was edited while it was being sent", self._zone(row)
             status = Status.CANCELLED if isinstance(row.moved_to, Nowhere) else Status.SCHEDULED
             send_at = row.send_at if isinstance(row.moved_to, Nowhere) else row.moved_to
-        self._truth.move(
+        return self._truth.move(
             row,
             status=status,
             attempt=row.attempt if attempt is None else attempt,
@@ -202,7 +209,6 @@ class FakeMessages:
             moved_to=None,
             reason=reason,
         )
-        return status
 
     def _zone(self, row: MessageRow) -> str:
         return self._truth.users[row.user_id].profile.timezone

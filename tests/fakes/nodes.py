@@ -10,14 +10,15 @@ from tests.fakes.truth import Truth
 
 
 class FakeNodes:
-    """Implements `service.ports.Nodes`."""
+    """Implements `service.ports.Nodes` for a node whose zone data is of the release `tzdata`."""
 
-    def __init__(self, truth: Truth) -> None:
+    def __init__(self, truth: Truth, *, tzdata: str | None = None) -> None:
         self._truth = truth
+        self._tzdata = tzdata
 
     async def enter(self, node: str) -> int:
         incarnation = next(self._truth.next_incarnation)
-        self._truth.nodes[incarnation] = NodeRow(incarnation=incarnation, node=node)
+        self._truth.nodes[incarnation] = NodeRow(incarnation=incarnation, node=node, tzdata=self._tzdata)
         return incarnation
 
     async def beat(self, incarnation: int) -> bool:

@@ -45,9 +45,7 @@ class FakePlanning:
         for day in days:
             cuts = self._cuts(day)
             for after, until in zip([None, *cuts], [*cuts, None], strict=True):
-                made.append(next(truth.next_range))
-                window = PlanRange(day, after, until, truth.planned_up_to, up_to)
-                truth.plan_ranges[made[-1]] = (window, truth.real_now())
+                made.append(truth.add_range(PlanRange(day, after, until, truth.planned_up_to, up_to)))
         truth.planned_up_to = up_to
         return made
 

@@ -13,10 +13,11 @@ from tests.fakes.waiting import Bell
 
 @dataclass(slots=True)
 class Pending:
-    """An entry that a consumer has claimed, and when."""
+    """An entry that a consumer has claimed: who, since when, and when the entry was appended."""
 
     consumer: str
     since: float
+    appended_at: float
 
 
 @dataclass(slots=True)
@@ -28,11 +29,20 @@ class Group:
     pending: dict[int, Pending] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An entry of a stream: its body, how often it was put back, and when it was appended."""
+
+    body: str
+    tries: int
+    appended_at: float
+
+
 @dataclass(slots=True)
 class Stream:
-    """Entries by number: the body, and how often it was put back. `group` is None until somebody makes it."""
+    """Entries by number. `group` is None until somebody makes it."""
 
-    entries: dict[int, tuple[str, int]] = field(default_factory=dict)
+    entries: dict[int, Stored] = field(default_factory=dict)
     group: Group | None = None
 
 
@@ -73,5 +83,5 @@ class RedisMemory:
 
     def append(self, stream: str, body: str, *, tries: int = 0) -> None:
         """Append an entry; the stream is made if there is none, without a group."""
-        self.streams.setdefault(stream, Stream()).entries[next(self._numbers)] = (body, tries)
+        self.streams.setdefault(stream, Stream()).entries[next(self._numbers)] = Stored(body, tries, self.monotonic())
         self.bell(stream).ring()

@@ -108,6 +108,7 @@ class NodeRow:
 
     incarnation: int
     node: str
+    tzdata: str | None = None
     beat: int = 0
     ended: bool = False
 

@@ -35,11 +35,15 @@ class FakeWorkStream:
 
     async def unfinished(self, *, count: int) -> list[Entry]:
         stream, group = self._group()
-        mine = [number for number, pending in sorted(group.pending.items()) if pending.consumer == self._consumer]
-        for number in mine:
-            if number not in stream.entries:  # somebody deleted it: there is nothing left but to acknowledge
-                del group.pending[number]
-        return [Entry(str(number), stream.entries[number][0]) for number in mine if number in stream.entries][:count]
+        group.consumers.add(self._consumer)
+        while oldest := self._pending_of(group, self._consumer)[:count]:
+            there = [number for number in oldest if number in stream.entries]
+            for number in oldest:
+                if number not in stream.entries:  # somebody deleted it: there is nothing left but to acknowledge
+                    del group.pending[number]
+            if there:
+                return [Entry(str(number), stream.entries[number].body) for number in there]
+        return []
 
     async def finish(self, entries: Sequence[Entry]) -> None:
         if (stream := self._memory.streams.get(self.name)) is not None:
@@ -50,28 +54,30 @@ class FakeWorkStream:
         stream, group = self._group()
         alive = {*living, self._consumer}
         idle_since = self._memory.monotonic() - idle
+        abandoned = [number for number, pending in sorted(group.pending.items()) if pending.since <= idle_since]
+        for consumer in sorted(group.consumers - alive):
+            abandoned += [number for number in self._pending_of(group, consumer) if number not in abandoned]
         put_back, given_up = 0, []
-        for number, pending in sorted(group.pending.items()):
-            if pending.consumer in alive and pending.since > idle_since:
-                continue
+        for number in abandoned:
             entry = stream.entries.get(number)
             self._drop(stream, number)
             if entry is None:
                 continue
-            body, tries = entry
-            if tries >= MOST_TRIES:
-                given_up.append(body)
+            if entry.tries >= MOST_TRIES:
+                given_up.append(entry.body)
             else:
                 # Appended anew, so that the group hands it to whoever is free.
-                self._memory.append(self.name, body, tries=tries + 1)
+                self._memory.append(self.name, entry.body, tries=entry.tries + 1)
                 put_back += 1
         group.consumers &= alive
         return Requeued(put_back, tuple(given_up))
 
     async def state(self) -> StreamState:
         stream = self._memory.streams.get(self.name, Stream())
-        pending = stream.group.pending.values() if stream.group else ()
-        return StreamState(len(stream.entries), dict(Counter(one.consumer for one in pending)))
+        pending = stream.group.pending if stream.group else {}
+        oldest = pending[min(pending)].appended_at if pending else self._memory.monotonic()
+        by_consumer = Counter(one.consumer for one in pending.values())
+        return StreamState(len(stream.entries), dict(by_consumer), self._memory.monotonic() - oldest)
 
     def _take(self, count: int) -> list[Entry]:
         """Claim up to `count` entries that nobody has read."""
@@ -79,9 +85,13 @@ class FakeWorkStream:
         group.consumers.add(self._consumer)
         new = [number for number in sorted(stream.entries) if number > group.read_up_to][:count]
         for number in new:
-            group.pending[number] = Pending(self._consumer, self._memory.monotonic())
+            appended_at = stream.entries[number].appended_at
+            group.pending[number] = Pending(self._consumer, self._memory.monotonic(), appended_at)
             group.read_up_to = number
-        return [Entry(str(number), stream.entries[number][0]) for number in new]
+        return [Entry(str(number), stream.entries[number].body) for number in new]
+
+    def _pending_of(self, group: Group, consumer: str) -> list[int]:
+        return [number for number, pending in sorted(group.pending.items()) if pending.consumer == consumer]
 
     def _drop(self, stream: Stream, number: int) -> None:
         stream.entries.pop(number, None)

@@ -54,6 +54,8 @@ class Truth:
         self.attempts: dict[tuple[UUID, int, Outcome], AttemptRow] = {}
         self.nodes: dict[int, NodeRow] = {}
         self.planned_up_to = now()
+        self.followed_release = ""
+        """The release of the zone data that every unsent message follows at least; empty: nothing was ever planned."""
         self.plan_ranges: dict[int, tuple[PlanRange, datetime]] = {}
         """By id: the range, and when it was announced by the real clock."""
         self.job_runs: dict[tuple[str, datetime], tuple[int, datetime]] = {}
@@ -136,6 +138,14 @@ class Truth:
     def log_attempt(self, row: AttemptRow) -> None:
         """Append an attempt; one of the same message, number and outcome stays as it is."""
         self.attempts.setdefault((row.message_id, row.number, row.outcome), row)
+
+    # --- planning ----------------------------------------------------------------------------------------------
+
+    def add_range(self, window: PlanRange) -> int:
+        """Write down a range still to plan; its id."""
+        number = next(self.next_range)
+        self.plan_ranges[number] = (window, self.real_now())
+        return number
 
     # --- nodes -------------------------------------------------------------------------------------------------
 

@@ -159,7 +159,8 @@ moved as (
         ended_at   = case when v.status in ('retrying', 'scheduled') then null else business_now() end,
         claimed_by = null,
         moved_to   = null,
-        reason     = 'its node died, or lost it, while sending it'
+        reason     = case when v.status = v.follows then 'its node died, or lost it, while sending it'
+                          else 'the user was edited while it was being sent' end
     from verdict v
     where m.id = v.id and m.local_year = v.local_year
     returning m.id, m.status

@@ -70,8 +70,8 @@ async def test_a_day_removed_while_being_sent_is_not_tried_again(store: Store, e
     await move(store, claimed, None)
     await end(store, claimed)
 
-    (row,) = await store.fetch("select status, ended_at is not null, moved_to from messages")
-    assert tuple(row) == ("cancelled", True, None)
+    (row,) = await store.fetch("select status, ended_at is not null, moved_to, reason from messages")
+    assert tuple(row) == ("cancelled", True, None, "the user was edited while it was being sent")
 
 
 @pytest.mark.parametrize("end", [rejected, freed])
