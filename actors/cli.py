@@ -78,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace) -> int:
+    import structlog
+
     from actors.node import Node, Refused
     from actors.runtime import TooManyRestarts
     from actors.serving import serve
@@ -96,6 +98,10 @@ def _run(args: argparse.Namespace) -> int:
             return REFUSED
         except TooManyRestarts as error:
             _say(f"heyday: {error}")
+            return FAILED
+        except Exception as error:
+            # The interpreter would write out its text, which may quote anybody.
+            structlog.get_logger(__name__).critical("ended_by_a_bug", exc_info=error)
             return FAILED
         return OK if clean else FAILED
 

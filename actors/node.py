@@ -68,6 +68,7 @@ from service.domain.zones import TZDATA_VERSION
 from service.outages import Outages
 from service.ports import CircuitState, Emptied, Unavailable
 from service.settings import Settings, UnknownOutcome
+from service.telemetry.failures import summary
 from service.telemetry.metrics import SERVICE, Metrics
 
 log = structlog.get_logger(__name__)
@@ -313,6 +314,7 @@ class Node:
                     strategy=Strategy.REST_FOR_ONE,
                     on_event=self._event,
                     clock=self._steady,
+                    describe=summary,
                 ),
                 spec(quiet("dispatcher"), make_dispatcher),
                 spec(self._planner, make_planner),
@@ -325,6 +327,7 @@ class Node:
             ],
             on_event=self._event,
             clock=self._steady,
+            describe=summary,
         )
 
     def _make_api(self) -> Actor[Any]:

@@ -1,4 +1,7 @@
-"""Runs one piece of asynchronous work as a process: a fast event loop, signals, and an exit code."""
+"""Runs one piece of asynchronous work as a process: a fast event loop, signals, and an exit code.
+
+SIGTERM and SIGINT end it, SIGUSR1 switches detailed logs on and off.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 import uvloop
+
+from service.telemetry.logs import nobody_handled, toggle_debug
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +39,8 @@ async def _with_signals(work: Callable[[asyncio.Event], Awaitable[int]]) -> int:
         log.info("draining", signal=number.name)
         stop.set()
 
+    loop.set_exception_handler(nobody_handled)
+    loop.add_signal_handler(signal.SIGUSR1, toggle_debug)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told, number)
     # What was made by importing and starting stays: the collector need not look at it again and again.

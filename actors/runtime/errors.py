@@ -27,7 +27,7 @@ class ActorFailed(ActorError):
     """The actor crashed, or was stopped, while it worked on the message of this ask. The reason is the cause."""
 
     def __init__(self, actor: str, reason: BaseException) -> None:
-        super().__init__(f"{actor} failed on this message: {reason!r}")
+        super().__init__(f"{actor} failed on this message: {type(reason).__name__}")
         self.actor = actor
         self.__cause__ = reason
 
@@ -52,6 +52,8 @@ class TooManyRestarts(ActorError):
     """The children of a supervisor failed more often than its intensity allows. The last failure is the cause."""
 
     def __init__(self, supervisor: str, restarts: int, within: float, last: BaseException) -> None:
-        super().__init__(f"{supervisor} gave up after {restarts} restarts in {within:g} s; the last failure: {last!r}")
+        super().__init__(
+            f"{supervisor} gave up after {restarts} restarts in {within:g} s; the last failure: {type(last).__name__}"
+        )
         self.supervisor = supervisor
         self.__cause__ = last

@@ -63,7 +63,7 @@ class Group(Child):
                 self._on_event(event)
             except Exception as error:  # an observer that fails must not become a failure of what it observes
                 asyncio.get_running_loop().call_exception_handler(
-                    {"message": f"the observer of {self.name} failed on {event!r}", "exception": error}
+                    {"message": f"the observer of {self.name} failed on {type(event).__name__}", "exception": error}
                 )
         elif self.parent is not None:
             self.parent.emit(event)
@@ -73,7 +73,7 @@ class Group(Child):
         if error is None and child.restart is Restart.PERMANENT and not self._closing:
             error = EndedByItself(child.name)
         if error is not None:
-            child.last_error = repr(error)
+            child.last_error = self.rules.describe(error)
             self.emit(Crashed(child.name, error))
         if error is None or child.restart is Restart.TEMPORARY or self._closing:
             child.retire()

@@ -35,14 +35,21 @@ class Backoff:
         return self.random() * min(self.at_most, self.first * 2.0 ** (failures - 1))
 
 
+def kind_of(error: BaseException) -> str:
+    """The kind of a failure, without its text."""
+    return type(error).__name__
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a supervisor goes by; `clock` and `sleep` count seconds, and a test may put its own here."""
+    """What a supervisor goes by; `clock` and `sleep` count seconds, and a test may put its own here. `describe` says of
+    a failure what may be shown to everybody."""
 
     intensity: Intensity = field(default_factory=Intensity)
     backoff: Backoff = field(default_factory=Backoff)
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    describe: Callable[[BaseException], str] = kind_of
 
 
 class Budget:

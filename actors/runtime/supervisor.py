@@ -14,7 +14,7 @@ from actors.runtime.errors import Stopped
 from actors.runtime.events import Abandoned, DrainReport, Emit
 from actors.runtime.group import Group
 from actors.runtime.pool import PoolOfCells
-from actors.runtime.restarts import Backoff, Intensity, Rules
+from actors.runtime.restarts import Backoff, Intensity, Rules, kind_of
 from actors.runtime.spec import ChildSpec, Kind, Pool, Strategy
 from actors.runtime.tasks import outlast, settle
 
@@ -39,8 +39,11 @@ class Supervisor(Group):
         on_event: Emit | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        describe: Callable[[BaseException], str] = kind_of,
     ) -> None:
         """Make a tree; nothing runs yet. `clock` and `sleep` (in seconds) serve intensity and back-off.
+
+        `describe` makes the `last_error` of a view out of a failure: the kind alone by default, since texts quote.
 
         Raises ValueError when two children have the same name.
         """
@@ -50,7 +53,8 @@ class Supervisor(Group):
         self._given = children
         self._draining = False
         self._report = DrainReport((), 0.0)
-        super().__init__(name, strategy, Rules(intensity or Intensity(), backoff or Backoff(), clock, sleep), on_event)
+        rules = Rules(intensity or Intensity(), backoff or Backoff(), clock, sleep, describe)
+        super().__init__(name, strategy, rules, on_event)
 
     def make_children(self) -> Sequence[Child]:
         return [self._place(child) for child in self._given]

@@ -1,17 +1,115 @@
-"""Structured logs: an event name and fields, as JSON lines or for a console, third-party loggers included."""
+"""Structured logs: an event name and fields, as JSON lines or for a console, third-party loggers included.
+
+A line of ours has its level checked before anything else is done; the level may be changed while the process runs.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 import orjson
 import structlog
-from structlog.tracebacks import ExceptionDictTransformer
 
 from service.settings import Secret
+from service.telemetry.failures import chain, written
+
+_QUIET = {
+    # They repeat at info and warning what the adapters say once as an outage: silent unless somebody debugs.
+    "aio_pika": logging.ERROR,
+    "aiohttp": logging.ERROR,
+    "asyncio": logging.ERROR,
+    "aiormq": logging.ERROR,
+}
+_NEVER_IN_DETAIL = ("aiormq.connection",)
+"""Loggers that write out every frame, the one with the password included."""
+
+_now = logging.INFO
+"""The level of the process: what is below it is not said."""
+
+_configured = logging.INFO
+
+
+class Logger(structlog.BoundLoggerBase):
+    """Ours: a call below the level costs a comparison."""
+
+    def debug(self, event: str, **fields: Any) -> None:
+        if _now <= logging.DEBUG:
+            self._proxy_to_logger("debug", event, **fields)
+
+    def info(self, event: str, **fields: Any) -> None:
+        if _now <= logging.INFO:
+            self._proxy_to_logger("info", event, **fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        if _now <= logging.WARNING:
+            self._proxy_to_logger("warning", event, **fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        if _now <= logging.ERROR:
+            self._proxy_to_logger("error", event, **fields)
+
+    def exception(self, event: str, **fields: Any) -> None:
+        """An error, with the exception that is being handled."""
+        self.error(event, **{"exc_info": True, **fields})
+
+    def critical(self, event: str, **fields: Any) -> None:
+        self._proxy_to_logger("critical", event, **fields)
+
+
+def configure(level: str, form: str, *, stream: TextIO | None = None, **fields: str) -> None:
+    """Send every log line to `stream` (standard error by default); `fields` are on each of them.
+
+    The one place in which heyday changes the state of the process: called once, by the command line.
+    """
+    global _configured
+    structlog.contextvars.bind_contextvars(**fields)
+    stream = stream or sys.stderr
+    failure, render = (_as_document, _document) if form == "json" else (_as_text, _console())
+    ending: list[structlog.typing.Processor] = [failure, render]
+    # Our own lines are written as they are; the way through `logging` would cost three times as much, for each request.
+    structlog.configure(
+        processors=[*_SHARED, *ending],
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        wrapper_class=Logger,
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *_SHARED, structlog.stdlib.add_logger_name],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    logging.getLogger().handlers[:] = [handler]
+    _configured = logging.getLevelNamesMapping()[level.upper()]
+    _set(_configured)
+
+
+def toggle_debug() -> None:
+    """Say everything from now on, or again what was configured."""
+    _set(logging.DEBUG if _now != logging.DEBUG else _configured)
+    structlog.get_logger(__name__).critical("log_level_changed", to=logging.getLevelName(_now).lower())
+
+
+def _set(level: int) -> None:
+    global _now
+    _now = level
+    logging.getLogger().setLevel(level)
+    for name, least in _QUIET.items():
+        logging.getLogger(name).setLevel(least if level != logging.DEBUG else level)
+    for name in _NEVER_IN_DETAIL:
+        logging.getLogger(name).setLevel(max(level, logging.INFO) if level == logging.DEBUG else logging.NOTSET)
+
+
+def nobody_handled(_loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    """What the event loop does with a failure that nobody has waited for: its own way quotes it in a sentence."""
+    structlog.get_logger(__name__).error(
+        "nobody_handled", what=str(context.get("message")), exc_info=context.get("exception")
+    )
 
 
 def _hide_secrets(
@@ -33,43 +131,37 @@ _SHARED: tuple[structlog.typing.Processor, ...] = (
 )
 
 
-def configure(level: str, form: str, *, stream: TextIO | None = None, **fields: str) -> None:
-    """Send every log line to `stream` (standard error by default); `fields` are on each of them.
-
-    The one place in which heyday changes the state of the process: called once, by the command line.
-    """
-    structlog.contextvars.bind_contextvars(**fields)
-    stream = stream or sys.stderr
-    render: structlog.typing.Processor
-    if form == "json":
-        render = structlog.processors.JSONRenderer(serializer=_json)
-    else:
-        render = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    # Without the values of variables: they hold names, addresses and passwords.
-    tracebacks = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
-    ending = [*([tracebacks] if form == "json" else []), render]
-    # Our own lines are written as they are; the way through `logging` would cost three times as much, for each request.
-    structlog.configure(
-        processors=[*_SHARED, *ending],
-        logger_factory=structlog.WriteLoggerFactory(stream),
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        cache_logger_on_first_use=True,
-    )
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *_SHARED, structlog.stdlib.add_logger_name],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
-    )
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(formatter)
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    for noisy in ("asyncio", "aio_pika", "aiormq", "aiohttp"):
-        # They repeat at info and warning what the adapters say once as an outage.
-        logging.getLogger(noisy).setLevel(logging.ERROR if level != "debug" else logging.DEBUG)
+def _as_document(
+    _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Without the values of variables and without texts that quote somebody: see service.telemetry.failures."""
+    if (error := _failure_of(event)) is not None:
+        event["exception"] = chain(error)
+    return event
 
 
-def _json(event: Any, **_options: Any) -> str:
+def _as_text(
+    _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    if (error := _failure_of(event)) is not None:
+        event["exception"] = written(error)
+    return event
+
+
+def _failure_of(event: structlog.typing.EventDict) -> BaseException | None:
+    found = event.pop("exc_info", None)
+    if isinstance(found, tuple):
+        found = found[1]
+    if found and not isinstance(found, BaseException):
+        found = sys.exc_info()[1]
+    return found or None
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+
+
+def _document(_logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict) -> str:
     try:
         return orjson.dumps(event, default=_plain, option=orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
     except TypeError:
@@ -83,6 +175,8 @@ def _plain(value: Any) -> Any:
     """What the serialiser does not write itself: other kinds of objects, and subclasses, for secrets are one."""
     if isinstance(value, Secret):
         return "***"
+    if isinstance(value, BaseException):
+        return type(value).__name__
     if isinstance(value, int):
         return int(value)
     if isinstance(value, list):

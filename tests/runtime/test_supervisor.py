@@ -471,7 +471,7 @@ async def test_the_view_shows_the_tree_with_mailboxes_restarts_and_errors() -> N
     branch, pool = view.children
     assert [(child.name, child.kind) for child in view.children] == [("company", "supervisor"), ("pool", "pool")]
     assert [child.restarts for child in branch.children] == [0, 1, 0]
-    assert branch.children[1].last_error == "ValueError('told to crash')"
+    assert branch.children[1].last_error == "ValueError"
     assert (branch.children[2].depth, branch.children[2].capacity) == (1, 10)
     assert branch.children[2].since == 5.0
     assert (pool.depth, pool.capacity) == (0, 7)

@@ -64,16 +64,19 @@ def translating() -> Iterator[None]:
     except TRANSIENT as error:
         raise Unavailable("postgres", _reason(error)) from error
     except asyncpg.InterfaceError as error:
-        # One class for a closed connection, which is an outage, and for misuse, which is a bug.
-        if "clos" in str(error):
+        # One class for a closed connection, which is an outage, and for misuse, which is a bug; what it says of an
+        # argument quotes the argument.
+        if not isinstance(error, ValueError) and "clos" in str(error):
             raise Unavailable("postgres", _reason(error)) from error
         raise
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError, asyncpg.UndefinedColumnError) as error:
-        raise Unavailable("postgres", f"the schema is not ready, run `heyday migrate`: {error}") from error
+        raise Unavailable("postgres", f"the schema is not ready, run `heyday migrate`: {_reason(error)}") from error
 
 
 def _reason(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    """The server's sentence alone: its detail and its hint may quote rows, and outages are shown to everybody."""
+    text = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
+    return str(text) or type(error).__name__
 
 
 async def connect_once(dsn: str) -> asyncpg.Connection[asyncpg.Record]:

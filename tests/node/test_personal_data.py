@@ -1,0 +1,104 @@
+"""Nothing that a node writes, or shows without a key, has the name, address or city of a user in it."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from service.embedded.relay import relayed
+from tests.node.harness import NOON, NodeProcess, World
+
+CANARIES = ("quetzalina", "featherstonehaugh", "canary.test", "llanfairpwll", "atlantisland", "cafe-sesame")
+USER = {
+    "firstName": "Quetzalina",
+    "lastName": "Featherstonehaugh",
+    "email": "quetzalina.f@canary.test",
+    "timezone": "UTC",
+    "birthdayDate": "1990-03-15",
+    "locationCity": "Llanfairpwll",
+    "locationCountry": "Atlantisland",
+}
+KEY = {"Authorization": "Bearer cafe-sesame"}
+
+
+async def create(node: NodeProcess, **changes: object) -> tuple[int, dict[str, object]]:
+    """Status and answer."""
+    return await node.call("POST", "/api/v1/users", json=USER | changes, headers=KEY)
+
+
+async def refusals(node: NodeProcess, user: str) -> None:
+    """Whatever the API refuses, it refuses with the value in its hands."""
+    text = json.dumps(USER)
+    requests: list[tuple[int, str, str, dict[str, Any]]] = [
+        (409, "POST", "/users", {"json": USER}),
+        (422, "POST", "/users", {"json": USER | {"birthdayDate": "Quetzalina"}}),
+        (422, "POST", "/users", {"json": USER | {"email": "quetzalina.f@canary.test@Llanfairpwll"}}),
+        (400, "POST", "/users", {"data": text[:-5], "headers": {"Content-Type": "application/json"}}),
+        (415, "POST", "/users", {"data": text, "headers": {"Content-Type": "text/Quetzalina"}}),
+        (422, "GET", "/users?birthday=Quetzalina", {}),
+        (404, "GET", "/Quetzalina", {}),
+        (412, "PUT", f"/users/{user}", {"json": USER, "headers": {"If-Match": '"99"'}}),
+    ]
+    for status, method, path, options in requests:
+        headers = KEY | options.pop("headers", {})
+        assert (await node.call(method, f"/api/v1{path}", headers=headers, **options))[0] == status, (method, path)
+    assert (await node.get("/api/v1/users?email=quetzalina.f@canary.test"))[0] == 401
+
+
+@pytest.mark.timeout(200)
+async def test_no_name_address_or_city_is_in_what_a_node_writes(world: World) -> None:
+    """At the most talkative level, through greetings, refusals, crashes with rows in their texts, and outages."""
+    await world.begin()
+    async with relayed(world.dsn) as postgres, relayed(str(world.rabbitmq_url)) as rabbitmq:
+        node = await world.node(
+            LOG_LEVEL="debug", API_KEYS="cafe-sesame", DATABASE_URL=postgres.url, RABBITMQ_URL=rabbitmq.url
+        )
+        await node.logged("node_entered")
+        status, user = await create(node)
+        assert status == 201
+        rows = "\n".join(json.dumps(USER | {"email": f"quetzalina.f{n}@canary.test"}) for n in range(3))
+        ndjson = KEY | {"Content-Type": "application/x-ndjson"}
+        assert (await node.call("POST", "/api/v1/users:import", data=f"{rows}\n{rows[:-9]}", headers=ndjson))[0] == 200
+        await refusals(node, str(user["id"]))
+
+        # PostgreSQL refuses rows, and says which: to a request, and to actors.
+        await world.fetch("alter table users add constraint bug check (first_name <> 'Quetzalina') not valid")
+        assert (await create(node, email="quetzalina.f9@canary.test"))[0] == 500
+        await world.fetch("alter table users drop constraint bug")
+        await world.fetch(
+            """
+            create function bug() returns trigger language plpgsql as $$
+            begin raise exception 'no %', (select users from users where id = new.user_id); end $$;
+            """
+        )
+        await world.fetch("create trigger bug before update on messages for each row execute function bug()")
+        await world.clock.set(NOON + timedelta(hours=21))
+        await node.logged("actor_crashed")
+        shown = [json.dumps((await node.get(path))[1]) for path in ("/health", "/health/ready", "/health/detailed")]
+        await world.fetch("drop trigger bug on messages")
+
+        # The service is ill and quotes what it was sent; then the servers go away.
+        world.stub.change(world.stub.options.changed({"errorRate": 0.5, "acceptThenFailRate": 0.2}))
+        await world.all_end()
+        await world.value("update users set email = ' ' where email like 'quetzalina.f0%' returning 1")
+        for relay in (rabbitmq, postgres):
+            relay.cut()
+        for system in ("rabbitmq", "postgres"):
+            await node.logged("outage_began", system=system)
+        assert (await create(node, email="quetzalina.f8@canary.test"))[0] == 503
+        shown += [json.dumps((await node.get(path))[1]) for path in ("/health/ready", "/health/detailed")]
+        shown.append((await node.get("/metrics"))[1])
+        for relay in (rabbitmq, postgres):
+            relay.mend()
+        for system in ("rabbitmq", "postgres"):
+            await node.logged("outage_ended", system=system)
+        assert await node.drained() == 0
+
+    wrote = [json.dumps(line) for line in node.lines] + node.said
+    assert len([line for line in node.lines if line["level"] == "debug"]) > 20
+    assert len(node.lines_of("request_failed")) == 1
+    assert [line for line in [*wrote, *shown] for canary in CANARIES if canary in line.lower()] == []
+    assert world.dsn.split(":")[2].split("@")[0] not in "".join(wrote)
