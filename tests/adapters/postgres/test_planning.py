@@ -85,18 +85,11 @@ async def test_an_announcement_waits_for_whoever_is_writing_a_user(store: Store)
     day = await in_three_days(store)
     ada = profile(day)
     async with store.database.transaction() as connection:
-        columns = (ada.first_name, ada.last_name, ada.email, ada.email, ada.timezone, None, None)
+        columns = (ada.first_name, ada.last_name, ada.email, ada.email, ada.timezone, None, None, 1)
         wanted = nine(day)[0]
-        await connection.fetch(
-            USERS.create_user,
-            *columns,
-            "test",
-            ["birthday"],
-            [day],
-            ["birthday"],
-            [wanted.local_year],
-            [wanted.send_at],
-        )
+        days = ([1], ["birthday"], [day])
+        greetings = ([1], ["birthday"], [wanted.local_year], [wanted.send_at])
+        await connection.fetch(USERS.create_users, *([column] for column in columns), *days, *greetings, "test")
         announcing = asyncio.ensure_future(announce(store, day))
         await eventually(lambda: somebody_waits(store), within=5)
 
