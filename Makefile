@@ -15,10 +15,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench simulate fuzz clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: .venv/installed ## watch 09:00 travel around the world, with servers of its own (ARGS=--once: end after the summary)
 	@$(BIN)/heyday demo $(ARGS)
@@ -34,6 +34,12 @@ lint: .venv/installed-dev ## check style, types and the floors of the architectu
 
 bench: .venv/installed-dev ## a wave of 10,000 greetings beside a bare loop, alternating (ARGS=--help)
 	@$(BIN)/python -m loadtest.wave $(ARGS)
+
+simulate: .venv/installed-dev ## the nightly simulation of whole nodes: 20,000 seeds (ARGS="--seeds 500 --from 7")
+	@$(BIN)/python -m tests.simulation $(or $(ARGS),--seeds 20000 --from 0)
+
+fuzz: .venv/installed-dev ## 10,000 requests made up from the OpenAPI document, every check on (takes some minutes)
+	@$(BIN)/python -m pytest tests/api/fuzz --fuzz-examples 10000 -s $(ARGS)
 
 clean: ## delete the virtual environment, the demo's data and every cache
 	@# Where an account could not reach the project, its data lie elsewhere and a link names them.

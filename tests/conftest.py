@@ -29,7 +29,7 @@ def _run(work: Coroutine[object, object, None]) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What tests/api/fuzz takes."""
-    parser.addoption("--fuzz-examples", type=int, default=600, help="requests made from the OpenAPI document")
+    parser.addoption("--fuzz-examples", type=int, default=300, help="requests made from the OpenAPI document")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
