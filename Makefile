@@ -15,7 +15,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench simulate fuzz clean
+.PHONY: help demo test coverage lint bench simulate fuzz clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -25,6 +25,11 @@ demo: .venv/installed ## watch 09:00 travel around the world, with servers of it
 
 test: .venv/installed-dev ## run every test against real servers (ARGS=... goes to pytest)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+coverage: .venv/installed-dev ## run every test and measure what ships: a report in build/coverage, at least 85 % of the branches
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --timeout 300 \
+		--cov --cov-report=term:skip-covered --cov-report=html --cov-report=json $(ARGS)
+	@$(BIN)/python -m tests.branches build/coverage/coverage.json --floor 85
 
 lint: .venv/installed-dev ## check style, types and the floors of the architecture
 	$(BIN)/ruff check .
