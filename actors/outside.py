@@ -134,7 +134,7 @@ def servers(settings: Settings, metrics: Metrics, living: Callable[[], int]) -> 
         locks=RedisLocks(redis.commands, owner=settings.node_id),
         accepted=RedisAcceptedKeys(redis.commands, late_limit=settings.late_limit),
         rate=_rate(settings, redis, living),
-        request_rate=RedisRequestRate(redis.commands, settings.rate_limit.per_second) if settings.rate_limit else None,
+        request_rate=_request_rate(settings, redis),
         queue=queue,
         attempts=HttpEmailService(
             settings.email_url, timeout=settings.email_timeout, concurrency=settings.email_concurrency
@@ -152,6 +152,12 @@ def _queue(settings: Settings, redis: RedisClients) -> DeliveryQueue:
     if settings.rabbitmq_url:
         return RabbitMQDeliveryQueue(settings.rabbitmq_url, prefetch=PREFETCH)
     return StreamDeliveryQueue(redis, consumer=settings.node_id)
+
+
+def _request_rate(settings: Settings, redis: RedisClients) -> RequestRate | None:
+    if (limit := settings.rate_limit) is None:
+        return None
+    return RedisRequestRate(redis.commands, limit.per_second, at_once=limit.at_once)
 
 
 def _rate(settings: Settings, redis: RedisClients, living: Callable[[], int]) -> RateLimit:

@@ -6,6 +6,7 @@ A setting is named after its variable. Every secret may also be given as NAME_FI
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 import secrets
 import socket
@@ -54,9 +55,16 @@ class Secret(str):
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many calls per second."""
+    """So many calls per second, told as a number in so many `seconds`: 5/m is another way to say 1/12, and lets five
+    requests of a client come at once."""
 
     per_second: float
+    seconds: float = 1.0
+
+    @property
+    def at_once(self) -> int:
+        """The number that was told, of requests that may come at once."""
+        return max(1, math.floor(self.per_second * self.seconds + 1e-9))
 
 
 @dataclass(frozen=True)  # no slots: the reader takes defaults from the class
@@ -315,9 +323,10 @@ def _rate(text: str) -> Rate | None:
     if text == "off":
         return None
     if match := re.fullmatch(r"(\d+(?:\.\d+)?)(?:/(s|m|h))?", text):
-        per_second = float(match[1]) / _UNITS[match[2] or "s"]
+        seconds = _UNITS[match[2] or "s"]
+        per_second = float(match[1]) / seconds
         if 1 / 3600 <= per_second <= 1_000_000:
-            return Rate(per_second)
+            return Rate(per_second, seconds)
     raise ValueError("a rate from 1/h to 1000000/s, such as 100/s or 6000/m, or off")
 
 

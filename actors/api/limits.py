@@ -29,7 +29,7 @@ def limit_rate(rate: RequestRate) -> Middleware:
             wait = max(1, math.ceil(allowance.retry_after))
             raise Problem(
                 TOO_MANY,
-                f"At most {rate.limit} requests in {rate.window:g} s; the next in {wait} s.",
+                f"No more than {rate.limit} in {rate.window:g} s; the next in {wait} s.",
                 headers={**headers, "Retry-After": str(wait)},
             )
         return await handler(request)

@@ -39,12 +39,15 @@ log = structlog.get_logger(__name__)
 
 
 class LocalRequestRate:
-    """A `service.ports.RequestRate` of one node: `per_second` requests of each client, a second's worth at once."""
+    """A `service.ports.RequestRate` of one node: `per_second` requests of each client, `at_once` of them without a wait
+    (a second's worth unless told)."""
 
-    def __init__(self, per_second: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, per_second: float, *, at_once: int | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         if not per_second > 0:
             raise ValueError(f"a rate is above 0 per second, not {per_second}")
-        self.limit = max(1, math.floor(per_second))
+        self.limit = at_once or max(1, math.floor(per_second))
         self.interval = 1 / per_second
         self.window = self.limit * self.interval
         self._clock = clock
@@ -75,8 +78,15 @@ class LocalRequestRate:
 class RedisRequestRate:
     """A `service.ports.RequestRate` of all nodes; while Redis is away each node counts on its own."""
 
-    def __init__(self, redis: Redis, per_second: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._local = LocalRequestRate(per_second, clock=clock)
+    def __init__(
+        self,
+        redis: Redis,
+        per_second: float,
+        *,
+        at_once: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._local = LocalRequestRate(per_second, at_once=at_once, clock=clock)
         self.limit = self._local.limit
         self.window = self._local.window
         self._clock = clock

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from service.adapters.redis.connection import RedisClients, connect
 from service.adapters.redis.request_rate import LocalRequestRate, RedisRequestRate
 from service.ports import Allowance
+from service.settings import Rate
 
 
 async def test_of_many_at_the_same_moment_exactly_so_many_are_allowed(clients: RedisClients) -> None:
@@ -67,3 +70,19 @@ async def test_an_outage_is_met_once_by_all_who_ask_at_that_moment() -> None:
 
     assert [allowance.allowed for allowance in taken] == [True] + [False] * 9
     await clients.close()
+
+
+async def test_as_many_as_were_told_may_come_at_once(clients: RedisClients) -> None:
+    """`5/m` is five requests, then one every twelve seconds, and not one every twelve seconds from the start."""
+    told = Rate(5 / 60, 60)
+    shared = RedisRequestRate(clients.commands, told.per_second, at_once=told.at_once)
+    now = 0.0
+    local = LocalRequestRate(told.per_second, at_once=told.at_once, clock=lambda: now)
+
+    for rate in (shared, local):
+        first = [(await rate.take("ada")).allowed for _ in range(6)]
+        assert first == [True] * 5 + [False]
+        assert rate.limit == 5
+        assert rate.window == pytest.approx(60)
+    now = 12.1
+    assert [(await local.take("ada")).allowed for _ in range(2)] == [True, False]
