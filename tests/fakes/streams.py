@@ -41,6 +41,8 @@ class FakeWorkStream:
             for number in oldest:
                 if number not in stream.entries:  # somebody deleted it: there is nothing left but to acknowledge
                     del group.pending[number]
+            for number in there:  # to Redis they are delivered once more, now
+                group.pending[number].since = self._memory.monotonic()
             if there:
                 return [Entry(str(number), stream.entries[number].body) for number in there]
         return []
@@ -75,9 +77,9 @@ class FakeWorkStream:
     async def state(self) -> StreamState:
         stream = self._memory.streams.get(self.name, Stream())
         pending = stream.group.pending if stream.group else {}
-        oldest = pending[min(pending)].appended_at if pending else self._memory.monotonic()
         by_consumer = Counter(one.consumer for one in pending.values())
-        return StreamState(len(stream.entries), dict(by_consumer), self._memory.monotonic() - oldest)
+        oldest = self._memory.monotonic() - pending[min(pending)].appended_at if pending else 0.0
+        return StreamState(len(stream.entries), dict(by_consumer), oldest)
 
     def _take(self, count: int) -> list[Entry]:
         """Claim up to `count` entries that nobody has read."""

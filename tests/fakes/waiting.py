@@ -11,6 +11,11 @@ class Bell:
     def __init__(self) -> None:
         self._waiters: list[asyncio.Future[None]] = []
 
+    @property
+    def awaited(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiters)
+
     def ring(self) -> None:
         """Wake those who wait now."""
         waiters, self._waiters = self._waiters, []

@@ -1,4 +1,4 @@
-"""The two delivery queues behind one face, so that one suite can ask the same of both."""
+"""The two delivery queues, and their fake, behind one face, so that one suite can ask the same of all."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from service.adapters.rabbitmq import RabbitMQDeliveryQueue
 from service.adapters.redis.connection import Reply, connect
 from service.adapters.stream_queue import StreamDeliveryQueue
 from service.ports import DeliveryQueue
+from tests.fakes.broker import Broker as MemoryOfBroker
+from tests.fakes.delivery_queue import FakeDeliveryQueue
 from tests.servers import Addressed, Servers
 
 PREFETCH = 10
@@ -134,9 +136,48 @@ class Streams:
         return Redis.from_url(self.url)
 
 
-@pytest.fixture(params=["rabbitmq", "streams"])
+class Memory:
+    """The fake, which takes RabbitMQ's part. It has no server to kill."""
+
+    url = "memory://"
+
+    def __init__(self) -> None:
+        self._broker = MemoryOfBroker()
+
+    def queue(self, node: str, url: str) -> tuple[DeliveryQueue, Callable[[], Awaitable[None]]]:
+        queue = FakeDeliveryQueue(self._broker, prefetch=PREFETCH)
+        return queue, queue.close
+
+    def server(self, servers: Servers) -> Addressed:
+        raise LookupError("a fake has no server")
+
+    async def put(self, body: bytes) -> None:
+        self._broker.publish(body)
+
+    async def dead(self) -> list[bytes]:
+        bodies = list(self._broker.dead)
+        self._broker.dead.clear()
+        return bodies
+
+    async def purge(self) -> None:
+        self._broker.purge()
+
+    async def delete(self) -> None:
+        self._broker.delete()
+
+    async def settle(self) -> None:
+        """Nothing to wait for."""
+
+
+ON_SERVERS = pytest.mark.parametrize("broker", ["rabbitmq", "streams"], indirect=True)
+"""A test of what becomes of the queue when its server is away."""
+
+
+@pytest.fixture(params=["memory", "rabbitmq", "streams"])
 def broker(request: pytest.FixtureRequest) -> Broker:
     """Each broker in turn, empty."""
+    if request.param == "memory":
+        return Memory()
     if request.param == "rabbitmq":
         return RabbitMQ(request.getfixturevalue("rabbitmq_url"))
     return Streams(request.getfixturevalue("redis_url"))

@@ -1,4 +1,4 @@
-"""What every delivery queue promises, asked of RabbitMQ and of Redis streams."""
+"""What every delivery queue promises, asked of RabbitMQ, of Redis streams and of the fake."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.adapters.rabbitmq import queue as rabbitmq_queue
 from service.domain.bundles import encode
 from service.embedded.relay import relayed
 from service.ports import Delivery, DeliveryQueue, Emptied, QueueDepth, Unavailable
-from tests.adapters.queues.conftest import PREFETCH, Broker, Nodes
+from tests.adapters.queues.conftest import ON_SERVERS, PREFETCH, Broker, Nodes
 from tests.servers import Servers
 
 T = TypeVar("T")
@@ -106,6 +106,7 @@ async def test_nodes_share_the_bundles(nodes: Nodes) -> None:
                 received.append(delivery.ids)
                 by_node[node] += 1
                 await queues[node].acknowledge(delivery)
+                await asyncio.sleep(0)  # delivering takes a moment
 
     await asyncio.gather(*(deliver(node) for node in by_node))
 
@@ -272,6 +273,35 @@ async def test_a_receipt_from_before_a_deletion_is_ignored(nodes: Nodes, broker:
     await queue.acknowledge(delivery)
 
 
+async def test_a_queue_deleted_while_paused_is_reported(nodes: Nodes, broker: Broker) -> None:
+    """While the circuit is open nobody consumes, and so nobody hears of it."""
+    queue = await nodes.start("a")
+    await queue.publish([bundle()])
+    await queue.acknowledge(await receive(queue))
+    await queue.pause()
+    await broker.delete()
+
+    told = await what_is_told(queue)
+
+    assert told in (["Emptied"], ["Unavailable", "Emptied"])
+    wanted = bundle()
+    await queue.publish([wanted])
+    assert (await receive(queue)).ids == wanted
+
+
+async def test_a_queue_deleted_before_a_publish_is_reported(nodes: Nodes, broker: Broker) -> None:
+    """The node that made it again is the one that has to seed it."""
+    queue = await nodes.start("a")
+    await broker.delete()
+    wanted = bundle()
+    await queue.publish([wanted])
+
+    with pytest.raises(Emptied):
+        await queue.receive(within=5)
+    assert (await receive(queue)).ids == wanted
+
+
+@ON_SERVERS
 async def test_it_works_again_after_its_server_was_killed(nodes: Nodes, broker: Broker, servers: Servers) -> None:
     """Every call says Unavailable meanwhile, in time, and nobody has to restart anything."""
     queue = await nodes.start("a")
@@ -298,6 +328,7 @@ async def test_it_works_again_after_its_server_was_killed(nodes: Nodes, broker: 
         received.append((await works_again(lambda: receive(queue))).ids)
 
 
+@ON_SERVERS
 async def test_every_call_returns_while_the_server_is_silent(
     nodes: Nodes, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,6 +358,7 @@ async def test_every_call_returns_while_the_server_is_silent(
         await nodes.close()
 
 
+@ON_SERVERS
 async def test_nobody_listening_is_an_outage(nodes: Nodes) -> None:
     """A node may start before its servers do."""
     nowhere = nodes.unopened("a", url="amqp://127.0.0.1:1/" if is_rabbitmq(nodes) else "redis://127.0.0.1:1/0")
@@ -336,6 +368,19 @@ async def test_nobody_listening_is_an_outage(nodes: Nodes) -> None:
             await call()
     await nowhere.pause()
     await nowhere.close()
+
+
+async def what_is_told(queue: DeliveryQueue) -> list[str]:
+    """What `receive` raises, again and again, until there is nothing more to tell."""
+    told = []
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                assert await queue.receive(within=0) is None
+            except (Unavailable, Emptied) as error:
+                told.append(type(error).__name__)
+            else:
+                return told
 
 
 def outages(queue: DeliveryQueue) -> list[Callable[[], Awaitable[object]]]:

@@ -1,4 +1,4 @@
-"""Clients for both servers that heyday runs on: an installed Redis and the Valkey of the wheel."""
+"""Clients for both servers that heyday runs on, an installed Redis and the Valkey of the wheel, and their fake."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from service.adapters.redis.connection import RedisClients, connect
 from service.embedded.redis import RedisServer
+from tests.adapters.redis.stores import MemoryStore, ServerStore, Store
 
 
 @pytest.fixture(scope="session")
@@ -38,4 +39,22 @@ async def clients(url: str) -> AsyncIterator[RedisClients]:
     clients = connect(url)
     await clients.commands.flushall()
     yield clients
+    await clients.close()
+
+
+@pytest.fixture(params=["memory", "redis", "valkey"])
+def kept_at(request: pytest.FixtureRequest) -> str | None:
+    """The URL of each server in turn; None: in memory."""
+    return None if request.param == "memory" else request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture
+async def store(kept_at: str | None) -> AsyncIterator[Store]:
+    """What nodes share, empty."""
+    if kept_at is None:
+        yield MemoryStore()
+        return
+    clients = connect(kept_at)
+    await clients.commands.flushall()
+    yield ServerStore(clients)
     await clients.close()

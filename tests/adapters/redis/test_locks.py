@@ -8,68 +8,72 @@ import pytest
 
 from service.adapters.redis.connection import RedisClients
 from service.adapters.redis.locks import RedisLocks
+from service.ports import Locks
+from tests.adapters.redis.stores import Store
 
 KEY = "heyday:lock:{ticker}"
 
 
 @pytest.fixture
-def locks(clients: RedisClients) -> RedisLocks:
+def locks(store: Store) -> Locks:
     """The locks as node `a` sees them."""
-    return RedisLocks(clients.commands, owner="a")
+    return store.locks("a")
 
 
 @pytest.fixture
-def others(clients: RedisClients) -> RedisLocks:
+def others(store: Store) -> Locks:
     """The locks as node `b` sees them."""
-    return RedisLocks(clients.commands, owner="b")
+    return store.locks("b")
 
 
-async def test_only_one_of_many_gets_the_lock(clients: RedisClients) -> None:
+async def test_only_one_of_many_gets_the_lock(store: Store) -> None:
     """Mutual exclusion is what a lock is for."""
-    contenders = [RedisLocks(clients.commands, owner=f"node {number}") for number in range(20)]
+    contenders = [store.locks(f"node {number}") for number in range(20)]
 
     numbers = await asyncio.gather(*(each.acquire("ticker", ttl=30) for each in contenders))
 
     assert sorted(number for number in numbers if number is not None) == [1]
 
 
-async def test_a_person_can_read_who_holds_it(clients: RedisClients, locks: RedisLocks) -> None:
+async def test_a_person_can_read_who_holds_it(clients: RedisClients) -> None:
     """`GET heyday:lock:{ticker}` answers who is at work."""
+    locks = RedisLocks(clients.commands, owner="a")
     number = await locks.acquire("ticker", ttl=30)
 
     assert await clients.commands.get(KEY) == f"{number}:a"
     assert 29_000 < await clients.commands.pttl(KEY) <= 30_000
 
 
-async def test_locks_of_different_names_do_not_meet(locks: RedisLocks, others: RedisLocks) -> None:
+async def test_locks_of_different_names_do_not_meet(locks: Locks, others: Locks) -> None:
     """The ticker and the daily job run side by side."""
     assert await locks.acquire("ticker", ttl=30) == 1
     assert await others.acquire("daily", ttl=30) == 1
 
 
-async def test_each_holder_has_a_higher_number(clients: RedisClients, locks: RedisLocks, others: RedisLocks) -> None:
+async def test_each_holder_has_a_higher_number(store: Store, locks: Locks, others: Locks) -> None:
     """A row that was written under a higher number refuses the late write of an earlier holder."""
     first = await locks.acquire("ticker", ttl=30)
     assert first is not None
     await locks.release("ticker", first)
     second = await others.acquire("ticker", ttl=30)
-    await clients.commands.delete(KEY)  # as when it expires
+    await store.expire("ticker")
     third = await locks.acquire("ticker", ttl=30)
 
     assert [first, second, third] == [1, 2, 3]
 
 
-async def test_numbers_grow_even_after_redis_was_emptied(clients: RedisClients, locks: RedisLocks) -> None:
+async def test_numbers_grow_even_after_redis_was_emptied(store: Store, locks: Locks) -> None:
     """Redis forgets; the rows, whose highest number is handed in as `above`, do not."""
     number = await locks.acquire("ticker", ttl=30)
     assert number is not None
-    await clients.commands.flushall()
+    await store.flush()
 
     assert await locks.acquire("ticker", ttl=30, above=41) == 42
 
 
-async def test_a_held_lock_can_be_renewed(clients: RedisClients, locks: RedisLocks) -> None:
+async def test_a_held_lock_can_be_renewed(clients: RedisClients) -> None:
     """Long work keeps its lock without one long ttl."""
+    locks = RedisLocks(clients.commands, owner="a")
     number = await locks.acquire("ticker", ttl=1)
     assert number is not None
 
@@ -78,31 +82,43 @@ async def test_a_held_lock_can_be_renewed(clients: RedisClients, locks: RedisLoc
     assert await clients.commands.pttl(KEY) > 50_000
 
 
-async def test_an_expired_lock_cannot_be_renewed(clients: RedisClients, locks: RedisLocks, others: RedisLocks) -> None:
+async def test_an_expired_lock_cannot_be_renewed(store: Store, locks: Locks, others: Locks) -> None:
     """The old holder has to learn that somebody else may be at work."""
     number = await locks.acquire("ticker", ttl=30)
     assert number is not None
-    await clients.commands.pexpire(KEY, 0)
+    await store.expire("ticker")
 
     assert not await locks.renew("ticker", number, ttl=30)
     assert await others.acquire("ticker", ttl=30) == number + 1
     assert not await locks.renew("ticker", number, ttl=30)
 
 
-async def test_only_the_holder_can_release(clients: RedisClients, locks: RedisLocks, others: RedisLocks) -> None:
+async def test_only_the_holder_can_release(store: Store, locks: Locks, others: Locks) -> None:
     """A late release must not open the lock of the next holder."""
     stale = await locks.acquire("ticker", ttl=30)
     assert stale is not None
-    await clients.commands.pexpire(KEY, 0)
+    await store.expire("ticker")
     number = await others.acquire("ticker", ttl=30)
     assert number is not None
 
     await locks.release("ticker", stale)
     await locks.release("ticker", number)  # the right number from the wrong owner
 
-    assert await clients.commands.get(KEY) == f"{number}:b"
+    assert await others.renew("ticker", number, ttl=30)
 
 
-async def test_the_shortest_ttl_is_a_millisecond(locks: RedisLocks) -> None:
+async def test_a_lock_expires_by_itself(locks: Locks, others: Locks) -> None:
+    """Its holder may be dead."""
+    assert await locks.acquire("ticker", ttl=0.05) == 1
+    assert await others.acquire("ticker", ttl=30) is None
+
+    async with asyncio.timeout(5):
+        while (number := await others.acquire("ticker", ttl=30)) is None:  # noqa: ASYNC110 -- as a ticker asks
+            await asyncio.sleep(0.01)
+
+    assert number == 2
+
+
+async def test_the_shortest_ttl_is_a_millisecond(locks: Locks) -> None:
     """Redis refuses a ttl of 0, which rounding must not produce."""
     assert await locks.acquire("ticker", ttl=0.0001) == 1

@@ -8,23 +8,18 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from service.adapters.redis.connection import RedisClients
-from service.adapters.redis.streams import GROUP, MOST_TRIES, REQUEUE_AT_ONCE, RedisWorkStream
-from service.ports import Emptied, StreamState
-
-NAME = "heyday:due"
+from service.adapters.redis.streams import MOST_TRIES, REQUEUE_AT_ONCE, RedisWorkStream
+from service.ports import Emptied, StreamState, WorkStream
+from tests.adapters.redis.stores import NAME, Store
 
 
 @pytest.fixture
-def stream(clients: RedisClients) -> RedisWorkStream:
+def stream(store: Store) -> WorkStream:
     """The stream as node `a` sees it."""
-    return as_node("a", clients)
+    return store.stream("a")
 
 
-def as_node(node: str, clients: RedisClients) -> RedisWorkStream:
-    return RedisWorkStream(clients.commands, clients.blocking, NAME, consumer=node)
-
-
-async def test_what_was_appended_is_read_in_order(stream: RedisWorkStream) -> None:
+async def test_what_was_appended_is_read_in_order(stream: WorkStream) -> None:
     """Oldest first holds only if every hop keeps the order."""
     await stream.open()
     await stream.append(["first", "second", "third"])
@@ -34,7 +29,7 @@ async def test_what_was_appended_is_read_in_order(stream: RedisWorkStream) -> No
     assert [entry.body for entry in entries] == ["first", "second", "third"]
 
 
-async def test_work_appended_before_the_first_node_starts_is_read(stream: RedisWorkStream) -> None:
+async def test_work_appended_before_the_first_node_starts_is_read(stream: WorkStream) -> None:
     """The group starts at the beginning of the stream, not at its end."""
     await stream.append(["early"])
 
@@ -43,7 +38,7 @@ async def test_work_appended_before_the_first_node_starts_is_read(stream: RedisW
     assert [entry.body for entry in await stream.read(count=5, block=0)] == ["early"]
 
 
-async def test_opening_twice_changes_nothing(stream: RedisWorkStream) -> None:
+async def test_opening_twice_changes_nothing(stream: WorkStream) -> None:
     """Every node opens every stream at start."""
     await stream.open()
     await stream.append(["kept"])
@@ -54,9 +49,9 @@ async def test_opening_twice_changes_nothing(stream: RedisWorkStream) -> None:
     assert (await stream.state()).pending == {"a": 1}
 
 
-async def test_an_entry_goes_to_one_consumer_only(clients: RedisClients) -> None:
+async def test_an_entry_goes_to_one_consumer_only(store: Store) -> None:
     """Two nodes working on the same entry would do everything twice."""
-    nodes = [as_node(name, clients) for name in "abcd"]
+    nodes = [store.stream(name) for name in "abcd"]
     await nodes[0].open()
     await nodes[0].append([str(number) for number in range(200)])
 
@@ -66,7 +61,7 @@ async def test_an_entry_goes_to_one_consumer_only(clients: RedisClients) -> None
     assert sorted(bodies, key=int) == [str(number) for number in range(200)]
 
 
-async def test_finished_entries_are_deleted(stream: RedisWorkStream) -> None:
+async def test_finished_entries_are_deleted(stream: WorkStream) -> None:
     """An acknowledged entry that stays makes the stream grow until the server dies."""
     await stream.open()
     await stream.append(["one", "two"])
@@ -77,17 +72,17 @@ async def test_finished_entries_are_deleted(stream: RedisWorkStream) -> None:
     assert await stream.state() == StreamState(length=0, pending={})
 
 
-async def test_finishing_nothing_is_harmless(stream: RedisWorkStream) -> None:
+async def test_finishing_nothing_is_harmless(stream: WorkStream) -> None:
     """An empty batch must not become a command without arguments."""
     await stream.finish([])
     await stream.append([])
 
 
-async def test_a_blocking_read_returns_as_soon_as_work_is_there(clients: RedisClients, stream: RedisWorkStream) -> None:
+async def test_a_blocking_read_returns_as_soon_as_work_is_there(store: Store, stream: WorkStream) -> None:
     """The wave must not wait for a poll."""
     await stream.open()
     reading = asyncio.ensure_future(stream.read(count=1, block=30))
-    await until_a_reader_waits(clients)
+    await store.until_a_reader_waits()
 
     await stream.append(["now"])
 
@@ -95,7 +90,7 @@ async def test_a_blocking_read_returns_as_soon_as_work_is_there(clients: RedisCl
         assert [entry.body for entry in await reading] == ["now"]
 
 
-async def test_a_read_without_waiting_does_not_wait_for_ever(stream: RedisWorkStream) -> None:
+async def test_a_read_without_waiting_does_not_wait_for_ever(stream: WorkStream) -> None:
     """BLOCK 0 means for ever to Redis; to us it means not at all."""
     await stream.open()
 
@@ -105,26 +100,24 @@ async def test_a_read_without_waiting_does_not_wait_for_ever(stream: RedisWorkSt
         assert await stream.read(count=1, block=0.01) == []
 
 
-async def test_unfinished_work_of_this_node_is_found_at_restart(clients: RedisClients) -> None:
+async def test_unfinished_work_of_this_node_is_found_at_restart(store: Store) -> None:
     """Nothing in Redis hands an entry out again unless somebody asks for it."""
-    before = as_node("a", clients)
+    before = store.stream("a")
     await before.open()
     await before.append(["mine", "also mine", "new"])
     await before.read(count=2, block=0)
 
-    entries = await as_node("a", clients).unfinished(count=10)
+    entries = await store.stream("a").unfinished(count=10)
 
     assert [entry.body for entry in entries] == ["mine", "also mine"]
 
 
-async def test_pending_entries_that_somebody_deleted_are_dropped(
-    clients: RedisClients, stream: RedisWorkStream
-) -> None:
+async def test_pending_entries_that_somebody_deleted_are_dropped(store: Store, stream: WorkStream) -> None:
     """XTRIM and XDEL leave pending ids without a body, which would come back at every restart."""
     await stream.open()
     await stream.append([str(number) for number in range(6)])
     entries = await stream.read(count=6, block=0)
-    await clients.commands.xdel(NAME, *[entry.id for entry in entries[:5]])
+    await store.delete(*entries[:5])
 
     left = await stream.unfinished(count=2)
 
@@ -132,9 +125,9 @@ async def test_pending_entries_that_somebody_deleted_are_dropped(
     assert (await stream.state()).pending == {"a": 1}
 
 
-async def test_entries_of_a_dead_node_are_put_back_and_its_name_removed(clients: RedisClients) -> None:
+async def test_entries_of_a_dead_node_are_put_back_and_its_name_removed(store: Store) -> None:
     """Every restart brings a new node id: consumers that are never removed pile up."""
-    dead, living = as_node("dead", clients), as_node("a", clients)
+    dead, living = store.stream("dead"), store.stream("a")
     await dead.open()
     await dead.append(["left behind", "not taken"])
     await dead.read(count=1, block=0)
@@ -143,12 +136,12 @@ async def test_entries_of_a_dead_node_are_put_back_and_its_name_removed(clients:
 
     assert (requeued.entries, requeued.given_up) == (1, ())
     assert {entry.body for entry in await living.read(count=5, block=0)} == {"left behind", "not taken"}
-    assert await consumers(clients) == {"a"}
+    assert await store.consumers() == {"a"}
 
 
-async def test_entries_of_a_living_node_stay_with_it(clients: RedisClients, stream: RedisWorkStream) -> None:
+async def test_entries_of_a_living_node_stay_with_it(store: Store, stream: WorkStream) -> None:
     """A slow node is not a dead one, and the node that asks is never dead."""
-    other = as_node("b", clients)
+    other = store.stream("b")
     await stream.open()
     await stream.append(["of a", "of b"])
     await stream.read(count=1, block=0)
@@ -160,13 +153,13 @@ async def test_entries_of_a_living_node_stay_with_it(clients: RedisClients, stre
     assert (await stream.state()).pending == {"a": 1, "b": 1}
 
 
-async def test_idle_entries_of_a_living_node_are_put_back(clients: RedisClients, stream: RedisWorkStream) -> None:
+async def test_idle_entries_of_a_living_node_are_put_back(store: Store, stream: WorkStream) -> None:
     """A task that lost its entry without dying would otherwise hold it for ever."""
     await stream.open()
     await stream.append(["forgotten", "just taken"])
     [forgotten] = await stream.read(count=1, block=0)
     await stream.read(count=1, block=0)
-    await clients.commands.xclaim(NAME, GROUP, "a", 0, [forgotten.id], idle=60_000, justid=True)
+    await store.age(forgotten, "a", 60)
 
     requeued = await stream.requeue_abandoned(living={"a"}, idle=59)
 
@@ -174,9 +167,9 @@ async def test_idle_entries_of_a_living_node_are_put_back(clients: RedisClients,
     assert [entry.body for entry in await stream.read(count=5, block=0)] == ["forgotten"]
 
 
-async def test_more_than_one_script_run_is_put_back_at_once(clients: RedisClients, stream: RedisWorkStream) -> None:
+async def test_more_than_one_script_run_is_put_back_at_once(store: Store, stream: WorkStream) -> None:
     """The script is bounded; what it leaves is not left until the next recovery."""
-    dead = as_node("dead", clients)
+    dead = store.stream("dead")
     await dead.open()
     await dead.append([str(number) for number in range(2 * REQUEUE_AT_ONCE + 3)])
     await dead.read(count=3 * REQUEUE_AT_ONCE, block=0)
@@ -185,51 +178,49 @@ async def test_more_than_one_script_run_is_put_back_at_once(clients: RedisClient
 
     assert requeued.entries == 2 * REQUEUE_AT_ONCE + 3
     assert await stream.state() == StreamState(length=2 * REQUEUE_AT_ONCE + 3, pending={})
-    assert await consumers(clients) == set()
+    assert await store.consumers() == set()
 
 
-async def test_poison_is_given_up_and_reported(clients: RedisClients, stream: RedisWorkStream) -> None:
+async def test_poison_is_given_up_and_reported(store: Store, stream: WorkStream) -> None:
     """An entry that kills whoever takes it must not kill every node in turn for ever."""
     await stream.open()
     await stream.append(["poison"])
 
     for node in range(MOST_TRIES):
-        await as_node(f"victim {node}", clients).read(count=1, block=0)
+        await store.stream(f"victim {node}").read(count=1, block=0)
         assert (await stream.requeue_abandoned(living=set(), idle=3600)).entries == 1
-    await as_node("last victim", clients).read(count=1, block=0)
+    await store.stream("last victim").read(count=1, block=0)
     requeued = await stream.requeue_abandoned(living=set(), idle=3600)
 
     assert (requeued.entries, requeued.given_up) == (0, ("poison",))
     assert await stream.state() == StreamState(length=0, pending={})
 
 
-async def test_an_entry_that_somebody_deleted_is_not_put_back(clients: RedisClients, stream: RedisWorkStream) -> None:
+async def test_an_entry_that_somebody_deleted_is_not_put_back(store: Store, stream: WorkStream) -> None:
     """There is nothing to put back, and the dead node's name must still go."""
-    dead = as_node("dead", clients)
+    dead = store.stream("dead")
     await dead.open()
     await dead.append(["deleted"])
     [entry] = await dead.read(count=1, block=0)
-    await clients.commands.xdel(NAME, entry.id)
+    await store.delete(entry)
 
     requeued = await stream.requeue_abandoned(living=set(), idle=3600)
 
     assert requeued.entries == 0
-    assert await consumers(clients) == set()
+    assert await store.consumers() == set()
 
 
-async def test_a_reader_waiting_while_it_is_taken_for_dead_still_gets_work(
-    clients: RedisClients, stream: RedisWorkStream
-) -> None:
+async def test_a_reader_waiting_while_it_is_taken_for_dead_still_gets_work(store: Store, stream: WorkStream) -> None:
     """A node whose heartbeat was late loses its name while its read is under way, and must not lose what it reads."""
-    late = as_node("late", clients)
+    late = store.stream("late")
     await late.open()
     await late.append(["earlier"])
     await late.finish(await late.read(count=1, block=0))
     reading = asyncio.ensure_future(late.read(count=1, block=30))
-    await until_a_reader_waits(clients)
+    await store.until_a_reader_waits()
 
     await stream.requeue_abandoned(living={"a"}, idle=3600)
-    assert await consumers(clients) == set()
+    assert await store.consumers() == set()
     await stream.append(["work"])
 
     async with asyncio.timeout(5):
@@ -239,9 +230,7 @@ async def test_a_reader_waiting_while_it_is_taken_for_dead_still_gets_work(
 
 
 @pytest.mark.parametrize("call", ["read", "blocking read", "unfinished", "requeue_abandoned"])
-async def test_an_emptied_redis_is_reported_once_and_works_again(
-    call: str, clients: RedisClients, stream: RedisWorkStream
-) -> None:
+async def test_an_emptied_redis_is_reported_once_and_works_again(call: str, store: Store, stream: WorkStream) -> None:
     """After FLUSHALL or a failover the group is gone: make it again, and let the rows seed the work."""
     calls: dict[str, Callable[[], Awaitable[object]]] = {
         "read": lambda: stream.read(count=1, block=0),
@@ -250,7 +239,7 @@ async def test_an_emptied_redis_is_reported_once_and_works_again(
         "requeue_abandoned": lambda: stream.requeue_abandoned(living=set(), idle=1),
     }
     await stream.open()
-    await clients.commands.flushall()
+    await store.flush()
     await stream.append(["appended before the group was made again"])
 
     with pytest.raises(Emptied):
@@ -264,28 +253,29 @@ async def test_an_emptied_redis_is_reported_once_and_works_again(
     assert (await stream.state()).length == 2
 
 
-async def test_a_flush_wakes_a_waiting_reader(clients: RedisClients, stream: RedisWorkStream) -> None:
+async def test_a_flush_wakes_a_waiting_reader(store: Store, stream: WorkStream) -> None:
     """Redis and Valkey say it in different words."""
     await stream.open()
     reading = asyncio.ensure_future(stream.read(count=1, block=30))
-    await until_a_reader_waits(clients)
+    await store.until_a_reader_waits()
 
-    await clients.commands.flushall()
+    await store.flush()
 
     async with asyncio.timeout(5):
         with pytest.raises(Emptied):
             await reading
 
 
-async def test_the_state_of_a_missing_stream_is_empty(stream: RedisWorkStream) -> None:
+async def test_the_state_of_a_missing_stream_is_empty(stream: WorkStream) -> None:
     """Metrics are read before anything was opened, and after everything was flushed."""
     assert await stream.state() == StreamState(length=0, pending={})
 
 
 async def test_what_somebody_else_put_into_the_stream_is_handed_out_as_empty_text(
-    clients: RedisClients, stream: RedisWorkStream
+    clients: RedisClients,
 ) -> None:
     """A foreign entry is the reader's to refuse; it must not stop the stream."""
+    stream = RedisWorkStream(clients.commands, clients.blocking, NAME, consumer="a")
     await stream.open()
     await clients.commands.xadd(NAME, {"hello": "world"})
     await clients.commands.xadd(NAME, {"body": b"\xff\xfe"})
@@ -293,12 +283,3 @@ async def test_what_somebody_else_put_into_the_stream_is_handed_out_as_empty_tex
     entries = await stream.read(count=5, block=0)
 
     assert [entry.body for entry in entries] == ["", "\\xff\\xfe"]
-
-
-async def consumers(clients: RedisClients) -> set[str]:
-    return {consumer["name"] for consumer in await clients.commands.xinfo_consumers(NAME, GROUP)}
-
-
-async def until_a_reader_waits(clients: RedisClients) -> None:
-    while not (await clients.commands.info("clients"))["blocked_clients"]:
-        pass
