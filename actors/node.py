@@ -59,8 +59,9 @@ from actors.sampler import Sampler
 from actors.ticker import RunMinute, Ticker
 from actors.watchman import Watchman
 from actors.zone_keeper import ZoneKeeper
+from service.adapters import stream_queue
 from service.adapters.email.circuit import CircuitBreakingEmailService
-from service.adapters.postgres.migrations import available
+from service.adapters.rabbitmq.topology import DEAD, DELIVERY
 from service.adapters.redis.streams import DUE, PLAN
 from service.clock import BusinessClock, Jump
 from service.domain.retry import RetryPolicy
@@ -114,6 +115,7 @@ class Node:
         self._steady = steady
         self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._living = 1
+        self._circuit_since = steady()
         self._outside = outside(settings, self.metrics, lambda: self._living)
         self._email = CircuitBreakingEmailService(
             self._outside.attempts,
@@ -352,6 +354,11 @@ class Node:
                     "recovery": partial(self._recovery.ask, RunRecovery, within=JOB_WITHIN),
                 },
                 checks=self._checks(),
+                needed={
+                    "postgres": "database",
+                    "redis": "redis",
+                    **({"rabbitmq": "rabbitmq"} if self.settings.rabbitmq_url else {}),
+                },
                 ready=self._not_ready,
             )
         )
@@ -380,6 +387,7 @@ class Node:
             self.metrics.outages.labels(system).inc()
 
     def _circuit_changed(self, old: CircuitState, new: CircuitState) -> None:
+        self._circuit_since = self._steady()
         self.metrics.circuit_state.labels(SERVICE).set(new)
         log.warning("circuit_changed", old=old.name.lower(), new=new.name.lower())
 
@@ -442,7 +450,8 @@ class Node:
             return {
                 "now": pulse.now,
                 "roundTripSeconds": round(round_trip, 6),
-                "schemaVersion": available()[-1].number,
+                "schemaVersion": await outside.schema(),
+                "nodes": [beat.node for beat in await outside.nodes.living()],
                 "pool": {"active": pool.active, "idle": pool.idle, "max": pool.max},
             }
 
@@ -456,10 +465,22 @@ class Node:
 
         async def queue() -> dict[str, object]:
             depth = await outside.queue.depth()
-            return {"ready": depth.ready, "unacknowledged": depth.unacknowledged, "dead": depth.dead}
+            of_redis = not self.settings.rabbitmq_url
+            return {
+                "queue": stream_queue.DELIVERY if of_redis else DELIVERY,
+                "ready": depth.ready,
+                "unacknowledged": depth.unacknowledged,
+                "deadLetterQueue": stream_queue.DEAD if of_redis else DEAD,
+                "dead": depth.dead,
+            }
 
         async def email() -> dict[str, object]:
-            return {"circuit": self._email.circuit.name.lower()}
+            return {
+                "circuit": self._email.circuit.name.lower(),
+                "circuitSeconds": round(self._steady() - self._circuit_since, 3),
+                "failuresInARow": self._email.failures_in_a_row,
+                "opensAfter": self.settings.circuit_failures,
+            }
 
         return {
             "database": database,

@@ -17,7 +17,7 @@ from service.adapters.postgres.connection import Database
 from service.adapters.postgres.history import PostgresHistory
 from service.adapters.postgres.idempotency import PostgresIdempotency
 from service.adapters.postgres.messages import PostgresMessages
-from service.adapters.postgres.migrations import missing
+from service.adapters.postgres.migrations import latest, missing
 from service.adapters.postgres.nodes import PostgresNodes
 from service.adapters.postgres.planning import PostgresPlanning
 from service.adapters.postgres.preview import PostgresPreviews
@@ -65,8 +65,8 @@ class Outside:
     """The ports of one node, and how to open and close what is behind them.
 
     `attempts` makes one call of the email service (the circuit is the node's own), `api` is the actor that serves HTTP,
-    `pool` tells how the database's connections are used, `lacking` which migrations the database lacks, and `recognise`
-    raises NotAdopted when the database is not the one that this cluster worked with.
+    `pool` tells how the database's connections are used, `lacking` which migrations the database lacks, `schema` the
+    last that it has, and `recognise` raises NotAdopted when the database is not the one that this cluster worked with.
     """
 
     messages: Messages
@@ -87,6 +87,7 @@ class Outside:
     api: Callable[[ApiParts], Actor[Any]]
     pool: Callable[[], PoolState]
     lacking: Callable[[], Awaitable[Sequence[str]]]
+    schema: Callable[[], Awaitable[int]]
     recognise: Callable[[], Awaitable[None]]
     open: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]
@@ -112,6 +113,10 @@ def servers(settings: Settings, metrics: Metrics, living: Callable[[], int]) -> 
     async def lacking() -> list[str]:
         async with database.connection() as connection:
             return await missing(connection)
+
+    async def schema() -> int:
+        async with database.connection() as connection:
+            return await latest(connection)
 
     async def close() -> None:
         await queue.close()
@@ -142,6 +147,7 @@ def servers(settings: Settings, metrics: Metrics, living: Callable[[], int]) -> 
         api=ApiServer,
         pool=lambda: database.state,
         lacking=lacking,
+        schema=schema,
         recognise=recognition.check,
         open=database.open,
         close=close,

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from service.ports import Unavailable
 
-CHECK_WITHIN = 1.0
-"""Seconds for a look; what has to be tidied up after one that was given up may take another."""
+CHECK_WITHIN = 0.8
+"""Seconds for a look: with the second for which the last one is told again, a server that freezes shows within 2 s."""
 
 FRESH_FOR = 1.0
 """Seconds for which what was seen is told again: asking about a server that is ill must not make it worse."""

@@ -50,8 +50,13 @@ class HealthRoutes:
         answers={200: Answer("It can work.", "Health"), 503: Answer("`missing` says what is not there.", "Health")},
     )
     async def ready(self, _request: web.Request) -> web.Response:
-        """503 while a server that is needed is away, or the node is draining."""
+        """503 while a server that is needed is away or does not answer, or the node is draining."""
+        needed = self._parts.needed
+        seen = await asyncio.gather(*(self._checks[check].result() for check in needed.values()))
         missing = self._missing()
+        missing += [
+            system for system, one in zip(needed, seen, strict=True) if one["status"] != "up" and system not in missing
+        ]
         return _fresh({"status": "unavailable" if missing else "ok", "missing": missing}, 503 if missing else 200)
 
     @operation("health", "Detailed health", answers={200: Answer("The figures.", "DetailedHealth")})

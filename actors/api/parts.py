@@ -20,7 +20,8 @@ class ApiParts:
     """The ports behind the routes, and how the API asks other actors of its node.
 
     `jobs` run a job through its actor and may raise Unavailable, TimeoutError, MailboxFull and Stopped; `checks` look
-    quickly at a server and return its figures, or raise Unavailable; `ready` names what is missing for readiness.
+    quickly at a server and return its figures, or raise Unavailable; `ready` names what the node has found to be
+    missing for readiness, `needed` the checks that must be up for it, by the server that each looks at.
     """
 
     settings: Settings
@@ -34,6 +35,7 @@ class ApiParts:
     jobs: Mapping[str, Callable[[], Awaitable[dict[str, int]]]]
     checks: Mapping[str, Callable[[], Awaitable[dict[str, object]]]]
     ready: Callable[[], list[str]]
+    needed: Mapping[str, str]
     history: History
     previews: Previews
     idempotency: Idempotency

@@ -260,7 +260,7 @@ SHAPES: dict[str, Shape] = {
                 "status": "degraded",
                 "missing": ["redis"],
                 "node": "node-1",
-                "database": {"status": "up"},
+                "database": {"status": "up", "schemaVersion": 6, "nodes": ["node-1", "node-2"]},
                 "redis": {"status": "down", "reason": "connection refused"},
                 "outages": [{"system": "redis", "reason": "connection refused", "seconds": 3.2}],
                 "clock": {"now": "2026-12-10T09:00:00.120000Z", "skewSeconds": 0.002, "jumps": 0},

@@ -106,6 +106,7 @@ async def serve(database: str) -> AsyncIterator[Serve]:
             tree=lambda: ChildView("node", "supervisor", ActorState.RUNNING, None, None, 0, None, 0.0),
             jobs={},
             checks={},
+            needed={},
             ready=lambda: missing,
             history=PostgresHistory(pool),
             previews=PostgresPreviews(pool, late_limit=timedelta(hours=48)),

@@ -140,6 +140,9 @@ class World:
         async def nothing() -> None:
             return None
 
+        async def no_schema() -> int:
+            return 0
+
         async def nothing_lacks() -> list[str]:
             return []
 
@@ -174,6 +177,7 @@ class World:
                 api=lambda _parts: Actor(),
                 pool=lambda: PoolState(0, 0, 10),
                 lacking=nothing_lacks,
+                schema=no_schema,
                 recognise=nothing,
                 open=nothing,
                 close=queue.close,

@@ -83,6 +83,11 @@ class CircuitBreakingEmailService:
         """The state of the circuit."""
         return self._state
 
+    @property
+    def failures_in_a_row(self) -> int:
+        """Failures that count against the circuit since the last success."""
+        return int(self._breaker.fail_counter)
+
     async def open(self) -> None:
         """Make ready for attempts."""
         await self._http.open()

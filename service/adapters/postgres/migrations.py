@@ -90,6 +90,11 @@ async def _apply(connection: Connection, migration: Migration) -> bool:
     return True
 
 
+async def latest(connection: Connection) -> int:
+    """The number of the last file that the database has seen."""
+    return int(await connection.fetchval("select max(number) from schema_migrations") or 0)
+
+
 async def missing(connection: Connection) -> list[str]:
     """Names of the files of this version that the database has not seen."""
     if not await connection.fetchval("select to_regclass('schema_migrations') is not null"):

@@ -10,9 +10,9 @@ import math
 import time
 from collections.abc import Callable
 
-import structlog
 from redis.asyncio import Redis
 
+from service.adapters.redis.absence import Absence
 from service.adapters.redis.connection import Reply, script, translating
 from service.ports import Unavailable
 
@@ -21,11 +21,6 @@ BURST = 0.05
 
 WITHIN = 0.5
 """Seconds for one reservation; a local share of the rate is better than a wait."""
-
-AWAY_FOR = 2.0
-"""Seconds for which Redis is not asked again after it did not answer: each question would cost `WITHIN`."""
-
-log = structlog.get_logger(__name__)
 
 
 class Unlimited:
@@ -55,7 +50,7 @@ class RedisRateLimit:
         self._nodes = nodes
         self._clock = clock
         self._reserve = script(redis, "reserve")
-        self._ask_again_at = -math.inf
+        self._absence = Absence("the rate of the email service", clock=clock)
         self._next_local = -math.inf
 
     async def reserve(self, count: int) -> list[float]:
@@ -63,12 +58,14 @@ class RedisRateLimit:
         without Redis this node takes an equal share of the rate."""
         if count < 1:
             return []
-        if self._clock() >= self._ask_again_at:
+        if not self._absence.goes_on:
             try:
-                return await self._shared(count)
+                waits = await self._shared(count)
             except Unavailable as outage:
-                self._ask_again_at = self._clock() + AWAY_FOR
-                log.warning("rate_limit_local", reason=outage.reason, nodes=self._nodes())
+                self._absence.met(outage.reason)
+            else:
+                self._absence.over()
+                return waits
         return self._local(count)
 
     async def _shared(self, count: int) -> list[float]:

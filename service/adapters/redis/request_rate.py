@@ -13,18 +13,15 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 
-import structlog
 from redis.asyncio import Redis
 
+from service.adapters.redis.absence import Absence
 from service.adapters.redis.connection import Reply, script, translating
 from service.adapters.together import Together
 from service.ports import Allowance, Unavailable
 
 WITHIN = 0.25
 """Seconds to ask Redis: counting must not hold up what is counted."""
-
-AWAY_FOR = 2.0
-"""Seconds for which Redis is not asked again after it did not answer."""
 
 MOST_CLIENTS = 10_000
 """Clients counted by a node on its own; of more, those seen longest ago are forgotten."""
@@ -34,8 +31,6 @@ MOST_AT_ONCE = 64
 
 ROUNDS = 2
 """Such counts under way at once."""
-
-log = structlog.get_logger(__name__)
 
 
 class LocalRequestRate:
@@ -89,19 +84,20 @@ class RedisRequestRate:
         self._local = LocalRequestRate(per_second, at_once=at_once, clock=clock)
         self.limit = self._local.limit
         self.window = self._local.window
-        self._clock = clock
+        self._absence = Absence("the rates of clients", clock=clock)
         self._take = script(redis, "request_rate")
-        self._ask_again_at = -math.inf
         self._asking = Together(self._shared, system="redis", most=MOST_AT_ONCE, at_once=ROUNDS)
 
     async def take(self, client: str) -> Allowance:
-        if self._clock() >= self._ask_again_at:
+        if not self._absence.goes_on:
             try:
-                return await self._asking(client)
+                allowance = await self._asking(client)
             except Unavailable as outage:
-                if self._clock() >= self._ask_again_at:  # the first to notice
-                    log.warning("request_rate_local", reason=outage.reason)
-                    self._ask_again_at = self._clock() + AWAY_FOR
+                if not self._absence.goes_on:  # the first to notice
+                    self._absence.met(outage.reason)
+            else:
+                self._absence.over()
+                return allowance
         return await self._local.take(client)
 
     async def _shared(self, clients: Sequence[str]) -> list[Allowance]:

@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import pytest
 
+from service.adapters.redis.absence import AWAY_FOR
 from service.adapters.redis.connection import RedisClients, connect
-from service.adapters.redis.rate import AWAY_FOR, BURST, RedisRateLimit, Unlimited
+from service.adapters.redis.rate import BURST, RedisRateLimit, Unlimited
 from service.embedded.relay import relayed
 from service.ports import RateLimit
 from tests.adapters.redis.stores import Store
