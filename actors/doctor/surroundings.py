@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from actors.doctor.adoption import Adoption
 from actors.doctor.remarks import Remark, bad, warning, well
+from actors.doctor.transport import exposed
 from actors.lease import DEATH
 from service.adapters.postgres.checkup import PostgresCheckup
 from service.adapters.postgres.connection import Database
@@ -23,7 +24,7 @@ async def check_settings(settings: Settings) -> list[Remark]:
         remarks.append(warning("HEYDAY_EMAIL_TIMEOUT is below a second: slow answers become unknown outcomes"))
     if settings.cluster is None:
         remarks.append(warning("HEYDAY_CLUSTER is not set: a copy of every file of both stores is not recognised"))
-    return remarks
+    return [*remarks, *(warning(sentence) for sentence in exposed(settings))]
 
 
 async def check_zones() -> list[Remark]:

@@ -1,0 +1,43 @@
+"""Whether what travels between machines is encrypted and the other end verified, by what the URLs ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+from service.settings import Settings, is_loopback
+
+_CLEAR = "travels in clear text"
+_UNVERIFIED = "is encrypted, and whoever sits in between may decrypt it: the certificate is not verified"
+
+
+def exposed(settings: Settings) -> Iterator[str]:
+    """A sentence for each URL that leads to another machine and does not ask for verified TLS."""
+    for name, url, remedy in (
+        ("HEYDAY_DATABASE_URL", settings.database_url, "postgresql://…?sslmode=verify-full&sslrootcert=FILE"),
+        ("HEYDAY_REDIS_URL", settings.redis_url, "rediss://…?ssl_ca_certs=FILE"),
+        ("HEYDAY_RABBITMQ_URL", settings.rabbitmq_url, "amqps://…?cafile=FILE"),
+        ("HEYDAY_EMAIL_URL", settings.email_url, "https://…"),
+    ):
+        if url and (why := _why(url)):
+            yield f"{name}: what it leads to {why}; {remedy} is verified"
+
+
+def _why(url: str) -> str | None:
+    """What is wrong with the way to it; None where nothing is, or nothing leaves the machine."""
+    parts = urlsplit(url)
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    host = parts.hostname or options.get("host", "")
+    if not host or host.startswith("/") or is_loopback(host):
+        return None  # a socket, or this machine
+    match parts.scheme:
+        case "postgresql" | "postgres":
+            mode = options.get("sslmode", "prefer")
+            # `require` verifies nothing, and `verify-ca` not the name.
+            return None if mode == "verify-full" else _UNVERIFIED if mode in {"require", "verify-ca"} else _CLEAR
+        case "rediss":
+            off = options.get("ssl_cert_reqs") == "none" or options.get("ssl_check_hostname", "").lower() == "false"
+            return _UNVERIFIED if off else None
+        case "amqps":
+            return None if options.get("no_verify_ssl", "0") == "0" else _UNVERIFIED
+    return None if parts.scheme == "https" else _CLEAR

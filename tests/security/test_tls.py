@@ -1,0 +1,171 @@
+"""Every connection to a server is encrypted and verified where its URL asks for that, and fails otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from actors.doctor.transport import exposed
+from service.adapters.postgres.connection import connect_once
+from service.adapters.rabbitmq.link import Link
+from service.adapters.redis import connection as redis
+from service.ports import Unavailable
+from service.settings import Secret, Settings
+from tests.security.tls_front import CERTIFICATE, WRONG_HOST, Front, tls_front
+
+
+async def ask_postgres(url: str) -> None:
+    connection: asyncpg.Connection[Any] = await connect_once(url)
+    assert await connection.fetchval("select 1") == 1
+    await connection.close()
+
+
+async def ask_redis(url: str) -> None:
+    clients = redis.connect(url)
+    try:
+        async with redis.translating():
+            await clients.commands.ping()
+    finally:
+        await clients.close()
+
+
+async def ask_rabbitmq(url: str) -> None:
+    link = Link(url, name="test")
+    try:
+        async with link.channel(within=5):
+            pass
+    finally:
+        await link.close()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of server: how to ask it something, and what a URL says to verify it, or to trust nobody in particular."""
+
+    fixture: str
+    ask: Callable[[str], Awaitable[None]]
+    scheme: str
+    authority: str
+    options: str = ""
+
+
+KINDS = (
+    Kind("database", ask_postgres, "postgresql", "sslrootcert", "sslmode=verify-full&"),
+    Kind("redis_url", ask_redis, "rediss", "ssl_ca_certs"),
+    Kind("rabbitmq_url", ask_rabbitmq, "amqps", "cafile"),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of server, the URL of one without TLS, and TLS in front of it."""
+
+    kind: Kind
+    plain: str
+    front: Front
+
+    def url(self, *, authority: Path = CERTIFICATE, host: str = "127.0.0.1") -> str:
+        """Through the front, trusting this authority."""
+        options = f"{self.kind.options}{self.kind.authority}={authority}"
+        return self.front.url(self.plain, scheme=self.kind.scheme, options=options, host=host)
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.scheme)
+async def case(request: pytest.FixtureRequest, database: str, redis_url: str, rabbitmq_url: str) -> AsyncIterator[Case]:
+    """One server of each kind."""
+    kind: Kind = request.param
+    plain = {"database": database, "redis_url": redis_url, "rabbitmq_url": rabbitmq_url}[kind.fixture]
+    async with tls_front(plain) as front:
+        yield Case(kind, plain, front)
+
+
+async def test_a_server_with_a_trusted_certificate_is_spoken_to_in_tls(case: Case) -> None:
+    """Passwords travel on these connections; names and addresses on that of PostgreSQL."""
+    await case.kind.ask(case.url())
+
+    assert case.front.encrypted > 0
+    assert case.front.clear == 0
+
+
+async def test_a_certificate_that_nobody_trusted_has_signed_is_an_outage(case: Case, tmp_path: Path) -> None:
+    """Whoever can stand between could have made it."""
+    authority = tmp_path / "other.pem"
+    authority.write_text(OTHER_AUTHORITY)
+
+    with pytest.raises(Unavailable):
+        await case.kind.ask(case.url(authority=authority))
+
+    assert case.front.clear == 0
+
+
+async def test_a_certificate_for_another_host_is_an_outage(case: Case) -> None:
+    """Any server of the same authority could be put in between."""
+    with pytest.raises(Unavailable):
+        await case.kind.ask(case.url(host=WRONG_HOST))
+
+    assert case.front.clear == 0
+
+
+async def test_a_file_of_authorities_that_is_not_there_is_an_outage(case: Case, tmp_path: Path) -> None:
+    """It may come with the next deployment of secrets; a crash would say less, and the node would end."""
+    with pytest.raises(Unavailable):
+        await case.kind.ask(case.url(authority=tmp_path / "missing.pem"))
+
+
+async def test_a_server_that_speaks_no_tls_gets_nothing_in_clear_text(case: Case) -> None:
+    """Else whoever answers first would get the password."""
+    url = case.url().replace(f":{case.front.port}", f":{case.plain.rpartition(':')[2].partition('/')[0]}")
+
+    with pytest.raises(Unavailable):
+        await case.kind.ask(url)
+
+
+OTHER_AUTHORITY = """\
+-----BEGIN CERTIFICATE-----
+MIIBeDCCAR2gAwIBAgIUHE2ar5kcAjrJynl9RSIs0scDj2MwCgYIKoZIzj0EAwIw
+EDEOMAwGA1UEAwwFb3RoZXIwIBcNMjYxMTI0MDQzMTU3WhgPMjEyNjEwMzEwNDMx
+NTdaMBAxDjAMBgNVBAMMBW90aGVyMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE
+hhS5KTMqO1zY34kMh96H54KcvhAausYtf8B45jIeaEYKGqBDVeXCBrUvSUJA5cjW
+Wn58viHIrE5aCczEL7K6ZaNTMFEwHQYDVR0OBBYEFJHrJ+/I06GjOnN8y/wquaTq
+p1DcMB8GA1UdIwQYMBaAFJHrJ+/I06GjOnN8y/wquaTqp1DcMA8GA1UdEwEB/wQF
+MAMBAf8wCgYIKoZIzj0EAwIDSQAwRgIhANRPxGaehQcZaLpDtRwq/s6jIIDXBNAS
+ABCu9jLpIXRbAiEA2Jhxv3MiY8tgpfFmBEgEHsrJX2Hq8EOBhmFrtzp2enI=
+-----END CERTIFICATE-----
+"""
+"""An authority that has signed nothing; nobody has its key."""
+
+SETTINGS = Settings(
+    Secret("postgresql:///heyday?host=/run/postgresql"), Secret("unix:///run/redis"), Secret("https://h")
+)
+
+
+@pytest.mark.parametrize(
+    ("setting", "url", "said"),
+    [
+        ("database_url", "postgresql://db/heyday", "clear text"),
+        ("database_url", "postgresql://db/heyday?sslmode=require", "not verified"),
+        ("database_url", "postgresql://db/heyday?sslmode=verify-full", None),
+        ("database_url", "postgresql://127.0.0.1/heyday", None),
+        ("redis_url", "redis://redis", "clear text"),
+        ("redis_url", "rediss://redis?ssl_cert_reqs=none", "not verified"),
+        ("redis_url", "rediss://redis?ssl_ca_certs=ca.pem", None),
+        ("rabbitmq_url", "amqp://rabbit", "clear text"),
+        ("rabbitmq_url", "amqps://rabbit?no_verify_ssl=1", "not verified"),
+        ("rabbitmq_url", "amqps://rabbit?cafile=ca.pem", None),
+        ("email_url", "http://email", "clear text"),
+        ("email_url", "https://email", None),
+    ],
+)
+def test_the_doctor_warns_of_ways_that_are_not_encrypted_or_not_verified(
+    setting: str, url: str, said: str | None
+) -> None:
+    """`sslmode` unset or `require` looks safe, and is not."""
+    warnings = list(exposed(replace(SETTINGS, **{setting: Secret(url)})))
+
+    assert [said in warning for warning in warnings] == ([True] if said else [])
+    assert "".join(warnings).count(f"HEYDAY_{setting.upper()}") == (1 if said else 0)
