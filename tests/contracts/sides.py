@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TypeVar
 from uuid import UUID
 
@@ -17,19 +17,23 @@ from service.adapters.postgres.nodes import PostgresNodes
 from service.adapters.postgres.planning import PostgresPlanning
 from service.adapters.postgres.users import PostgresUsers
 from service.adapters.postgres.zone_data import PostgresZoneData
+from service.domain.calendar import LeapDay
+from service.planning import Rules
 from service.ports import EmailTaken, Messages, Nodes, Planning, Replaced, UserChanged, Users, ZoneData
 from tests.contracts.tables import differences, of_fake, of_postgres
 from tests.fakes.messages import FakeMessages
 from tests.fakes.nodes import FakeNodes
 from tests.fakes.planning import FakePlanning
 from tests.fakes.rows import Violation
-from tests.fakes.truth import Truth
+from tests.fakes.truth import OCCASIONS, Truth
 from tests.fakes.users import FakeUsers
 from tests.fakes.zone_data import FakeZoneData
 
 T = TypeVar("T")
 
 LATE_LIMIT = timedelta(hours=48)
+
+RULES = Rules(time(9), LeapDay.FEB28, OCCASIONS)
 
 USERS_PER_RANGE = 3
 """Few, so that a small crowd has several ranges."""
