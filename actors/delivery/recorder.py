@@ -11,6 +11,7 @@ from typing import assert_never
 import structlog
 from prometheus_client import Histogram
 
+from actors.delivery.lines import say_what_became
 from actors.facts import Fact, Witness
 from actors.repeating import Backoff
 from actors.runtime import Actor, Context
@@ -133,6 +134,7 @@ class Recorder(Actor[Record | Acknowledge | Flush]):
             moved = await self._record([record.result for record in records])
             self._witness(Fact.RECORDED)
             self._count(records, moved)
+            say_what_became(records, moved)
             for record in records:
                 record.parcel.left -= 1
                 if record.parcel.left == 0:
@@ -190,7 +192,6 @@ class Recorder(Actor[Record | Acknowledge | Flush]):
             elif one.status is Status.FAILED:
                 failed = True
                 metrics.failed.labels(one.occasion).inc()
-                log.warning("message_failed", message=str(one.id), occasion=one.occasion)
         for occasion, late in lateness.items():
             metrics.sent.labels(occasion).inc(len(late))
             _observe(metrics.lateness.labels(occasion), late)

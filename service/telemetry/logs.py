@@ -9,7 +9,8 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TextIO
 
 import orjson
@@ -32,6 +33,8 @@ _now = logging.INFO
 """The level of the process: what is below it is not said."""
 
 _configured = logging.INFO
+
+_write_together: Callable[[str, Iterable[Mapping[str, Any]]], None] | None = None
 
 
 class Logger(structlog.BoundLoggerBase):
@@ -66,7 +69,7 @@ def configure(level: str, form: str, *, stream: TextIO | None = None, **fields: 
 
     The one place in which heyday changes the state of the process: called once, by the command line.
     """
-    global _configured
+    global _configured, _write_together
     structlog.contextvars.bind_contextvars(**fields)
     stream = stream or sys.stderr
     failure, render = (_as_document, _document) if form == "json" else (_as_text, _console())
@@ -85,8 +88,35 @@ def configure(level: str, form: str, *, stream: TextIO | None = None, **fields: 
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     logging.getLogger().handlers[:] = [handler]
+    _write_together = partial(_written_together, render, stream)
     _configured = logging.getLevelNamesMapping()[level.upper()]
     _set(_configured)
+
+
+def say_together(method: str, events: Iterable[Mapping[str, Any]]) -> None:
+    """Say many things that happened at one moment, each a line with its `event` and fields and none with an exception.
+
+    They share their timestamp and are written at once: a fifth of what as many calls of a logger cost, which counts
+    where it is done for every greeting.
+    """
+    if _now > getattr(logging, method.upper()):
+        return
+    if _write_together is not None:
+        _write_together(method, events)
+    else:  # nobody has configured anything: a test, or somebody's own program
+        log = structlog.get_logger(__name__)
+        for event in events:
+            getattr(log, method)(**event)
+
+
+def _written_together(
+    render: structlog.typing.Processor, stream: TextIO, method: str, events: Iterable[Mapping[str, Any]]
+) -> None:
+    shared: structlog.typing.EventDict = {}
+    for processor in _SHARED:
+        shared = processor(None, method, shared)  # type: ignore[assignment]  # those that end in a text come later
+    stream.write("".join(str(render(None, method, {**event, **shared})) + "\n" for event in events))
+    stream.flush()
 
 
 def toggle_debug() -> None:
