@@ -69,6 +69,24 @@ async def test_what_is_not_acknowledged_comes_back_first(nodes: Nodes) -> None:
     assert [(await receive(again)).ids for _ in range(2)] == [first, third]
 
 
+async def test_what_comes_back_goes_before_what_nobody_had_taken(nodes: Nodes) -> None:
+    """It was due before, and has waited longest."""
+    queue = await nodes.start("a")
+    bundles = [bundle() for _ in range(PREFETCH + 3)]
+    await queue.publish(bundles)
+    await receive(queue)
+    await queue.close()
+
+    again = await nodes.start("a")
+
+    received = []
+    for _ in bundles:
+        delivery = await receive(again)
+        received.append(delivery.ids)
+        await again.acknowledge(delivery)
+    assert received == bundles
+
+
 async def test_an_empty_queue_answers_in_time(nodes: Nodes) -> None:
     """The delivery actor has other things to do than to wait."""
     queue = await nodes.start("a")
