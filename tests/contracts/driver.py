@@ -31,11 +31,13 @@ class Driver:
         self._random = random
         self._chance = Chance(sides, random)
         self._beats: list[NodeBeat] = []
-        self._people, self._planners = People(sides, self._chance), Planners(sides, self._chance)
+        self._people = People(sides, self._chance)
+        self._planners = Planners(sides, self._chance)
+        self._senders = Senders(sides, self._chance)
         self._steps: dict[Callable[[], Awaitable[None]], int] = {
             **self._people.steps,
             **self._planners.steps,
-            **Senders(sides, self._chance).steps,
+            **self._senders.steps,
             self.move_clock: 12,
             self.set_clock_back: 5,
             self.enter: 3,
@@ -74,6 +76,9 @@ class Driver:
     async def set_clock_back(self) -> None:
         back = self._random.choice([timedelta(seconds=1), timedelta(seconds=2), timedelta(hours=1), timedelta(hours=5)])
         await self._sides.set_clock(self._sides.at - back)
+        if self._random.random() < 0.5:  # what was queued, or claimed, in the future is looked for
+            await self._senders.take_back_lost()
+            await self._senders.sending_for()
 
     async def enter(self) -> None:
         name, release = self._random.choice("abc"), self._chance.release()
