@@ -168,12 +168,12 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury | NodeDied]):
 
     async def _free_claims(self) -> int:
         stuck = await self._stuck()
-        freed = 0
-        while count := await self._messages.free_claims(stuck, hold=self._policy.hold, attempts=self._policy.attempts):
-            freed += count
+        total = 0
+        while freed := await self._messages.free_claims(stuck, hold=self._policy.hold, attempts=self._policy.attempts):
+            self._metrics.claims_freed(freed)
+            total += freed.total()
             stuck = []  # freed, or found to have ended
-        self._metrics.unknown.inc(freed)
-        return freed
+        return total
 
     async def _stuck(self) -> list[tuple[UUID, int]]:
         """Attempts that a living node has been making for longer than any attempt takes: it has lost them.

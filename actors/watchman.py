@@ -103,9 +103,9 @@ class Watchman(Repeating[object]):
 
     async def _free_claims(self) -> None:
         """At every look, whoever ended whom: an incarnation may have been ended by a call whose answer was lost."""
-        freed = 0
-        while count := await self._messages.free_claims(hold=self._policy.hold, attempts=self._policy.attempts):
-            freed += count
-        if freed:
-            self._metrics.unknown.inc(freed)
-            log.info("recovered", claims_freed=freed)
+        total = 0
+        while freed := await self._messages.free_claims(hold=self._policy.hold, attempts=self._policy.attempts):
+            self._metrics.claims_freed(freed)
+            total += freed.total()
+        if total:
+            log.info("recovered", claims_freed=total)

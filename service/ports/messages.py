@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -122,9 +123,12 @@ class Messages(Protocol):
     async def sending_for(self, seconds: float) -> set[tuple[UUID, int]]:
         """Messages that have been sending for so many seconds of real time, with the number of their attempt."""
 
-    async def free_claims(self, stuck: Collection[tuple[UUID, int]] = (), *, hold: bool, attempts: int) -> int:
+    async def free_claims(
+        self, stuck: Collection[tuple[UUID, int]] = (), *, hold: bool, attempts: int
+    ) -> Counter[tuple[Status, str]]:
         """Give up to 5,000 messages that ended nodes were sending, and the `stuck` attempts, an unknown outcome:
-        unknown when `hold`, failed when `attempts` are spent, else retrying (see `record`). Returns how many."""
+        unknown when `hold`, failed when `attempts` are spent, else retrying (see `record`).
+        Returns how many went to which state, by state and occasion."""
 
     async def take_back_lost(self, *, queued_for: timedelta) -> int:
         """Move up to 5,000 messages queued for longer one hop back. Returns how many."""

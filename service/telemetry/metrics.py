@@ -7,6 +7,7 @@ they name: routes of the API, statements in `.sql` files, actors of the tree, ro
 
 from __future__ import annotations
 
+from collections import Counter as Counted
 from collections.abc import Iterable
 from importlib.metadata import version
 from typing import TypeVar
@@ -174,6 +175,13 @@ class Metrics:
         for system in systems:
             self.outages.labels(system)
             self.dependency_up.labels(system).set(1)
+
+    def claims_freed(self, freed: Counted[tuple[Status, str]]) -> None:
+        """Attempts whose node died or lost them, by the state and the occasion of their message."""
+        self.unknown.inc(freed.total())
+        for (status, occasion), count in freed.items():
+            if status is Status.FAILED:
+                self.failed.labels(occasion).inc(count)
 
 
 def _with_series(metric: M, known: Iterable[str | tuple[str, ...]]) -> M:

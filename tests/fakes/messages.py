@@ -120,9 +120,12 @@ class FakeMessages:
         sending = self._truth.in_state(Status.SENDING)
         return {(row.id, row.attempt) for row in sending if self._since(row.claimed_at, before)}
 
-    async def free_claims(self, stuck: Collection[tuple[UUID, int]] = (), *, hold: bool, attempts: int) -> int:
+    async def free_claims(
+        self, stuck: Collection[tuple[UUID, int]] = (), *, hold: bool, attempts: int
+    ) -> Counter[tuple[Status, str]]:
         sending = self._truth.in_state(Status.SENDING)
         dead = [row for row in sending if (row.id, row.attempt) in stuck or not self._truth.lives(row.claimed_by)]
+        freed: Counter[tuple[Status, str]] = Counter()
         for row in dead[:AT_ONCE]:
             assert row.claimed_at is not None
             assert row.claimed_by is not None
@@ -130,8 +133,9 @@ class FakeMessages:
             self._log(claim, Outcome.UNKNOWN, row.claimed_at, 0.0, None, "no record of its end")
             spent = row.attempt - row.attempt_base >= attempts
             status = Status.UNKNOWN if hold else Status.FAILED if spent else Status.RETRYING
-            self._end_attempt(row, status, reason="its node died, or lost it, while sending it")
-        return len(dead[:AT_ONCE])
+            moved = self._end_attempt(row, status, reason="its node died, or lost it, while sending it")
+            freed[moved.status, row.occasion] += 1
+        return freed
 
     async def take_back_lost(self, *, queued_for: timedelta) -> int:
         before = self._truth.now() - self._truth.business(queued_for.total_seconds())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from prometheus_client import generate_latest
 
+from service.domain.messages import Status
 from service.telemetry.metrics import Metrics
 
 
@@ -47,3 +50,14 @@ def test_lateness_is_told_from_a_moment_to_two_days() -> None:
         )
 
     assert [at_most(bound) for bound in ("0.01", "0.05", "86400.0", "172800.0")] == [0, 1, 1, 2]
+
+
+def test_messages_that_fail_because_a_node_died_are_counted_as_failed() -> None:
+    """An alert on failures must not depend on which node lived to record them."""
+    metrics = Metrics()
+
+    metrics.claims_freed(Counter({(Status.FAILED, "birthday"): 2, (Status.RETRYING, "birthday"): 3}))
+
+    value = metrics.registry.get_sample_value
+    assert value("messages_failed_total", {"occasion": "birthday"}) == 2
+    assert value("messages_outcome_unknown_total") == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -79,9 +80,12 @@ class PostgresMessages:
     async def sending_for(self, seconds: float) -> set[tuple[UUID, int]]:
         return {(row["id"], row["attempt"]) for row in await self._database.fetch(_SQL.sending_for, seconds)}
 
-    async def free_claims(self, stuck: Collection[tuple[UUID, int]] = (), *, hold: bool, attempts: int) -> int:
+    async def free_claims(
+        self, stuck: Collection[tuple[UUID, int]] = (), *, hold: bool, attempts: int
+    ) -> Counter[tuple[Status, str]]:
         ids, numbers = [message for message, _ in stuck], [number for _, number in stuck]
-        return len(await self._database.fetch(_SQL.free_claims, hold, attempts, ids, numbers))
+        rows = await self._database.fetch(_SQL.free_claims, hold, attempts, ids, numbers)
+        return Counter((Status(row["status"]), row["occasion"]) for row in rows)
 
     async def take_back_lost(self, *, queued_for: timedelta) -> int:
         return len(await self._database.fetch(_SQL.take_back_queued, queued_for.total_seconds()))

@@ -163,7 +163,7 @@ moved as (
                           else 'the user was edited while it was being sent' end
     from verdict v
     where m.id = v.id and m.local_year = v.local_year
-    returning m.id, m.status
+    returning m.id, m.status, m.occasion
 ),
 logged as (
     insert into attempts (message_id, local_year, number, outcome, incarnation, started_at, duration, error)
@@ -171,7 +171,7 @@ logged as (
     from verdict
     on conflict do nothing
 )
-select id, status from moved
+select id, status, occasion from moved
 
 -- name: take_back_queued
 -- Rows that have been queued for long: their stream entry or delivery is lost. One hop back, and the ticker finds them.
