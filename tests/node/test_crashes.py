@@ -57,6 +57,44 @@ async def test_a_living_node_takes_over_within_15_seconds(another_world: MakeWor
     )
 
 
+async def test_when_nodes_die_at_once_the_rest_take_over_and_when_all_do_new_ones_begin_at_once(world: World) -> None:
+    """Two of three lose their power, then the last one; those that come after them do not wait for anything."""
+    world.stub.change(world.stub.options.changed({"latency": 0.05}))
+    people = 3_000
+    await world.begin()
+    slow: dict[str, Any] = {"EMAIL_CONCURRENCY": "10", "EMAIL_TIMEOUT": "20s"}
+    nodes = [await world.node(**slow) for _ in range(3)]
+    for node in nodes:
+        await node.logged("node_entered")
+    await world.clock.set(await world.wave(people))
+    await world.accepted(200)
+
+    await asyncio.gather(*(node.kill() for node in nodes[:2]))
+    died = time.monotonic()
+    dead = [node.lines_of("node_entered")[-1]["incarnation"] for node in nodes[:2]]
+
+    async def taken_over() -> bool:
+        query = "select count(*) from messages where status = 'sending' and claimed_by = any($1)"
+        return bool(await world.value(query, dead) == 0)
+
+    await eventually(taken_over, within=15)
+    assert time.monotonic() - died < 15
+    await nodes[2].kill()
+    accepted = world.stub.ledger.accepted
+    assert accepted < people
+    fresh = await world.node(**slow)
+
+    async def ready() -> bool:
+        return (await fresh.get("/health/ready"))[0] == 200
+
+    await eventually(ready)
+    await world.accepted(accepted + 1, within=5)
+    world.stub.change(world.stub.options.changed({"latency": 0}))
+    await world.all_are("sent", people)
+
+    await world.assert_nobody_was_greeted_twice()
+
+
 async def ended_or_sent(dying: NodeProcess, world: World, count: int) -> bool:
     """Whether the node has died, or so many messages are sent without it."""
     return not dying.running or await world.has("sent", count)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
 import pytest
 
-from tests.node.harness import NOON, World
+from actors.facts import Fact
+from tests.node.harness import NOON, World, eventually
 
 INSTANTS = 5
 EACH = 200
@@ -36,22 +37,102 @@ async def assert_oldest_first(world: World) -> None:
 
 
 @pytest.mark.parametrize("planned_before", [True, False], ids=["planned", "not planned"])
-async def test_a_day_without_any_node_is_made_up_for_oldest_first(small_world: World, planned_before: bool) -> None:
-    """Down over the daily job and over 09:00: whoever was missed is greeted once, be there rows of them or not."""
+@pytest.mark.parametrize(
+    ("hours", "becomes"),
+    [(24, {"sent": INSTANTS * EACH, "scheduled": EACH}), (72, {"expired": INSTANTS * EACH, "sent": EACH})],
+    ids=["a day", "three days"],
+)
+async def test_days_without_any_node_are_made_up_for_oldest_first(
+    small_world: World, planned_before: bool, hours: int, becomes: dict[str, int]
+) -> None:
+    """Down over the daily job and over 09:00: whoever was missed is greeted once, be there rows of them or not; and
+    whoever it is too late for is listed, with the reason."""
     world = small_world
     await world.begin()
     await users_of_five_hours(world)
+    await world.users(EACH, (NOON + timedelta(hours=30)).date(), timezone="Etc/GMT+9")
     if planned_before:
         node = await world.node()
-        await world.planned(INSTANTS * EACH)
+        await world.planned((INSTANTS + 1) * EACH)
         assert await node.drained() == 0
 
+    await world.clock.set(NOON + timedelta(hours=hours))
+    node = await world.node()
+
+    async def became() -> bool:
+        return await world.counts() == becomes
+
+    await eventually(became)
+    sent, expired = becomes["sent"], becomes.get("expired", 0)
+    assert len(world.acceptances()) == len({one.key for one in world.acceptances()}) == sent
+    if sent == INSTANTS * EACH:
+        await assert_oldest_first(world)
+    assert await node.metric("messages_expired_total") == expired
+    _, page = await node.get("/api/v1/messages?status=expired&limit=500")
+    assert len(page["items"]) == min(expired, 500)
+    reasons = {one["reason"] for one in page["items"]}
+    assert all(reason.startswith("too late to send: more than 48:00:00") for reason in reasons), reasons
+
+
+async def test_what_was_half_planned_when_the_node_died_is_planned_over_a_missed_midnight(small_world: World) -> None:
+    """The daily job of one day died in the middle, and that of the next was not run at all."""
+    world = small_world
+    await world.begin()
+    days = [NOON.date() + timedelta(days=number) for number in (1, 2, 3)]
+    for day in days:
+        await world.users(EACH, day)
+    dying = await world.node("--die-after", f"{Fact.PLANNED}:4")
+    await dying.ended()
+    assert await world.value("select count(*) from plan_ranges") > 0
+    assert await world.value("select count(*) from messages") < 2 * EACH
+
+    # From noon, past midnight and 09:00, to the afternoon of the next day.
     await world.clock.set(NOON + timedelta(hours=25))
     await world.node()
-    await world.all_are("sent", INSTANTS * EACH)
+    await world.planned(3 * EACH)
+    await eventually(lambda: world.has("sent", EACH))
 
-    assert len(world.acceptances()) == len({one.key for one in world.acceptances()}) == INSTANTS * EACH
-    await assert_oldest_first(world)
+    assert await world.value("select count(*) from plan_ranges") == 0
+    rows = await world.fetch("select send_at, status, count(*) from messages group by 1, 2 order by 1")
+    nine = [datetime(day.year, day.month, day.day, 9, tzinfo=UTC) for day in days]
+    assert [tuple(row) for row in rows] == [
+        (nine[0], "sent", EACH),
+        (nine[1], "scheduled", EACH),
+        (nine[2], "scheduled", EACH),
+    ]
+
+
+async def test_a_clock_that_jumps_back_in_mid_wave_sends_nothing_early_nothing_twice_and_strands_nothing(
+    world: World,
+) -> None:
+    """An hour earlier than a moment ago: what is queued is not due any more, and waits for its instant once more."""
+    people = 400
+    world.stub.change(world.stub.options.changed({"latency": 0.1}))
+    await world.begin()
+    node = await world.node(EMAIL_CONCURRENCY="20", EMAIL_TIMEOUT="20s")
+    due = await world.wave(people)
+    await world.clock.set(due)
+    await world.accepted(60)
+
+    await world.clock.advance(timedelta(hours=-1))
+    await node.logged("clock_jumped", times=2)
+
+    async def nothing_is_on_its_way() -> bool:
+        assert (await node.call("POST", "/api/v1/jobs/recovery:run"))[0] == 202
+        counts = await world.counts()
+        return counts["sending"] == counts["queued"] == 0
+
+    await eventually(nothing_is_on_its_way, every=0.3)
+    before = world.stub.ledger.requests
+    for minutes in (20, 20, 19):
+        await world.clock.advance(timedelta(minutes=minutes))
+        for job in ("daily", "minute", "recovery"):
+            assert (await node.call("POST", f"/api/v1/jobs/{job}:run"))[0] == 202
+    assert world.stub.ledger.requests == before < people
+
+    await world.clock.set(due)
+    await world.all_are("sent", people)
+    assert len(world.acceptances()) == len({one.key for one in world.acceptances()}) == people
 
 
 async def test_what_is_later_than_the_late_limit_expires_and_is_counted(small_world: World) -> None:
