@@ -107,8 +107,8 @@ class Ticker(Repeating[RunMinute]):
     async def heard(self, message: RunMinute) -> None:
         try:
             await self._look_at_the_clock()
-            if not self._lease.held:
-                raise LeaseLost  # rather than say that there was nothing to hand out
+            # Without the lease nothing is handed out, which must not look as if there was nothing to hand out.
+            _ = self._lease.incarnation
             message.reply.set(await self._job())
             # The clock may have been set meanwhile, and what is due next may be due sooner than was thought.
             self.wake()

@@ -35,6 +35,7 @@ class Queue:
         self.deliveries = list(deliveries)
         self.treated: list[str] = []
         self.asked = asyncio.Event()
+        self.paused = asyncio.Event()
 
     async def receive(self, *, within: float) -> Delivery | None:
         if self.deliveries:
@@ -49,6 +50,7 @@ class Queue:
 
     async def pause(self) -> None:
         self.treated.append("paused")
+        self.paused.set()
 
     async def close(self) -> None:
         self.treated.append("closed")
@@ -190,8 +192,7 @@ async def test_an_intake_without_a_lease_takes_nothing_and_gives_back_what_was_p
 
     await stage.start()
     async with asyncio.timeout(5):
-        while "paused" not in queue.treated:
-            await asyncio.sleep(0.05)
+        await queue.paused.wait()
     await stage.drain(5)
 
     assert "received" not in queue.treated

@@ -41,7 +41,7 @@ NOTE_WHO_HANDS_OUT = (
 
 
 def in_which_every_lock_is_free(directory: Path, number: str) -> dict[str, str]:
-    """An environment in which a process is given every lock that it asks for, under that fencing number, and keeps it."""
+    """An environment in which a process is given every lock that it asks for, under that number, and keeps it."""
     (directory / "sitecustomize.py").write_text(EVERY_LOCK_IS_FREE.format(number=number))
     return {"PYTHONPATH": os.pathsep.join([str(directory), str(ROOT)])}
 

@@ -1,4 +1,4 @@
-"""Moves that compete for one message over many connections: each change of state is made by one of them, and is legal."""
+"""Moves that compete for one message over many connections: each change of state is legal, and made by one of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from itertools import combinations_with_replacement
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from service.domain.users import Profile, User
 from service.ports import Claim, Result, Wanted
 from tests.adapters.postgres.conftest import LATE_LIMIT, Store
 from tests.adapters.postgres.test_moves import ONE_OF_EACH, Rows, ids
+from tests.node.harness import eventually
 
 JOURNAL = """
 create table journal (n bigint generated always as identity, id uuid, was text, status text);
@@ -26,7 +28,7 @@ end $$;
 create trigger note_move after update on messages for each row
     when (old.status <> new.status) execute function note_move();
 """
-"""Every change of state in the order in which it was made: the rows are locked, so for one message that is commit order."""
+"""Every change of state in the order in which it was made: for one message, that of the commits."""
 
 Move = Callable[[Store, Rows], Awaitable[int | None]]
 """Tries to move every row; how many it says that it has moved, or None if it does not say."""
@@ -86,13 +88,14 @@ def edit(by: timedelta | None) -> Move:
             return user.profile
 
         for row in rows:
-
-            def plan(_before: Profile, _after: Profile, now: object, year: int = row["local_year"]) -> list[Wanted]:
-                return [Wanted("birthday", year, None if by is None else row["at"] + by)]
-
-            await store.users.change(row["user_id"], keep, plan, version=None)
+            wanted = [Wanted("birthday", row["local_year"], None if by is None else row["at"] + by)]
+            await store.users.change(row["user_id"], keep, partial(_these, wanted), version=None)
 
     return move
+
+
+def _these(wanted: list[Wanted], *_: object) -> list[Wanted]:
+    return wanted
 
 
 async def delete(store: Store, rows: Rows) -> None:
@@ -197,8 +200,10 @@ async def test_an_attempt_of_a_message_has_one_sender_whatever_goes_on_around_it
         await store.messages.free_claims(sorted(stuck)[:3], hold=False, attempts=1000)
 
     async def until_all_are_sent() -> None:
-        while set((await store.statuses()).values()) != {"sent"}:
-            await asyncio.sleep(0.02)
+        async def are_sent() -> bool:
+            return set((await store.statuses()).values()) == {"sent"}
+
+        await eventually(are_sent)
         over.set()
 
     await asyncio.gather(
