@@ -1,0 +1,3 @@
+"""Worlds in which nodes are upgraded."""
+
+from tests.node.conftest import small_world as small_world
