@@ -1,0 +1,38 @@
+"""What cannot be sent ends where a person sees it, and holds up nobody else."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from redis.asyncio import Redis
+
+from tests.node.harness import World, eventually
+
+
+async def test_a_text_that_cannot_be_made_and_ids_of_nobody_hold_up_nobody(small_world: World) -> None:
+    """A template spoilt by hand fails its own greetings, with the reason; ids that no row has are dropped."""
+    world = small_world
+    await world.begin()
+    node = await world.node()
+    due = await world.wave(60)
+    await world.fetch("insert into occasions (code, template) values ('name_day', 'Hey, {full_name.__class__}')")
+    await world.fetch(
+        "update messages set occasion = 'name_day' where id in (select id from messages order by id limit 5)"
+    )
+    async with Redis.from_url(world.redis_url) as redis:
+        ids = ",".join(str(uuid4()) for _ in range(7))
+        await redis.xadd("heyday:due", {"body": ids})
+
+        await world.clock.set(due)
+        await world.all_end()
+
+        async def dropped() -> bool:
+            return await node.metric('duplicates_suppressed_total{by="row"}') >= 7
+
+        await eventually(dropped)
+
+    assert await world.counts() == {"sent": 55, "failed": 5}
+    _, page = await node.get("/api/v1/messages?status=failed")
+    assert len(page["items"]) == 5
+    assert all(one["reason"].startswith("the text cannot be made: template") for one in page["items"])
+    assert node.crashes() == []
