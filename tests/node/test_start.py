@@ -89,7 +89,7 @@ async def test_a_node_waits_for_each_server_and_the_schema_and_then_works(world:
 
             await eventually(so)
 
-        await are_missing("postgres", "redis")
+        await are_missing("postgres", "redis", "rabbitmq")
         postgres.mend()
 
         async def said_that_the_schema_lacks() -> bool:
@@ -97,10 +97,10 @@ async def test_a_node_waits_for_each_server_and_the_schema_and_then_works(world:
             return detailed["database"]["status"] == "up" and not node.lines_of("node_entered")
 
         await eventually(said_that_the_schema_lacks)
-        await are_missing("postgres", "redis")
+        await are_missing("postgres", "redis", "rabbitmq")
         await world.fetch("alter table schema_migrations_later rename to schema_migrations")
         # Without Redis as a witness nobody can tell whether this database is the one: the rest waits for that.
-        await are_missing("redis")
+        await are_missing("redis", "rabbitmq")
         redis.mend()
         await are_missing("rabbitmq")
         rabbitmq.mend()

@@ -91,7 +91,9 @@ async def _apply(connection: Connection, migration: Migration) -> bool:
 
 
 async def latest(connection: Connection) -> int:
-    """The number of the last file that the database has seen."""
+    """The number of the last file that the database has seen; 0 if none was ever applied."""
+    if not await connection.fetchval("select to_regclass('schema_migrations') is not null"):
+        return 0
     return int(await connection.fetchval("select max(number) from schema_migrations") or 0)
 
 
