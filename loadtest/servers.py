@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from redis.asyncio import Redis
+
 from service.adapters.postgres.migrations import migrate
 from service.embedded.postgres import PostgresServer, create_database
 from service.embedded.rabbitmq import RabbitMQServer, installed_sbin
@@ -28,7 +30,9 @@ class Servers:
     rabbitmq: RabbitMQServer | None
 
     async def database(self) -> str:
-        """The URL of a fresh, migrated database."""
+        """The URL of a fresh, migrated database; Redis forgets those before it, or nodes would refuse this one."""
+        async with Redis.from_url(self.redis.url) as redis:
+            await redis.flushall()
         name = f"bench_{uuid.uuid4().hex}"
         await create_database(self.postgres.dsn("postgres"), name)
         await migrate(self.postgres.dsn(name))

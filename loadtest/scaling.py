@@ -1,0 +1,122 @@
+"""What a number of users asks of nodes, PostgreSQL and the email service: a day played through with measured rates.
+
+    python -m loadtest.scaling --nodes 4 --email-rate 1000
+
+Nothing is started: this is arithmetic. Each figure below says where it was measured; replace those of your machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+NODE = 5_000.0
+"""Greetings/s of one node, which is one core, when answers come at once: 0.4 of a bare loop's 13,000 on calm cores."""
+
+PLANNED = 59_000.0
+CLAIMED = 31_000.0
+RECORDED = 66_000.0
+"""Rows/s of one PostgreSQL on such a core: planned, claimed (by the ticker, and again for sending), recorded."""
+
+USER = 309 + 2 * 203
+"""Bytes of a user with two dates, indexes included: 50,000 of them, pg_total_relation_size."""
+
+MESSAGE = 290 + 172
+"""Bytes of a message and its attempt; the same."""
+
+OCCASIONS = 2
+"""Birthday and anniversary: greetings of a user in a year."""
+
+SHARES = {
+    -8: 1.0, -7: 0.5, -6: 3.5, -5: 5.0, -4: 1.5, -3: 3.5, 0: 5.0, 1: 12.0, 2: 7.0, 3: 9.0, 3.5: 1.0, 5: 5.0, 5.5: 18.0,
+    6: 3.0, 7: 5.0, 8: 21.0, 9: 3.0, 10: 0.6,
+}  # fmt: skip
+"""People by hours east of Greenwich, in parts of the sum: about as the world lives. An assumption: count your own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What came of a day: greetings, the most that are due at one instant, and how late the last of any instant was."""
+
+    greetings: float
+    largest: float
+    latest: float
+    """Seconds."""
+
+
+def rate(*, nodes: int, calls: float, latency: float, email_rate: float) -> dict[str, float]:
+    """Greetings/s that each part can do: the least of them is what leaves."""
+    return {
+        "nodes": nodes * NODE,
+        "PostgreSQL": 1 / (2 / CLAIMED + 1 / RECORDED),
+        "calls at a time": nodes * calls / latency,
+        "the email service": email_rate,
+    }
+
+
+def play(greetings: float, per_second: float) -> Day:
+    """A day of so many greetings at such a rate: each instant's wave joins what is left of those before it."""
+    total = sum(SHARES.values())
+    now, backlog, latest, largest = float("-inf"), 0.0, 0.0, 0.0
+    # East first: there it is 09:00 earlier.
+    for east, share in sorted(SHARES.items(), reverse=True):
+        at = -3600.0 * east
+        backlog = max(0.0, backlog - (at - now) * per_second)
+        wave = greetings * share / total
+        now, backlog, largest = at, backlog + wave, max(largest, wave)
+        latest = max(latest, backlog / per_second)
+    return Day(greetings, largest, latest)
+
+
+def table(sizes: Sequence[int], rates: dict[str, float], same_day: float) -> str:
+    """A row for each number of users: an ordinary day, and one that so great a part of them share."""
+    limit = min(rates, key=lambda name: rates[name])
+    heads = (
+        *("users", "greetings a day", "largest wave", "gone after"),
+        *(f"{same_day:.0%} on one day: largest wave", "gone after", "planned in", "users, GB", "a year's messages, GB"),
+    )
+    lines = [
+        f"At most {rates[limit]:,.0f} greetings/s, limited by {limit}.",
+        "",
+        f"| {' | '.join(heads)} |",
+        "| --- " * len(heads) + "|",
+    ]
+    for users in sizes:
+        usual, shared = (play(count, rates[limit]) for count in (users * OCCASIONS / 365, users * same_day))
+        cells = (
+            *(f"{figure:,.0f}" for figure in (users, usual.greetings, usual.largest)),
+            span(usual.latest),
+            f"{shared.largest:,.0f}",
+            *(span(seconds) for seconds in (shared.latest, shared.greetings / PLANNED)),
+            *(f"{users * bytes_each / 1e9:,.2f}" for bytes_each in (USER, OCCASIONS * MESSAGE)),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def span(seconds: float) -> str:
+    """A duration for people."""
+    for unit, length in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nodes", type=int, default=2)
+    parser.add_argument("--calls", type=float, default=100, help="HEYDAY_EMAIL_CONCURRENCY of a node")
+    parser.add_argument("--latency", type=float, default=0.1, help="seconds that the email service takes for a call")
+    parser.add_argument("--email-rate", type=float, default=float("inf"), help="calls/s that it takes at most")
+    parser.add_argument("--same-day", type=float, default=0.05, help="part of the users who share the worst day")
+    parser.add_argument("users", type=int, nargs="*", default=[10**n for n in range(4, 9)])
+    args = parser.parse_args()
+    rates = rate(nodes=args.nodes, calls=args.calls, latency=args.latency, email_rate=args.email_rate)
+    sys.stdout.write(table(args.users, rates, args.same_day))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""The arithmetic of docs/SCALING.md: what it prints is printed, and a day that is played through adds up."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadtest.scaling import play, rate
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = re.findall(
+    r"^    \$ python -m (loadtest\.scaling.*)\n((?:    .*\n|\n)+)",
+    (ROOT / "docs" / "SCALING.md").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize(("command", "printed"), EXAMPLES, ids=[command for command, _ in EXAMPLES])
+def test_the_page_prints_what_the_tool_prints(command: str, printed: str) -> None:
+    """Somebody will change a rate and forget the page."""
+    answered = subprocess.run(
+        [sys.executable, "-m", *command.split()], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+
+    wanted = [line.removeprefix("    ") for line in printed.rstrip().splitlines()]
+    assert answered.splitlines() == wanted
+    assert len(EXAMPLES) == 3
+
+
+def test_a_wave_that_is_not_gone_delays_the_next() -> None:
+    """What is left of 09:00 in Tokyo leaves before 09:00 in Shanghai's."""
+    fast, slow = play(100_000, 10_000.0), play(100_000, 1.0)
+
+    assert fast.latest == pytest.approx(fast.largest / 10_000)
+    assert slow.latest > slow.largest
+    assert slow.latest <= 100_000
+
+
+def test_the_slowest_part_decides() -> None:
+    """Nodes beyond what the email service takes do nothing."""
+    few, many = (rate(nodes=nodes, calls=100, latency=0.1, email_rate=500.0) for nodes in (1, 10))
+
+    assert min(few.values()) == min(many.values()) == 500.0
+    assert many["nodes"] == 10 * few["nodes"]
