@@ -44,11 +44,12 @@ async def last_word(process: Process) -> str:
 
 
 def node(
-    servers: Servers, dsn: str, settings: Mapping[str, str], *, log: Path | None = None
+    servers: Servers, dsn: str, settings: Mapping[str, str], *, rabbitmq: bool = True, log: Path | None = None
 ) -> AbstractAsyncContextManager[Process]:
-    """A node of heyday with its defaults but for these settings, named without their `HEYDAY_`."""
+    """A node of heyday with its defaults but for these settings, named without their `HEYDAY_`. Without `rabbitmq`, or
+    where it is not installed, its delivery queue is a Redis stream."""
     given = {"DATABASE_URL": dsn, "REDIS_URL": servers.redis.url, **settings}
-    if servers.rabbitmq is not None:
+    if rabbitmq and servers.rabbitmq is not None:
         given["RABBITMQ_URL"] = servers.rabbitmq.url
     return program("actors.cli", "run", log=log, environment={f"HEYDAY_{name}": value for name, value in given.items()})
 

@@ -80,7 +80,9 @@ async def test_what_is_refused_is_an_error(url: str, tmp_path: Path) -> None:
     assert answered.errors >= answered.requests > 0
 
 
-@pytest.mark.parametrize("module", ["api", "bare_api", "client", "imports", "wave"])
+@pytest.mark.parametrize(
+    "module", ["api", "backlog", "bare_api", "client", "growth", "guard", "imports", "planning", "wave"]
+)
 async def test_each_tool_says_what_it_does(module: str) -> None:
     """Whoever measures again finds out how from the tool itself."""
     process = await asyncio.create_subprocess_exec(

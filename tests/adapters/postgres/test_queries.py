@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
+from loadtest.hot_queries import HOT, statements
 from service.adapters.postgres.queries import load
 from tests.adapters.postgres.crowd import CROWD
 from tests.conftest import _execute, _make_template, _run
@@ -25,68 +26,6 @@ QUERIES = [(file, name) for file in FILES for name in vars(load(file))]
 
 SMALL = 100
 """Rows below which a table is best read from end to end: the partitions of years that have hardly begun."""
-
-IDS = "array[{message}, gen_random_uuid()]"
-BIRTHDAY = "array['birthday'], array[2026::smallint], array[now() + interval '1 hour']"
-
-OF_DAY = """'birthday', {year}, 315, '{{"UTC": "2026-03-15T09:00Z", "Asia/Tokyo": "2026-03-15T00:00Z"}}'"""
-
-HOT = [
-    ("messages", "pulse", ""),
-    ("messages", "outstanding", "20000"),
-    ("messages", "claim_due", "1, 1, 500, interval '48 hours'"),
-    ("messages", "claim_for_sending", f"{IDS}, 1"),
-    (
-        "messages",
-        "record",
-        "array[1], array[{sending}], array[{year}], array[1::smallint], array['sent'], array[0], array['accepted'], "
-        "array[1], array[1], array[200::smallint], array[null]",
-    ),
-    ("messages", "sending_for", "60"),
-    ("messages", "free_claims", f"false, 5, {IDS}, array[1::smallint, 1::smallint]"),
-    ("messages", "take_back_queued", "90"),
-    ("messages", "take_back_claims_of", f"{IDS}, 1"),
-    ("messages", "take_back_claim", "1"),
-    ("messages", "unburied", ""),
-    ("messages", "buried", IDS),
-    ("messages", "redrive", IDS),
-    ("messages", "open_by_status", ""),
-    ("messages", "oldest_due", ""),
-    ("planning", "split", "'birthday', 315, 5000"),
-    (
-        "planning",
-        "plan_range",
-        "'birthday', {year}, 315, null, {user}, array['UTC', 'Asia/Tokyo'], array[now(), now()], 'test'",
-    ),
-    ("planning", "plan_user", f"{{user}}, {BIRTHDAY}, interval '48 hours', 'test'"),
-    ("planning", "cancel_user", "{user}"),
-    (
-        "users",
-        "create_users",
-        "array['A'], array['B'], array['a@b.c'], array['a@b.c'], array['UTC'], array[null], array[null], array[1], "
-        f"array[1], array['birthday'], array[date '2000-03-15'], array[1], {BIRTHDAY}, 'test'",
-    ),
-    ("users", "get_user", "{user}"),
-    ("users", "get_users", "array[{user}, gen_random_uuid()]"),
-    ("users", "lock_user", "{user}"),
-    ("users", "lock_user_or_deleted", "{user}"),
-    ("users", "update_user", "{user}, 'Ada', 'Smith', 'a@b.c', 'a@b.c', 'UTC', null, null"),
-    ("users", "drop_dates", "{user}, array['birthday']"),
-    ("users", "put_dates", "{user}, array['birthday'], array[date '2000-03-15']"),
-    ("users", "delete_user", "{user}"),
-    ("preview", "of_day", f"{OF_DAY}, null, 501, now(), now(), now(), now(), false"),
-    ("preview", "of_day", f"{OF_DAY}, {{user}}, 501, now(), now(), now(), now(), true"),
-    ("preview", "person", "{user}, array[2026, 2027]::smallint[]"),
-    ("preview", "user_of", "'user7@example.com'"),
-    ("preview", "on_the_way", "interval '48 hours'"),
-    ("preview", "to_plan_by_instant", OF_DAY),
-    ("history", "knows_user", "{user}"),
-    ("history", "message", "{message}"),
-    ("history", "attempts", "{message}, {year}"),
-    ("cluster", "look", ""),
-    ("cluster", "mark", "gen_random_uuid(), 1, 1, 'here', 1, null, 10"),
-]
-"""What runs for every message, user, second or request, with values for its parameters."""
 
 LISTINGS = [
     ("users", "list_users", "null, null, null, null, 100"),
@@ -195,9 +134,11 @@ async def explain(connection: Connection, file: str, name: str, values: str) -> 
         """
     )
     assert known is not None
-    await connection.execute(f"prepare asked as {getattr(load(f'{file}.sql'), name)}")
-    arguments = f"({values.format_map(dict(known))})" if values else ""
-    text = await connection.fetchval(f"explain (format json) execute asked {arguments}")
+    ids = f"array[{known['message']}, gen_random_uuid()]"
+    rows: Any = {**known, "ids": ids}
+    prepare, execute = statements(file, name, values, rows)
+    await connection.execute(prepare)
+    text = await connection.fetchval(f"explain (format json) {execute}")
     plan: dict[str, Any] = json.loads(text)[0]["Plan"]
     return plan
 

@@ -1,0 +1,190 @@
+"""A great backlog, all due at once and drained by one node: does it get slower, does it grow, does it lose anybody?
+
+    python -m loadtest.backlog --messages 1000000
+
+The messages are there before the node starts, overdue since a minute. Rates are those of the email service's books, for
+each tenth of the messages; the memory of the node, the length of the stream and the depth of the queue are looked at
+all the while. Anybody lost, greeted twice or early ends the tool with exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import uvloop
+from redis.asyncio import Redis
+
+from loadtest import crowd
+from loadtest.bench import Bench, bench
+from loadtest.cases import Case
+from loadtest.node_wave import LOOK_EVERY, Unfinished, nodes
+from loadtest.programs import cpu
+from loadtest.report import SERVERS, curves
+from loadtest.watch import Gauge, Seen, memory_of, watching
+from service.adapters.rabbitmq.queue import RabbitMQDeliveryQueue
+
+PARTS = 10
+"""Parts of the backlog whose rates are compared."""
+
+STREAM = "heyday:due"
+STREAM_QUEUE = "heyday:delivery"
+
+STUCK_FOR = 120.0
+"""Seconds without a single acceptance after which a node is taken to be stuck."""
+
+Figures = dict[str, float]
+
+
+async def measure(args: argparse.Namespace) -> tuple[Figures, Seen]:
+    """Make the backlog, start a node, and watch until everybody is greeted."""
+    case = Case(args.messages, stream=args.stream)
+    async with bench(rabbitmq=not args.stream, keep=args.messages + 1) as running, running.database() as dsn:
+        connection = await asyncpg.connect(dsn)
+        await crowd.users(connection, args.messages)
+        due = datetime.now(UTC) - timedelta(minutes=1)
+        await crowd.due(connection, args.messages, due)
+        await connection.execute("vacuum analyze")
+        await running.behave()
+        server = running.server_cpu()
+        async with (
+            Redis.from_url(running.servers.redis.url) as redis,
+            nodes(running, dsn, case) as pids,
+            _delivery_queue(running) as delivery_queue,
+            watching(_gauges(running, redis, delivery_queue, pids)) as seen,
+        ):
+            await _drained(running, seen, args.messages)
+            while await connection.fetchval("select exists (select from messages where ended_at is null)"):
+                await asyncio.sleep(LOOK_EVERY)
+            used = cpu(*pids)
+        server = {name: seconds - server[name] for name, seconds in running.server_cpu().items()}
+        stats = await running.stats()
+        early = await connection.fetchval(
+            "select count(*) from attempts a join messages m on m.id = a.message_id where a.started_at < m.send_at"
+        )
+        await connection.close()
+    rates = rates_of_parts(seen.curves["accepted"], args.messages, PARTS)
+    return {
+        "messages": args.messages,
+        "perSecond": args.messages / (stats["lastAcceptedAt"] - stats["firstAcceptedAt"]) * 1000,
+        **{f"perSecond{number + 1}": rate for number, rate in enumerate(rates)},
+        "lastOfFirst": rates[-1] / rates[0],
+        "nodeMicroseconds": used / args.messages * 1e6,
+        **{f"{name}Microseconds": seconds / args.messages * 1e6 for name, seconds in server.items()},
+        "memoryMegabytes": seen.most("memory"),
+        "streamEntries": seen.most("stream"),
+        "queueDepth": seen.most("queue"),
+        "lost": args.messages - stats["keys"],
+        "twice": stats["duplicates"],
+        "early": early,
+    }, seen
+
+
+@asynccontextmanager
+async def _delivery_queue(running: Bench) -> AsyncIterator[RabbitMQDeliveryQueue | None]:
+    """The queue, to ask how deep it is; None where it is a Redis stream."""
+    if running.servers.rabbitmq is None:
+        yield None
+        return
+    queue = RabbitMQDeliveryQueue(running.servers.rabbitmq.url, prefetch=1)
+    try:
+        yield queue
+    finally:
+        await queue.close()
+
+
+async def _drained(running: Bench, seen: Seen, messages: int) -> None:
+    last_change, last = time.monotonic(), 0.0
+    while seen.most("accepted") < messages:
+        await asyncio.sleep(LOOK_EVERY)
+        if (now := seen.most("accepted")) > last:
+            last_change, last = time.monotonic(), now
+        if time.monotonic() - last_change > STUCK_FOR:
+            raise Unfinished(
+                f"{last:.0f} of {messages} accepted, and none for {STUCK_FOR:g} s: {await running.stats()}"
+            )
+
+
+def _gauges(
+    running: Bench, redis: Redis, delivery_queue: RabbitMQDeliveryQueue | None, pids: list[int]
+) -> dict[str, Gauge]:
+    async def accepted() -> float:
+        return (await running.stats())["keys"]
+
+    async def stream() -> float:
+        return float(await redis.xlen(STREAM))
+
+    async def queue() -> float:
+        if delivery_queue is None:
+            return float(await redis.xlen(STREAM_QUEUE))
+        return float((await delivery_queue.depth()).ready)
+
+    return {"accepted": accepted, "stream": stream, "memory": memory_of(pids), "queue": queue}
+
+
+def rates_of_parts(accepted: list[tuple[float, float]], total: int, parts: int) -> list[float]:
+    """Messages a second within each of so many equal parts, of a growing curve that is drawn straight between looks."""
+    marks = [when(accepted, total * part / parts) for part in range(1, parts + 1)]
+    begins = [when(accepted, 0.5), *marks[:-1]]
+    return [total / parts / max(end - begin, 1e-9) for begin, end in zip(begins, marks, strict=True)]
+
+
+def when(accepted: list[tuple[float, float]], count: float) -> float:
+    """The seconds at which a growing curve reaches `count`."""
+    before = accepted[0]
+    for at, value in accepted:
+        if value >= count:
+            share = (count - before[1]) / (value - before[1]) if value > before[1] else 1.0
+            return before[0] + (at - before[0]) * share
+        before = (at, value)
+    raise ValueError(f"the curve ends before {count:g}")
+
+
+def report(figures: Figures) -> str:
+    """A Markdown table."""
+    names = (f"{name}Microseconds" for name in SERVERS)
+    servers = [f"{figures[name]:.0f}" for name in names if name in figures]
+    rows = {
+        "messages": f"{figures['messages']:.0f}",
+        "greetings/s": f"{figures['perSecond']:.0f}",
+        "greetings/s of each tenth": ", ".join(f"{figures[f'perSecond{part + 1}']:.0f}" for part in range(PARTS)),
+        "last tenth of the first": f"{figures['lastOfFirst']:.2f}",
+        "CPU µs a greeting: node, servers": f"{figures['nodeMicroseconds']:.0f}, {', '.join(servers)}",
+        "memory of the node at most, MB": f"{figures['memoryMegabytes']:.0f}",
+        f"entries of {STREAM} at most": f"{figures['streamEntries']:.0f}",
+        "bundles in the delivery queue at most": f"{figures['queueDepth']:.0f}",
+        "lost, twice, early": f"{figures['lost']:.0f}, {figures['twice']:.0f}, {figures['early']:.0f}",
+    }
+    return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items()), ""])
+
+
+def main() -> None:
+    """Measure, and print what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--messages", type=int, default=1_000_000)
+    parser.add_argument("--stream", action="store_true", help="the delivery queue is a Redis stream")
+    parser.add_argument("--json", type=Path, help="write figures and curves to this file")
+    parser.add_argument("--plots", type=Path, help="draw plots into this directory")
+    args = parser.parse_args()
+    figures, seen = uvloop.run(measure(args))
+    sys.stdout.write(report(figures))
+    drawn = seen.thinned()
+    if args.json:
+        args.json.write_text(json.dumps({"figures": figures, "curves": drawn}, indent=1), encoding="utf-8")
+    if args.plots:
+        for name, unit in (("memory", "MB"), ("stream", "entries"), ("queue", "bundles"), ("accepted", "greetings")):
+            curves(args.plots / f"backlog-{name}.png", "seconds", f"{name}, {unit}", {name: drawn[name]})
+    if figures["lost"] or figures["twice"] or figures["early"]:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""What the waves are measured on: servers that are empty at each begin, and the email service in its own process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import aio_pika
+import aiohttp
+import asyncpg
+from redis.asyncio import Redis
+
+from loadtest import servers
+from loadtest.programs import cpu, last_word, program
+from loadtest.servers import Servers
+
+QUEUES = ("heyday.delivery", "heyday.dead")
+
+WITHIN = aiohttp.ClientTimeout(total=30)
+"""Seconds for the email service to tell what it has seen, however busy it is."""
+
+
+class Bench:
+    """The servers, and the email service at `stub_url`."""
+
+    def __init__(self, servers: Servers, stub_url: str) -> None:
+        self.servers = servers
+        self.stub_url = stub_url
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[str]:
+        """The URL of a fresh, migrated database, with Redis and RabbitMQ emptied; the database goes with the block.
+
+        Redis remembers which database it belongs to, and a node refuses another one.
+        """
+        async with Redis.from_url(self.servers.redis.url) as redis:
+            await redis.flushall()
+        if self.servers.rabbitmq is not None:
+            async with await aio_pika.connect(self.servers.rabbitmq.url) as broker:
+                channel = await broker.channel()
+                for name in QUEUES:
+                    await channel.queue_delete(name)
+        dsn = await self.servers.database()
+        try:
+            yield dsn
+        finally:
+            connection = await asyncpg.connect(self.servers.postgres.dsn("postgres"))
+            await connection.execute(f'drop database "{urlsplit(dsn).path[1:]}" with (force)')
+            await connection.close()
+
+    async def behave(self, *, latency: float = 0.0, error_rate: float = 0.0) -> None:
+        """Let the email service forget what it has seen, and answer after `latency` seconds, with such errors."""
+        options = {"latency": [latency, latency], "errorRate": error_rate}
+        async with aiohttp.ClientSession(self.stub_url, timeout=WITHIN, raise_for_status=True) as http:
+            await http.put("/options", json=options)
+            await http.delete("/stats")
+
+    async def stats(self) -> dict[str, float]:
+        """What the email service has seen; times in ms since the epoch."""
+        async with aiohttp.ClientSession(self.stub_url, timeout=WITHIN) as http, http.get("/stats") as response:
+            found: dict[str, float] = await response.json()
+            return found
+
+    async def accepted_at(self) -> list[float]:
+        """When each greeting was accepted, in seconds since the epoch, in order."""
+        async with aiohttp.ClientSession(self.stub_url, timeout=WITHIN) as http, http.get("/accepted") as response:
+            return [float(line.split(b'"at":', 1)[1].split(b",", 1)[0]) / 1000 async for line in response.content]
+
+    def server_cpu(self) -> dict[str, float]:
+        """Seconds of processor time that each server has used so far."""
+        running = {"postgres": self.servers.postgres, "redis": self.servers.redis, "rabbitmq": self.servers.rabbitmq}
+        return {name: cpu(server.pid) for name, server in running.items() if server is not None}
+
+
+@asynccontextmanager
+async def bench(*, rabbitmq: bool = True, keep: int = 1_000_000) -> AsyncIterator[Bench]:
+    """Servers and email service, running; `keep` acceptances are remembered, by which duplicates are noticed."""
+    async with (
+        servers.running(rabbitmq=rabbitmq) as running,
+        program("service.email_stub", "--port", "0", "--keep", str(keep)) as stub,
+    ):
+        yield Bench(running, await last_word(stub))

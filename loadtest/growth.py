@@ -1,0 +1,125 @@
+"""What a greeting costs as the tables grow: waves on one database that gets ten times as many messages each time.
+
+    python -m loadtest.growth --sizes 10000 100000 1000000 10000000 --json growth.json --plots plots --explain plans.md
+
+Before each wave the table `messages` is filled up to the next size with messages of this year that were sent, and their
+attempts; then a wave leaves through one node. Flat curves of processor time say that size does not matter. With
+--explain, every hot query is run at the last size with EXPLAIN (ANALYZE, BUFFERS) and rolled back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import asyncpg
+import uvloop
+
+from loadtest import crowd
+from loadtest.bare import Figures
+from loadtest.bench import bench
+from loadtest.cases import Case
+from loadtest.node_wave import measured, nodes
+from loadtest.plans import plans
+from loadtest.report import curves
+from service.embedded.rabbitmq import installed_sbin
+
+SIZES = (10_000, 100_000, 1_000_000)
+
+_UPDATES = """
+    select coalesce(sum(n_tup_upd), 0)::float8 as updates, coalesce(sum(n_tup_hot_upd), 0)::float8 as hot,
+        coalesce(sum(n_dead_tup), 0)::float8 as dead
+    from pg_stat_user_tables where relname like 'messages%'
+"""
+
+_SIZES = """
+    select sum(pg_table_size(oid))::float8 / 1e6 as rows, sum(pg_indexes_size(oid))::float8 / 1e6 as indexes
+    from pg_class where relname like 'messages\\_2%' and relkind = 'r'
+"""
+
+
+async def measure(args: argparse.Namespace) -> tuple[list[Figures], str]:
+    """The figures of each size, and what EXPLAIN said at the last."""
+    found: list[Figures] = []
+    case = Case(args.greetings, stream=args.stream)
+    async with bench(rabbitmq=not args.stream) as running, running.database() as dsn:
+        connection = await asyncpg.connect(dsn)
+        await crowd.users(connection, args.greetings * (len(args.sizes) + 2))
+        there = 0
+        for number, size in enumerate(args.sizes):
+            await crowd.history(connection, size - there)
+            await connection.execute("vacuum analyze")
+            # The first wave through a node pays for its caches; the sizes are to be compared.
+            async with nodes(running, dsn, case) as pids:
+                if not number:
+                    warm = replace(case, greetings=max(1, case.greetings // 10))
+                    await measured(running, connection, pids, warm)
+                (before,) = await connection.fetch(_UPDATES)
+                figures = await measured(running, connection, pids, case, since=(number + 1) * args.greetings + 1)
+            # Sessions tell what they have counted when they end.
+            (after,), (stored,) = await connection.fetch(_UPDATES), await connection.fetch(_SIZES)
+            updates = after["updates"] - before["updates"]
+            figures |= {
+                "messages": size,
+                "hotShare": (after["hot"] - before["hot"]) / max(1.0, updates),
+                "updatesAGreeting": updates / args.greetings,
+                "deadRows": after["dead"],
+                "rowsMegabytes": stored["rows"],
+                "indexesMegabytes": stored["indexes"],
+            }
+            found.append(figures)
+            sys.stderr.write(f"{size} messages: {json.dumps(figures)}\n")
+            there = await connection.fetchval("select count(*) from messages")
+        explained = await plans(connection, batch=args.batch) if args.explain else ""
+        await connection.close()
+    return found, explained
+
+
+def report(found: list[Figures]) -> str:
+    """A Markdown table."""
+    head = (
+        "| messages in the table | greetings/s | CPU µs a greeting: node, PostgreSQL | lateness p50, p99, s "
+        "| HOT updates | updates a greeting | rows, indexes, MB | lost, twice, early |"
+    )
+    lines = [head, "|" + " --- |" * (head.count("|") - 1)]
+    lines += [
+        f"| {one['messages']:.0f} | {one['perSecond']:.0f} "
+        f"| {one['nodeMicroseconds']:.0f}, {one['postgresMicroseconds']:.0f} "
+        f"| {one['p50LatenessSeconds']:.2f}, {one['p99LatenessSeconds']:.2f} "
+        f"| {one['hotShare']:.0%} | {one['updatesAGreeting']:.2f} "
+        f"| {one['rowsMegabytes']:.0f}, {one['indexesMegabytes']:.0f} "
+        f"| {one['lost']:.0f}, {one['twice']:.0f}, {one['early']:.0f} |"
+        for one in found
+    ]
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Measure, and print what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="messages in the table, growing")
+    parser.add_argument("--greetings", type=int, default=10_000, help="of each wave; no more than the first size")
+    parser.add_argument("--stream", action="store_true", help="the delivery queue is a Redis stream")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--plots", type=Path, help="draw plots into this directory")
+    parser.add_argument("--explain", type=Path, help="write the plans of the hot queries to this file")
+    parser.add_argument("--batch", type=int, default=50, help="ids given to each of those queries")
+    args = parser.parse_args()
+    args.stream = args.stream or installed_sbin() is None
+    found, explained = uvloop.run(measure(args))
+    sys.stdout.write(report(found))
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    if args.explain:
+        args.explain.write_text(explained, encoding="utf-8")
+    if args.plots:
+        names = {"node": "nodeMicroseconds", "PostgreSQL": "postgresMicroseconds"}
+        series = {label: [(one["messages"], one[figure]) for one in found] for label, figure in names.items()}
+        curves(args.plots / "growth.png", "messages in the table", "µs of processor a greeting", series, log=True)
+
+
+if __name__ == "__main__":
+    main()

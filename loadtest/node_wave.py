@@ -1,0 +1,134 @@
+"""A wave through the whole path: from the instant at which greetings are due to the last one recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+
+from loadtest import crowd
+from loadtest.bare import Figures
+from loadtest.bench import Bench
+from loadtest.cases import Case
+from loadtest.programs import cpu, node
+from loadtest.watch import memory_of, watching
+
+READY_IN = 4.0
+"""Seconds from when the messages begin to be made until they are due, beside the time that making them takes."""
+
+GIVE_UP_AFTER = 900.0
+"""Seconds for a wave, and for nodes to start."""
+
+LOOK_EVERY = 0.2
+"""Seconds between two questions to the email service: rarely enough to cost it nothing."""
+
+_LATENESS = """
+    select percentile_cont(0.5) within group (order by late) as p50,
+        percentile_cont(0.99) within group (order by late) as p99
+    from (select extract(epoch from started_at - $1)::double precision as late from attempts
+        where outcome = 'accepted' and started_at >= $1 - interval '1 minute') as attempts
+"""
+
+
+class Unfinished(Exception):
+    """A wave, or the start of a node, took too long."""
+
+
+async def wave(bench: Bench, case: Case) -> Figures:
+    """One wave on a database of its own, through nodes of its own."""
+    async with bench.database() as dsn:
+        connection = await asyncpg.connect(dsn)
+        await crowd.users(connection, case.greetings)
+        async with nodes(bench, dsn, case) as pids:
+            figures = await measured(bench, connection, pids, case)
+        await connection.close()
+    return figures
+
+
+@asynccontextmanager
+async def nodes(bench: Bench, dsn: str, case: Case) -> AsyncIterator[list[int]]:
+    """The nodes of a case, all of them known to the database. Raises Unfinished."""
+    each = -(-case.in_flight // case.nodes)
+    settings = {
+        "EMAIL_URL": bench.stub_url,
+        "EMAIL_CONCURRENCY": str(each),
+        "BIND": "127.0.0.1:0",
+        "LOG_LEVEL": "error",
+        **({} if case.actors is None else {"DELIVERY_ACTORS": str(case.actors)}),
+        **({} if case.rate is None else {"EMAIL_RATE": f"{case.rate:g}"}),
+        **({"EMAIL_BACKOFF": "100ms"} if case.error_rate else {}),
+    }
+    connection = await asyncpg.connect(dsn)
+    before = await connection.fetchval("select count(*) from nodes where ended_at is null")
+    async with AsyncExitStack() as stack:
+        running = [
+            await stack.enter_async_context(node(bench.servers, dsn, settings, rabbitmq=not case.stream))
+            for _ in range(case.nodes)
+        ]
+        until = time.monotonic() + GIVE_UP_AFTER
+        while await connection.fetchval("select count(*) from nodes where ended_at is null") < before + case.nodes:
+            if time.monotonic() > until or any(process.returncode is not None for process in running):
+                raise Unfinished("the nodes did not start")
+            await asyncio.sleep(0.05)
+        await connection.close()
+        yield [process.pid for process in running]
+
+
+async def measured(
+    bench: Bench, connection: asyncpg.Connection[asyncpg.Record], pids: list[int], case: Case, *, since: int = 1
+) -> Figures:
+    """Greet the users numbered from `since` through the nodes that run. Raises Unfinished."""
+    await bench.behave(latency=case.latency, error_rate=case.error_rate)
+    instant = datetime.now(UTC) + timedelta(seconds=READY_IN + case.greetings / crowd.DUE_A_SECOND)
+    await crowd.due(connection, case.greetings, instant, since=since)
+    await connection.execute("analyze messages")
+    if datetime.now(UTC) >= instant:
+        raise Unfinished("the messages were due before they were all there: the machine has too much else to do")
+    await asyncio.sleep(max(0.0, (instant - datetime.now(UTC)).total_seconds() - 0.5))
+    used, servers = cpu(*pids), bench.server_cpu()
+    async with watching({"memory": memory_of(pids)}) as seen:
+        await _accepted(bench, case.greetings)
+        while await connection.fetchval("select exists (select from messages where ended_at is null)"):
+            await asyncio.sleep(0.05)
+    used = cpu(*pids) - used
+    shares = {name: seconds - servers[name] for name, seconds in bench.server_cpu().items()}
+    stats, accepted_at = await bench.stats(), await bench.accepted_at()
+    (late,) = await connection.fetch(_LATENESS, instant)
+    first, last = accepted_at[0] - instant.timestamp(), accepted_at[-1] - instant.timestamp()
+    return {
+        "perSecond": case.greetings / last,
+        "firstCallSeconds": first,
+        "lastCallSeconds": last,
+        "p50LatenessSeconds": late["p50"],
+        "p99LatenessSeconds": late["p99"],
+        "nodeMicroseconds": used / case.greetings * 1e6,
+        **{f"{name}Microseconds": seconds / case.greetings * 1e6 for name, seconds in shares.items()},
+        "memoryMegabytes": seen.most("memory"),
+        "evenRate": (len(accepted_at) - 1) / max(last - first, 1e-3),
+        "mostInASecond": float(most_in_a_second(accepted_at)),
+        "lost": case.greetings - stats["keys"],
+        "twice": stats["duplicates"],
+        "early": float(sum(at < instant.timestamp() - 0.001 for at in accepted_at)),
+    }
+
+
+def most_in_a_second(times: list[float]) -> int:
+    """The most that happened within any one second, given the instants in order."""
+    most = first = 0
+    for last, at in enumerate(times):
+        while times[first] <= at - 1:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+async def _accepted(bench: Bench, count: int) -> None:
+    until = time.monotonic() + GIVE_UP_AFTER
+    while (await bench.stats())["keys"] < count:
+        if time.monotonic() > until:
+            raise Unfinished(f"not all were accepted within {GIVE_UP_AFTER:g} s: {await bench.stats()}")
+        await asyncio.sleep(LOOK_EVERY)

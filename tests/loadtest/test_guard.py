@@ -1,0 +1,90 @@
+"""The guard against getting slower: it sees what is more than noise, and says so when it cannot tell."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadtest.figures import noise
+from loadtest.guard import Figure, Ratios, Verdict, judge, read_baseline, read_run, write_baseline
+
+CASE = "RabbitMQ, 1 node, answers at once"
+
+
+def ratios(rate: float, cpu: float = 1.6, *, noise: float = 0.01) -> Ratios:
+    return {CASE: {"rate": Figure(rate, noise), "cpu": Figure(cpu, noise)}}
+
+
+def run(*rates: float) -> str:
+    return json.dumps([{"name": CASE, "ratios": rates, "cpuRatios": [1.6] * len(rates)}])
+
+
+@pytest.mark.parametrize(
+    ("now", "verdict"),
+    [
+        (ratios(0.50), Verdict.AS_GOOD),
+        (ratios(0.90), Verdict.AS_GOOD),
+        (ratios(0.48), Verdict.AS_GOOD),
+        (ratios(0.40), Verdict.SLOWER),
+        (ratios(0.50, cpu=2.0), Verdict.SLOWER),
+        (ratios(0.50, cpu=1.2), Verdict.AS_GOOD),
+        (ratios(0.40, noise=0.2), Verdict.UNKNOWN),
+        ({}, Verdict.UNKNOWN),
+    ],
+)
+def test_only_what_is_more_than_noise_is_slower(now: Ratios, verdict: Verdict) -> None:
+    """A guard that cries at noise is switched off, and one that lets everything pass might as well be."""
+    assert judge(ratios(0.50), now) is verdict
+
+
+def test_what_is_slower_is_said_even_if_something_else_is_unknown() -> None:
+    """The bad news must not hide behind a case that was not measured."""
+    then = {**ratios(0.5), "another": ratios(0.5)[CASE]}
+
+    assert judge(then, ratios(0.3)) is Verdict.SLOWER
+
+
+def test_a_noisier_run_is_allowed_more() -> None:
+    """The tolerance follows from what was measured, not from a guess."""
+    then = ratios(0.50)
+
+    assert judge(then, ratios(0.45, noise=0.01)) is Verdict.SLOWER
+    assert judge(then, ratios(0.45, noise=0.05)) is Verdict.AS_GOOD
+
+
+def test_the_noise_of_few_rounds_is_not_known() -> None:
+    """Two rounds that happen to agree would promise a precision that is not there."""
+    assert math.isinf(noise([0.5, 0.5]))
+    assert noise([0.5, 0.5, 0.5]) == 0
+    assert noise([0.4, 0.5, 0.6, 0.5, 0.5]) < noise([0.3, 0.4, 0.5, 0.6, 0.7])
+
+
+def test_a_baseline_is_read_as_it_was_written() -> None:
+    """What is compared next week is what was measured today."""
+    measured = read_run(run(0.5, 0.52, 0.48, 0.51))
+
+    assert read_baseline(write_baseline(measured)) == measured
+    with pytest.raises(ValueError, match="three rounds"):
+        write_baseline(read_run(run(0.5, 0.5)))
+
+
+@pytest.mark.parametrize(("rates", "code"), [((0.5, 0.51, 0.49), 0), ((0.2, 0.21, 0.2), 1), ((0.2, 0.5, 0.9), 2)])
+async def test_the_exit_code_is_the_verdict(tmp_path: Path, rates: tuple[float, ...], code: int) -> None:
+    """The workflow sees nothing else."""
+    (tmp_path / "baseline.json").write_text(write_baseline(read_run(run(0.5, 0.51, 0.49))))
+    (tmp_path / "run.json").write_text(run(*rates))
+
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "loadtest.guard",
+        str(tmp_path / "run.json"), "--baseline", str(tmp_path / "baseline.json"),
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    said, _ = await process.communicate()
+
+    assert process.returncode == code
+    assert CASE in said.decode()

@@ -1,0 +1,85 @@
+"""The tools that measure planning, a backlog and growth run from end to end, and reckon rightly."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadtest.backlog import PARTS, rates_of_parts, when
+from loadtest.hot_queries import HOT
+from loadtest.probe import Answers
+
+
+async def measured(module: str, *words: str) -> str:
+    """What a tool prints; it ends with 0, so nobody was lost, greeted twice or early."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", f"loadtest.{module}", *words,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    said, complaints = await process.communicate()
+    assert process.returncode == 0, complaints.decode()[-2_000:]
+    return said.decode()
+
+
+async def test_planning_is_measured_with_two_nodes(tmp_path: Path) -> None:
+    """Whoever has the birthday is planned once, and the API answers meanwhile."""
+    words = ["--users", "600", "--together", "200", "--nodes", "2", "--quiet", "0.3", "--json", str(tmp_path / "f")]
+
+    said = await measured("planning", *words)
+
+    figures = json.loads((tmp_path / "f").read_text())
+    assert figures["messages"] == 200
+    assert figures["apiErrors"] == figures["missing"] == figures["twice"] == 0
+    assert figures["apiP99During"] > 0
+    assert "| messages planned | 200 |" in said
+
+
+async def test_a_backlog_is_measured(tmp_path: Path) -> None:
+    """Its curves are those that the plots are drawn from."""
+    words = ["--messages", "200", "--stream", "--json", str(tmp_path / "f"), "--plots", str(tmp_path)]
+
+    said = await measured("backlog", *words)
+
+    found = json.loads((tmp_path / "f").read_text())
+    assert found["curves"]["accepted"][-1][1] == 200
+    assert 10 < found["figures"]["memoryMegabytes"] < 200
+    for curve in ("accepted", "memory", "queue", "stream"):
+        assert (tmp_path / f"backlog-{curve}.png").read_bytes().startswith(b"\x89PNG")
+    assert "| lost, twice, early | 0, 0, 0 |" in said
+
+
+async def test_growth_is_measured_and_every_hot_query_explained(tmp_path: Path) -> None:
+    """A query that cannot be run as it is listed would be missing from the report."""
+    words = ["--sizes", "100", "300", "--greetings", "50", "--stream", "--plots", str(tmp_path)]
+
+    said = await measured("growth", *words, "--explain", str(tmp_path / "plans.md"))
+
+    assert "\n| 100 | " in said
+    assert "\n| 300 | " in said
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+    plans = (tmp_path / "plans.md").read_text()
+    assert plans.count("\n## ") == plans.count("Execution Time") == len(HOT)
+
+
+def test_the_rate_of_each_part_is_that_of_its_own_time() -> None:
+    """A backlog that gets slower shows in its last part, whatever the looks fell on."""
+    curve = [(0.0, 0.0), (1.0, 0.0), (2.0, 500.0), (4.0, 1000.0)]
+
+    first, *_, last = rates_of_parts(curve, 1000, PARTS)
+
+    assert when(curve, 750) == 3.0
+    assert first == pytest.approx(500, rel=0.01)
+    assert last == pytest.approx(250)
+    with pytest.raises(ValueError, match="ends before"):
+        when(curve, 1001)
+
+
+def test_one_slow_answer_in_fifty_is_what_the_p99_shows() -> None:
+    """An average would hide it."""
+    assert Answers([0.01] * 49 + [0.5]).p99 > 0.2
+    assert Answers([0.5]).p99 == 0.5
+    assert Answers().p99 == 0.0
