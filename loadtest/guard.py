@@ -1,13 +1,16 @@
-"""Compares the ratios of one run of loadtest/wave.py with a baseline that is kept, and fails when heyday got slower.
+"""Compares the ratios of runs of loadtest/wave.py with those of earlier ones, and fails when heyday got slower.
 
     python -m loadtest.wave --rounds 9 --json waves.json
     python -m loadtest.guard waves.json
     python -m loadtest.guard waves.json --accept
+    python -m loadtest.guard after-*.json --before before-*.json
 
-Only ratios to the bare loop of the same run are compared: the rate (higher is better), and the processor time of a
-greeting in the node (lower is better), which hardly follows what else the machine does. What counts as a change follows
-from the noise of both measurements: three standard errors of the difference, and 5 % at least. With --accept the run
-becomes the baseline. Exit code 1: slower; 2: a case is missing, or the noise would hide a change of a third.
+The earlier ones are the baseline that is kept beside this tool, or runs of another version (--before), best measured in
+turn with these on one machine. Only ratios to the bare loop of the same round are compared: the rate (higher is
+better), and the processor time of a greeting in the node (lower is better), which hardly follows what else the machine
+does. What counts as a change follows from the noise of both: three standard errors of the difference, and 5 % at
+least. With --accept the runs become the baseline. Exit code 1: slower; 2: a case is missing, or the noise would hide a
+change of a third.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ import json
 import math
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -90,11 +94,14 @@ Ratios = Mapping[str, Mapping[str, Figure]]
 """By case, and by ratio: `rate` and `cpu`."""
 
 
-def read_run(text: str) -> Ratios:
-    """The ratios in what loadtest/wave.py wrote."""
-    return {
-        one["name"]: {"rate": Figure.of(one["ratios"]), "cpu": Figure.of(one["cpuRatios"])} for one in json.loads(text)
-    }
+def read_runs(texts: Iterable[str]) -> Ratios:
+    """The ratios in what loadtest/wave.py wrote; of a case that is in several, all rounds count."""
+    rates: defaultdict[str, list[float]] = defaultdict(list)
+    cpu: defaultdict[str, list[float]] = defaultdict(list)
+    for one in (one for text in texts for one in json.loads(text)):
+        rates[one["name"]] += one["ratios"]
+        cpu[one["name"]] += one["cpuRatios"]
+    return {name: {"rate": Figure.of(rates[name]), "cpu": Figure.of(cpu[name])} for name in rates}
 
 
 def read_baseline(text: str) -> Ratios:
@@ -134,18 +141,22 @@ def judge(then: Ratios, now: Ratios) -> Verdict:
 def main() -> None:
     """Compare, and exit with the verdict."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="what loadtest.wave --json wrote")
+    parser.add_argument("runs", type=Path, nargs="+", help="what loadtest.wave --json wrote")
+    parser.add_argument("--before", type=Path, nargs="+", help="the same of another version, instead of the baseline")
     parser.add_argument("--baseline", type=Path, default=BASELINE, help="(%(default)s)")
-    parser.add_argument("--accept", action="store_true", help="make this run the baseline")
+    parser.add_argument("--accept", action="store_true", help="make these runs the baseline")
     args = parser.parse_args()
-    now = read_run(args.run.read_text(encoding="utf-8"))
+    now = read_runs(file.read_text(encoding="utf-8") for file in args.runs)
     if args.accept:
         try:
             args.baseline.write_text(write_baseline(now), encoding="utf-8")
         except ValueError as mistake:
             sys.exit(str(mistake))
         return
-    then = read_baseline(args.baseline.read_text(encoding="utf-8"))
+    if args.before:
+        then = read_runs(file.read_text(encoding="utf-8") for file in args.before)
+    else:
+        then = read_baseline(args.baseline.read_text(encoding="utf-8"))
     lines = [str(one) for one in compare(then, now)]
     lines += [f"{name}: not measured" for name in sorted(then.keys() - now.keys())]
     sys.stdout.write("\n".join([*lines, ""]))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.figures import noise
-from loadtest.guard import Figure, Ratios, Verdict, judge, read_baseline, read_run, write_baseline
+from loadtest.guard import Figure, Ratios, Verdict, judge, read_baseline, read_runs, write_baseline
 
 CASE = "RabbitMQ, 1 node, answers at once"
 
@@ -66,17 +66,17 @@ def test_the_noise_of_few_rounds_is_not_known() -> None:
 
 def test_a_baseline_is_read_as_it_was_written() -> None:
     """What is compared next week is what was measured today."""
-    measured = read_run(run(0.5, 0.52, 0.48, 0.51))
+    measured = read_runs([run(0.5, 0.52), run(0.48, 0.51)])
 
     assert read_baseline(write_baseline(measured)) == measured
     with pytest.raises(ValueError, match="three rounds"):
-        write_baseline(read_run(run(0.5, 0.5)))
+        write_baseline(read_runs([run(0.5, 0.5)]))
 
 
 @pytest.mark.parametrize(("rates", "code"), [((0.5, 0.51, 0.49), 0), ((0.2, 0.21, 0.2), 1), ((0.2, 0.5, 0.9), 2)])
 async def test_the_exit_code_is_the_verdict(tmp_path: Path, rates: tuple[float, ...], code: int) -> None:
     """The workflow sees nothing else."""
-    (tmp_path / "baseline.json").write_text(write_baseline(read_run(run(0.5, 0.51, 0.49))))
+    (tmp_path / "baseline.json").write_text(write_baseline(read_runs([run(0.5, 0.51, 0.49)])))
     (tmp_path / "run.json").write_text(run(*rates))
 
     process = await asyncio.create_subprocess_exec(
@@ -88,3 +88,19 @@ async def test_the_exit_code_is_the_verdict(tmp_path: Path, rates: tuple[float, 
 
     assert process.returncode == code
     assert CASE in said.decode()
+
+
+async def test_two_versions_are_compared_by_their_runs(tmp_path: Path) -> None:
+    """Measured in turn on one machine, they need no baseline of another."""
+    for name, rates in {"before-1": (0.5, 0.51), "before-2": (0.49, 0.5), "after-1": (0.3, 0.31, 0.3)}.items():
+        (tmp_path / f"{name}.json").write_text(run(*rates))
+
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "loadtest.guard", str(tmp_path / "after-1.json"),
+        "--before", str(tmp_path / "before-1.json"), str(tmp_path / "before-2.json"),
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    said, _ = await process.communicate()
+
+    assert process.returncode == 1
+    assert "slower" in said.decode()
