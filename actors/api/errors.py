@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 from actors.api.problems import BUG, BUSY, UNAVAILABLE, Problem, document, of_http
 from actors.api.tracing import REQUEST_ID
 from actors.runtime import ActorError, ActorFailed
+from service.domain.zones import TZDATA_VERSION, UnknownZone
 from service.ports import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,10 @@ def of_error(error: Exception) -> Problem:
             return error
         case Unavailable():
             return Problem(UNAVAILABLE, f"{error.system} is away for the moment.", headers={"Retry-After": "2"})
+        case UnknownZone():
+            # Of a user whom a node with newer zone data took: another node can do what was asked.
+            detail = f"This node's zone data, {TZDATA_VERSION}, has no zone {error.name!r}."
+            return Problem(UNAVAILABLE, detail, headers={"Retry-After": "2"})
         case ActorFailed():
             return Problem(BUSY, "The actor failed on this request; it is started again.", headers={"Retry-After": "2"})
         case ActorError():

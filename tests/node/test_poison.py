@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import uuid4
 
 from redis.asyncio import Redis
 
-from tests.node.harness import World, eventually
+from tests.node.harness import NOON, World, eventually
 
 
 async def test_a_text_that_cannot_be_made_and_ids_of_nobody_hold_up_nobody(small_world: World) -> None:
@@ -35,4 +36,27 @@ async def test_a_text_that_cannot_be_made_and_ids_of_nobody_hold_up_nobody(small
     _, page = await node.get("/api/v1/messages?status=failed")
     assert len(page["items"]) == 5
     assert all(one["reason"].startswith("the text cannot be made: template") for one in page["items"])
+    assert node.crashes() == []
+
+
+async def test_a_zone_that_this_node_does_not_know_holds_up_nobody_and_is_kept_for_others(small_world: World) -> None:
+    """A node with newer zone data took that user: an older one plans everybody else, and leaves the range to it."""
+    world = small_world
+    await world.begin()
+    await world.users(1, NOON.date() + timedelta(days=1), timezone="Mars/Olympus_Mons")
+    node = await world.node()
+    due = await world.wave(20)
+    said = await node.logged("zones_unknown")
+    user = await world.value("select id from users where timezone = 'Mars/Olympus_Mons'")
+
+    edited, _ = await node.call("PATCH", f"/api/v1/users/{user}", json={"birthdayDate": "1990-05-05"})
+    explained, problem = await node.get(f"/api/v1/users/{user}/explanation")
+    await world.clock.set(due)
+    await world.all_are("sent", 20)
+
+    assert said["zones"] == ["Mars/Olympus_Mons"]
+    assert (edited, explained) == (503, 503)
+    assert "has no zone 'Mars/Olympus_Mons'" in problem["detail"]
+    assert await world.value("select count(*) from plan_ranges") >= 1
+    assert node.lines_of("request_failed") == []
     assert node.crashes() == []
