@@ -36,8 +36,8 @@ async def _with_signals(work: Callable[[asyncio.Event], Awaitable[int]]) -> int:
         if stop.is_set():
             log.warning("stopped_without_draining", signal=number.name)
             os._exit(128 + number)
-        log.info("draining", signal=number.name)
         stop.set()
+        log.info("draining", signal=number.name)
 
     loop.set_exception_handler(nobody_handled)
     loop.add_signal_handler(signal.SIGUSR1, toggle_debug)

@@ -10,8 +10,9 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
@@ -64,6 +65,21 @@ class Logger(structlog.BoundLoggerBase):
         self._proxy_to_logger("critical", event, **fields)
 
 
+class _Enduring:
+    """A stream whose reader may go away: what cannot be said then is lost, and no request or drain with it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure(level: str, form: str, *, stream: TextIO | None = None, **fields: str) -> None:
     """Send every log line to `stream` (standard error by default); `fields` are on each of them.
 
@@ -71,7 +87,7 @@ def configure(level: str, form: str, *, stream: TextIO | None = None, **fields: 
     """
     global _configured, _write_together
     structlog.contextvars.bind_contextvars(**fields)
-    stream = stream or sys.stderr
+    stream = cast("TextIO", _Enduring(stream or sys.stderr))
     failure, render = (_as_document, _document) if form == "json" else (_as_text, _console())
     ending: list[structlog.typing.Processor] = [failure, render]
     # Our own lines are written as they are; the way through `logging` would cost three times as much, for each request.

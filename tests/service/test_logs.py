@@ -254,3 +254,18 @@ def test_the_console_shows_event_fields_and_traceback_without_values(stream: io.
         assert text in shown, text
     assert "ada@example.com" not in shown.replace('person = {"email": "ada@example.com"}', "")
     assert "{'email'" not in shown
+
+
+class Closed(io.StringIO):
+    """A pipe whose reader has gone."""
+
+    def write(self, _text: str, /) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_a_node_goes_on_when_nobody_reads_its_log_any_more() -> None:
+    """Else each request would be answered with 500, and SIGTERM would drain nothing, because a collector has died."""
+    configure("info", "json", stream=Closed())
+
+    structlog.get_logger("test").info("said", to="nobody")
+    logging.getLogger("others").error("said too")
