@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from urllib.parse import urlsplit
 
 from actors.facts import Fact, Witness, die_after, nobody
@@ -21,7 +22,8 @@ REFUSED = 3
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the sub-command that was asked for, and return its exit code."""
-    args = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    args = _parser(words).parse_args(words)
     try:
         code: int = args.command(args)
     except BadConfiguration as error:
@@ -32,13 +34,19 @@ def main(arguments: list[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="heyday", description="Greets every user once, at 09:00, on their days.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, function: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    def command(
+        name: str, function: Callable[[argparse.Namespace], int], text: str, *, options: str = ""
+    ) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
         added.set_defaults(command=function)
+        # Only what was asked for is loaded: container engines ask for `health` every few seconds.
+        if options and name in words:
+            module, _, add_arguments = options.partition(":")
+            getattr(import_module(module), add_arguments)(added)
         return added
 
     run = command("run", _run, "one node: every actor, until SIGTERM or SIGINT drains it")
@@ -58,22 +66,22 @@ def _parser() -> argparse.ArgumentParser:
     command("migrate", _migrate, "applies schema/ to HEYDAY_DATABASE_URL; safe from many nodes at once")
     command("when", _when, "calendar only: NDJSON of occasion, date, timezone, year on stdin; instants on stdout")
 
-    # Imported here and below where needed: `heyday when` starts without loading what it does not use.
-    from actors.chaos.options import add_arguments as add_chaos_arguments
-    from actors.commands.options import add_explain_arguments, add_preview_arguments, add_redrive_arguments
-    from actors.demo.options import add_arguments as add_demo_arguments
-    from actors.doctor.options import add_arguments as add_doctor_arguments
-    from service.email_stub import add_arguments
-
-    add_arguments(command("email-stub", _email_stub, "a fake email service with errors, hangs and lost connections"))
-    add_preview_arguments(
-        command("preview", _preview, "dry run of a window: who gets what when, who is left out and why")
-    )
-    add_explain_arguments(command("explain", _explain, "why a user was or was not greeted, and what will happen next"))
-    add_redrive_arguments(command("redrive", _redrive, "sends again what failed, is unknown or has expired"))
-    add_doctor_arguments(command("doctor", _doctor, "checks configuration and every dependency; adopts a database"))
-    add_demo_arguments(command("demo", _demo, "watch 09:00 travel around the world, on servers of its own in .heyday/"))
-    add_chaos_arguments(command("chaos", _chaos, "rehearse the worst: nodes and servers that fail, and a verdict"))
+    stub = "a fake email service with errors, hangs and lost connections"
+    command("email-stub", _email_stub, stub, options="service.email_stub:add_arguments")
+    window = "dry run of a window: who gets what when, who is left out and why"
+    command("preview", _preview, window, options="actors.commands.options:add_preview_arguments")
+    why = "why a user was or was not greeted, and what will happen next"
+    command("explain", _explain, why, options="actors.commands.options:add_explain_arguments")
+    again = "sends again what failed, is unknown or has expired"
+    command("redrive", _redrive, again, options="actors.commands.options:add_redrive_arguments")
+    check = "checks configuration and every dependency; adopts a database"
+    command("doctor", _doctor, check, options="actors.doctor.options:add_arguments")
+    lives = "asks the node on this machine whether it lives, or is ready"
+    command("health", _health, lives, options="actors.commands.health:add_arguments")
+    watch = "watch 09:00 travel around the world, on servers of its own in .heyday/"
+    command("demo", _demo, watch, options="actors.demo.options:add_arguments")
+    worst = "rehearse the worst: nodes and servers that fail, and a verdict"
+    command("chaos", _chaos, worst, options="actors.chaos.options:add_arguments")
     return parser
 
 
@@ -170,6 +178,14 @@ def _doctor(args: argparse.Namespace) -> int:
     from actors.doctor.command import run
 
     return run(args, os.environ)
+
+
+def _health(args: argparse.Namespace) -> int:
+    from actors.commands.health import run
+
+    well, text = run(args, os.environ)
+    print(text, file=sys.stdout if well else sys.stderr)
+    return OK if well else FAILED
 
 
 def _demo(args: argparse.Namespace) -> int:

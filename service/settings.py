@@ -24,6 +24,9 @@ from service.domain.calendar import LeapDay
 
 T = TypeVar("T")
 
+DEFAULT_BIND = ("127.0.0.1", 8080)
+"""Host and port of the API: nobody else's business until somebody says so."""
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -108,7 +111,7 @@ class Settings:
 def read(environment: Mapping[str, str]) -> Settings:
     """The settings in `environment`. Raises BadConfiguration with every mistake in it."""
     reader = _Reader(environment)
-    host, port = reader.value("BIND", _bind, ("127.0.0.1", 8080))
+    host, port = reader.value("BIND", _bind, DEFAULT_BIND)
     settings = Settings(
         database_url=reader.secret("DATABASE_URL", _url("postgresql", "postgres"), required=True) or Secret(),
         redis_url=reader.secret("REDIS_URL", _url("redis", "rediss", "unix"), required=True) or Secret(),
@@ -184,6 +187,15 @@ def read_planning(environment: Mapping[str, str]) -> PlanningSettings:
     if reader.mistakes:
         raise BadConfiguration(reader.mistakes)
     return settings
+
+
+def read_bind(environment: Mapping[str, str]) -> tuple[str, int]:
+    """Only the host and the port that a node listens on. Raises BadConfiguration."""
+    reader = _Reader(environment)
+    bind = reader.value("BIND", _bind, DEFAULT_BIND)
+    if reader.mistakes:
+        raise BadConfiguration(reader.mistakes)
+    return bind
 
 
 def read_database_url(environment: Mapping[str, str]) -> Secret:
