@@ -38,7 +38,7 @@ def names_of_every_script() -> list[str]:
 async def test_a_name_of_any_script_is_in_the_greeting_as_it_was_given(small_world: World) -> None:
     """Composed (NFC) and otherwise untouched: a greeting with a broken name is worse than none."""
     await small_world.begin()
-    node = await small_world.node()
+    node = await small_world.node(EMAIL_TIMEOUT="20s")
     due = NOON + timedelta(hours=21)
     names = {f"{n}@example.com": name for n, name in enumerate(GIVEN + names_of_every_script())}
     rows = [
@@ -54,7 +54,7 @@ async def test_a_name_of_any_script_is_in_the_greeting_as_it_was_given(small_wor
     assert [json.loads(line)["status"] for line in results.splitlines()] == [201] * (len(rows) - 1)
     await small_world.planned(len(rows))
     await small_world.clock.set(due)
-    await small_world.accepted(len(rows))
+    await small_world.all_are("sent", len(rows))
 
     greeted = {one.email: one.message for one in small_world.acceptances()}
     composed = {email: unicodedata.normalize("NFC", name) for email, name in names.items()}

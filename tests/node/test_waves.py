@@ -17,7 +17,7 @@ async def test_each_of_2000_users_in_every_time_zone_is_greeted_once_and_never_e
     """The promise of heyday, on real servers, over a whole day of the whole world."""
     await world.begin()
     instants = await everybody(world)
-    node = await world.node()
+    node = await world.node(EMAIL_TIMEOUT="20s")
     await world.planned(USERS)
 
     await world.clock.rate(SPEED)
@@ -132,7 +132,7 @@ async def test_a_node_claims_no_more_than_twice_what_it_can_have_on_the_wire(sma
     world = small_world
     world.stub.change(world.stub.options.changed({"latency": 0.1}))
     await world.begin()
-    await world.node(EMAIL_CONCURRENCY="4", DELIVERY_ACTORS="1")
+    await world.node(EMAIL_CONCURRENCY="4", DELIVERY_ACTORS="1", EMAIL_TIMEOUT="20s")
     await world.clock.set(await world.wave(100))
 
     claimed = []

@@ -60,13 +60,16 @@ async def test_a_user_who_is_created_while_planning_is_announced_is_never_missed
     """Whoever is written before the announcement is found by the range, and whoever after plans for themselves."""
     day = await in_three_days(store)
     announced: list[int] = []
+    some_are_there = asyncio.Event()
 
     async def many(first: int) -> None:
-        for _ in range(first, first + 25):
+        for number in range(25):
             await store.users.create(profile(day), nine(day))
+            if (first, number) == (0, 8):
+                some_are_there.set()
 
     async def announce_in_between() -> None:
-        await asyncio.sleep(0)
+        await some_are_there.wait()
         announced.extend(await announce(store, day))
 
     await asyncio.gather(*(many(n) for n in range(0, 300, 25)), announce_in_between())
