@@ -35,6 +35,9 @@ USERS = "/api/v1/users"
 KNOWN = 1_000
 """Users that are there before, to be read."""
 
+WARM_UP = 4
+"""Seconds of the load that is not counted: the first pages of 500 for a thousand clients take two."""
+
 SETTLE = 1.0
 """Seconds between two loads: what the last one asked at its end is still being answered."""
 
@@ -158,7 +161,7 @@ async def measure(args: argparse.Namespace) -> list[Round]:
     """The figures of every round: each case in turn, after a short one that is not counted."""
     rounds: list[Round] = []
     async with bench() as running:
-        warm = argparse.Namespace(connections=args.connections, seconds=1)
+        warm = argparse.Namespace(connections=args.connections, seconds=WARM_UP)
         for case in args.cases:
             await measured(running, case, warm)
         for _ in range(args.rounds):

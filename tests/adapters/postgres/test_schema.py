@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import uuid
 
 import asyncpg
 import pytest
@@ -114,3 +115,28 @@ async def test_a_migration_that_fails_leaves_nothing_behind(database: str, monke
     await pool.open()
     assert await pool.value("select to_regclass('left_behind')") is None
     await pool.close()
+
+
+async def test_a_role_that_may_change_nothing_in_the_schema_makes_the_partitions_of_a_year(
+    database: str, store: Store
+) -> None:
+    """A node with the least rights would otherwise stop planning in December, when the next year comes in sight."""
+    role = f"node_{uuid.uuid4().hex}"
+    await store.fetch(f"create role {role}")
+    try:
+        await store.fetch(f"grant select, insert on messages to {role}")
+        connection = await asyncpg.connect(database)
+        try:
+            await connection.execute(f"set role {role}; set search_path to pg_temp")
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute("create table public.mine ()")
+            await connection.execute("select public.ensure_year(2998)")
+            assert await connection.fetchval("select count(*) from public.messages where local_year = 2998") == 0
+        finally:
+            await connection.close()
+        assert await store.database.value("select to_regclass('messages_2998') is not null")
+        owner = "select pg_get_userbyid(relowner) from pg_class where oid = $1::regclass"
+        assert await store.database.value(owner, "messages_2998") == await store.database.value(owner, "messages")
+    finally:
+        await store.fetch(f"drop owned by {role}")
+        await store.fetch(f"drop role {role}")
