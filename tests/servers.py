@@ -11,7 +11,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -101,11 +102,20 @@ def find_servers() -> Servers:
 
 
 def _installed_by_the_first() -> Programs:
-    """The programs of this machine. Of several processes that run tests one installs, and the others wait for it."""
+    with one_process_at_a_time():
+        programs = _installed()
+        missing = not programs.complete
+        return (
+            _installed() if missing and install_with_apt("postgresql", "redis-server", "rabbitmq-server") else programs
+        )
+
+
+@contextmanager
+def one_process_at_a_time() -> Iterator[None]:
+    """Of several processes that run tests one installs, and the others wait for it."""
     with (Path(tempfile.gettempdir()) / f"heyday-tests-{os.getuid()}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        programs = _installed()
-        return _installed() if not programs.complete and _install_with_apt() else programs
+        yield
 
 
 @dataclass(frozen=True)
@@ -133,12 +143,12 @@ def _installed() -> Programs:
     )
 
 
-def _install_with_apt() -> bool:
-    """Install what is missing where that is ours to do: as root, on Debian and its relatives."""
+def install_with_apt(*packages: str) -> bool:
+    """Install where that is ours to do: as root, on Debian and its relatives. Says whether it was done."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return False
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "--no-install-recommends", "postgresql", "redis-server", "rabbitmq-server"]
+    install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
     for command in (["apt-get", "update"], install):
         if subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False).returncode != 0:
             return False

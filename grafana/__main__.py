@@ -1,0 +1,8 @@
+"""Writes the dashboards: `python -m grafana`, after a change to `grafana/boards`."""
+
+from __future__ import annotations
+
+from grafana.files import contents
+
+for file, content in contents().items():
+    file.write_text(content, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""What each dashboard asks, a module a dashboard: `BOARD` is its JSON."""

@@ -1,0 +1,13 @@
+"""What tests of alerts and dashboards need."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.watching.programs import Programs, find_programs
+
+
+@pytest.fixture(scope="session")
+def programs() -> Programs:
+    """Prometheus and its tools."""
+    return find_programs()
