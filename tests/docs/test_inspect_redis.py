@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from service.embedded.relay import relayed
 from tests.docs.commands import Step, steps
-from tests.node.harness import ROOT, World, eventually
+from tests.node.harness import ROOT, NeverCame, World, eventually
 
 DOCUMENT = ROOT / "docs" / "how-to" / "inspect_redis.md"
 
@@ -77,7 +77,21 @@ async def _exists(world: World, key: str) -> None:
 
 
 async def _check(step: Step, url: str) -> None:
-    answered = await _asked(step.command, url)
+    """What is printed is what the node comes to: it may still be at what it was doing."""
+    answered = ""
+
+    async def as_printed() -> bool:
+        nonlocal answered
+        answered = await _asked(step.command, url)
+        return _agree(step, answered)
+
+    try:
+        await eventually(as_printed, within=10, every=0.2)
+    except NeverCame:
+        raise AssertionError(f"{step.command}\nprinted:\n{step.printed}\nanswered:\n{answered}") from None
+
+
+def _agree(step: Step, answered: str) -> bool:
     wanted, got = _lines(step.printed), _lines(answered)
     if re.search("--scan|SMEMBERS", step.command):  # in no order
         wanted, got = sorted(wanted), sorted(got)
@@ -86,7 +100,7 @@ async def _check(step: Step, url: str) -> None:
     if "XINFO" in step.command:  # newer servers tell more
         rest = iter(got)
         got = [line for line in wanted if line in rest]
-    assert got == wanted, f"{step.command}\n{answered}"
+    return got == wanted
 
 
 def _lines(text: str) -> list[str]:
