@@ -80,6 +80,5 @@ class Planning(Protocol):
     ) -> int | None:
         """In one transaction: take the range and make its messages, given the instant of each zone.
 
-        A range with users whose zone this node does not know is there again afterwards, for one with newer zone data.
         Returns how many messages were made; None when the range was planned, or is being planned, by somebody else.
         """

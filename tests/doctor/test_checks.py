@@ -104,6 +104,7 @@ async def test_a_role_that_may_not_do_what_a_node_does_is_found(
     role = f"clerk_{store.dsn[-8:]}"
     await store.fetch(f"create role {role} login password 'clerk'")
     await store.fetch(f"grant select on all tables in schema public to {role}")
+    await store.fetch("revoke execute on function ensure_year(integer) from public")
     await store.fetch(PLANNED)
     monkeypatch.setenv("HEYDAY_DATABASE_URL", re.sub(r"//[^@]+@", f"//{role}:clerk@", store.dsn))
 

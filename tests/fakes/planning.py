@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from service.adapters.postgres.planning import USERS_PER_RANGE
-from service.domain.zones import zone_names
 from service.ports import Day, OccasionRow, Planned, PlanRange
 from tests.fakes.rows import UserRow, check
 from tests.fakes.truth import Truth
@@ -64,18 +63,14 @@ class FakePlanning:
         zones = instants(window)
         del truth.plan_ranges[range_id]
         made = 0
-        unknown = False
         for user in self._of_day(window.day):
             within = (window.after_user is None or user.id > window.after_user) and (
                 window.until_user is None or user.id <= window.until_user
             )
-            unknown |= within and user.deleted_at is None and user.profile.timezone not in zone_names()
             for zone, at in zones:
                 if within and user.deleted_at is None and zone == user.profile.timezone and user.created_at < at:
                     day = window.day
                     made += truth.insert_message(user, day.occasion, day.local_year, at, due_at=at, tzdata=tzdata)
-        if unknown:
-            truth.add_range(window)
         return made
 
     def _of_day(self, day: Day) -> list[UserRow]:

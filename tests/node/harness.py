@@ -251,6 +251,8 @@ class World:
             birthday.replace(year=1992),
             created_at,
         )
+        # As autovacuum would within a minute: without statistics the join of planning may take one.
+        await self.fetch("analyze users, occasion_dates")
 
     async def planned(self, count: int, *, within: float = WITHIN) -> None:
         """Wait until so many messages are planned."""

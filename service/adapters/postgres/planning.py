@@ -7,17 +7,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-import structlog
-
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.queries import load
-from service.domain.zones import TZDATA_VERSION, zone_names
 from service.ports import Day, OccasionRow, Planned, PlanRange
 
 if TYPE_CHECKING:
     from service.adapters.postgres.connection import Connection
-
-log = structlog.get_logger(__name__)
 
 _SQL = load("planning.sql")
 
@@ -99,19 +94,7 @@ class PostgresPlanning:
                     tzdata,
                     timeout=PLAN_WITHIN,
                 )
-                await _leave_for_newer_zone_data(connection, plan_range)
                 return int(status.rsplit(" ", 1)[1])  # "INSERT 0 n"
-
-
-async def _leave_for_newer_zone_data(connection: Connection, planned: PlanRange) -> None:
-    """Have the range planned again, by another node if there is one, where this one did not know everybody's zone."""
-    day = planned.day
-    users = (day.occasion, day.month_day, planned.after_user, planned.until_user)
-    unknown = await connection.fetch(_SQL.zones_unknown, *users, sorted(zone_names()), timeout=PLAN_WITHIN)
-    if unknown:
-        log.error("zones_unknown", zones=[row["timezone"] for row in unknown], tzdata=TZDATA_VERSION)
-        ends = ([planned.after_user], [planned.until_user], planned.starts_at, planned.ends_at)
-        await connection.fetch(_SQL.add_ranges, [day.occasion], [day.local_year], [day.month_day], *ends)
 
 
 async def _split(connection: Connection, day: Day) -> list[tuple[Day, UUID | None, UUID | None]]:

@@ -71,16 +71,6 @@ where d.occasion = $1 and d.month_day = $3
 for share of u, d
 on conflict on constraint messages_once do nothing
 
--- name: zones_unknown
--- Users of the range who live where the zone data of this node knows no zone: another node, with newer data, took them.
-select distinct u.timezone
-from occasion_dates d
-join users u on u.id = d.user_id
-where d.occasion = $1 and d.month_day = $2
-    and ($3::uuid is null or d.user_id > $3) and ($4::uuid is null or d.user_id <= $4)
-    and u.deleted_at is null and u.timezone <> all($5::text[])
-limit 5
-
 -- name: plan_user
 -- What one user's days come to, given the instants computed from the row as it is in this transaction: moves, cancels,
 -- revives or creates. What is being sent stays, and is told where to go should the attempt not succeed (moved_to). $2..$4: occasion, local year and instant (null: there is none that year, or no longer a date).
