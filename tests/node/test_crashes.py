@@ -60,7 +60,7 @@ async def test_a_living_node_takes_over_within_15_seconds(another_world: MakeWor
 async def test_when_nodes_die_at_once_the_rest_take_over_and_when_all_do_new_ones_begin_at_once(world: World) -> None:
     """Two of three lose their power, then the last one; those that come after them do not wait for anything."""
     world.stub.change(world.stub.options.changed({"latency": 0.05}))
-    people = 3_000
+    people = 1_500
     await world.begin()
     slow: dict[str, Any] = {"EMAIL_CONCURRENCY": "10", "EMAIL_TIMEOUT": "20s"}
     nodes = [await world.node(**slow) for _ in range(3)]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.node.harness import ROOT, World, eventually
 
-A_WAVE = 1_500
+A_WAVE = 600
 
 EVERY_LOCK_IS_FREE = """
 from service.adapters.redis.locks import RedisLocks
