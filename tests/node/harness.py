@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -266,6 +267,13 @@ class World:
         """So many users greeted at one instant a day after the begin; returns it once a node has planned them."""
         due = NOON + timedelta(hours=21)
         await self.users(count, due.date())
+        # A node that is up may have planned that day before they were there.
+        await self.fetch("update planning set up_to = least(up_to, $1)", NOON)
+        for node in self.nodes:
+            if node.running and node.lines_of("node_entered"):
+                await node.logged("api_listening")
+                with suppress(aiohttp.ClientError):
+                    await node.call("POST", "/api/v1/jobs/daily:run")
         await self.planned(count)
         return due
 
