@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from urllib.parse import urlsplit
 
@@ -89,18 +90,24 @@ def _run(args: argparse.Namespace) -> int:
     import structlog
 
     from actors.node import Node, Refused
+    from actors.outside import servers
     from actors.runtime import TooManyRestarts
     from actors.serving import serve
     from service.telemetry.logs import configure
+    from service.telemetry.tracing import start
 
     settings = read(os.environ)
     if args.rehearsal:
         _only_where_nobody_is_greeted(settings)
 
     async def work(stop: asyncio.Event) -> int:
-        configure(settings.log_level, settings.log_format, node=settings.node_id)
+        tracing = start(settings)
+        ids = tracing.ids if tracing.on else None
+        configure(settings.log_level, settings.log_format, ids=ids, node=settings.node_id)
+        outside = partial(servers, tracing=tracing)
         try:
-            clean = await Node(settings, witness=args.die_after, rehearsal=args.rehearsal).run(stop)
+            node = Node(settings, witness=args.die_after, rehearsal=args.rehearsal, outside=outside, tracing=tracing)
+            clean = await node.run(stop)
         except Refused as refused:
             _say(f"heyday: {refused}")
             return REFUSED
@@ -111,6 +118,8 @@ def _run(args: argparse.Namespace) -> int:
             # The interpreter would write out its text, which may quote anybody.
             structlog.get_logger(__name__).critical("ended_by_a_bug", exc_info=error)
             return FAILED
+        finally:
+            await tracing.close()
         return OK if clean else FAILED
 
     return serve(work)

@@ -13,6 +13,7 @@ from service.domain.bundles import Malformed, decode
 from service.outages import Outages
 from service.ports import DeliveryQueue, Emptied, Entry, Unavailable, WorkStream
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import OFF, Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +40,7 @@ class Dispatcher(Repeating[object]):
         outages: Outages,
         metrics: Metrics,
         witness: Witness,
+        tracing: Tracing = OFF,
     ) -> None:
         super().__init__(outages)
         self._due = due
@@ -47,6 +49,7 @@ class Dispatcher(Repeating[object]):
         self._on_emptied = on_emptied
         self._metrics = metrics
         self._witness = witness
+        self._tracing = tracing
         self._looked_behind = False
 
     async def turn(self) -> float:
@@ -79,11 +82,13 @@ class Dispatcher(Repeating[object]):
                 continue
             bundles += [ids[i : i + IDS_PER_BUNDLE] for i in range(0, len(ids), IDS_PER_BUNDLE)]
         count = sum(map(len, bundles))
-        try:
-            await self._queue.publish(bundles)
-        except Unavailable:
-            self._metrics.queue_failed.inc(count)
-            raise
+        with self._tracing.publish(claimed_by=[entry.traceparent for entry in entries]) as span:
+            span.carried(len(bundles), messages=count)
+            try:
+                await self._queue.publish(bundles, traceparent=span.traceparent)
+            except Unavailable:
+                self._metrics.queue_failed.inc(count)
+                raise
         self._witness(Fact.PUBLISHED)
         self._metrics.queue_enqueued.inc(count)
         await self._due.finish(entries)

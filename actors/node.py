@@ -71,6 +71,7 @@ from service.ports import CircuitState, Emptied, Unavailable
 from service.settings import Settings, UnknownOutcome
 from service.telemetry.failures import summary
 from service.telemetry.metrics import SERVICE, Metrics
+from service.telemetry.tracing import OFF, Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -89,7 +90,7 @@ class Node:
     """Everything that `heyday run` runs, among the servers that `outside` makes ports of.
 
     `rehearsal` accepts a database whose business clock was moved. `steady` measures durations, `elapsed` those that
-    count while the machine is suspended, too; both in seconds.
+    count while the machine is suspended, too; both in seconds. `tracing` stays its owner's.
     """
 
     def __init__(
@@ -101,8 +102,10 @@ class Node:
         outside: MakeOutside = servers,
         steady: Callable[[], float] = time.monotonic,
         elapsed: Callable[[], float] = elapsed,
+        tracing: Tracing = OFF,
     ) -> None:
         self.settings = settings
+        self._tracing = tracing
         self.metrics = Metrics()
         self.metrics.know(systems=["postgres", "redis", *(["rabbitmq"] if settings.rabbitmq_url else [])])
         self._successes = self.metrics.circuit_successes.labels(SERVICE)
@@ -196,6 +199,7 @@ class Node:
                 record,
                 policy=policy,
                 places=-(-settings.email_concurrency // settings.delivery_actors),
+                tracing=self._tracing,
                 **acting,
             )
 
@@ -213,7 +217,9 @@ class Node:
             return Intake(outside.queue, self._email, deliver, on_emptied=self._emptied, **acting)
 
         def make_dispatcher() -> Dispatcher:
-            return Dispatcher(outside.streams[DUE], outside.queue, on_emptied=self._emptied, **acting)
+            return Dispatcher(
+                outside.streams[DUE], outside.queue, on_emptied=self._emptied, tracing=self._tracing, **acting
+            )
 
         def make_planner() -> Planner:
             return Planner(
@@ -224,6 +230,7 @@ class Node:
                 cron=settings.daily_cron,
                 clock=self.clock,
                 on_emptied=self._emptied,
+                tracing=self._tracing,
                 **acting,
             )
 
@@ -277,6 +284,7 @@ class Node:
                 cron=settings.minute_cron,
                 late_limit=settings.late_limit,
                 on_jump=self._jumped,
+                tracing=self._tracing,
                 **acting,
             )
 
@@ -347,6 +355,7 @@ class Node:
                 clock=self.clock,
                 outages=self.outages,
                 metrics=self.metrics,
+                tracing=self._tracing,
                 tree=lambda: self.tree.view(),
                 jobs={
                     "daily": partial(self._planner.ask, RunDaily, within=JOB_WITHIN),

@@ -52,6 +52,7 @@ from service.ports import (
 )
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import OFF, Tracing
 
 PREFETCH = 8
 """Bundles that a node takes ahead, of up to 50 messages each: enough to keep its senders busy, little to give back."""
@@ -97,12 +98,17 @@ MakeOutside = Callable[[Settings, Metrics, Callable[[], int]], Outside]
 """Makes the ports of a node from its settings, its metrics, and the number of nodes that it knows to be alive."""
 
 
-def servers(settings: Settings, metrics: Metrics, living: Callable[[], int]) -> Outside:
+def servers(settings: Settings, metrics: Metrics, living: Callable[[], int], *, tracing: Tracing = OFF) -> Outside:
     """PostgreSQL, Redis, perhaps RabbitMQ, and the email service over HTTP. Nothing is connected yet."""
+
+    def observe(query: str, seconds: float) -> None:
+        metrics.db_query.labels(query).observe(seconds)
+        tracing.statement(query, seconds)
+
     database = Database(
         settings.database_url,
         size=settings.database_connections,
-        observe=lambda query, seconds: metrics.db_query.labels(query).observe(seconds),
+        observe=observe,
         waited=metrics.db_wait.observe,
     )
     for_api = database.share(settings.database_connections - KEPT_FROM_API)

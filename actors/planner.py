@@ -27,6 +27,7 @@ from service.outages import Outages
 from service.planning import Rules, days, horizon, instants
 from service.ports import Emptied, Entry, Planning, Unavailable, WorkStream
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import OFF, Span, Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +67,7 @@ class Planner(Repeating[RunDaily | PlanAgain]):
         outages: Outages,
         metrics: Metrics,
         witness: Witness,
+        tracing: Tracing = OFF,
     ) -> None:
         super().__init__(outages)
         self._planning = planning
@@ -78,6 +80,7 @@ class Planner(Repeating[RunDaily | PlanAgain]):
         self._on_emptied = on_emptied
         self._metrics = metrics
         self._witness = witness
+        self._tracing = tracing
         self._behind = True
         self._looked_behind = False
 
@@ -118,7 +121,8 @@ class Planner(Repeating[RunDaily | PlanAgain]):
 
     async def _work_on(self, entry: Entry) -> None:
         if entry.body.isascii() and entry.body.isdecimal() and len(entry.body) <= MOST_DIGITS:
-            await self._make(int(entry.body))
+            with self._tracing.plan(announced_by=entry.traceparent) as span:
+                await self._make(int(entry.body), span)
         else:
             # Nobody but heyday writes here. What is not planned is found again without it.
             log.error("stream_entry_malformed", stream=self._plan.name, entry=entry.id, body=entry.body[:80])
@@ -136,31 +140,36 @@ class Planner(Repeating[RunDaily | PlanAgain]):
             if planned.announced >= up_to and scheduled_at is None:
                 outcome = "nothing_to_do"
                 return 0
-            rules = await self._rules()
-            ranges = await self._planning.announce(
-                "daily",
-                scheduled_at or planned.now,
-                incarnation=self._lease.incarnation,
-                up_to=up_to,
-                days=days(rules, planned.announced, up_to),
-            )
-            outcome = "done_by_another" if ranges is None else "done"
-            if not ranges:
-                return 0
-            self._witness(Fact.PLAN_ANNOUNCED)
-            log.info(
-                "planning_announced", up_to=up_to.isoformat(), since=planned.announced.isoformat(), ranges=len(ranges)
-            )
-            await self._plan.append([str(range_id) for range_id in ranges])
-            self._witness(Fact.PLAN_APPENDED)
-            return len(ranges)
+            with self._tracing.announce() as span:
+                rules = await self._rules()
+                ranges = await self._planning.announce(
+                    "daily",
+                    scheduled_at or planned.now,
+                    incarnation=self._lease.incarnation,
+                    up_to=up_to,
+                    days=days(rules, planned.announced, up_to),
+                )
+                outcome = "done_by_another" if ranges is None else "done"
+                if not ranges:
+                    return 0
+                self._witness(Fact.PLAN_ANNOUNCED)
+                log.info(
+                    "planning_announced",
+                    up_to=up_to.isoformat(),
+                    since=planned.announced.isoformat(),
+                    ranges=len(ranges),
+                )
+                span.carried(len(ranges))
+                await self._plan.append([str(range_id) for range_id in ranges], traceparent=span.traceparent)
+                self._witness(Fact.PLAN_APPENDED)
+                return len(ranges)
         finally:
             if outcome != "failed":
                 self._metrics.job_success.labels("daily").set_to_current_time()
             self._metrics.job_runs.labels("daily", outcome).inc()
             self._metrics.job_duration.labels("daily").observe(time.perf_counter() - began)
 
-    async def _make(self, range_id: int) -> None:
+    async def _make(self, range_id: int, span: Span) -> None:
         """Make the messages of one range, if nobody has."""
         made = await self._planning.plan(range_id, partial(instants, await self._rules()), tzdata=TZDATA_VERSION)
         self._witness(Fact.PLANNED)
@@ -168,6 +177,7 @@ class Planner(Repeating[RunDaily | PlanAgain]):
             self._metrics.suppressed.labels("range").inc()
             return
         self._metrics.planned.inc(made)
+        span.made(made)
         if made:
             log.info("range_planned", range=range_id, messages=made)
 

@@ -25,6 +25,7 @@ from service.domain.pressure import MOST, Pressure
 from service.outages import Outages
 from service.ports import CircuitState, EmailService, Locks, Messages, Replaced, Unavailable, WorkStream
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import OFF, Span, Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +75,7 @@ class Ticker(Repeating[RunMinute]):
         outages: Outages,
         metrics: Metrics,
         witness: Witness,
+        tracing: Tracing = OFF,
     ) -> None:
         super().__init__(outages)
         self._messages = messages
@@ -87,6 +89,7 @@ class Ticker(Repeating[RunMinute]):
         self._on_jump = on_jump
         self._metrics = metrics
         self._witness = witness
+        self._tracing = tracing
         self._fence: int | None = None
         self._highest_fence = 0
         self._pressure = Pressure()
@@ -171,7 +174,8 @@ class Ticker(Repeating[RunMinute]):
             limit = min(size, self._pressure.room())
             if limit == 0:
                 break
-            claimed, too_late = await self._claim(limit)
+            with self._tracing.claim() as span:
+                claimed, too_late = await self._claim(limit, span)
             handed_out += claimed
             expired += too_late
             if claimed + too_late < limit:
@@ -180,7 +184,7 @@ class Ticker(Repeating[RunMinute]):
             size = min(size * 2, LARGEST_CLAIM)
         return handed_out, expired
 
-    async def _claim(self, limit: int) -> tuple[int, int]:
+    async def _claim(self, limit: int, span: Span) -> tuple[int, int]:
         assert self._fence is not None  # noqa: S101 - the caller has made sure
         incarnation = self._lease.incarnation
         try:
@@ -194,8 +198,9 @@ class Ticker(Repeating[RunMinute]):
         if due.queued:
             self._witness(Fact.DUE_CLAIMED)
             entries = [due.queued[i : i + IDS_PER_ENTRY] for i in range(0, len(due.queued), IDS_PER_ENTRY)]
+            span.carried(len(entries), messages=len(due.queued))
             try:
-                await self._due.append([encode(entry).decode() for entry in entries])
+                await self._due.append([encode(entry).decode() for entry in entries], traceparent=span.traceparent)
             except Unavailable:
                 # Some may have arrived all the same; the rows tell their consumers that they are not queued.
                 await self._messages.take_back(due.queued, incarnation=incarnation)

@@ -1,4 +1,6 @@
-"""What counting and logging cost: processor time for each greeting, and for a scrape. `python -m loadtest.telemetry`.
+"""What counting, logging and tracing cost: processor time for each greeting, and for a scrape.
+
+`python -m loadtest.telemetry` prints it.
 
 A batch is what the recorder writes at once in a wave. It is the time of this process that is measured: a machine that
 does other things, too, makes the figures a little higher, and not many times as high.
@@ -6,27 +8,35 @@ does other things, too, makes the figures a little higher, and not many times as
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 from uuid import uuid4
 
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from prometheus_client.openmetrics.exposition import generate_latest
 
 from actors.delivery.lines import say_what_became
 from actors.delivery.recorder import Parcel, Record, Recorder
 from service.domain.messages import Answer, Outcome, Status
 from service.ports import Claim, Claimed, Delivery, Recorded, Result
+from service.settings import Secret, Settings
 from service.telemetry.logs import configure
 from service.telemetry.metrics import Metrics
+from service.telemetry.spans import OpenTelemetry
+from service.telemetry.tracing import OFF, Tracing
 
 BATCH = 100
 ROUNDS = 200
+PER_BUNDLE = 50
 AT = datetime(2027, 3, 14, 9, tzinfo=UTC)
 
 
@@ -43,6 +53,9 @@ def main() -> int:
             "metrics_us_per_greeting": _seconds(lambda: recorder._count(records, moved)) / BATCH * 1e6,  # noqa: SLF001
             "log_line_us_per_greeting": _seconds(lambda: say_what_became(records, moved)) / BATCH * 1e6,
             "scrape_ms": _seconds(lambda: encode(metrics.registry)) * 1e3,
+            "traces_off_us_per_greeting": _tracing(OFF, sampled=False) * 1e6,
+            "traces_not_sampled_us_per_greeting": _tracing(_traced(), sampled=False) * 1e6,
+            "traces_us_per_greeting": _tracing(_traced(), sampled=True) * 1e6,
         }
     sys.stdout.write(json.dumps({name: round(value, 2) for name, value in figures.items()}) + "\n")
     return 0
@@ -56,6 +69,39 @@ def _seconds(work: Callable[[], object]) -> float:
         work()
         taken.append(time.process_time() - began)
     return median(taken)
+
+
+class _Encoder(SpanExporter):
+    """Does all that is done for spans but to send them."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        encode_spans(spans).SerializePartialToString()
+        return SpanExportResult.SUCCESS
+
+
+def _traced() -> Tracing:
+    urls = Secret("postgresql://h/d"), Secret("redis://h"), Secret("http://h")
+    return OpenTelemetry(Settings(*urls, traces_url=Secret("http://h")), exporter=_Encoder())
+
+
+def _tracing(tracing: Tracing, *, sampled: bool) -> float:
+    """The processor time for each greeting of bundles on their way: of the loop's thread, and of the one that sends."""
+    traceparent = f"00-{7:032x}-{8:016x}-{int(sampled):02x}"
+    answer = Answer(Outcome.ACCEPTED, 0.012345678, 200)
+    ids = [uuid4() for _ in range(PER_BUNDLE)]
+    began = time.process_time()
+    for _ in range(ROUNDS):
+        with tracing.publish(claimed_by=[traceparent]) as published:
+            published.carried(1, messages=PER_BUNDLE)
+        with tracing.deliver(published_by=published.traceparent) as delivery:
+            delivery.carried(1, messages=PER_BUNDLE)
+            for id_ in ids:
+                with tracing.attempt(id_, occasion="birthday", number=1) as attempt:
+                    attempt.answered(answer)
+        if sampled:
+            time.sleep(0.02)  # the queue has a bound, and what does not fit costs nothing
+    asyncio.run(tracing.close())
+    return (time.process_time() - began) / (ROUNDS * PER_BUNDLE)
 
 
 def _record() -> Record:

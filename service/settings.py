@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -105,6 +106,7 @@ class Settings:
     drain_within: timedelta = timedelta(seconds=20)
     log_level: str = "info"
     log_format: str = "json"
+    traces_url: Secret | None = None
     node_id: str = field(default_factory=lambda: f"{socket.gethostname()}-{secrets.token_hex(3)}")
 
 
@@ -144,6 +146,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         drain_within=reader.value("DRAIN_WITHIN", _duration, Settings.drain_within),
         log_level=reader.value("LOG_LEVEL", _one_of("debug", "info", "warning", "error"), "info"),
         log_format=reader.value("LOG_FORMAT", _one_of("json", "console"), "json"),
+        traces_url=reader.secret("TRACES", _traces),
         **reader.given("NODE_ID", _name, "node_id"),
     )
     if not settings.api_keys and not is_loopback(settings.bind_host):
@@ -283,6 +286,17 @@ def _url(*schemes: str) -> Callable[[str], Secret]:
         return Secret(text)
 
     return parse
+
+
+def _traces(text: str) -> Secret:
+    url = _url("http", "https")(text)
+    try:
+        installed = find_spec("opentelemetry.exporter.otlp.proto.http.trace_exporter") is not None
+    except ModuleNotFoundError:  # not even the package that it would be in
+        installed = False
+    if not installed:
+        raise ValueError("the packages that traces need to be installed, by: pip install 'heyday[tracing]'")
+    return url
 
 
 def _bind(text: str) -> tuple[str, int]:

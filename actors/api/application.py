@@ -31,7 +31,7 @@ def application(parts: ApiParts, *, draining: Callable[[], bool]) -> web.Applica
     rules = CalendarRules(parts.planning, parts.clock, parts.settings)
     keys = ApiKeys(parts.settings.api_keys, parts.settings.api_keys_file)
     middlewares = [
-        trace(parts.metrics),
+        trace(parts.metrics, parts.tracing),
         answer_errors,
         identify(keys, parts.settings.trusted_proxies),
         # Before the keys are asked for: guessing them is limited too.

@@ -13,6 +13,7 @@ from service.outages import Outages
 from service.ports import History, Idempotency, Messages, Planning, Previews, RequestRate, Users
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import OFF, Tracing
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class ApiParts:
     previews: Previews
     idempotency: Idempotency
     request_rate: RequestRate | None = None
+    tracing: Tracing = OFF
 
 
 PARTS = web.AppKey("parts", ApiParts)

@@ -1,6 +1,6 @@
-"""The outermost middleware: a request id, one canonical log line and the metrics of each request.
+"""The outermost middleware: a request id, one canonical log line, the metrics and the span of each request.
 
-The line has no personal data: no address of the client, no query, no body.
+Line and span have no personal data: no address of the client, no path, no query, no body.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import re
 import secrets
 import time
 from functools import cache
+from uuid import UUID
 
 import structlog
 from aiohttp import hdrs, web
@@ -16,6 +17,7 @@ from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import Counter, Histogram
 
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import NO_SPAN, Span, Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -24,8 +26,8 @@ REQUEST_ID = web.RequestKey("request_id", str)
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 
 
-def trace(metrics: Metrics) -> Middleware:
-    """The middleware, for these metrics."""
+def trace(metrics: Metrics, tracing: Tracing) -> Middleware:
+    """The middleware, for these metrics and traces."""
 
     @cache  # as few as there are series
     def series(method: str, route: str, status: int) -> tuple[Histogram, Counter]:
@@ -39,17 +41,22 @@ def trace(metrics: Metrics) -> Middleware:
         method = request.method if request.method in hdrs.METH_ALL else "OTHER"
         status = 499  # as long as nobody has answered: the client has gone
         began = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        # Asked every few seconds by machines: no span, and a line only for those who want every detail.
+        asked_often = route.startswith(("/health", "/metrics"))
+        span = NO_SPAN if asked_often else _span(tracing, request, method, route)
+        with structlog.contextvars.bound_contextvars(request_id=request_id), span:
             try:
                 response = await handler(request)
                 status = response.status
+                if tracing.on:
+                    span.responded(status, **_about(request, route, response))
                 return response
             finally:
                 seconds = time.perf_counter() - began
                 durations, requests = series(method, route, status)
                 durations.observe(seconds)
                 requests.inc()
-                write = log.debug if route.startswith(("/health", "/metrics")) else log.info
+                write = log.debug if asked_often else log.info
                 write("http_request", method=method, route=route, status=status, seconds=round(seconds, 6))
 
     return traced
@@ -59,3 +66,21 @@ def route_of(request: web.Request) -> str:
     """The route's template: a label with few values. `unmatched` for paths that lead nowhere."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else "unmatched"
+
+
+def _span(tracing: Tracing, request: web.Request, method: str, route: str) -> Span:
+    return tracing.request(
+        "_OTHER" if method == "OTHER" else method,
+        None if route == "unmatched" else route,
+        traceparent=request.headers.get("traceparent"),
+    )
+
+
+def _about(request: web.Request, route: str, response: web.StreamResponse) -> dict[str, UUID]:
+    """Whom or what a request named in its path, or made, if that is an id."""
+    kind = {"users": "user", "messages": "message"}.get(route.removeprefix("/api/v1/").split("/")[0])
+    made = response.headers.get(hdrs.LOCATION, "").rpartition("/")[2]
+    try:
+        return {kind: UUID(request.match_info.get("id", made))} if kind else {}
+    except ValueError:
+        return {}

@@ -32,6 +32,7 @@ def say_what_became(records: Sequence[Record], moved: Sequence[Recorded]) -> Non
                 "seconds": round(answer.duration, 6) if answer is not None else None,
                 "lateness": round(became.lateness, 3) if became is not None else None,
                 "recorded": became is not None,
+                **({"trace_id": record.parcel.trace_id} if record.parcel.trace_id is not None else {}),
             }
         )
     for level, events in lines.items():

@@ -32,10 +32,12 @@ MOST_RESULTS = 500
 
 @dataclass(slots=True)
 class Parcel:
-    """A delivery and how many of its messages are not done with; shared by its sender and the tasks that send them."""
+    """A delivery and how many of its messages are not done with; shared by its sender and the tasks that send them.
+    `trace_id` is that of its trace, if it is traced."""
 
     delivery: Delivery
     left: int
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from service.ports import (
     Unavailable,
 )
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import OFF, Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +71,7 @@ class Sender(Actor[Deliver]):
         outages: Outages,
         metrics: Metrics,
         witness: Witness,
+        tracing: Tracing = OFF,
     ) -> None:
         self._messages = messages
         self._accepted = accepted
@@ -83,6 +85,7 @@ class Sender(Actor[Deliver]):
         self._outages = outages
         self._metrics = metrics
         self._witness = witness
+        self._tracing = tracing
 
     async def start(self, ctx: Context[Deliver]) -> None:
         self._ctx = ctx
@@ -90,7 +93,10 @@ class Sender(Actor[Deliver]):
     async def receive(self, message: Deliver) -> None:
         parcel = Parcel(message.delivery, len(message.delivery.ids))
         try:
-            await self._deliver(parcel)
+            with self._tracing.deliver(published_by=message.delivery.traceparent) as span:
+                parcel.trace_id = span.trace_id
+                span.carried(1, messages=parcel.left)
+                await self._deliver(parcel)
         except Exception:
             # A bug, and this delivery may be what brings it out. Kept, it would count against the prefetch for ever;
             # given back, it would come at once and crash the next. The rows bring up later what of it was not sent.
@@ -201,11 +207,14 @@ class Sender(Actor[Deliver]):
             text = render(claimed.template, claimed.first_name, claimed.last_name)
         except InvalidOccasion as error:
             return Answer(Outcome.REFUSED, 0.0, error=f"the text cannot be made: {error}")
-        # Asked again after a wait for the circuit: the lease may be over by then, and the message another node's.
-        answer = await self._email.send(
-            Greeting(claimed.claim.id, claimed.email, text),
-            allowed=lambda: self._lease.holds(claimed.claim.incarnation),
-        )
+        claim = claimed.claim
+        with self._tracing.attempt(claim.id, occasion=claimed.occasion, number=claim.attempt) as span:
+            # Asked again after a wait for the circuit: the lease may be over by then, and the message another node's.
+            answer = await self._email.send(
+                Greeting(claim.id, claimed.email, text, span.traceparent),
+                allowed=lambda: self._lease.holds(claim.incarnation),
+            )
+            span.answered(answer)
         self._witness(Fact.ANSWERED)
         return answer
 

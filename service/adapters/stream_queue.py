@@ -47,10 +47,10 @@ class StreamDeliveryQueue:
         await self._bundles.open()
         await self._dead.open()
 
-    async def publish(self, bundles: Sequence[Sequence[UUID]]) -> None:
-        """Append every bundle. Raises Unavailable: then all may be published again."""
+    async def publish(self, bundles: Sequence[Sequence[UUID]], *, traceparent: str | None = None) -> None:
+        """Append every bundle, and `traceparent` with each. Raises Unavailable: then all may be published again."""
         if bundles:
-            await self._bundles.append([encode(bundle).decode() for bundle in bundles])
+            await self._bundles.append([encode(bundle).decode() for bundle in bundles], traceparent=traceparent)
 
     async def receive(self, *, within: float) -> Delivery | None:
         """The next delivery, or None after `within` seconds. Malformed ones go to the dead letters.
@@ -72,7 +72,7 @@ class StreamDeliveryQueue:
                     await self._bundles.finish([entry])
                     continue
                 self._received.add(entry.id)
-                return Delivery(ids, entry)
+                return Delivery(ids, entry, entry.traceparent)
         except BaseException:  # also when cancelled: an entry may be claimed, and nobody holds it
             self._may_have_left_behind = True
             raise

@@ -10,10 +10,12 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A bundle of message ids taken from the delivery queue; `receipt` is the adapter's own."""
+    """A bundle of message ids taken from the delivery queue; `receipt` is the adapter's own, `traceparent` what its
+    publisher said of its trace."""
 
     ids: tuple[UUID, ...]
     receipt: object
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,8 @@ class DeliveryQueue(Protocol):
     async def open(self) -> None:
         """Connect and declare the topology. Raises Unavailable."""
 
-    async def publish(self, bundles: Sequence[Sequence[UUID]]) -> None:
-        """Publish every bundle and return when the broker has confirmed them all.
+    async def publish(self, bundles: Sequence[Sequence[UUID]], *, traceparent: str | None = None) -> None:
+        """Publish every bundle and return when the broker has confirmed them all; `traceparent` travels with them.
 
         Raises Unavailable when any is unconfirmed: which ones were taken is then unknown, and all may be
         published again.

@@ -13,11 +13,13 @@ from service.domain.messages import Answer
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """What leaves: the text for an address, under the key that stays the same on every attempt."""
+    """What leaves: the text for an address, under the key that stays the same on every attempt; `traceparent` tells the
+    service of the attempt's trace."""
 
     id: UUID
     email: str
     text: str
+    traceparent: str | None = None
 
 
 class CircuitState(IntEnum):

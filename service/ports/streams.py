@@ -9,10 +9,12 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stream entry that this node has claimed and not yet finished."""
+    """A stream entry that this node has claimed and not yet finished; `traceparent` is what whoever appended it said
+    of their trace."""
 
     id: str
     body: str
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ class WorkStream(Protocol):
     async def open(self) -> None:
         """Make stream and group where they do not exist. Raises Unavailable."""
 
-    async def append(self, bodies: Sequence[str]) -> None:
-        """Append an entry per body, in one round trip. Raises Unavailable."""
+    async def append(self, bodies: Sequence[str], *, traceparent: str | None = None) -> None:
+        """Append an entry per body, in one round trip; `traceparent` travels with each. Raises Unavailable."""
 
     async def read(self, *, count: int, block: float) -> list[Entry]:
         """Claim up to `count` new entries, waiting up to `block` seconds for the first.

@@ -26,6 +26,8 @@ _QUIET = {
     "aiohttp": logging.ERROR,
     "asyncio": logging.ERROR,
     "aiormq": logging.ERROR,
+    "opentelemetry.exporter": logging.CRITICAL,
+    "opentelemetry.sdk._shared_internal": logging.ERROR,
 }
 _NEVER_IN_DETAIL = ("aiormq.connection",)
 """Loggers that write out every frame, the one with the password included."""
@@ -80,8 +82,15 @@ class _Enduring:
             self._stream.flush()
 
 
-def configure(level: str, form: str, *, stream: TextIO | None = None, **fields: str) -> None:
-    """Send every log line to `stream` (standard error by default); `fields` are on each of them.
+def configure(
+    level: str,
+    form: str,
+    *,
+    stream: TextIO | None = None,
+    ids: Callable[[], Mapping[str, str]] | None = None,
+    **fields: str,
+) -> None:
+    """Send every log line to `stream` (standard error by default); `fields` are on each of them, and what `ids` says.
 
     The one place in which heyday changes the state of the process: called once, by the command line.
     """
@@ -90,15 +99,16 @@ def configure(level: str, form: str, *, stream: TextIO | None = None, **fields: 
     stream = cast("TextIO", _Enduring(stream or sys.stderr))
     failure, render = (_as_document, _document) if form == "json" else (_as_text, _console())
     ending: list[structlog.typing.Processor] = [failure, render]
+    shared: tuple[structlog.typing.Processor, ...] = _SHARED if ids is None else (partial(_identify, ids), *_SHARED)
     # Our own lines are written as they are; the way through `logging` would cost three times as much, for each request.
     structlog.configure(
-        processors=[*_SHARED, *ending],
+        processors=[*shared, *ending],
         logger_factory=structlog.WriteLoggerFactory(stream),
         wrapper_class=Logger,
         cache_logger_on_first_use=True,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *_SHARED, structlog.stdlib.add_logger_name],
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared, structlog.stdlib.add_logger_name],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
     )
     handler = logging.StreamHandler(stream)
@@ -156,6 +166,17 @@ def nobody_handled(_loop: asyncio.AbstractEventLoop, context: Mapping[str, Any])
     structlog.get_logger(__name__).error(
         "nobody_handled", what=str(context.get("message")), exc_info=context.get("exception")
     )
+
+
+def _identify(
+    ids: Callable[[], Mapping[str, str]],
+    _logger: structlog.typing.WrappedLogger,
+    _method: str,
+    event: structlog.typing.EventDict,
+) -> structlog.typing.EventDict:
+    """What is said during a piece of work that is traced leads to its trace."""
+    event.update(ids())
+    return event
 
 
 def _hide_secrets(

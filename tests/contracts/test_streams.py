@@ -59,7 +59,8 @@ class Streams:
     async def append(self) -> None:
         bodies = [str(self._appended + number) for number in range(self._random.randint(0, 4))]
         self._appended += len(bodies)
-        await self._both(f"append {bodies}", "a", lambda stream: stream.append(bodies))
+        traceparent = self._random.choice([None, f"00-{self._appended:032x}-{1:016x}-01"])
+        await self._both(f"append {bodies}", "a", lambda stream: stream.append(bodies, traceparent=traceparent))
 
     async def read(self) -> None:
         node, count = self._random.choice(NODES), self._random.randint(1, 4)
@@ -120,7 +121,9 @@ class Streams:
         return self._random.sample(self._taken, min(most, len(self._taken)))
 
     async def _take(self, what: str, node: str, call: Callable[[WorkStream], Awaitable[list[Entry]]]) -> None:
-        found = await self._both(what, node, call, lambda entries: [entry.body for entry in entries])
+        found = await self._both(
+            what, node, call, lambda entries: [(entry.body, entry.traceparent) for entry in entries]
+        )
         if found is not None:
             self._taken = [*self._taken, *zip(*found, strict=True)][-30:]
 

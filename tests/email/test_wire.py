@@ -7,6 +7,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -77,6 +78,19 @@ async def test_a_request_has_exactly_the_promised_headers_and_body(
         "Content-Length": str(len(body)),
         "Idempotency-Key": str(greeting.id),
     }
+
+
+async def test_an_attempt_that_is_traced_tells_the_service_so(
+    raw_server: StartServer, client: MakeClient, greeting: Greeting
+) -> None:
+    """The trace goes on there."""
+    server = await raw_server(accepts)
+    service = await client(server.url)
+    traceparent = f"00-{7:032x}-{8:016x}-01"
+
+    await service.attempt(replace(greeting, traceparent=traceparent))
+
+    assert f"traceparent: {traceparent}".encode() in server.requests[0].split(b"\r\n")
 
 
 async def test_every_attempt_for_a_message_has_the_same_key(stub: EmailStub, client: MakeClient) -> None:

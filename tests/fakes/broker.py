@@ -11,10 +11,11 @@ from service.adapters.rabbitmq.topology import DELIVERY_LIMIT
 
 @dataclass(slots=True)
 class Parcel:
-    """A message of the broker: its place in the queue, its body, and how often it came back."""
+    """A message of the broker: its place in the queue, its body, its header, and how often it came back."""
 
     number: int
     body: bytes
+    traceparent: str | None = None
     returns: int = 0
 
 
@@ -43,11 +44,11 @@ class Broker:
     consumers: deque[Consumes] = field(default_factory=deque)
     published: int = 0
 
-    def publish(self, body: bytes) -> None:
+    def publish(self, body: bytes, *, traceparent: str | None = None) -> None:
         """Take a bundle; a queue that somebody deleted is made again."""
         self.exists = True
         self.published += 1
-        self.ready.append(Parcel(self.published, body))
+        self.ready.append(Parcel(self.published, body, traceparent))
         self.hand_out()
 
     def consume(self, consumer: Consumes) -> None:

@@ -30,10 +30,10 @@ class FakeDeliveryQueue:
     async def open(self) -> None:
         self._connect("publishes")
 
-    async def publish(self, bundles: Sequence[Sequence[UUID]]) -> None:
+    async def publish(self, bundles: Sequence[Sequence[UUID]], *, traceparent: str | None = None) -> None:
         for body in [encode(bundle) for bundle in bundles]:
             self._connect("publishes")
-            self._publish(body)
+            self._publish(body, traceparent)
 
     async def receive(self, *, within: float) -> Delivery | None:
         until = asyncio.get_running_loop().time() + within
@@ -66,7 +66,7 @@ class FakeDeliveryQueue:
                 continue
             parcel = consumer.in_hand.popleft()
             try:
-                return Delivery(decode(parcel.body), _Receipt(consumer, parcel))
+                return Delivery(decode(parcel.body), _Receipt(consumer, parcel), parcel.traceparent)
             except Malformed:
                 self._broker.dead.append(parcel.body)
                 self._forget(consumer, parcel)
@@ -83,7 +83,7 @@ class FakeDeliveryQueue:
         consumer.paused = True
         while consumer.in_hand:
             parcel = consumer.in_hand.popleft()
-            self._publish(parcel.body)
+            self._publish(parcel.body, parcel.traceparent)
             self._forget(consumer, parcel)
 
     async def bury(self, ids: Sequence[UUID]) -> None:
@@ -115,9 +115,9 @@ class FakeDeliveryQueue:
             self._links.add(link)
             self._declare()
 
-    def _publish(self, body: bytes) -> None:
+    def _publish(self, body: bytes, traceparent: str | None) -> None:
         self._declare()
-        self._broker.publish(body)
+        self._broker.publish(body, traceparent=traceparent)
 
     def _declare(self) -> None:
         # Whoever consumes hears of a deletion; while all of them were away nobody did.

@@ -31,11 +31,12 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An entry of a stream: its body, how often it was put back, and when it was appended."""
+    """An entry of a stream: its body, how often it was put back, when it was appended, and on behalf of which span."""
 
     body: str
     tries: int
     appended_at: float
+    traceparent: str | None = None
 
 
 @dataclass(slots=True)
@@ -81,7 +82,8 @@ class RedisMemory:
         """Rings when the stream has a new entry, or is gone."""
         return self._bells.setdefault(stream, Bell())
 
-    def append(self, stream: str, body: str, *, tries: int = 0) -> None:
+    def append(self, stream: str, body: str, *, tries: int = 0, traceparent: str | None = None) -> None:
         """Append an entry; the stream is made if there is none, without a group."""
-        self.streams.setdefault(stream, Stream()).entries[next(self._numbers)] = Stored(body, tries, self.monotonic())
+        stored = Stored(body, tries, self.monotonic(), traceparent)
+        self.streams.setdefault(stream, Stream()).entries[next(self._numbers)] = stored
         self.bell(stream).ring()

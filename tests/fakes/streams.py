@@ -22,9 +22,9 @@ class FakeWorkStream:
     async def open(self) -> None:
         self._make_group()
 
-    async def append(self, bodies: Sequence[str]) -> None:
+    async def append(self, bodies: Sequence[str], *, traceparent: str | None = None) -> None:
         for body in bodies:
-            self._memory.append(self.name, body)
+            self._memory.append(self.name, body, traceparent=traceparent)
 
     async def read(self, *, count: int, block: float) -> list[Entry]:
         until = asyncio.get_running_loop().time() + block
@@ -44,7 +44,7 @@ class FakeWorkStream:
             for number in there:  # to Redis they are delivered once more, now
                 group.pending[number].since = self._memory.monotonic()
             if there:
-                return [Entry(str(number), stream.entries[number].body) for number in there]
+                return [_entry(stream, number) for number in there]
         return []
 
     async def finish(self, entries: Sequence[Entry]) -> None:
@@ -69,7 +69,7 @@ class FakeWorkStream:
                 given_up.append(entry.body)
             else:
                 # Appended anew, so that the group hands it to whoever is free.
-                self._memory.append(self.name, entry.body, tries=entry.tries + 1)
+                self._memory.append(self.name, entry.body, tries=entry.tries + 1, traceparent=entry.traceparent)
                 put_back += 1
         group.consumers &= alive
         return Requeued(put_back, tuple(given_up))
@@ -90,7 +90,7 @@ class FakeWorkStream:
             appended_at = stream.entries[number].appended_at
             group.pending[number] = Pending(self._consumer, self._memory.monotonic(), appended_at)
             group.read_up_to = number
-        return [Entry(str(number), stream.entries[number].body) for number in new]
+        return [_entry(stream, number) for number in new]
 
     def _pending_of(self, group: Group, consumer: str) -> list[int]:
         return [number for number, pending in sorted(group.pending.items()) if pending.consumer == consumer]
@@ -112,3 +112,8 @@ class FakeWorkStream:
         stream = self._memory.streams.setdefault(self.name, Stream())
         # From the beginning: what was appended before the group existed is work as well.
         stream.group = stream.group or Group()
+
+
+def _entry(stream: Stream, number: int) -> Entry:
+    stored = stream.entries[number]
+    return Entry(str(number), stored.body, stored.traceparent)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from service.embedded.relay import relayed
+from tests.collector import Collector
 from tests.node.harness import NOON, NodeProcess, World
 
 CANARIES = ("quetzalina", "featherstonehaugh", "canary.test", "llanfairpwll", "atlantisland", "cafe-sesame")
@@ -50,11 +51,20 @@ async def refusals(node: NodeProcess, user: str) -> None:
 
 @pytest.mark.timeout(200)
 async def test_no_name_address_or_city_is_in_what_a_node_writes(world: World) -> None:
-    """At the most talkative level, through greetings, refusals, crashes with rows in their texts, and outages."""
+    """At the most talkative level, every span kept, through greetings, refusals, crashes with rows in their texts, and
+    outages."""
     await world.begin()
-    async with relayed(world.dsn) as postgres, relayed(str(world.rabbitmq_url)) as rabbitmq:
+    async with (
+        relayed(world.dsn) as postgres,
+        relayed(str(world.rabbitmq_url)) as rabbitmq,
+        Collector().served() as collector,
+    ):
         node = await world.node(
-            LOG_LEVEL="debug", API_KEYS="cafe-sesame", DATABASE_URL=postgres.url, RABBITMQ_URL=rabbitmq.url
+            LOG_LEVEL="debug",
+            API_KEYS="cafe-sesame",
+            DATABASE_URL=postgres.url,
+            RABBITMQ_URL=rabbitmq.url,
+            TRACES=collector.url,
         )
         await node.logged("node_entered")
         status, user = await create(node)
@@ -98,6 +108,10 @@ async def test_no_name_address_or_city_is_in_what_a_node_writes(world: World) ->
         assert await node.drained() == 0
 
     wrote = [json.dumps(line) for line in node.lines] + node.said
+    traced = collector.raw.decode("utf-8", "replace").lower()
+    assert len(collector.named("POST /api/v1/users")) > 3
+    assert [one for one in collector.named("POST /send-email") if one.failed]
+    assert [canary for canary in CANARIES if canary in traced] == []
     assert len([line for line in node.lines if line["level"] == "debug"]) > 20
     assert len(node.lines_of("request_failed")) == 1
     assert [line for line in [*wrote, *shown] for canary in CANARIES if canary in line.lower()] == []

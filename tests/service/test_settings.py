@@ -180,6 +180,7 @@ def test_a_secret_never_shows_its_value() -> None:
     [
         ("DATABASE_URL", "postgresql://u:sesame@h:port/d"),
         ("REDIS_URL", "sesame"),
+        ("TRACES", "collector:4318"),
         ("EMAIL_URL", "http://[sesame"),
         ("RABBITMQ_URL", "rabbitmq://u:sesame@h"),
     ],
@@ -218,6 +219,25 @@ def test_a_secret_file_that_is_no_text_or_empty_is_a_mistake(tmp_path: Path) -> 
     assert unreadable.startswith(f"HEYDAY_API_KEYS_FILE={str(binary)!r}: expected a readable file")
     assert "sesame" not in unreadable
     assert missing.startswith("HEYDAY_EMAIL_URL is not set: expected a URL such as http")
+
+
+@pytest.mark.parametrize("lacks", ["the exporter", "all of it"])
+def test_traces_without_what_they_need_are_a_mistake_that_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, lacks: str
+) -> None:
+    """Found at start, rather than by an operator who looks for traces in vain."""
+
+    def find(_name: str) -> None:
+        if lacks == "all of it":
+            raise ModuleNotFoundError("opentelemetry")
+
+    assert read(LEAST | {"HEYDAY_TRACES": "http://collector:4318"}).traces_url == "http://collector:4318"
+    monkeypatch.setattr("service.settings.find_spec", find)
+
+    [mistake] = mistakes(TRACES="http://collector:4318")
+
+    assert mistake.endswith("pip install 'heyday[tracing]'")
+    assert read(LEAST).traces_url is None
 
 
 def test_a_migration_needs_the_database_only() -> None:

@@ -85,10 +85,13 @@ class HttpEmailService:
         that nobody waits for.
         """
         body = _Body(orjson.dumps({"email": greeting.email, "message": greeting.text}), content_type="application/json")
+        headers = {"Idempotency-Key": str(greeting.id)}
+        if greeting.traceparent is not None:
+            headers["traceparent"] = greeting.traceparent
         started = perf_counter()
         try:
             async with asyncio.timeout(self.timeout.total_seconds()):
-                response = await self._post(body, {"Idempotency-Key": str(greeting.id)})
+                response = await self._post(body, headers)
         except (aiohttp.ClientError, OSError) as failure:  # TimeoutError is an OSError
             body.abort()
             outcome = Outcome.UNKNOWN if body.written else Outcome.REJECTED

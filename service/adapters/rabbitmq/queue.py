@@ -55,13 +55,13 @@ class RabbitMQDeliveryQueue:
         async with self._publishing.channel(within=ANSWER_WITHIN):
             pass
 
-    async def publish(self, bundles: Sequence[Sequence[UUID]]) -> None:
-        """Publish every bundle and return when the broker has confirmed them all.
+    async def publish(self, bundles: Sequence[Sequence[UUID]], *, traceparent: str | None = None) -> None:
+        """Publish every bundle and return when the broker has confirmed them all; `traceparent` is in their headers.
 
         A queue that somebody deleted is made again. Raises Unavailable when any bundle is unconfirmed: which ones
         were taken is then unknown, and all may be published again.
         """
-        await self._publish(DELIVERY, [_message(encode(bundle)) for bundle in bundles])
+        await self._publish(DELIVERY, [_message(encode(bundle), traceparent=traceparent) for bundle in bundles])
 
     async def receive(self, *, within: float) -> Delivery | None:
         """The next delivery, or None after `within` seconds. Malformed ones go to the dead letters.
@@ -90,7 +90,7 @@ class RabbitMQDeliveryQueue:
                 raise
             self._heard_at = loop.time()
             try:
-                return Delivery(decode(message.body), message)
+                return Delivery(decode(message.body), message, _traceparent(message))
             except Malformed as error:
                 log.warning("delivery_malformed", reason=str(error), message_id=message.message_id)
                 await self._answer(message, good=False)
@@ -113,7 +113,8 @@ class RabbitMQDeliveryQueue:
         try:
             async with translating(within=ANSWER_WITHIN):
                 in_hand = await consumer.stop()
-            await self._publish(DELIVERY, [_message(message.body) for message in in_hand])
+            again = [_message(message.body, traceparent=_traceparent(message)) for message in in_hand]
+            await self._publish(DELIVERY, again)
             for message in in_hand:
                 await self._answer(message, good=True)
         except Unavailable:  # closing the connection gives everything back
@@ -190,11 +191,16 @@ class RabbitMQDeliveryQueue:
                 await (message.ack() if good else message.reject(requeue=False))
 
 
-def _message(body: bytes, **headers: str) -> Message:
+def _traceparent(message: AbstractIncomingMessage) -> str | None:
+    told = message.headers.get("traceparent")
+    return told if isinstance(told, str) else None
+
+
+def _message(body: bytes, **headers: str | None) -> Message:
     # The library tells returned messages apart by their ids, so each publication has one of its own.
     return Message(
         body,
-        headers=dict(headers),
+        headers={name: value for name, value in headers.items() if value is not None},
         content_type="text/plain",
         delivery_mode=DeliveryMode.PERSISTENT,
         message_id=uuid4().hex,

@@ -21,15 +21,16 @@ local function put_back(id)
   local entry = redis.call('XRANGE', stream, id, id)[1]
   if entry then -- otherwise somebody deleted it: there is nothing left but to acknowledge
     local fields = entry[2]
-    local body, tries = '', 0
+    local body, tries, beside = '', 0, {}
     for i = 1, #fields, 2 do
       if fields[i] == 'body' then body = fields[i + 1] end
       if fields[i] == 'tries' then tries = tonumber(fields[i + 1]) or 0 end
+      if fields[i] == 'traceparent' then beside = {fields[i], fields[i + 1]} end
     end
     if tries >= most_tries then
       given_up[#given_up + 1] = body
     else
-      redis.call('XADD', stream, '*', 'body', body, 'tries', string.format('%d', tries + 1))
+      redis.call('XADD', stream, '*', 'body', body, 'tries', string.format('%d', tries + 1), unpack(beside))
       requeued = requeued + 1
     end
   end

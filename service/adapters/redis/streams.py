@@ -1,7 +1,8 @@
 """Work handed out through Redis streams with the consumer group `nodes`: each entry to one node, until it is finished.
 
-An entry has the fields `body`, text that a person can read with `XRANGE heyday:due - +`, and `tries`, how often it was
-put back. It is deleted when it is finished, so a stream is as long as the work in it.
+An entry has the fields `body`, text that a person can read with `XRANGE heyday:due - +`, `tries`, how often it was
+put back, and `traceparent` where whoever appended it is traced. It is deleted when it is finished, so a stream is as
+long as the work in it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextlib import asynccontextmanager
 import redis.exceptions as errors
 import structlog
 from redis.asyncio import Redis
+from redis.typing import EncodableT, FieldT
 
 from service.adapters.redis.connection import COMMAND_WITHIN, Reply, script, translating
 from service.ports import Emptied, Entry, Requeued, StreamState
@@ -45,11 +47,15 @@ class RedisWorkStream:
         async with translating():
             await self._make_group()
 
-    async def append(self, bodies: Sequence[str]) -> None:
-        """Append an entry per body, in one round trip. Raises Unavailable: then any of them may be in the stream."""
+    async def append(self, bodies: Sequence[str], *, traceparent: str | None = None) -> None:
+        """Append an entry per body, in one round trip; `traceparent` travels with each.
+
+        Raises Unavailable: then any of them may be in the stream.
+        """
+        beside: dict[FieldT, EncodableT] = {"traceparent": traceparent} if traceparent is not None else {}
         async with translating(), self._redis.pipeline(transaction=False) as pipeline:
             for body in bodies:
-                pipeline.xadd(self.name, {"body": body, "tries": 0})
+                pipeline.xadd(self.name, {"body": body, "tries": 0, **beside})
             await pipeline.execute()
 
     async def read(self, *, count: int, block: float) -> list[Entry]:
@@ -66,7 +72,7 @@ class RedisWorkStream:
             reply = await client.xreadgroup(
                 self._group, self._consumer, {self.name: ">"}, count=count, block=milliseconds
             )
-        return [Entry(entry, fields.get("body", "")) for entry, fields in _entries(reply)]
+        return [_entry(entry, fields) for entry, fields in _entries(reply)]
 
     async def unfinished(self, *, count: int) -> list[Entry]:
         """The oldest entries this node had claimed and not finished: read at (re)start.
@@ -81,7 +87,7 @@ class RedisWorkStream:
                 if deleted := [entry for entry, fields in entries if not fields]:
                     await self._redis.xack(self.name, self._group, *deleted)
             if len(deleted) < len(entries) or not entries:
-                return [Entry(entry, fields.get("body", "")) for entry, fields in entries if fields]
+                return [_entry(entry, fields) for entry, fields in entries if fields]
 
     async def finish(self, entries: Sequence[Entry]) -> None:
         """Acknowledge and delete, in one round trip. Raises Unavailable."""
@@ -145,6 +151,10 @@ class RedisWorkStream:
             await self.open()
             log.warning("stream_emptied", stream=self.name)
             raise
+
+
+def _entry(entry: str, fields: dict[str, str]) -> Entry:
+    return Entry(entry, fields.get("body", ""), fields.get("traceparent"))
 
 
 def _entries(reply: Reply) -> list[tuple[str, dict[str, str]]]:

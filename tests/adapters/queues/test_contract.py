@@ -40,6 +40,20 @@ async def test_bundles_arrive_whole_and_in_order(nodes: Nodes) -> None:
     assert [(await receive(queue)).ids for _ in bundles] == bundles
 
 
+async def test_a_bundle_tells_of_the_trace_of_its_publisher_also_after_it_was_given_back(nodes: Nodes) -> None:
+    """Else whoever follows a greeting loses it where it crosses the queue."""
+    queue = await nodes.start("a")
+    traceparent = f"00-{7:032x}-{8:016x}-01"
+    await queue.publish([bundle(), bundle()], traceparent=traceparent)
+    await queue.publish([bundle()])
+
+    first = await receive(queue)
+    await queue.pause()
+    others = [await receive(queue) for _ in range(2)]
+
+    assert [one.traceparent for one in [first, *others]] == [traceparent, traceparent, None]
+
+
 async def test_what_is_acknowledged_does_not_come_back(nodes: Nodes) -> None:
     """Acknowledging is forgetting."""
     queue = await nodes.start("a")
