@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 
 import aio_pika
 import pytest
 from redis.asyncio import Redis
 
-from tests.node.harness import World, eventually
+from tests.node.harness import World, eventually, heyday
 
 
 async def dead_letters(world: World) -> list[bytes]:
@@ -110,6 +111,45 @@ async def test_a_held_outcome_waits_for_a_person(small_world: World) -> None:
     assert await world.counts() == {"unknown": 40}
     assert world.stub.ledger.requests == 40
     assert await node.metric("messages_outcome_unknown_total") == 40
+
+
+async def test_what_was_held_is_sent_once_a_person_says_so(small_world: World) -> None:
+    """By either way of saying so the same key is called again, so a service that honours it delivers nothing twice."""
+    world = small_world
+    world.stub.change(world.stub.options.changed({"acceptThenFailRate": 1.0}))
+    await world.begin()
+    node = await world.node(UNKNOWN_OUTCOME="hold", CIRCUIT_FAILURES="1000")
+    await world.clock.set(await world.wave(6))
+    await world.all_are("unknown", 6)
+    world.stub.change(world.stub.options.changed({"acceptThenFailRate": 0.0}))
+
+    _, held = await node.get("/api/v1/messages?status=unknown&limit=2")
+    for message in held["items"]:
+        assert (await node.call("POST", f"/api/v1/messages/{message['id']}:redrive"))[0] == 202
+    command = await heyday("redrive", "--status", "unknown", environment=world.environment())
+    assert await command.ended() == 0
+    await world.all_are("sent", 6)
+
+    ids = {str(row["id"]) for row in await world.fetch("select id from messages")}
+    assert Counter(str(one.key) for one in world.acceptances()) == dict.fromkeys(ids, 2)
+    await world.assert_nobody_was_greeted_twice()
+
+
+async def test_unknown_outcomes_use_up_attempts_like_others(small_world: World) -> None:
+    """With `resend` a service that never answers is not called for ever; the message fails, and shows what it tried."""
+    world = small_world
+    world.stub.change(world.stub.options.changed({"acceptThenFailRate": 1.0}))
+    await world.begin()
+    node = await world.node(EMAIL_ATTEMPTS="3", CIRCUIT_FAILURES="1000")
+    await world.clock.set(await world.wave(4))
+    await world.all_are("failed", 4)
+
+    keys = Counter(str(one.key) for one in world.acceptances())
+    assert sorted(keys.values()) == [3, 3, 3, 3]
+    _, failed = await node.get("/api/v1/messages?status=failed")
+    _, timeline = await node.get(f"/api/v1/messages/{failed['items'][0]['id']}")
+    assert [step["outcome"] for step in timeline["timeline"] if step["event"] == "attempt"] == ["unknown"] * 3
+    await world.assert_nobody_was_greeted_twice()
 
 
 async def test_the_rate_holds_over_all_nodes(small_world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.node.conftest import small_world as small_world
 from tests.watching.programs import Programs, find_programs
 
 

@@ -1,0 +1,62 @@
+"""A real Prometheus scrapes a real node for a moment: whatever the dashboards ask has an answer, and no alert fires.
+
+`python -m loadtest.observe` does the same for minutes, with faults, and with the alerts that they have to fire.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from loadtest.observe.findings import ask_everything, fired
+from loadtest.observe.prometheus import PrometheusServer
+from service.email_stub import StubOptions
+from tests.node.harness import World, eventually
+from tests.watching.programs import Programs
+
+A_WAVE = 200
+
+ONLY_IN_TROUBLE = {"Which alerts fired, and when?", "Alerts"}
+"""What has no answer while all is well."""
+
+
+@pytest.fixture
+async def prometheus(small_world: World, programs: Programs, tmp_path: Path) -> AsyncIterator[PrometheusServer]:
+    """Prometheus, watching the first node of the world."""
+    await small_world.begin()
+    node = await small_world.node(EMAIL_RATE="40/s", EMAIL_CONCURRENCY="4")
+    port = (await node.logged("api_listening"))["port"]
+    server = PrometheusServer(
+        tmp_path / "prometheus", executable=Path(programs.prometheus), targets=[f"127.0.0.1:{port}"]
+    )
+    await server.start()
+    yield server
+    await server.kill()
+    await server.stop()
+
+
+async def test_every_question_of_the_dashboards_has_an_answer(small_world: World, prometheus: PrometheusServer) -> None:
+    """An empty panel looks like calm."""
+    since = time.time()
+    small_world.stub.change(StubOptions(error_rate=0.2))
+    node = small_world.nodes[0]
+
+    async def seen() -> bool:
+        return await prometheus.scraped() == 1
+
+    async def answered() -> bool:
+        await node.get("/nowhere")
+        answers = await ask_everything(prometheus, since=since, until=time.time())
+        asked = {answer.query.panel for answer in answers if not answer.series}
+        return asked <= ONLY_IN_TROUBLE
+
+    await eventually(seen)
+    due = await small_world.wave(A_WAVE)
+    await small_world.clock.set(due)
+    await eventually(answered, every=2)
+    await small_world.all_are("sent", A_WAVE)
+
+    assert await fired(prometheus, since=since, until=time.time()) == set()
