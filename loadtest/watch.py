@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
 
 from loadtest.programs import memory
+from service.ports import Unavailable
 
 LOOK_EVERY = 0.2
 """Seconds between two looks."""
@@ -35,13 +36,16 @@ class Seen:
 
 @asynccontextmanager
 async def watching(gauges: Mapping[str, Gauge], *, every: float = LOOK_EVERY) -> AsyncIterator[Seen]:
-    """Look at every gauge until the block ends; a last time then. What a gauge raises ends the block."""
+    """Look at every gauge until the block ends; a last time then. What a gauge raises ends it, but for Unavailable."""
     seen = Seen({name: [] for name in gauges})
     began = time.monotonic()
 
     async def look() -> None:
         for name, gauge in gauges.items():
-            value = await gauge()
+            try:
+                value = await gauge()
+            except Unavailable:  # a server with too much to do: one look less
+                continue
             seen.curves[name].append((time.monotonic() - began, value))
 
     async def look_again_and_again() -> None:

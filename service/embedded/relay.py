@@ -131,8 +131,10 @@ class Relay:
 
 def _reset(writer: asyncio.StreamWriter) -> None:
     """End a connection without a farewell."""
-    with suppress(OSError, ValueError):  # already gone, as asyncio and uvloop say it
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    connection = writer.get_extra_info("socket")  # None when it is gone on uvloop
+    if connection is not None:
+        with suppress(OSError, ValueError):  # gone, as asyncio says it, or going on uvloop
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     writer.transport.abort()
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
+import uvloop
 
 from service.embedded.ports import free_port
 from service.embedded.relay import Relay, relayed
@@ -122,3 +126,38 @@ async def test_a_server_that_is_away_looks_like_a_connection_that_is_reset() -> 
     async with relayed(f"redis://127.0.0.1:{free_port()}") as relay, connected(relay) as (reader, _):
         with pytest.raises(ConnectionResetError):
             await line(reader)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_a_connection_that_its_client_reset_meanwhile_can_be_cut(
+    run: Callable[[Coroutine[Any, Any, None]], None],
+) -> None:
+    """Nodes give up on a frozen server and go; a rehearsal ended of cutting what was gone."""
+
+    async def freeze_reset_and_cut() -> None:
+        async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(ConnectionError):
+                writer.write(await reader.readline())
+                await reader.read()
+            writer.transport.abort()
+
+        async def rounds_of_the_loop() -> None:
+            for _ in range(20):
+                await asyncio.sleep(0)
+
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        async with relayed(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}") as relay:
+            async with connected(relay) as (reader, writer):
+                writer.write(b"one\n")
+                assert await line(reader) == b"one\n"
+                relay.freeze()
+                writer.write(b"two\n")
+                await rounds_of_the_loop()
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                writer.transport.abort()
+            await rounds_of_the_loop()
+            relay.cut()
+        server.close()
+        await server.wait_closed()
+
+    run(freeze_reset_and_cut())
