@@ -37,8 +37,9 @@ LOCK_FOR = 3.0
 LONGEST_SLEEP = 1.0
 """Seconds between two looks at the clock: a jump is noticed, and an edit that makes something due is seen."""
 
-FIRST_CLAIM = 500
-"""Messages of the first claim of a wave: small, so that the first greeting leaves soon."""
+FIRST_CLAIM = 50
+"""Messages of the first claim of a wave, one bundle, so that the first greeting leaves soon. Each later claim is twice
+as large as the one before."""
 
 LARGEST_CLAIM = 4_000
 """Messages of one claim: a statement of a fraction of a second."""
