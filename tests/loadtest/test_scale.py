@@ -12,6 +12,8 @@ import pytest
 from loadtest.backlog import PARTS, rates_of_parts, when
 from loadtest.hot_queries import HOT
 from loadtest.probe import Answers
+from loadtest.watch import watching
+from service.ports import Unavailable
 
 
 async def measured(module: str, *words: str) -> str:
@@ -50,6 +52,25 @@ async def test_a_backlog_is_measured(tmp_path: Path) -> None:
     for curve in ("accepted", "memory", "queue", "stream"):
         assert (tmp_path / f"backlog-{curve}.png").read_bytes().startswith(b"\x89PNG")
     assert "| lost, twice, early | 0, 0, 0 |" in said
+
+
+async def test_a_server_too_busy_to_answer_leaves_a_gap_in_a_curve() -> None:
+    """A measurement of many minutes must not end for one answer that came late."""
+    answers = iter([None, 4.0, None])
+    asked_thrice = asyncio.Event()
+
+    async def depth() -> float:
+        value = next(answers, 5.0)
+        if value == 5.0:
+            asked_thrice.set()
+        if value is None:
+            raise Unavailable("rabbitmq", "no answer within 5 s")
+        return value
+
+    async with asyncio.timeout(5), watching({"queue": depth}, every=0.0) as seen:
+        await asked_thrice.wait()
+
+    assert [value for _, value in seen.curves["queue"][:2]] == [4.0, 5.0]
 
 
 async def test_growth_is_measured_and_every_hot_query_explained(tmp_path: Path) -> None:
