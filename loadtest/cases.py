@@ -14,6 +14,10 @@ IN_FLIGHT_SLOW = 400
 ACTORS = (1, 5, 10, 20)
 NODES = (1, 2, 4)
 
+CALLS_OF_A_NODE = 50
+"""HEYDAY_EMAIL_CONCURRENCY where nodes are added: with answers after 50 ms at most 1,000 calls a second each, so that
+waiting for answers limits a node, and not the cores that all of them share."""
+
 RATE = 500.0
 """Calls a second of the waves that leave at a given rate."""
 
@@ -35,9 +39,14 @@ class Case:
     rate: float | None = None
     """HEYDAY_EMAIL_RATE, in calls a second over all nodes."""
 
+    calls: int | None = None
+    """HEYDAY_EMAIL_CONCURRENCY of each node; None: all nodes together have as many as is best for these answers."""
+
     @property
     def in_flight(self) -> int:
         """Calls on the wire at once, of all nodes together."""
+        if self.calls is not None:
+            return self.calls * self.nodes
         return IN_FLIGHT_SLOW if self.latency else IN_FLIGHT
 
     @property
@@ -56,17 +65,21 @@ class Case:
         ]
         if self.actors is not None:
             parts.append(f"{self.actors} delivery actor" + "s" * (self.actors > 1))
+        if self.calls is not None:
+            parts.append(f"{self.calls} calls at a time each")
         if self.rate is not None:
             parts.append(f"at most {self.rate:g}/s")
         return ", ".join(parts)
 
 
 def matrix(greetings: int) -> list[Case]:
-    """Every kind of answer with either queue on 1, 2 and 4 nodes; the numbers of delivery actors; a given rate."""
+    """Every kind of answer with either queue on 1, 2 and 4 nodes; the numbers of delivery actors; nodes that are added,
+    each with as many calls; a given rate."""
     plain = Case(greetings)
     answers = (plain, replace(plain, latency=0.05), replace(plain, error_rate=0.1))
     return [
         *(replace(one, stream=stream, nodes=nodes) for stream, one, nodes in product((False, True), answers, NODES)),
         *(replace(one, actors=actors) for one, actors in product(answers, ACTORS)),
+        *(replace(plain, latency=0.05, calls=CALLS_OF_A_NODE, nodes=nodes) for nodes in NODES),
         *(replace(plain, rate=RATE, nodes=nodes) for nodes in NODES),
     ]

@@ -82,13 +82,14 @@ def main() -> None:
     parser.add_argument("--errors", type=float, default=0.0, help="share of the calls that it answers with an error")
     parser.add_argument("--stream", action="store_true", help="the delivery queue is a Redis stream")
     parser.add_argument("--rate", type=float, help="HEYDAY_EMAIL_RATE, calls a second over all nodes")
+    parser.add_argument("--calls", type=int, help="HEYDAY_EMAIL_CONCURRENCY of each node")
     parser.add_argument("--matrix", action="store_true", help="every kind of wave, of so many greetings each")
     parser.add_argument("--json", type=Path, help="write every round's figures to this file")
     parser.add_argument("--table", type=Path, help="write the Markdown table to this file, too")
     parser.add_argument("--plots", type=Path, help="draw plots into this directory")
     args = parser.parse_args()
     stream = args.stream or installed_sbin() is None
-    one = Case(args.greetings, args.nodes, args.actors, args.latency, args.errors, stream, args.rate)
+    one = Case(args.greetings, args.nodes, args.actors, args.latency, args.errors, stream, args.rate, args.calls)
     cases = matrix(args.greetings) if args.matrix else [one]
     if installed_sbin() is None:
         cases = [case for case in cases if case.stream]

@@ -10,7 +10,7 @@ import pytest
 
 from loadtest import bare, node_wave, report
 from loadtest.bench import Bench, bench
-from loadtest.cases import ACTORS, NODES, Case, matrix
+from loadtest.cases import ACTORS, CALLS_OF_A_NODE, NODES, Case, matrix
 from loadtest.figures import Round
 from loadtest.wave import faults
 
@@ -63,6 +63,8 @@ def test_the_matrix_has_every_kind_of_wave_once() -> None:
             assert {(case.latency, case.error_rate) for case in found} == {(0, 0), (0.05, 0), (0, 0.1)}
     assert {case.actors for case in cases} == {None, *ACTORS}
     assert {case.nodes for case in cases if case.rate} == set(NODES)
+    # Nodes that share what one may have on the wire cannot show what they add.
+    assert {case.nodes: case.in_flight for case in cases if case.calls} == {n: n * CALLS_OF_A_NODE for n in NODES}
 
 
 def test_what_must_never_be_is_said() -> None:
