@@ -36,6 +36,7 @@ lint: .venv/installed-dev ## check style, types and the floors of the architectu
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile.prod
 
 bench: .venv/installed-dev ## a wave of 10,000 greetings beside a bare loop, alternating (ARGS=--help)
 	@$(BIN)/python -m loadtest.wave $(ARGS)

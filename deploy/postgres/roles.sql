@@ -18,6 +18,8 @@ begin
     -- By default everybody may connect and make temporary tables.
     execute format('revoke all on database %I from public', current_database());
     execute format('grant connect on database %I to heyday_migrator, heyday_node', current_database());
+    -- For `heyday doctor --ledger`, which loads the books into a table of its own session.
+    execute format('grant temporary on database %I to heyday_node', current_database());
 end
 $$;
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
 
+from service.adapters.rabbitmq.topology import DEAD, DELIVERY
+
 ROOT = Path(__file__).parents[2]
 COMPOSE = sorted(ROOT.glob("docker-compose*.yml"))
 SHIPPED = [ROOT / "Dockerfile.prod", *COMPOSE]
@@ -81,6 +83,26 @@ def test_a_node_may_drain_before_it_is_killed(file: Path) -> None:
 
     drain = str(node["environment"].get("HEYDAY_DRAIN_WITHIN", "20s"))
     assert float(str(node["stop_grace_period"]).removesuffix("s")) > float(drain.removesuffix("s"))
+
+
+def test_a_member_of_rabbitmq_has_a_name_before_it_is_healthy() -> None:
+    """Swarm publishes names of healthy tasks only, and a member that waits for the others' names never becomes one."""
+    members = [
+        one for name, one in services_of(ROOT / "docker-compose.prod.yml").items() if name.startswith("rabbitmq-")
+    ]
+
+    assert [one["healthcheck"] for one in members] == [{"disable": True}] * 3
+
+
+@pytest.mark.parametrize("right", ["configure", "write", "read"])
+def test_rabbitmq_lets_heyday_have_what_is_called_as_heyday_calls_it(right: str) -> None:
+    """The file takes a backslash as it stands: a pattern with two of them refuses every name."""
+    lines = (ROOT / "deploy/rabbitmq/rabbitmq.conf").read_text(encoding="utf-8")
+    pattern = re.search(rf"^default_permissions\.{right} = (\S+)$", lines, re.MULTILINE)
+
+    assert pattern is not None
+    assert all(re.search(pattern[1], name) for name in (DELIVERY, DEAD))
+    assert not re.search(pattern[1], "others")
 
 
 def test_only_what_the_image_is_made_of_gets_to_its_build() -> None:

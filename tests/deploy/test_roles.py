@@ -65,6 +65,8 @@ async def test_the_migrator_migrates_and_a_node_that_owns_nothing_greets(
     own = await asyncpg.connect(as_role(separated, "heyday_node"))
     try:
         await own.execute("select ensure_year(2999)")
+        # As `heyday doctor --ledger` does with the books of the email service.
+        await own.execute("create temporary table ledger ()")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await own.execute("drop table attempts")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
