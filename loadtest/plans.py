@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -34,12 +35,12 @@ _KNOWN = """
 
 
 async def plans(connection: Connection, *, batch: int = 50, wave: int = 6_000) -> str:
-    """A Markdown document with every plan, for up to `batch` ids, while a wave of so many users is under way."""
+    """A Markdown document with a table of all plans and each of them, for up to `batch` ids, while a wave of so many
+    users is under way."""
     rows = await connection.fetchval("select count(*) from messages")
     people = await connection.fetchval("select count(*) from users")
-    parts = [
-        f"# Plans of the hot queries\n\n{people} users, {rows} messages, {wave} on their way; {batch} ids a query.\n"
-    ]
+    parts: list[str] = []
+    table = ["| query | ms | pages | reads the tables by |", "| --- | --- | --- | --- |"]
     await connection.execute("set jit = off")
     transaction = connection.transaction()
     await transaction.start()
@@ -61,6 +62,28 @@ async def plans(connection: Connection, *, batch: int = 50, wave: int = 6_000) -
             await savepoint.rollback()
             text = "\n".join(line[0] for line in lines)
             parts.append(f"## {file}: {name}\n\n```\n{text}\n```\n")
+            table.append(f"| `{file}.{name}` | {_row(text)} |")
     finally:
         await transaction.rollback()
-    return "\n".join(parts)
+    counts = f"{people} users, {rows} messages, {wave} on their way; {batch} ids a query."
+    return "\n".join([f"# Plans of the hot queries\n\n{counts}\n", *table, "", *parts])
+
+
+def _row(plan: str) -> str:
+    """Milliseconds, pages touched, and by which indexes; a table that is read from its begin to its end says so."""
+    (spent,) = re.findall(r"Execution Time: ([\d.]+) ms", plan)
+    first = re.search(r"Buffers: shared (.+)", plan)
+    pages = sum(int(count) for count in re.findall(r"(?:hit|read)=(\d+)", first[1])) if first else 0
+    # A scan that found nothing to do, or that was never begun, is no way that anything was read.
+    ran = [line for line in plan.splitlines() if "never executed" not in line and "rows=0.00" not in line]
+    used = {
+        f"`{_of_any_year(name)}`"
+        for line in ran
+        for name in re.findall(r"Scan (?:Backward )?(?:using|on) (\w+_(?:key|pkey|idx)\w*)", line)
+    }
+    whole = {f"all of `{_of_any_year(name)}`" for line in ran for name in re.findall(r"Seq Scan on (\w+)", line)}
+    return f"{float(spent):.2f} | {pages} | {', '.join(sorted(used | whole)) or '–'}"
+
+
+def _of_any_year(name: str) -> str:
+    return re.sub(r"_\d{4}", "", name)

@@ -10,6 +10,8 @@ import pytest
 from actors.cli import main
 from service.email_stub import EmailStub, StubOptions, serve
 from tests.adapters.postgres.conftest import store as store
+from tests.embedded.conftest import made as made
+from tests.embedded.conftest import place as place
 
 Run = Callable[..., Awaitable[tuple[int, str]]]
 

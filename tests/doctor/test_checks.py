@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from pathlib import Path
 
 import aio_pika
 import asyncpg
@@ -12,8 +13,11 @@ import pytest
 from redis.asyncio import Redis
 
 from actors.doctor.remarks import Level, examine, well
+from service.adapters.postgres.migrations import migrate
 from service.adapters.rabbitmq import RabbitMQDeliveryQueue
 from service.email_stub import EmailStub
+from service.embedded.postgres import UNWRITTEN, PostgresServer
+from service.embedded.server import Server
 from tests.adapters.postgres.conftest import Store
 from tests.doctor.conftest import Run
 from tests.node.harness import eventually
@@ -220,3 +224,30 @@ async def test_statistics_are_put_into_words(store: Store, doctor: Run) -> None:
     )
     assert re.search(r"crowd has 20000 dead rows beside \d+, never cleaned up", said(out, "warn"))
     assert "pg_stat_statements is not there" in said(out, "warn")
+
+
+async def test_slow_statements_are_named(
+    place: Path, made: list[Server], doctor: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With pg_stat_statements the doctor names what takes the time, ours by the name in the .sql files."""
+    counting = PostgresServer(
+        place / "postgres", settings=UNWRITTEN | {"shared_preload_libraries": "pg_stat_statements"}
+    )
+    made.append(counting)
+    await counting.start()
+    await migrate(counting.dsn())
+    connection = await asyncpg.connect(counting.dsn())
+    await connection.execute("create extension pg_stat_statements")
+    await connection.execute("select pg_sleep(0.6)\n-- of_our_own")
+    await connection.close()
+    monkeypatch.setenv("HEYDAY_DATABASE_URL", counting.dsn())
+
+    await doctor("--queries")
+    code, out = await doctor("--queries")
+
+    assert code == 0
+    assert re.search(
+        r"of_our_own: \d+% of the time, 1 calls, 6\d\d\.\d ms on average, .*: slow; look", said(out, "warn")
+    )
+    assert re.search(r"unused_indexes: \d+% of the time", said(out, "ok")), "named after statistics.sql"
+    assert "pg_stat_statements is not there" not in out

@@ -20,4 +20,7 @@ def load(file: str, package: str = __package__) -> SimpleNamespace:
     names, bodies = parts[::2], parts[1::2]
     if len(set(names)) != len(names):
         raise ValueError(f"{file} names a query twice")
-    return SimpleNamespace(**{name: f"-- {name}\n{body.strip()}" for name, body in zip(names, bodies, strict=True)})
+    # Named at its begin, where pg_stat_activity and our metrics look, and at its end: PostgreSQL 18 keeps no comment
+    # before a statement in pg_stat_statements.
+    named = {name: f"-- {name}\n{body.strip()}\n-- {name}" for name, body in zip(names, bodies, strict=True)}
+    return SimpleNamespace(**named)

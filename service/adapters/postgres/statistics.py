@@ -22,7 +22,7 @@ order by total_exec_time desc
 limit $1
 """
 
-_NAME = re.compile(r"-- ([a-z_]+)\n")
+_NAME = re.compile(r"\n-- ([a-z_]+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,5 +106,5 @@ class PostgresStatistics:
 
 
 def _name(query: str) -> str:
-    found = _NAME.match(query)
+    found = _NAME.search(query)
     return found[1] if found else " ".join(query.split())[:80]
