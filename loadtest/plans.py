@@ -74,14 +74,12 @@ def _row(plan: str) -> str:
     (spent,) = re.findall(r"Execution Time: ([\d.]+) ms", plan)
     first = re.search(r"Buffers: shared (.+)", plan)
     pages = sum(int(count) for count in re.findall(r"(?:hit|read)=(\d+)", first[1])) if first else 0
-    # A scan that found nothing to do, or that was never begun, is no way that anything was read.
-    ran = [line for line in plan.splitlines() if "never executed" not in line and "rows=0.00" not in line]
-    used = {
-        f"`{_of_any_year(name)}`"
-        for line in ran
-        for name in re.findall(r"Scan (?:Backward )?(?:using|on) (\w+_(?:key|pkey|idx)\w*)", line)
-    }
-    whole = {f"all of `{_of_any_year(name)}`" for line in ran for name in re.findall(r"Seq Scan on (\w+)", line)}
+    began = [line for line in plan.splitlines() if "never executed" not in line]
+    scans = re.compile(r"(?:Index(?: Only)? Scan(?: Backward)? using|Bitmap Index Scan on) (\w+)")
+    used = {f"`{_of_any_year(name)}`" for line in began for name in scans.findall(line)}
+    # An empty partition is read from end to end, too: it is the shortest way.
+    read = [line for line in began if "rows=0.00" not in line]
+    whole = {f"all of `{_of_any_year(name)}`" for line in read for name in re.findall(r"Seq Scan on (\w+)", line)}
     return f"{float(spent):.2f} | {pages} | {', '.join(sorted(used | whole)) or '–'}"
 
 
