@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +115,9 @@ def test_only_what_the_image_is_made_of_gets_to_its_build() -> None:
     assert {rule[1:] for rule in rules if rule.startswith("!")} == {
         "actors", "service", "schema", "constraints.txt", "pyproject.toml", "README.md", "LICENSE",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "deploy").rglob("*.sh")), ids=name_of)
+def test_every_script_is_one_that_bash_can_read(script: Path) -> None:
+    """They run on a bad morning, or once a year."""
+    assert subprocess.run(["bash", "-n", script], check=False, timeout=30).returncode == 0

@@ -1,0 +1,22 @@
+# What is done to the stack while greetings leave; sourced by run.sh.
+begun() { [ "$(sql "select count(*) from messages where status = 'sent'")" -gt 20 ]; }
+rolling_update() {
+    local image
+    image=$(docker service inspect "${stack}_node" --format '{{.Spec.TaskTemplate.ContainerSpec.Image}}')
+    docker tag "$image" heyday:verification-next
+    docker service update --detach --no-resolve-image --image heyday:verification-next "${stack}_node" >/dev/null 2>&1
+    say "rolling update to another tag begun; $(left) left"
+    sleep 15
+}
+# The oldest: should one that has just been updated die, Swarm takes the update back, as it is told to.
+kill_node() {
+    docker ps --quiet --filter "name=^${stack}_node\." --filter status=running | tail -n 1 | xargs docker kill >/dev/null
+    say "a node killed; $(left) left"
+    sleep 5
+}
+kill_leader() {
+    local was
+    was=$(leader)
+    docker kill "$(container "$was")" >/dev/null
+    say "$was killed, which led heyday.delivery; $(left) left"
+}

@@ -1,0 +1,38 @@
+# The production stack on this machine, by the commands that a person would type; sourced by run.sh.
+stack=${STACK:-heyday}
+say() { echo "$(date -u +%T)  $*"; }
+die() { say "$*"; exit 1; }
+in_time() { # in_time SECONDS WHAT COMMAND...: until the command succeeds
+    local within=$1 what=$2 until=$((SECONDS + $1)) from=$SECONDS
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$until" ] || die "$what: not within $within s"
+        sleep 1
+    done
+    say "$what after $((SECONDS - from)) s"
+}
+container() { docker ps --quiet --filter "name=^${stack}_$1\." --filter status=running | head -n 1; }
+deploy() {
+    docker stack deploy --detach=true --resolve-image never -c "$top/docker-compose.prod.yml" \
+        -c "$here/verification.yml" "$stack" >/dev/null 2>&1
+}
+heyday() { docker exec "$(container node)" heyday "$@"; }
+ready() { heyday health --ready; }
+three_ready() {
+    local node nodes
+    nodes=$(docker ps --quiet --filter "name=^${stack}_node\." --filter health=healthy)
+    [ "$(wc -w <<<"$nodes")" = 3 ] || return 1
+    for node in $nodes; do docker exec "$node" heyday health --ready || return 1; done
+}
+members() { docker exec "$(container rabbitmq-1)" rabbitmqctl --quiet list_queues --formatter=json name members leader; }
+clustered() { [ "$(members | grep -o '"rabbit@rabbitmq-[123]"' | sort -u | wc -l)" = 3 ]; }
+leader() { members | tr '{' '\n' | grep '"heyday.delivery"' | grep -oP '"leader":"rabbit@\K[^"]+'; }
+updated() { [ "$(docker service inspect "${stack}_node" --format '{{.UpdateStatus.State}}')" = completed ]; }
+sql() { docker exec --user postgres "$(container postgres)" psql --no-psqlrc -d heyday -Atc "$1"; }
+left() { sql "select count(*) from messages where status not in ('sent', 'failed', 'expired', 'unknown', 'cancelled') and send_at < now() + interval '1 day'"; }
+over() { [ "$(left)" = 0 ]; }
+books() {
+    docker exec "$(container email)" python -c \
+        'import sys, urllib.request; sys.stdout.buffer.write(urllib.request.urlopen("http://127.0.0.1:8025/accepted").read())'
+}
+verdict() { docker exec --interactive "$(container node)" python - "$GREETINGS" "$begin" <"$here/verdict.py"; }
