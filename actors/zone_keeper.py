@@ -25,8 +25,8 @@ LOOK_EVERY = 5.0
 """Seconds between two looks at what the others have: a read of one row."""
 
 PLANNED_AGAIN = timedelta(hours=26)
-"""How far before the announced instant is planned again: the most by which a zone can move, the date line included.
-What moved there from beyond was not planned yet, and would not be."""
+"""How far before the announced instant is planned again at least: the most by which a zone can move, the date line
+included. What moved there from beyond was not planned yet, and would not be."""
 
 MOST_TOLD = 40
 """Zones named in one log line."""
@@ -77,8 +77,10 @@ class ZoneKeeper(Repeating[object]):
     async def _follow(self, followed: Followed) -> None:
         rules = Rules(self._send_at, self._leap_day, tuple(await self._planning.occasions()))
         moves = shifted(rules, await self._zone_data.unsent())
-        # Where nothing was ever planned there is nothing to plan again.
-        starts_at = followed.up_to - PLANNED_AGAIN if followed.release else followed.up_to
+        # Whatever is still to come is planned again, too: an older node leaves out whoever lives in a zone that it does
+        # not know. Where nothing was ever planned there is nothing to plan again.
+        now = (await self._planning.planned()).now
+        starts_at = min(followed.up_to - PLANNED_AGAIN, now) if followed.release else followed.up_to
         ranges = await self._zone_data.follow(
             moves, days=days(rules, starts_at, followed.up_to), starts_at=starts_at, ends_at=followed.up_to
         )

@@ -26,6 +26,9 @@ PARIS = "Europe/Paris"
 PUERTO_RICO = "America/Puerto_Rico"
 """From now on it is two hours nearer to Greenwich."""
 
+NUUK_SOUTH = "America/Nuuk_South"
+"""A zone that only the newer release has, with the time of UTC."""
+
 
 @pytest.fixture(scope="module")
 def newer(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
@@ -39,6 +42,9 @@ def newer(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (directory / "__init__.py").write_text(re.sub(r"IANA_VERSION = .*", f"IANA_VERSION = {NEWER!r}", code))
     for changed, now_like in {PARIS: "Europe/London", PUERTO_RICO: "America/Noronha"}.items():
         shutil.copyfile(directory / "zoneinfo" / now_like, directory / "zoneinfo" / changed)
+    shutil.copyfile(directory / "zoneinfo" / "UTC", directory / "zoneinfo" / NUUK_SOUTH)
+    with (directory / "zones").open("a") as zones:
+        zones.write(f"{NUUK_SOUTH}\n")
     return {"PYTHONPATH": os.pathsep.join([str(directory.parent), str(ROOT)])}
 
 
@@ -95,6 +101,29 @@ async def test_newer_zone_data_moves_what_is_unsent(small_world: World, newer: d
     await world.all_are("sent", 71)
     await world.assert_nobody_was_greeted_early()
     await world.assert_nobody_was_greeted_twice()
+
+
+async def test_people_in_a_zone_unknown_to_an_older_node_are_planned_by_a_newer_one(
+    small_world: World, newer: dict[str, str]
+) -> None:
+    """The older one leaves them out, for it cannot tell when it is 09:00 there. Nobody is lost for that, nor today."""
+    world = small_world
+    await world.begin()
+    await world.users(1, date(2027, 3, 14), timezone="America/Noronha")
+    await world.users(3, date(2027, 3, 15), timezone=NUUK_SOUTH)
+    await world.users(2, date(2027, 3, 15))
+    older = await world.node()
+    await world.planned(2)
+    assert await older.drained() == 0
+    assert await instants(world, NUUK_SOUTH) == set()
+
+    await world.node(beside=newer)
+    await world.planned(5)
+
+    assert await instants(world, NUUK_SOUTH) == {datetime(2027, 3, 15, 9, tzinfo=UTC)}
+    assert await instants(world, "America/Noronha") == set()
+    await world.clock.set(NOON + timedelta(hours=21))
+    await world.all_are("sent", 5)
 
 
 async def test_what_an_older_node_plans_beside_a_newer_one_is_moved_when_it_has_gone(
