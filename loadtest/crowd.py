@@ -73,9 +73,10 @@ async def due(connection: Connection, count: int, at: datetime, *, since: int = 
         await connection.execute(_DUE, first, last, at, occasion)
 
 
-async def born(connection: Connection, count: int, *, together: int, timezone: str, day: date) -> None:
-    """Make so many users with a birthday: `together` of them on `day` in that zone, all others on no day near it."""
-    for first, last in _blocks(1, count):
+async def born(connection: Connection, count: int, *, together: int, timezone: str, day: date, since: int = 1) -> None:
+    """Make so many users with a birthday, numbered from `since`: those up to `together` on `day` in that zone, and all
+    others on no day near it."""
+    for first, last in _blocks(since, count):
         await connection.execute(_BORN, first, last, together, timezone, day)
 
 

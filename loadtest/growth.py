@@ -48,9 +48,11 @@ async def measure(args: argparse.Namespace) -> tuple[list[Figures], str]:
     case = Case(args.greetings, stream=args.stream)
     async with bench(rabbitmq=not args.stream) as running, running.database() as dsn:
         connection = await asyncpg.connect(dsn)
-        # Nobody has a birthday these days, so what the node sends is what is given to it here.
-        people, today = max(args.users, args.greetings * (len(args.sizes) + 2)), datetime.now(UTC).date()
-        await crowd.born(connection, people, together=0, timezone="UTC", day=today)
+        # Those who are greeted have no day of their own: a node would move messages without zone data to it.
+        greeted = args.greetings * (len(args.sizes) + 2)
+        await crowd.users(connection, greeted)
+        others, today = max(0, args.users - greeted), datetime.now(UTC).date()
+        await crowd.born(connection, others, since=greeted + 1, together=0, timezone="UTC", day=today)
         there = 0
         for number, size in enumerate(args.sizes):
             await crowd.history(connection, size - there)
