@@ -14,13 +14,18 @@ import pytest
 from loadtest.observe.findings import ask_everything, fired
 from loadtest.observe.prometheus import PrometheusServer
 from service.email_stub import StubOptions
-from tests.node.harness import World, eventually
+from tests.node.harness import NeverCame, World, eventually
 from tests.watching.programs import Programs
 
 A_WAVE = 200
 
-ONLY_IN_TROUBLE = {"Which alerts fired, and when?", "Alerts"}
-"""What has no answer while all is well."""
+ONLY_IN_TROUBLE = {
+    "Which alerts fired, and when?",
+    "Alerts",
+    "Which node sits on claimed entries?",
+    "Is there claimed work that nobody takes over?",
+}
+"""What has no answer while all is well. Entries are pending for moments only, which a look every 5 s may miss."""
 
 
 @pytest.fixture
@@ -47,16 +52,22 @@ async def test_every_question_of_the_dashboards_has_an_answer(small_world: World
     async def seen() -> bool:
         return await prometheus.scraped() == 1
 
+    unanswered: set[str] = set()
+
     async def answered() -> bool:
+        nonlocal unanswered
         await node.get("/nowhere")
         answers = await ask_everything(prometheus, since=since, until=time.time())
-        asked = {answer.query.panel for answer in answers if not answer.series}
-        return asked <= ONLY_IN_TROUBLE
+        unanswered = {answer.query.panel for answer in answers if not answer.series} - ONLY_IN_TROUBLE
+        return not unanswered
 
     await eventually(seen)
     due = await small_world.wave(A_WAVE)
     await small_world.clock.set(due)
-    await eventually(answered, every=2)
+    try:
+        await eventually(answered, every=2)
+    except NeverCame:
+        pytest.fail(f"no answer to: {sorted(unanswered)}")
     await small_world.all_are("sent", A_WAVE)
 
     assert await fired(prometheus, since=since, until=time.time()) == set()
