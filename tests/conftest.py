@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: the real servers, a fresh database, and a business clock to move.
+"""Fixtures that every test may use: the real servers, a fresh database, a business clock to move, and certificates.
 
 No server is started before a test asks for it, so tests of the domain start none.
 """
@@ -9,10 +9,12 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import aio_pika
 import asyncpg
 import pytest
+import trustme
 from redis.asyncio import Redis
 
 from service.embedded.clock import business_now, run_clock
@@ -133,6 +135,35 @@ class Clock:
 def clock(database: str) -> Clock:
     """The business clock of the test's database, real until it is moved."""
     return Clock(database)
+
+
+@pytest.fixture(scope="session")
+def certificate(_authority: trustme.CA) -> trustme.LeafCert:
+    """What servers of tests show: it is for `localhost` and 127.0.0.1, and is gone when the tests end."""
+    return _authority.issue_cert("localhost", "127.0.0.1")
+
+
+@pytest.fixture(scope="session")
+def trusted(_authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of the authority that signed `certificate`, as clients are given it."""
+    return _written(_authority, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def untrusted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of another authority of the same name, which has signed nothing."""
+    return _written(trustme.CA(), tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def _authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def _written(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("authority") / "authority.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
 
 
 async def _make_template(fleet: Servers) -> None:

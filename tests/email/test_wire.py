@@ -14,6 +14,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+import trustme
 
 from service.adapters.email import HttpEmailService
 from service.domain.messages import Outcome
@@ -25,7 +26,6 @@ from tests.email.raw_server import Behaviour, Connection, RawServer
 StartServer = Callable[[Behaviour], Awaitable[RawServer]]
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-CERTIFICATE = Path(__file__).with_name("localhost.pem")
 
 
 async def accepts(connection: Connection) -> None:
@@ -171,10 +171,12 @@ async def test_an_attempt_needs_an_open_client(greeting: Greeting) -> None:
         await service.attempt(greeting)
 
 
-async def test_tls_is_spoken_with_a_service_whose_certificate_is_trusted(greeting: Greeting) -> None:
+async def test_tls_is_spoken_with_a_service_whose_certificate_is_trusted(
+    greeting: Greeting, certificate: trustme.LeafCert, trusted: Path
+) -> None:
     """Addresses and names are personal data: they travel encrypted or not at all."""
-    async with tls_server() as server:
-        trust = ssl.create_default_context(cafile=CERTIFICATE)
+    async with tls_server(certificate) as server:
+        trust = ssl.create_default_context(cafile=trusted)
         service = HttpEmailService(server.url, timeout=timedelta(seconds=5), concurrency=1, tls=trust)
         await service.open()
 
@@ -186,10 +188,10 @@ async def test_tls_is_spoken_with_a_service_whose_certificate_is_trusted(greetin
 
 
 async def test_nothing_is_sent_to_a_service_whose_certificate_is_not_trusted(
-    client: MakeClient, greeting: Greeting
+    client: MakeClient, greeting: Greeting, certificate: trustme.LeafCert
 ) -> None:
     """Whoever sits in between must not learn who has a birthday."""
-    async with tls_server() as server:
+    async with tls_server(certificate) as server:
         service = await client(server.url)
 
         answer = await service.attempt(greeting)
@@ -217,10 +219,10 @@ async def test_a_service_that_does_not_speak_tls_is_no_connection(
 
 
 @asynccontextmanager
-async def tls_server() -> AsyncIterator[RawServer]:
-    """A server with a certificate that nobody has signed."""
+async def tls_server(certificate: trustme.LeafCert) -> AsyncIterator[RawServer]:
+    """A server that shows a certificate."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(CERTIFICATE)
+    certificate.configure_cert(context)
     server = RawServer(accepts, tls=context)
     await server.listen()
     yield server

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+import trustme
 
 from actors.doctor.transport import exposed
 from service.adapters.postgres.connection import connect_once
@@ -16,7 +17,7 @@ from service.adapters.rabbitmq.link import Link
 from service.adapters.redis import connection as redis
 from service.ports import Unavailable
 from service.settings import Secret, Settings
-from tests.security.tls_front import CERTIFICATE, WRONG_HOST, Front, tls_front
+from tests.security.tls_front import WRONG_HOST, Front, tls_front
 
 
 async def ask_postgres(url: str) -> None:
@@ -63,25 +64,33 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of server, the URL of one without TLS, and TLS in front of it."""
+    """A kind of server, the URL of one without TLS, TLS in front of it, and the authority to trust."""
 
     kind: Kind
     plain: str
     front: Front
+    trusted: Path
 
-    def url(self, *, authority: Path = CERTIFICATE, host: str = "127.0.0.1") -> str:
-        """Through the front, trusting this authority."""
-        options = f"{self.kind.options}{self.kind.authority}={authority}"
+    def url(self, *, authority: Path | None = None, host: str = "127.0.0.1") -> str:
+        """Through the front, trusting this authority instead."""
+        options = f"{self.kind.options}{self.kind.authority}={authority or self.trusted}"
         return self.front.url(self.plain, scheme=self.kind.scheme, options=options, host=host)
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.scheme)
-async def case(request: pytest.FixtureRequest, database: str, redis_url: str, rabbitmq_url: str) -> AsyncIterator[Case]:
+async def case(
+    request: pytest.FixtureRequest,
+    database: str,
+    redis_url: str,
+    rabbitmq_url: str,
+    certificate: trustme.LeafCert,
+    trusted: Path,
+) -> AsyncIterator[Case]:
     """One server of each kind."""
     kind: Kind = request.param
     plain = {"database": database, "redis_url": redis_url, "rabbitmq_url": rabbitmq_url}[kind.fixture]
-    async with tls_front(plain) as front:
-        yield Case(kind, plain, front)
+    async with tls_front(plain, certificate) as front:
+        yield Case(kind, plain, front, trusted)
 
 
 async def test_a_server_with_a_trusted_certificate_is_spoken_to_in_tls(case: Case) -> None:
@@ -92,13 +101,10 @@ async def test_a_server_with_a_trusted_certificate_is_spoken_to_in_tls(case: Cas
     assert case.front.clear == 0
 
 
-async def test_a_certificate_that_nobody_trusted_has_signed_is_an_outage(case: Case, tmp_path: Path) -> None:
+async def test_a_certificate_that_nobody_trusted_has_signed_is_an_outage(case: Case, untrusted: Path) -> None:
     """Whoever can stand between could have made it."""
-    authority = tmp_path / "other.pem"
-    authority.write_text(OTHER_AUTHORITY)
-
     with pytest.raises(Unavailable):
-        await case.kind.ask(case.url(authority=authority))
+        await case.kind.ask(case.url(authority=untrusted))
 
     assert case.front.clear == 0
 
@@ -124,20 +130,6 @@ async def test_a_server_that_speaks_no_tls_gets_nothing_in_clear_text(case: Case
     with pytest.raises(Unavailable):
         await case.kind.ask(url)
 
-
-OTHER_AUTHORITY = """\
------BEGIN CERTIFICATE-----
-MIIBeDCCAR2gAwIBAgIUHE2ar5kcAjrJynl9RSIs0scDj2MwCgYIKoZIzj0EAwIw
-EDEOMAwGA1UEAwwFb3RoZXIwIBcNMjYxMTI0MDQzMTU3WhgPMjEyNjEwMzEwNDMx
-NTdaMBAxDjAMBgNVBAMMBW90aGVyMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE
-hhS5KTMqO1zY34kMh96H54KcvhAausYtf8B45jIeaEYKGqBDVeXCBrUvSUJA5cjW
-Wn58viHIrE5aCczEL7K6ZaNTMFEwHQYDVR0OBBYEFJHrJ+/I06GjOnN8y/wquaTq
-p1DcMB8GA1UdIwQYMBaAFJHrJ+/I06GjOnN8y/wquaTqp1DcMA8GA1UdEwEB/wQF
-MAMBAf8wCgYIKoZIzj0EAwIDSQAwRgIhANRPxGaehQcZaLpDtRwq/s6jIIDXBNAS
-ABCu9jLpIXRbAiEA2Jhxv3MiY8tgpfFmBEgEHsrJX2Hq8EOBhmFrtzp2enI=
------END CERTIFICATE-----
-"""
-"""An authority that has signed nothing; nobody has its key."""
 
 SETTINGS = Settings(
     Secret("postgresql:///heyday?host=/run/postgresql"), Secret("unix:///run/redis"), Secret("https://h")

@@ -6,11 +6,9 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from urllib.parse import urlsplit
 
-CERTIFICATE = Path(__file__).parents[1] / "email" / "localhost.pem"
-"""For `localhost` and 127.0.0.1; it has signed itself, so it is also the authority that clients have to be given."""
+import trustme
 
 WRONG_HOST = "127.0.0.2"
 """Another name of this machine, which is not in the certificate."""
@@ -37,11 +35,11 @@ class Front:
 
 
 @asynccontextmanager
-async def tls_front(url: str) -> AsyncIterator[Front]:
-    """Listen before the server of a URL."""
+async def tls_front(url: str, certificate: trustme.LeafCert) -> AsyncIterator[Front]:
+    """Listen before the server of a URL, and show a certificate."""
     front, parts = Front(), urlsplit(url)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(CERTIFICATE)
+    certificate.configure_cert(context)
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
