@@ -265,6 +265,7 @@ class Node:
                 outside.planning,
                 outside.streams,
                 outside.queue,
+                outside.kept_answers,
                 self._email,
                 policy=policy,
                 email_timeout=settings.email_timeout,

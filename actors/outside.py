@@ -15,7 +15,7 @@ from service.adapters.email.http import HttpEmailService
 from service.adapters.postgres.cluster import PostgresCluster
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.history import PostgresHistory
-from service.adapters.postgres.idempotency import PostgresIdempotency
+from service.adapters.postgres.idempotency import PostgresIdempotency, PostgresKeptAnswers
 from service.adapters.postgres.messages import PostgresMessages
 from service.adapters.postgres.migrations import latest, missing
 from service.adapters.postgres.nodes import PostgresNodes
@@ -38,6 +38,7 @@ from service.ports import (
     DeliveryQueue,
     History,
     Idempotency,
+    KeptAnswers,
     Locks,
     Messages,
     Nodes,
@@ -78,6 +79,7 @@ class Outside:
     history: History
     previews: Previews
     idempotency: Idempotency
+    kept_answers: KeptAnswers
     streams: Mapping[str, WorkStream]
     locks: Locks
     accepted: AcceptedKeys
@@ -138,6 +140,7 @@ def servers(settings: Settings, metrics: Metrics, living: Callable[[], int], *, 
         history=PostgresHistory(for_api),
         previews=PostgresPreviews(for_api, late_limit=settings.late_limit),
         idempotency=PostgresIdempotency(for_api),
+        kept_answers=PostgresKeptAnswers(database),
         streams={
             name: RedisWorkStream(redis.commands, redis.blocking, name, consumer=settings.node_id)
             for name in (PLAN, DUE)

@@ -1,6 +1,7 @@
 """Moves whatever is stuck one hop back: claims that their node has lost, entries nobody finishes, rows without a way.
 
-All it does is a compare-and-set, so it does not matter how many nodes do it.
+All it does is a compare-and-set, so it does not matter how many nodes do it. As it comes by so often, it also deletes
+what the API has kept for long enough.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from service.ports import (
     DeliveryQueue,
     EmailService,
     Emptied,
+    KeptAnswers,
     Messages,
     Nodes,
     Planning,
@@ -49,6 +51,9 @@ QUEUED_FOR = timedelta(seconds=90)
 
 ATTEMPTS_IN_A_ROW = 3
 """Time-outs that a claimed message may wait for: those of the two before it in its place, and its own."""
+
+FORGOTTEN_IN_A_PASS = 50_000
+"""Expired answers of the API that a pass deletes: more than a node answers between two."""
 
 RANGE_OPEN_FOR = 30.0
 """Seconds after which a range that is not planned is handed out again."""
@@ -86,6 +91,7 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury | NodeDied]):
         planning: Planning,
         streams: Mapping[str, WorkStream],
         queue: DeliveryQueue,
+        kept_answers: KeptAnswers,
         email: EmailService,
         *,
         policy: RetryPolicy,
@@ -102,6 +108,7 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury | NodeDied]):
         self._planning = planning
         self._streams = streams
         self._queue = queue
+        self._kept_answers = kept_answers
         self._email = email
         self._policy = policy
         self._sending_for = email_timeout.total_seconds() * ATTEMPTS_IN_A_ROW + 60
@@ -156,6 +163,7 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury | NodeDied]):
                 "ranges_handed_out": await self._hand_out_ranges(all_of_them=self._somebody_died or self._reseed),
                 "buried": await self._bury_failed(),
             }
+            forgotten = await self._forget_answers()
             self._reseed = self._somebody_died = False
             outcome = "done"
             self._metrics.job_success.labels("recovery").set_to_current_time()
@@ -164,7 +172,7 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury | NodeDied]):
             self._metrics.job_duration.labels("recovery").observe(time.perf_counter() - began)
         if any(moved.values()):
             log.info("recovered", **moved)
-        return moved
+        return {**moved, "answers_forgotten": forgotten}
 
     async def _free_claims(self) -> int:
         stuck = await self._stuck()
@@ -236,3 +244,10 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury | NodeDied]):
             buried += len(ids)
         self._bury = False
         return buried
+
+    async def _forget_answers(self) -> int:
+        """Answers to requests with an Idempotency-Key show users as they were, and do not outlive their use."""
+        forgotten = 0
+        while forgotten < FORGOTTEN_IN_A_PASS and (count := await self._kept_answers.forget_expired()):
+            forgotten += count
+        return forgotten

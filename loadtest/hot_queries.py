@@ -63,6 +63,7 @@ HOT = [
     ("history", "knows_user", "{user}"),
     ("history", "message", "{message}"),
     ("history", "attempts", "{message}, {year}"),
+    ("idempotency", "forget_expired", "1000"),
     ("cluster", "look", ""),
     ("cluster", "mark", "gen_random_uuid(), 1, 1, 'here', 1, null, 10"),
 ]

@@ -14,7 +14,7 @@ from service.ports.messages import Claim, Claimed, Due, Messages, PoolState, Pul
 from service.ports.nodes import NodeBeat, Nodes
 from service.ports.planning import Day, OccasionRow, Planned, Planning, PlanRange, Wanted
 from service.ports.preview import Candidate, Load, Person, PersonalDay, Previews, Windows
-from service.ports.requests import Allowance, Idempotency, KeptAnswer, RequestRate, Reserved
+from service.ports.requests import Allowance, Idempotency, KeptAnswer, KeptAnswers, RequestRate, Reserved
 from service.ports.streams import Entry, Requeued, StreamState, WorkStream
 from service.ports.users import Users
 from service.ports.zone_data import Followed, Shifted, UnsentDay, ZoneData
@@ -42,6 +42,7 @@ __all__ = [
     "History",
     "Idempotency",
     "KeptAnswer",
+    "KeptAnswers",
     "Load",
     "Locks",
     "Message",

@@ -42,6 +42,13 @@ class Idempotency(Protocol):
         """Forget the key: the request was not done, and may be tried again."""
 
 
+class KeptAnswers(Protocol):
+    """The same answers, when nobody asks for them any more."""
+
+    async def forget_expired(self) -> int:
+        """Delete some of those older than 24 hours; 0 when there are no more. Raises Unavailable."""
+
+
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """Whether a client may make a request, how many more at once, and in how many seconds all or one again."""

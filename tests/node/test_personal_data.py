@@ -1,4 +1,4 @@
-"""Nothing that a node writes, or shows without a key, has the name, address or city of a user in it."""
+"""Nothing that a node writes, or shows without a key, has the name, address or city of a user in it, nor is kept on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from service.embedded.relay import relayed
 from tests.collector import Collector
-from tests.node.harness import NOON, NodeProcess, World
+from tests.node.harness import NOON, NodeProcess, World, eventually
 
 CANARIES = ("quetzalina", "featherstonehaugh", "canary.test", "llanfairpwll", "atlantisland", "cafe-sesame")
 USER = {
@@ -116,3 +116,21 @@ async def test_no_name_address_or_city_is_in_what_a_node_writes(world: World) ->
     assert len(node.lines_of("request_failed")) == 1
     assert [line for line in [*wrote, *shown] for canary in CANARIES if canary in line.lower()] == []
     assert world.dsn.split(":")[2].split("@")[0] not in "".join(wrote)
+
+
+async def test_answers_kept_for_repeated_requests_are_gone_after_a_day_though_nobody_asks(small_world: World) -> None:
+    """They show users as they were, and an API that nobody calls must not keep that for ever."""
+    await small_world.fetch(
+        """
+        insert into idempotency_keys (key, fingerprint, started_at, status, headers, body)
+        select sha256(n::text::bytea), 'f', clock_timestamp() - case when n > 2 then interval '24 hours'
+            else interval '23 hours 58 minutes' end, 201, '{}', 'Quetzalina' from generate_series(1, 2500) n
+        """
+    )
+
+    node = await small_world.node()
+
+    await eventually(lambda: small_world.value("select count(*) = 2 from idempotency_keys"))
+    status, answer = await node.call("POST", "/api/v1/jobs/recovery:run")
+    assert (status, answer["result"]["answers_forgotten"]) == (202, 0)
+    assert await small_world.value("select count(*) from idempotency_keys") == 2

@@ -159,6 +159,7 @@ class World:
                 zone_data=SameZoneData(self.truth),
                 history=unused,
                 idempotency=unused,
+                kept_answers=NoAnswers(),
                 streams={
                     stream: far(FakeWorkStream(self.memory, stream, consumer=name), "redis") for stream in STREAMS
                 },
@@ -184,6 +185,13 @@ class World:
             )
 
         return make
+
+
+class NoAnswers:
+    """Where nobody asks the API, it keeps nothing."""
+
+    async def forget_expired(self) -> int:
+        return 0
 
 
 class SameZoneData:

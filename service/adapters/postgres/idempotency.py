@@ -21,6 +21,9 @@ WORKED_ON_FOR = 60.0
 MOST_AT_ONCE = 64
 """Keys reserved, or answers kept, by one statement for requests that came at the same time."""
 
+FORGOTTEN_AT_ONCE = 1000
+"""Expired answers deleted by one statement, which takes some milliseconds."""
+
 ROUNDS = 2
 """Such statements of a kind under way at once."""
 
@@ -73,6 +76,16 @@ class PostgresIdempotency:
             [resource for *_, resource in answers],
         )
         return [None] * len(answers)
+
+
+class PostgresKeptAnswers:
+    """Implements `service.ports.KeptAnswers`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def forget_expired(self) -> int:
+        return len(await self._database.fetch(_SQL.forget_expired, FORGOTTEN_AT_ONCE))
 
 
 def _found(row: asyncpg.Record) -> Found:

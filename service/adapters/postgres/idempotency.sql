@@ -1,16 +1,8 @@
 -- name: reserve
 -- For each key either started_at, from which on it is ours, or what it was used for, or nothing: it was taken this moment.
 -- A request that has been worked on for longer than $3 seconds died with its node, and the same request may take its key
--- over. Keys are taken in one order by everybody, as in keep. Old ones go, a few at a time.
-with expired as (
-    delete from idempotency_keys
-    where key in (
-        select key from idempotency_keys
-        where started_at < clock_timestamp() - interval '24 hours' and key <> all($1::bytea[])
-        limit 20
-        for update skip locked)
-),
-given as materialized (
+-- over, as anybody may after 24 hours. Keys are taken in one order by everybody, as in keep.
+with given as materialized (
     select * from unnest($1::bytea[], $2::bytea[]) as t (key, fingerprint)
 ),
 reserved as (
@@ -42,6 +34,18 @@ update idempotency_keys k
 set status = ours.status, headers = ours.headers, body = ours.body, resource = ours.resource
 from ours
 where k.key = ours.key
+
+-- name: forget_expired
+-- Up to $1 at once; it waits for nobody, so a request that takes such a key over may hold it. An array, and not `in`: that
+-- was planned as a join with the whole table.
+delete from idempotency_keys
+where key = any(array(
+    select key from idempotency_keys
+    where started_at < clock_timestamp() - interval '24 hours'
+    order by started_at
+    limit $1
+    for update skip locked))
+returning key
 
 -- name: release
 delete from idempotency_keys where key = $1 and started_at = $2 and status is null

@@ -41,5 +41,9 @@ insert into attempts (message_id, local_year, number, outcome, incarnation, star
 select id, local_year, 1, case when status = 'sent' then 'accepted' else 'rejected' end,
     1 + abs(hashtext(id::text)) % 30, send_at, 0.1, 200
 from messages where status in ('sent', 'failed') order by local_year, id limit 45000;
+
+insert into idempotency_keys (key, fingerprint, started_at, status, headers, body)
+select sha256(n::text::bytea), 'f', clock_timestamp() - make_interval(secs => n * 5), 201, '{}', repeat('-', 300)::bytea
+from generate_series(1, 20000) n;
 """
-"""20,000 users, 40,000 dates, 60,000 messages, 45,000 attempts."""
+"""20,000 users, 40,000 dates, 60,000 messages, 45,000 attempts, 20,000 kept answers of 28 hours."""
