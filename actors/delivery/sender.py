@@ -45,6 +45,13 @@ CLAIM_AHEAD = 1.0
 """Seconds for which a claimed message may wait for its turn under the rate limit. What waits longer is claimed later:
 a drain must not leave it half-way, nor recovery take it for lost."""
 
+CLAIM_EARLY = 0.1
+"""Seconds before the first turn at which a claim is begun, so that it is done when the turn comes."""
+
+
+NOT_SENT = Verdict(Status.RETRYING)
+"""What follows when no attempt was made: the message is due again, and none is spent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
@@ -113,7 +120,7 @@ class Sender(Actor[Deliver]):
             ids = delivery.ids[part]
             if part.start and self._ctx.draining:
                 return  # the rest is left to others, as below
-            if not await self._wait_for(turns[part.start]) or (claimed := await self._claim(ids)) is None:
+            if not await self._wait_for(turns[part.start] - CLAIM_EARLY) or (claimed := await self._claim(ids)) is None:
                 # This node is leaving. What is not acknowledged is delivered to another.
                 return
             self._metrics.suppressed.labels("row").inc(len(ids) - len(claimed))
@@ -158,9 +165,24 @@ class Sender(Actor[Deliver]):
                 await self._already_accepted(one, parcel)
                 continue
             await self._places.acquire()
-            if (wait := turn - asyncio.get_running_loop().time()) > 0:
-                await asyncio.sleep(wait)
-            self._ctx.spawn(self._send(one, parcel), name="send", isolated=True)
+            if await self._its_turn(turn):
+                self._ctx.spawn(self._send(one, parcel), name="send", isolated=True)
+            else:
+                self._places.release()
+                await self._report(one, parcel, None, NOT_SENT, asyncio.get_running_loop().time())
+
+    async def _its_turn(self, turn: float) -> bool:
+        """Wait until that second of the loop's clock. Whoever comes too late takes another turn; False when that is so
+        far away that the claim is better given up."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - turn > self._rate.grace:
+            (wait,) = await self._rate.reserve(1)
+            if wait > CLAIM_AHEAD:
+                return False
+            turn = loop.time() + wait
+        if (wait := turn - loop.time()) > 0:
+            await asyncio.sleep(wait)
+        return True
 
     async def _accepted_before(self, claimed: list[Claimed]) -> set[object]:
         """Those that the service has accepted although the row does not say so: its node died in between."""
@@ -194,10 +216,7 @@ class Sender(Actor[Deliver]):
             answer = Answer(Outcome.UNKNOWN, asyncio.get_running_loop().time() - began, error="internal error")
         finally:
             self._places.release()
-        if answer is None:
-            follows = Verdict(Status.RETRYING)
-        else:
-            follows = verdict(answer, claimed.attempts_spent, self._policy, random.random)
+        follows = NOT_SENT if answer is None else verdict(answer, claimed.attempts_spent, self._policy, random.random)
         await self._report(claimed, parcel, answer, follows, began)
         if bug is not None:
             raise bug

@@ -51,5 +51,10 @@ class EmailService(Protocol):
 class RateLimit(Protocol):
     """The rate at which all nodes together may call the email service."""
 
+    @property
+    def grace(self) -> float:
+        """Seconds by which a call may be later than its place. Beyond that the place is gone: calls that were held up
+        and then left together, among those whose places are now, would be more than the rate."""
+
     async def reserve(self, count: int) -> list[float]:
         """Reserve `count` calls and return for each the seconds to wait from now, in order."""

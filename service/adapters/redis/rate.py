@@ -1,7 +1,8 @@
 """The rate at which all nodes together call the email service: one clock in Redis, a share of it when that is away.
 
 `heyday:rate:email` is the instant of the next free call, in microseconds since 1970. A call reserves its place in the
-row and waits for it, so a wave leaves evenly spaced (the algorithm is known as GCRA, or as a leaky bucket).
+row and waits for it, so a wave leaves evenly spaced (the algorithm is known as GCRA, or as a leaky bucket). Where
+a node changes from the row of all to one of its own, or back, the new row begins where the old one ends.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ WITHIN = 0.5
 class Unlimited:
     """The `RateLimit` of a service that takes as much as it is given."""
 
+    grace = math.inf
+
     async def reserve(self, count: int) -> list[float]:
         """No call has to wait."""
         return [0.0] * count
@@ -46,12 +49,14 @@ class RedisRateLimit:
         if not per_second > 0:
             raise ValueError(f"a rate is above 0 per second, not {per_second}")
         self._interval = 1 / per_second
+        self.grace = max(BURST, self._interval)
         self._key = f"heyday:rate:{name}"
         self._nodes = nodes
         self._clock = clock
         self._reserve = script(redis, "reserve")
         self._absence = Absence("the rate of the email service", clock=clock)
-        self._next_local = -math.inf
+        # By this node's clock, where its places end: in the row of all, and in its own.
+        self._shared_until = self._local_until = -math.inf
 
     async def reserve(self, count: int) -> list[float]:
         """Reserve `count` calls and return for each the seconds to wait from now, in order. Never raises Unavailable:
@@ -70,16 +75,21 @@ class RedisRateLimit:
 
     async def _shared(self, count: int) -> list[float]:
         interval = self._interval * 1e6
-        arguments: list[str | int] = [repr(interval), count, round(_tolerance(self._interval) * 1e6)]
+        not_before = max(0.0, self._local_until - self._clock())
+        arguments: list[str | int] = [
+            repr(interval), count, round(_tolerance(self._interval) * 1e6), math.ceil(not_before * 1e6),
+        ]  # fmt: skip
         async with translating(within=WITHIN):
-            first: Reply = await self._reserve(keys=[self._key], args=arguments)
-        return _waits(int(first) / 1e6, self._interval, count)
+            reply: Reply = await self._reserve(keys=[self._key], args=arguments)
+        first = int(reply) / 1e6
+        self._shared_until = max(self._shared_until, self._clock() + first + count * self._interval)
+        return _waits(first, self._interval, count)
 
     def _local(self, count: int) -> list[float]:
         interval = self._interval * max(1, self._nodes())
         now = self._clock()
-        first = max(self._next_local, now - _tolerance(interval))
-        self._next_local = first + count * interval
+        first = max(self._local_until, self._shared_until, now - _tolerance(interval))
+        self._local_until = first + count * interval
         return _waits(first - now, interval, count)
 
 
