@@ -45,7 +45,7 @@ CLAIM_AHEAD = 1.0
 """Seconds for which a claimed message may wait for its turn under the rate limit. What waits longer is claimed later:
 a drain must not leave it half-way, nor recovery take it for lost."""
 
-CLAIM_EARLY = 0.1
+CLAIM_EARLY = 0.25
 """Seconds before the first turn at which a claim is begun, so that it is done when the turn comes."""
 
 

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from uuid import UUID
 
 from service.adapters.redis.accepted import KEPT_BEYOND_LATE_LIMIT
-from service.adapters.redis.rate import BURST
+from service.adapters.redis.rate import BURST, GRACE
 from tests.fakes.redis_memory import Lock, RedisMemory
 
 
@@ -79,7 +79,7 @@ class FakeRateLimit:
     def __init__(self, memory: RedisMemory, per_second: float, *, name: str = "email") -> None:
         self._memory = memory
         self._interval = 1 / per_second
-        self.grace = max(BURST, self._interval)
+        self.grace = max(GRACE, self._interval)
         # The idle time that may be made up for: whole calls, of which the first needs none.
         self._tolerance = max(0, math.floor(BURST / self._interval) - 1) * self._interval
         self._name = name

@@ -20,6 +20,10 @@ from service.ports import Unavailable
 BURST = 0.05
 """Seconds of idle time that may be made up for at once: enough that waking up late does not lower the rate."""
 
+GRACE = 0.1
+"""Seconds by which a call may be late, more than a statement takes that is held up a little: whoever takes another place
+leaves one empty."""
+
 WITHIN = 0.5
 """Seconds for one reservation; a local share of the rate is better than a wait."""
 
@@ -49,7 +53,7 @@ class RedisRateLimit:
         if not per_second > 0:
             raise ValueError(f"a rate is above 0 per second, not {per_second}")
         self._interval = 1 / per_second
-        self.grace = max(BURST, self._interval)
+        self.grace = max(GRACE, self._interval)
         self._key = f"heyday:rate:{name}"
         self._nodes = nodes
         self._clock = clock
