@@ -21,8 +21,8 @@ BURST = 0.05
 """Seconds of idle time that may be made up for at once: enough that waking up late does not lower the rate."""
 
 GRACE = 0.1
-"""Seconds by which a call may be late, more than a statement takes that is held up a little: whoever takes another place
-leaves one empty."""
+"""Seconds by which a call may be late, more than a statement takes that is held up a little: whoever takes another
+place leaves one empty."""
 
 WITHIN = 0.5
 """Seconds for one reservation; a local share of the rate is better than a wait."""
