@@ -105,16 +105,29 @@ def wanted(rules: Rules, dates: Mapping[str, date | None], timezone: str, *, now
 
     `dates` has every occasion that may have changed; None means that there is no date, or no longer.
     """
-    result = []
+    result: list[Wanted] = []
     for occasion, day in dates.items():
-        at, leap_day = rules.of(occasion)
-        for year in (now.year - 1, now.year, now.year + 1):
-            send_at = _send_at(day.month, day.day, timezone, year, at, leap_day) if day else None
-            result.append(Wanted(occasion, year, send_at))
+        if day is None:
+            result += (Wanted(occasion, year, None) for year in _years_around(now.year))
+        else:
+            result += _around(occasion, day.month, day.day, timezone, now.year, *rules.of(occasion))
     return result
 
 
-@lru_cache(maxsize=32_768)  # the days of the zones in which most users live; about 8 MB
+def _years_around(year: int) -> tuple[int, int, int]:
+    return year - 1, year, year + 1
+
+
+@lru_cache(maxsize=16_384)  # the days of the zones in which most users live; about 10 MB
+def _around(
+    occasion: str, month: int, day: int, timezone: str, year: int, at: time, leap_day: LeapDay
+) -> tuple[Wanted, ...]:
+    return tuple(
+        Wanted(occasion, local_year, _send_at(month, day, timezone, local_year, at, leap_day))
+        for local_year in _years_around(year)
+    )
+
+
 def _send_at(month: int, day: int, timezone: str, year: int, at: time, leap_day: LeapDay) -> datetime | None:
     try:
         return occurrence(date(_LEAP_YEAR, month, day), timezone, year, at=at, leap_day=leap_day).send_at

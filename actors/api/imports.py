@@ -1,14 +1,14 @@
 """The route that imports users: NDJSON streams in, a result line for each line streams out, in order.
 
-Rows are stored a few hundred at a time, each batch in one statement. Sending an import again is harmless: rows that
-were stored are answered with 409.
+Rows are stored a few hundred at a time, each batch in one statement, and two batches at once. Sending an import again
+is harmless: rows that were stored are answered with 409.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -23,7 +23,7 @@ from actors.api.parts import ApiParts
 from actors.api.problems import BUSY, EMAIL_TAKEN, MEDIA_TYPE, TIMEOUT, TOO_LARGE, UNAVAILABLE, Kind, Problem
 from actors.api.results import Results
 from actors.api.user_json import UserSchema, loader, profile_of, refuse_future
-from service.domain.users import Profile
+from service.domain.users import Profile, email_key
 from service.planning import Rules
 from service.ports import Unavailable, Wanted
 
@@ -56,6 +56,15 @@ class Row:
     profile: Profile | None
     wanted: list[Wanted]
     problem: Problem | None
+
+
+@dataclass(frozen=True, slots=True)
+class Storing:
+    """A batch that is being stored; `addresses` in the form in which they are compared."""
+
+    rows: list[Row]
+    addresses: set[str]
+    outcome: asyncio.Task[list[Any] | Unavailable]
 
 
 class ImportRoutes:
@@ -105,11 +114,11 @@ class ImportRoutes:
         return response
 
     async def _import(self, request: web.Request, rules: Rules, results: Results) -> None:
-        # While the database stores a batch, the next is read and checked.
+        # While the database stores two batches, the next is read and checked.
         batches: asyncio.Queue[list[Row]] = asyncio.Queue(1)
         try:
             async with asyncio.TaskGroup() as both:
-                storing = both.create_task(self._store_all(batches, results))
+                storing = both.create_task(self._store_all(batches, results, both))
                 last, cut_off = await self._read(request, rules, batches)
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from failed  # one of the two fails, and stops the other
@@ -124,12 +133,14 @@ class ImportRoutes:
         is an empty one."""
         rows: list[Row] = []
         last, cut_off = 0, None
+        now = self._rules.now()
         try:
             async for line in lines(request.content):
                 last = line.number
-                rows.append(self._row(line, rules))
+                rows.append(_row(line, rules, now))
                 if len(rows) % ROWS_IN_A_TURN == 0:
                     await asyncio.sleep(0)
+                    now = self._rules.now()
                 if len(rows) == ROWS_AT_ONCE:
                     await batches.put(rows)
                     rows = []
@@ -140,46 +151,25 @@ class ImportRoutes:
         await batches.put([])
         return last, cut_off
 
-    async def _store_all(self, batches: asyncio.Queue[list[Row]], results: Results) -> int:
-        """Store batch after batch; how many users that made."""
+    async def _store_all(self, batches: asyncio.Queue[list[Row]], results: Results, both: asyncio.TaskGroup) -> int:
+        """Store one batch while the one before it is committed and answered; how many users that made."""
         stored = 0
+        earlier: Storing | None = None
         while rows := await batches.get():
-            stored += await self._store(rows, results)
-        return stored
+            addresses = {email_key(row.profile.email) for row in rows if row.profile is not None}
+            if earlier is not None and not addresses.isdisjoint(earlier.addresses):
+                await earlier.outcome  # of two rows with one address the first wins
+            storing = Storing(rows, addresses, both.create_task(self._create(rows)))
+            if earlier is not None:
+                stored += await _answer(earlier, results)
+            earlier = storing
+        return stored + (await _answer(earlier, results) if earlier is not None else 0)
 
-    def _row(self, line: Line, rules: Rules) -> Row:
-        try:
-            known = codes(rules)
-            now = self._rules.now()
-            loaded = load(loader(known), _parsed(line))
-            refuse_future(loaded, known, loaded["timezone"], now)
-        except Problem as problem:
-            return Row(line.number, None, [], problem)
-        profile = profile_of(loaded, known)
-        # Greetings of the past are none of a new user's; the statement decides, this spares it most of them.
-        wanted = [w for w in first_wanted(rules, profile, now) if w.send_at is not None and w.send_at > now - _MARGIN]
-        return Row(line.number, profile, wanted, None)
-
-    async def _store(self, rows: list[Row], results: Results) -> int:
-        """Store a batch and write its results; how many users it made."""
-        good = [(row.profile, row.wanted) for row in rows if row.profile is not None]
-        outcome = await self._create(good) if good else []
-        ids = iter(outcome if not isinstance(outcome, Unavailable) else ())
-        text = bytearray()
-        for row in rows:
-            if row.problem is not None:
-                text += _refused(row.line, row.problem)
-            elif isinstance(outcome, Unavailable):
-                text += _line(row.line, UNAVAILABLE, f"{outcome.system} is away: send this row again.")
-            elif (user_id := next(ids)) is None:
-                text += _line(row.line, EMAIL_TAKEN, "Another user has this email address.")
-            else:
-                text += encode({"line": row.line, "status": 201, "id": user_id}) + b"\n"
-        await results.add(bytes(text))
-        return sum(user_id is not None for user_id in outcome) if not isinstance(outcome, Unavailable) else 0
-
-    async def _create(self, rows: list[tuple[Profile, list[Wanted]]]) -> list[Any] | Unavailable:
-        """The id of each, None for a taken address; or the outage that outlasted every try."""
+    async def _create(self, batch: list[Row]) -> list[Any] | Unavailable:
+        """The id of each that describes a user, None for a taken address; or the outage that outlasted every try."""
+        rows = [(row.profile, row.wanted) for row in batch if row.profile is not None]
+        if not rows:
+            return []
         for left in range(TRIES - 1, -1, -1):
             try:
                 return list(await self._users.create_many(rows))
@@ -188,6 +178,38 @@ class ImportRoutes:
                     return error
                 await asyncio.sleep(1.0)
         raise AssertionError("the last try returns")
+
+
+async def _answer(batch: Storing, results: Results) -> int:
+    """Write the results of a batch once it is stored; how many users it made."""
+    outcome = await batch.outcome
+    ids = iter(outcome if not isinstance(outcome, Unavailable) else ())
+    text = bytearray()
+    for row in batch.rows:
+        if row.problem is not None:
+            text += _refused(row.line, row.problem)
+        elif isinstance(outcome, Unavailable):
+            text += _line(row.line, UNAVAILABLE, f"{outcome.system} is away: send this row again.")
+        elif (user_id := next(ids)) is None:
+            text += _line(row.line, EMAIL_TAKEN, "Another user has this email address.")
+        else:
+            text += encode({"line": row.line, "status": 201, "id": user_id}) + b"\n"
+    await results.add(bytes(text))
+    return sum(user_id is not None for user_id in outcome) if not isinstance(outcome, Unavailable) else 0
+
+
+def _row(line: Line, rules: Rules, now: datetime) -> Row:
+    known = codes(rules)
+    try:
+        loaded = load(loader(known), _parsed(line))
+        refuse_future(loaded, known, loaded["timezone"], now)
+    except Problem as problem:
+        return Row(line.number, None, [], problem)
+    profile = profile_of(loaded, known)
+    # Greetings of the past are none of a new user's; the statement decides, this spares it most of them.
+    since = now - _MARGIN
+    wanted = [w for w in first_wanted(rules, profile, now) if w.send_at is not None and w.send_at > since]
+    return Row(line.number, profile, wanted, None)
 
 
 def _parsed(line: Line) -> Any:

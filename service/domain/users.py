@@ -37,4 +37,6 @@ def email_key(email: str) -> str:
 
     Case folding and normalisation as Unicode 3.13, D145 (canonical caseless matching).
     """
+    if email.isascii():
+        return email.lower()  # the same, without the way there
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", email).casefold())

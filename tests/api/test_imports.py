@@ -6,14 +6,17 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID, uuid4
 
 import orjson
 import pytest
 from aiohttp import ClientPayloadError
 from structlog.testing import capture_logs
 
+from actors.api import imports
 from actors.api.lines import MOST_LINE
 from service.ports import Unavailable
 from tests.api.conftest import Api, Serve, a_user
@@ -116,7 +119,6 @@ async def test_a_body_that_is_cut_off_keeps_what_came(api: Api) -> None:
 
 async def test_an_outage_in_the_middle_is_told_row_by_row(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer has begun with 200: the lines must say it."""
-    from actors.api import imports
 
     class Away:
         async def create_many(self, _rows: object) -> list[None]:
@@ -128,6 +130,40 @@ async def test_an_outage_in_the_middle_is_told_row_by_row(serve: Serve, monkeypa
     results = await run(api, document(a_user(), a_user(firstName="")))
 
     assert [r["status"] for r in results] == [503, 422]
+
+
+class Waiting:
+    """Stores a batch not before the next is there to be stored, or a moment has passed."""
+
+    def __init__(self) -> None:
+        self.under_way = self.most = 0
+        self.another = asyncio.Event()
+
+    async def create_many(self, rows: list[object]) -> list[UUID]:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        if self.under_way > 1:
+            self.another.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await self.another.wait()
+        self.under_way -= 1
+        return [uuid4() for _ in rows]
+
+
+@pytest.mark.parametrize(("address", "at_once"), [("ADA@example.com", 1), ("bob@example.com", 2)])
+async def test_batches_are_stored_two_at_a_time_unless_they_have_an_address_in_common(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, address: str, at_once: int
+) -> None:
+    """While PostgreSQL commits one it works on the other; but of two rows with one address the first wins."""
+    users = Waiting()
+    monkeypatch.setattr(imports, "ROWS_AT_ONCE", 1)
+    api = await serve(users=users)
+
+    results = await run(api, document(a_user(email="ada@example.com"), a_user(email=address)))
+
+    assert [r["status"] for r in results] == [201, 201]
+    assert users.most == at_once
 
 
 async def test_a_bug_while_rows_are_stored_ends_the_answer_and_is_told_as_what_it_is(serve: Serve) -> None:
