@@ -33,6 +33,7 @@ from actors.api.parts import ApiParts
 from actors.delivery.intake import Intake
 from actors.delivery.recorder import Recorder
 from actors.delivery.sender import Deliver, Sender
+from actors.delivery.wire import Wire
 from actors.dispatcher import Dispatcher
 from actors.facts import Witness, nobody
 from actors.lease import Lease, elapsed
@@ -177,6 +178,7 @@ class Node:
         common: dict[str, Any] = {"outages": self.outages, "metrics": self.metrics}
         acting = common | {"lease": self.lease, "witness": self._witness}
 
+        wire = Wire(settings.email_concurrency)
         deliver: Address[Deliver] = Address("senders", capacity=settings.delivery_actors)
         record: Address[Any] = Address("recorder", capacity=2 * settings.email_concurrency)
         self._planner: Address[Any] = Address("planner", capacity=16)
@@ -198,7 +200,7 @@ class Node:
                 outside.rate,
                 record,
                 policy=policy,
-                places=-(-settings.email_concurrency // settings.delivery_actors),
+                wire=wire,
                 tracing=self._tracing,
                 **acting,
             )

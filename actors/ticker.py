@@ -39,7 +39,7 @@ LONGEST_SLEEP = 1.0
 
 FIRST_CLAIM = 50
 """Messages of the first claim of a wave, one bundle, so that the first greeting leaves soon. Each later claim is twice
-as large as the one before."""
+as large as the one before, until nothing is due."""
 
 LARGEST_CLAIM = 4_000
 """Messages of one claim: a statement of a fraction of a second."""
@@ -48,7 +48,8 @@ IDS_PER_ENTRY = 500
 """Ids of one stream entry."""
 
 NO_ROOM_WAIT = 0.1
-"""Seconds until the next look at what is on its way when there is no room for more."""
+"""Seconds at least until the next look at what is on its way when there is no room for more; a tenth of the time that
+it takes to be done, if that is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class Ticker(Repeating[RunMinute]):
         self._fence: int | None = None
         self._highest_fence = 0
         self._pressure = Pressure()
+        self._size = FIRST_CLAIM
 
     async def turn(self) -> float:
         await self._look_at_the_clock()
@@ -106,7 +108,7 @@ class Ticker(Repeating[RunMinute]):
         if self._next_due is None:
             return LONGEST_SLEEP
         waiting = self._clock.seconds_until(self._next_due)
-        return min(LONGEST_SLEEP, waiting if waiting > 0 else NO_ROOM_WAIT)
+        return min(LONGEST_SLEEP, waiting if waiting > 0 else max(NO_ROOM_WAIT, self._pressure.seconds() / 10))
 
     async def heard(self, message: RunMinute) -> None:
         try:
@@ -168,11 +170,13 @@ class Ticker(Repeating[RunMinute]):
     async def _hand_out(self) -> tuple[int, int]:
         """Claim and append until nothing is due or there is no room; how many were handed out, and expired."""
         handed_out = expired = 0
-        size = FIRST_CLAIM
+        counted = False
         while self._next_due is not None and self._clock.seconds_until(self._next_due) <= 0 and await self._may_work():
-            outstanding = await self._messages.outstanding(MOST)
-            self._pressure.measured(outstanding, self._clock.steady())
-            limit = min(size, self._pressure.room())
+            if not counted:
+                # Once a pass: of a backlog these are tens of thousands of rows. What is handed out is added to them.
+                self._pressure.measured(await self._messages.outstanding(MOST), self._clock.steady())
+                counted = True
+            limit = min(self._size, self._pressure.room())
             if limit == 0:
                 break
             with self._tracing.claim() as span:
@@ -180,9 +184,10 @@ class Ticker(Repeating[RunMinute]):
             handed_out += claimed
             expired += too_late
             if claimed + too_late < limit:
+                self._size = FIRST_CLAIM
                 await self._look_at_the_clock()
                 break
-            size = min(size * 2, LARGEST_CLAIM)
+            self._size = min(self._size * 2, LARGEST_CLAIM)
         return handed_out, expired
 
     async def _claim(self, limit: int, span: Span) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from redis.asyncio import Redis
 from loadtest import crowd
 from loadtest.bench import Bench, bench
 from loadtest.cases import Case
-from loadtest.node_wave import LOOK_EVERY, Unfinished, nodes
+from loadtest.node_wave import LOOK_EVERY, UNFINISHED, Unfinished, nodes
 from loadtest.programs import cpu
 from loadtest.report import SERVERS, curves
 from loadtest.watch import Gauge, Seen, memory_of, watching
@@ -62,7 +62,7 @@ async def measure(args: argparse.Namespace) -> tuple[Figures, Seen]:
             watching(_gauges(running, redis, delivery_queue, pids)) as seen,
         ):
             await _drained(running, seen, args.messages)
-            while await connection.fetchval("select exists (select from messages where ended_at is null)"):
+            while await connection.fetchval(UNFINISHED):
                 await asyncio.sleep(LOOK_EVERY)
             used = cpu(*pids)
         server = {name: seconds - server[name] for name, seconds in running.server_cpu().items()}

@@ -4,8 +4,8 @@
     python -m loadtest.wave --matrix --rounds 5 --json waves.json --plots plots
 
 Both are measured in turn, on the same servers: PostgreSQL from the wheel with its data made durable, Redis from the
-wheel, and RabbitMQ as installed (without it, or with --stream, the delivery queue is a Redis stream). The rate is what
-the email service saw: greetings accepted divided by the time from the instant they were due to the last call. With
+wheel, and RabbitMQ as installed (without it, or with --stream, the delivery queue is a Redis stream). The rate is that
+of greetings sent and recorded: their number divided by the time from the instant they were due to the last record. With
 --matrix come all kinds of answers, both queues, 1, 2 and 4 nodes, 1 to 20 delivery actors, and HEYDAY_EMAIL_RATE.
 A greeting lost, accepted twice or early, or a rate off by more than 2 %, ends the tool with exit code 1.
 """

@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 
 from actors.delivery.recorder import Acknowledge, Parcel, Record
+from actors.delivery.wire import Wire
 from actors.facts import Fact, Witness
 from actors.lease import Lease, LeaseLost
 from actors.repeating import Backoff
@@ -36,10 +37,6 @@ from service.telemetry.tracing import OFF, Tracing
 
 log = structlog.get_logger(__name__)
 
-
-CLAIMS_A_PLACE = 2
-"""Messages claimed at once for each that can be on the wire: what is claimed has an unknown outcome if the node dies,
-and is taken for lost if it waits for too long, whether it was sent or not."""
 
 CLAIM_AHEAD = 1.0
 """Seconds for which a claimed message may wait for its turn under the rate limit. What waits longer is claimed later:
@@ -74,7 +71,7 @@ class Sender(Actor[Deliver]):
         *,
         lease: Lease,
         policy: RetryPolicy,
-        places: int,
+        wire: Wire,
         outages: Outages,
         metrics: Metrics,
         witness: Witness,
@@ -87,8 +84,7 @@ class Sender(Actor[Deliver]):
         self._recorder = recorder
         self._lease = lease
         self._policy = policy
-        self._places = asyncio.Semaphore(places)
-        self._at_once = CLAIMS_A_PLACE * places
+        self._wire = wire
         self._outages = outages
         self._metrics = metrics
         self._witness = witness
@@ -96,6 +92,7 @@ class Sender(Actor[Deliver]):
 
     async def start(self, ctx: Context[Deliver]) -> None:
         self._ctx = ctx
+        self._loop = asyncio.get_running_loop()
 
     async def receive(self, message: Deliver) -> None:
         parcel = Parcel(message.delivery, len(message.delivery.ids))
@@ -114,9 +111,9 @@ class Sender(Actor[Deliver]):
     async def _deliver(self, parcel: Parcel) -> None:
         delivery = parcel.delivery
         waits = await self._rate.reserve(len(delivery.ids))
-        began = asyncio.get_running_loop().time()
+        began = self._loop.time()
         turns = [began + wait for wait in waits]
-        for part in _parts(waits, self._at_once):
+        for part in _parts(waits, self._wire.most):
             ids = delivery.ids[part]
             if part.start and self._ctx.draining:
                 return  # the rest is left to others, as below
@@ -133,54 +130,73 @@ class Sender(Actor[Deliver]):
 
     async def _wait_for(self, turn: float) -> bool:
         """Wait until that second of the loop's clock; False when the actor has to finish before it."""
-        while (left := turn - asyncio.get_running_loop().time()) > 0:
+        while (left := turn - self._loop.time()) > 0:
             if self._ctx.draining:
                 return False
             await asyncio.sleep(min(left, 0.5))
         return True
 
     async def _claim(self, ids: Sequence[UUID]) -> list[Claimed] | None:
-        """Claim until the database has answered and the lease is held; None when this node leaves before that."""
+        """Claim until the database has answered and the lease is held; None when this node leaves before that.
+        Each message that is returned is to be released from the wire."""
         backoff = Backoff()
-        while True:
-            try:
-                claimed = await self._messages.claim_for_sending(ids, incarnation=self._lease.incarnation)
-            except Unavailable as error:
-                self._outages.met(self._ctx.name, error)
-                if self._ctx.draining:
-                    return None
-                await asyncio.sleep(backoff.failed())
-            except LeaseLost:
-                if self._ctx.draining:
-                    return None
-                await self._lease.granted(within=1.0)
-            else:
-                self._outages.passed(self._ctx.name)
-                return claimed
+        await self._wire.reserve(len(ids))
+        claimed: list[Claimed] = []
+        try:
+            while True:
+                try:
+                    claimed = await self._messages.claim_for_sending(ids, incarnation=self._lease.incarnation)
+                except Unavailable as error:
+                    self._outages.met(self._ctx.name, error)
+                    if self._ctx.draining:
+                        return None
+                    await asyncio.sleep(backoff.failed())
+                except LeaseLost:
+                    if self._ctx.draining:
+                        return None
+                    await self._lease.granted(within=1.0)
+                else:
+                    self._outages.passed(self._ctx.name)
+                    return claimed
+        finally:
+            self._wire.release(len(ids) - len(claimed))
 
     async def _send_all(self, claimed: list[Claimed], turns: list[float], parcel: Parcel) -> None:
-        accepted = await self._accepted_before(claimed)
-        for one, turn in zip(claimed, turns, strict=False):
-            if one.claim.id in accepted:
-                await self._already_accepted(one, parcel)
-                continue
-            await self._places.acquire()
-            if await self._its_turn(turn):
-                self._ctx.spawn(self._send(one, parcel), name="send", isolated=True)
-            else:
-                self._places.release()
-                await self._report(one, parcel, None, NOT_SENT, asyncio.get_running_loop().time())
+        """Give each its place on the wire, at its turn. Those that never come there are released here."""
+        waiting = len(claimed)
+        try:
+            accepted = await self._accepted_before(claimed)
+            for one, turn in zip(claimed, turns, strict=False):
+                if one.claim.id in accepted:
+                    await self._already_accepted(one, parcel)
+                elif await self._put_on_the_wire(one, turn, parcel):
+                    waiting -= 1
+                else:
+                    await self._report(one, parcel, None, NOT_SENT, self._loop.time())
+        finally:
+            self._wire.release(waiting)
+
+    async def _put_on_the_wire(self, claimed: Claimed, turn: float, parcel: Parcel) -> bool:
+        """Begin the attempt once there is a place for it; False if its turn is too far away."""
+        await self._wire.places.acquire()
+        begun = False
+        try:
+            if begun := await self._its_turn(turn):
+                self._ctx.spawn(self._send(claimed, parcel), name="send", isolated=True)
+        finally:
+            if not begun:
+                self._wire.places.release()
+        return begun
 
     async def _its_turn(self, turn: float) -> bool:
         """Wait until that second of the loop's clock. Whoever comes too late takes another turn; False when that is so
         far away that the claim is better given up."""
-        loop = asyncio.get_running_loop()
-        if loop.time() - turn > self._rate.grace:
+        if self._loop.time() - turn > self._rate.grace:
             (wait,) = await self._rate.reserve(1)
             if wait > CLAIM_AHEAD:
                 return False
-            turn = loop.time() + wait
-        if (wait := turn - loop.time()) > 0:
+            turn = self._loop.time() + wait
+        if (wait := turn - self._loop.time()) > 0:
             await asyncio.sleep(wait)
         return True
 
@@ -197,11 +213,11 @@ class Sender(Actor[Deliver]):
     async def _already_accepted(self, claimed: Claimed, parcel: Parcel) -> None:
         self._metrics.suppressed.labels("dedupe").inc()
         answer = Answer(Outcome.ACCEPTED, 0.0, error="accepted by an earlier attempt")
-        await self._report(claimed, parcel, answer, Verdict(Status.SENT), asyncio.get_running_loop().time())
+        await self._report(claimed, parcel, answer, Verdict(Status.SENT), self._loop.time())
 
     async def _send(self, claimed: Claimed, parcel: Parcel) -> None:
         """Make the attempt and report it. Cancelled half-way it reports nothing: then nobody knows the outcome."""
-        began = asyncio.get_running_loop().time()
+        began = self._loop.time()
         bug: Exception | None = None
         answer: Answer | None = None
         try:
@@ -213,9 +229,10 @@ class Sender(Actor[Deliver]):
             pass  # nothing was sent, and no attempt is spent
         except Exception as error:
             bug = error
-            answer = Answer(Outcome.UNKNOWN, asyncio.get_running_loop().time() - began, error="internal error")
+            answer = Answer(Outcome.UNKNOWN, self._loop.time() - began, error="internal error")
         finally:
-            self._places.release()
+            self._wire.places.release()
+            self._wire.release()
         follows = NOT_SENT if answer is None else verdict(answer, claimed.attempts_spent, self._policy, random.random)
         await self._report(claimed, parcel, answer, follows, began)
         if bug is not None:

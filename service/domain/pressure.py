@@ -47,6 +47,10 @@ class Pressure:
         """So many more are on their way since."""
         self._handed_out += count
 
+    def seconds(self) -> float:
+        """How long what is on its way will take at that rate; 0 while the rate is unknown."""
+        return (self._outstanding + self._handed_out) / self._rate if self._rate > 0 else 0.0
+
     def room(self) -> int:
         """How many more may be handed out now."""
         allowed = min(MOST, max(LEAST, int(self._rate * HORIZON)))

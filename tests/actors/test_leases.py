@@ -12,6 +12,7 @@ import pytest
 
 from actors.delivery.intake import Intake
 from actors.delivery.sender import Deliver, Sender
+from actors.delivery.wire import Wire
 from actors.facts import nobody
 from actors.lease import Lease
 from actors.planner import Planner, RunDaily
@@ -118,7 +119,7 @@ def a_sender(lease: Lease, rows: Any, recorder: Address[Any]) -> Actor[Deliver]:
     policy = RetryPolicy(attempts=3, base=timedelta(seconds=1), limit=timedelta(seconds=1), hold=False)
     nothing: Any = None
     email: Any = Email()
-    return Sender(rows, nothing, email, Unlimited(), recorder, policy=policy, places=1, **common(lease))
+    return Sender(rows, nothing, email, Unlimited(), recorder, policy=policy, wire=Wire(1), **common(lease))
 
 
 @pytest.mark.parametrize("lost", ["the lease", "the database"])

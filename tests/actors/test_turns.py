@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from actors.delivery.recorder import Record
 from actors.delivery.sender import CLAIM_AHEAD, Deliver, Sender
+from actors.delivery.wire import Wire
 from actors.facts import nobody
 from actors.lease import Lease
 from actors.runtime import Actor, Address, ChildSpec, Context, Supervisor
@@ -96,7 +97,7 @@ async def delivered(rate: Rate, *, claimed_after: float) -> list[Record]:
     common: dict[str, Any] = {"lease": lease, "outages": Outages(), "metrics": Metrics(), "witness": nobody}
 
     def make() -> Sender:
-        return Sender(*parts, recorder, policy=policy, places=10, **common)
+        return Sender(*parts, recorder, policy=policy, wire=Wire(10), **common)
 
     stage = Supervisor("stage", [ChildSpec("recorder", lambda: books, recorder), ChildSpec("sender", make, sender)])
     await stage.start()

@@ -102,7 +102,8 @@ async def test_clients_work_again_after_redis_was_killed(redis_url: str, servers
     await work.append(["y"])
     with suppress(Emptied):  # it depends on the server's settings whether it kept anything
         await work.unfinished(count=1)
-    assert [entry.body for entry in await work.read(count=1, block=1)] == ["y"]
+    # Whether the other one arrived before the end is not known, which is what Unavailable says.
+    assert [entry.body for entry in await work.read(count=2, block=1)][-1] == "y"
     await clients.close()
 
 
