@@ -77,7 +77,7 @@ async def nodes(bench: Bench, dsn: str, case: Case) -> AsyncIterator[list[int]]:
     before = await connection.fetchval("select count(*) from nodes where ended_at is null")
     async with AsyncExitStack() as stack:
         running = [
-            await stack.enter_async_context(node(bench.servers, dsn, settings, rabbitmq=not case.stream, output=log))
+            await stack.enter_async_context(node(bench.servers, dsn, settings, rabbitmq=not case.stream, log=log))
             for _ in range(case.nodes)
         ]
         until = time.monotonic() + GIVE_UP_AFTER

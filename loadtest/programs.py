@@ -7,7 +7,7 @@ import os
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
@@ -17,23 +17,18 @@ from loadtest.servers import Servers
 
 @asynccontextmanager
 async def program(
-    module: str,
-    *words: str,
-    log: Path | None = None,
-    output: Path | None = None,
-    environment: Mapping[str, str] | None = None,
+    module: str, *words: str, log: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[Process]:
-    """`python -m module words…`, ended with the block; its errors go to `log`, else to our own standard error, and its
-    output to a file, else to whoever reads it. Of our environment it gets everything but heyday's settings, and what
-    is given here."""
+    """`python -m module words…`, ended with the block; it writes what it has to say to `log`, else to our own
+    standard error. Of our environment it gets everything but heyday's settings, and what is given here."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEYDAY_")}
-    with ExitStack() as files:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, *words,
-            env=inherited | dict(environment or {}),
-            stdout=asyncio.subprocess.PIPE if output is None else files.enter_context(output.open("ab")),
-            stderr=None if log is None else files.enter_context(log.open("ab")),
-        )  # fmt: skip
+    errors = None if log is None else log.open("ab")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module, *words,
+        env=inherited | dict(environment or {}), stdout=asyncio.subprocess.PIPE, stderr=errors,
+    )  # fmt: skip
+    if errors is not None:
+        errors.close()
     try:
         yield process
     finally:
@@ -49,21 +44,14 @@ async def last_word(process: Process) -> str:
 
 
 def node(
-    servers: Servers,
-    dsn: str,
-    settings: Mapping[str, str],
-    *,
-    rabbitmq: bool = True,
-    log: Path | None = None,
-    output: Path | None = None,
+    servers: Servers, dsn: str, settings: Mapping[str, str], *, rabbitmq: bool = True, log: Path | None = None
 ) -> AbstractAsyncContextManager[Process]:
     """A node of heyday with its defaults but for these settings, named without their `HEYDAY_`. Without `rabbitmq`, or
     where it is not installed, its delivery queue is a Redis stream."""
     given = {"DATABASE_URL": dsn, "REDIS_URL": servers.redis.url, **settings}
     if rabbitmq and servers.rabbitmq is not None:
         given["RABBITMQ_URL"] = servers.rabbitmq.url
-    environment = {f"HEYDAY_{name}": value for name, value in given.items()}
-    return program("actors.cli", "run", log=log, output=output, environment=environment)
+    return program("actors.cli", "run", log=log, environment={f"HEYDAY_{name}": value for name, value in given.items()})
 
 
 def cpu(*pids: int) -> float:
