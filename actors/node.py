@@ -286,6 +286,7 @@ class Node:
                 clock=self.clock,
                 cron=settings.minute_cron,
                 late_limit=settings.late_limit,
+                email_rate=settings.email_rate.per_second if settings.email_rate else None,
                 on_jump=self._jumped,
                 tracing=self._tracing,
                 **acting,

@@ -73,6 +73,7 @@ class Ticker(Repeating[RunMinute]):
         clock: BusinessClock,
         cron: str,
         late_limit: timedelta,
+        email_rate: float | None,
         on_jump: Callable[[Jump], None],
         outages: Outages,
         metrics: Metrics,
@@ -94,7 +95,7 @@ class Ticker(Repeating[RunMinute]):
         self._tracing = tracing
         self._fence: int | None = None
         self._highest_fence = 0
-        self._pressure = Pressure()
+        self._pressure = Pressure(at_most=email_rate)
         self._size = FIRST_CLAIM
 
     async def turn(self) -> float:

@@ -264,6 +264,7 @@ async def test_the_minute_job_by_hand_is_refused_while_the_lease_is_lost(lease: 
             clock=BusinessClock(),
             cron="* * * * *",
             late_limit=timedelta(hours=48),
+            email_rate=None,
             on_jump=lambda _: None,
             **common(lease),
         ),

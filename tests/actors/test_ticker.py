@@ -87,6 +87,7 @@ async def test_a_wave_begins_with_one_bundle_and_each_claim_is_twice_the_one_bef
                     clock=BusinessClock(),
                     cron="0 0 1 1 *",
                     late_limit=timedelta(hours=48),
+                    email_rate=None,
                     on_jump=lambda _: None,
                     outages=Outages(),
                     metrics=Metrics(),
