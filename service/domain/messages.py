@@ -33,20 +33,25 @@ REDRIVABLE = frozenset({Status.FAILED, Status.UNKNOWN, Status.EXPIRED})
 MOVES: dict[Status, frozenset[Status]] = {
     # A recovered claim goes one hop back: queued to scheduled, or to retrying once attempts were made.
     # Whatever is due in a restored database may have been sent after the backup: adopting it makes that unknown.
-    Status.SCHEDULED: frozenset({Status.QUEUED, Status.CANCELLED, Status.EXPIRED, Status.UNKNOWN}),
-    Status.QUEUED: frozenset({Status.SENDING, Status.SCHEDULED, Status.RETRYING, Status.CANCELLED, Status.UNKNOWN}),
+    # And wherever a message is by now, that an attempt was accepted may still turn out: then it is sent.
+    Status.SCHEDULED: frozenset({Status.QUEUED, Status.CANCELLED, Status.EXPIRED, Status.UNKNOWN, Status.SENT}),
+    Status.QUEUED: frozenset(
+        {Status.SENDING, Status.SCHEDULED, Status.RETRYING, Status.CANCELLED, Status.UNKNOWN, Status.SENT}
+    ),
     # An attempt that did not succeed is followed by another, unless its user was edited or deleted meanwhile.
     Status.SENDING: frozenset(
         {Status.SENT, Status.RETRYING, Status.FAILED, Status.UNKNOWN, Status.SCHEDULED, Status.CANCELLED}
     ),
-    Status.RETRYING: frozenset({Status.QUEUED, Status.SCHEDULED, Status.CANCELLED, Status.EXPIRED, Status.UNKNOWN}),
+    Status.RETRYING: frozenset(
+        {Status.QUEUED, Status.SCHEDULED, Status.CANCELLED, Status.EXPIRED, Status.UNKNOWN, Status.SENT}
+    ),
     Status.SENT: frozenset(),
-    Status.FAILED: frozenset({Status.SCHEDULED}),
+    Status.FAILED: frozenset({Status.SCHEDULED, Status.SENT}),
     # The email service's ledger may know what nobody here did.
     Status.UNKNOWN: frozenset({Status.SCHEDULED, Status.SENT}),
     # A day that was removed, or had passed, may be put back into the future by an edit, or redriven.
-    Status.CANCELLED: frozenset({Status.SCHEDULED}),
-    Status.EXPIRED: frozenset({Status.SCHEDULED}),
+    Status.CANCELLED: frozenset({Status.SCHEDULED, Status.SENT}),
+    Status.EXPIRED: frozenset({Status.SCHEDULED, Status.SENT}),
 }
 """Every legal move; the compare-and-set of each SQL statement names the states that it moves from."""
 

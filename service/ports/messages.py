@@ -116,8 +116,10 @@ class Messages(Protocol):
     async def record(self, results: Sequence[Result], *, at: float) -> list[Recorded]:
         """Write what became of claims, `at` being now by the clock of `Result.began`.
 
-        Those that were no longer ours do not move and are not returned. One that should be retried, and whose user was
-        edited or deleted meanwhile, is scheduled for its new instant, or cancelled.
+        Those that were no longer ours do not move and are not returned, but for an acceptance: the message is sent,
+        unless somebody is sending it at this moment, or its user was deleted. So is one of which another attempt is
+        known as accepted. One that should be retried, and whose user was edited or deleted meanwhile, is scheduled for
+        its new instant, or cancelled.
         """
 
     async def sending_for(self, seconds: float) -> set[tuple[UUID, int]]:
@@ -127,7 +129,8 @@ class Messages(Protocol):
         self, stuck: Collection[tuple[UUID, int]] = (), *, hold: bool, attempts: int
     ) -> Counter[tuple[Status, str]]:
         """Give up to 5,000 messages that ended nodes were sending, and the `stuck` attempts, an unknown outcome:
-        unknown when `hold`, failed when `attempts` are spent, else retrying (see `record`).
+        sent when another attempt is known as accepted, unknown when `hold`, failed when `attempts` are spent, else
+        retrying (see `record`).
         Returns how many went to which state, by state and occasion."""
 
     async def take_back_lost(self, *, queued_for: timedelta) -> int:

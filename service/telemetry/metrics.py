@@ -182,6 +182,8 @@ class Metrics:
         for (status, occasion), count in freed.items():
             if status is Status.FAILED:
                 self.failed.labels(occasion).inc(count)
+            elif status is Status.SENT:
+                self.sent.labels(occasion).inc(count)
 
 
 def _with_series(metric: M, known: Iterable[str | tuple[str, ...]]) -> M:

@@ -93,27 +93,43 @@ class FakeMessages:
 
     async def record(self, results: Sequence[Result], *, at: float) -> list[Recorded]:
         recorded = []
+        began = {result.claim: self._truth.now() - self._truth.business(at - result.began) for result in results}
         for result in results:
             claim, answer = result.claim, result.answer
-            began = self._truth.now() - self._truth.business(at - result.began)
             # What the service answered is a fact, whoever the message belongs to by now.
             if answer is not None:
-                self._log(claim, answer.outcome, began, answer.duration, answer.status_code, answer.error)
-            row = self._truth.messages.get(claim.id)
-            if row is None or row.status is not Status.SENDING:
-                continue
-            if (row.local_year, row.claimed_by, row.attempt) == (claim.local_year, claim.incarnation, claim.attempt):
-                moved = self._end_attempt(
-                    row,
-                    result.status,
-                    reason=answer.error if answer else "not attempted",
-                    delay=result.delay,
-                    # An attempt that was not made is not spent.
-                    attempt=row.attempt if answer else row.attempt - 1,
-                )
-                lateness = (began - moved.send_at).total_seconds()
-                recorded.append(Recorded(row.id, moved.status, row.occasion, lateness))
+                self._log(claim, answer.outcome, began[claim], answer.duration, answer.status_code, answer.error)
+        for result in results:
+            moved = self._settle(result)
+            if moved is not None:
+                lateness = (began[result.claim] - moved.send_at).total_seconds()
+                recorded.append(Recorded(moved.id, moved.status, moved.occasion, lateness))
         return recorded
+
+    def _settle(self, result: Result) -> MessageRow | None:
+        """What the message is after that result of its owner, or after any acceptance; None: as it was."""
+        claim, answer = result.claim, result.answer
+        row = self._truth.messages.get(claim.id)
+        if row is None or row.local_year != claim.local_year or row.status is Status.SENT:
+            return None
+        if row.status is Status.SENDING:
+            if (row.claimed_by, row.attempt) != (claim.incarnation, claim.attempt):
+                return None
+            status, reason = result.status, answer.error if answer else "not attempted"
+            if status is not Status.SENT and self._was_accepted(row):
+                status, reason = Status.SENT, "accepted by an earlier attempt"
+            # An attempt that was not made is not spent.
+            attempt = row.attempt if answer or status is Status.SENT else row.attempt - 1
+            return self._end_attempt(row, status, reason=reason, delay=result.delay, attempt=attempt)
+        deleted = row.status is Status.CANCELLED and self._truth.user(row.user_id) is None
+        if answer is None or answer.outcome is not Outcome.ACCEPTED or deleted:
+            return None
+        attempt = max(row.attempt, claim.attempt)
+        return self._end_attempt(row, Status.SENT, reason="accepted: the answer was recorded late", attempt=attempt)
+
+    def _was_accepted(self, row: MessageRow) -> bool:
+        numbers = range(1, row.attempt + 1)
+        return any((row.id, number, Outcome.ACCEPTED) in self._truth.attempts for number in numbers)
 
     async def sending_for(self, seconds: float) -> set[tuple[UUID, int]]:
         before = self._truth.now() - self._truth.business(seconds)
@@ -133,7 +149,10 @@ class FakeMessages:
             self._log(claim, Outcome.UNKNOWN, row.claimed_at, 0.0, None, "no record of its end")
             spent = row.attempt - row.attempt_base >= attempts
             status = Status.UNKNOWN if hold else Status.FAILED if spent else Status.RETRYING
-            moved = self._end_attempt(row, status, reason="its node died, or lost it, while sending it")
+            reason = "its node died, or lost it, while sending it"
+            if self._was_accepted(row):
+                status, reason = Status.SENT, "accepted by an earlier attempt"
+            moved = self._end_attempt(row, status, reason=reason)
             freed[moved.status, row.occasion] += 1
         return freed
 

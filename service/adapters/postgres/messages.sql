@@ -66,7 +66,10 @@ returning m.id, m.local_year, m.attempt, m.attempt_base, m.send_at, m.occasion,
 
 -- name: record
 -- Outcomes and attempts, one statement per batch. An attempt is kept even when the message was no longer ours to move:
--- what the service answered is a fact. An outcome of null is an attempt that was not made, and is not spent.
+-- what the service answered is a fact. An acceptance settles the message wherever it is by now: its claim may have been
+-- freed, and the row be held, wait for another attempt, have failed or expired. Only what somebody is sending at this
+-- moment is left to them, and their record finds the acceptance; and what its user's deletion has cancelled stays so.
+-- An outcome of null is an attempt that was not made, and is not spent.
 -- The clock may have jumped back since the claim: a retry is still never due before the instant. A message whose user was
 -- edited meanwhile goes where the edit wants it, rather than to another attempt for the day that was.
 with outcome as (
@@ -76,29 +79,43 @@ with outcome as (
     ) as t (incarnation, id, local_year, attempt, status, delay, outcome, ago, duration, status_code, error)
 ),
 held as (
-    select m.id, m.local_year, i.incarnation, i.attempt,
-        case when i.status <> 'retrying' or m.moved_to is null then i.status
+    select m.id, m.local_year, i.incarnation, i.attempt, f.follows, m.status <> 'sending' as late,
+        case when f.follows <> 'retrying' or m.moved_to is null then f.follows
              when m.moved_to = 'infinity' then 'cancelled' else 'scheduled' end as status,
-        case when i.status = 'retrying' and m.moved_to < 'infinity' then m.moved_to else m.send_at end as send_at
+        case when f.follows = 'retrying' and m.moved_to < 'infinity' then m.moved_to else m.send_at end as send_at
     from messages m
     join outcome i on m.id = i.id and m.local_year = i.local_year
-    where m.status = 'sending' and m.claimed_by = i.incarnation and m.attempt = i.attempt
+    cross join lateral (
+        select case when i.status = 'sent' then i.status
+                    when i.id in (select id from outcome where outcome = 'accepted') then 'sent'
+                    when exists (select from attempts a where a.message_id = m.id and a.local_year = m.local_year
+                                 and a.outcome = 'accepted') then 'sent'
+                    else i.status end as follows
+    ) f
+    where (m.status = 'sending' and m.claimed_by = i.incarnation and m.attempt = i.attempt)
+        or (i.outcome = 'accepted' and m.status not in ('sending', 'sent')
+            and (m.status <> 'cancelled'
+                or exists (select from users u where u.id = m.user_id and u.deleted_at is null)))
     order by m.id
     for update of m
 ),
 moved as (
     update messages m set
         status     = held.status,
-        attempt    = case when i.outcome is null then m.attempt - 1 else m.attempt end,
+        -- A backup that was put in its place may know of fewer attempts.
+        attempt    = case when i.outcome is null and held.follows <> 'sent' then m.attempt - 1
+                          else greatest(m.attempt, i.attempt) end,
         send_at    = held.send_at,
-        due_at     = case when i.status = 'retrying'
+        due_at     = case when held.follows = 'retrying'
                           then greatest(business_now() + make_interval(secs => i.delay), held.send_at) else m.due_at end,
-        timezone   = case when held.status <> i.status then (select u.timezone from users u where u.id = m.user_id)
+        timezone   = case when held.status <> held.follows then (select u.timezone from users u where u.id = m.user_id)
                           else m.timezone end,
         ended_at   = case when held.status in ('retrying', 'scheduled') then null else business_now() end,
         claimed_by = null,
         moved_to   = null,
-        reason     = case when held.status = i.status then i.error else 'the user was edited while it was being sent' end
+        reason     = case when held.status <> held.follows then 'the user was edited while it was being sent'
+                          when held.late then 'accepted: the answer was recorded late'
+                          when held.follows <> i.status then 'accepted by an earlier attempt' else i.error end
     from held, outcome i
     -- The batch may hold an answer to an earlier attempt of the same message too.
     where m.id = held.id and m.local_year = held.local_year
@@ -128,11 +145,14 @@ where status = 'sending'
 
 -- name: free_claims
 -- What nodes that have ended were sending, and the attempts ($3, $4) that were found stuck: nobody knows whether the
--- service took it. An attempt that has ended since it was found is not freed, nor is the one after it.
+-- service took it, unless an earlier attempt was accepted. An attempt that has ended since it was found is not freed,
+-- nor is the one after it.
 with dead as (
     -- As they are once they are locked: they may have been edited a moment ago.
     select m.*,
-        case when $1 then 'unknown' when m.attempt - m.attempt_base >= $2 then 'failed' else 'retrying' end as follows
+        case when exists (select from attempts a where a.message_id = m.id and a.local_year = m.local_year
+                          and a.outcome = 'accepted') then 'sent'
+             when $1 then 'unknown' when m.attempt - m.attempt_base >= $2 then 'failed' else 'retrying' end as follows
     from messages m
     where m.status = 'sending'
         and (m.claimed_by not in (select incarnation from nodes where ended_at is null)
@@ -159,8 +179,9 @@ moved as (
         ended_at   = case when v.status in ('retrying', 'scheduled') then null else business_now() end,
         claimed_by = null,
         moved_to   = null,
-        reason     = case when v.status = v.follows then 'its node died, or lost it, while sending it'
-                          else 'the user was edited while it was being sent' end
+        reason     = case when v.status <> v.follows then 'the user was edited while it was being sent'
+                          when v.status = 'sent' then 'accepted by an earlier attempt'
+                          else 'its node died, or lost it, while sending it' end
     from verdict v
     where m.id = v.id and m.local_year = v.local_year
     returning m.id, m.status, m.occasion

@@ -32,6 +32,99 @@ async def claimed_again(store: Store, ids: Sequence[UUID], *, incarnation: int =
     return await store.messages.claim_for_sending(ids, incarnation=incarnation)
 
 
+async def in_state(store: Store, message: UUID, status: str) -> None:
+    """Put the message, whose claim was freed, where it may be by the time that its answer is recorded."""
+    await store.fetch(
+        """
+        update messages set status = $2, claimed_by = null, queued_at = business_now(), queued_by = 1,
+            ended_at = case when $2 in ('failed', 'unknown', 'expired', 'cancelled') then business_now() end
+        where id = $1
+        """,
+        message,
+        status,
+    )
+
+
+@pytest.mark.parametrize("status", ["scheduled", "queued", "retrying", "failed", "unknown", "expired", "cancelled"])
+async def test_an_acceptance_that_is_recorded_late_settles_the_message_wherever_it_is(
+    store: Store, status: str
+) -> None:
+    """Else a person is asked, or somebody called again, about what is known."""
+    (claimed,) = await sending(store)
+    await in_state(store, claimed.claim.id, status)
+    result = Result(claimed.claim, Status.SENT, ACCEPTED, began=0.0)
+
+    moved = await asyncio.gather(*(store.messages.record([result], at=1.0) for _ in range(5)))
+
+    assert [one.status for part in moved for one in part] == [Status.SENT]
+    (row,) = await store.fetch("select status, attempt, ended_at, moved_to, reason from messages")
+    assert (row["status"], row["attempt"], row["moved_to"]) == ("sent", 1, None)
+    assert row["reason"] == "accepted: the answer was recorded late"
+
+
+@pytest.mark.parametrize("status", ["scheduled", "queued", "retrying", "failed", "unknown", "expired", "cancelled"])
+async def test_what_was_not_accepted_moves_nothing_when_it_is_recorded_late(store: Store, status: str) -> None:
+    """Only an acceptance says that there is nothing more to do."""
+    (claimed,) = await sending(store)
+    await in_state(store, claimed.claim.id, status)
+
+    for late in (
+        Result(claimed.claim, Status.RETRYING, REJECTED, 0.0),
+        Result(claimed.claim, Status.RETRYING, None, 0),
+    ):
+        assert await store.messages.record([late], at=1.0) == []
+
+    assert await store.statuses() == {claimed.claim.id: status}
+
+
+async def test_what_was_cancelled_with_its_user_stays_so_though_it_was_accepted(store: Store) -> None:
+    """Nothing of it will be sent again, and the attempt is on record."""
+    (claimed,) = await sending(store)
+    await in_state(store, claimed.claim.id, "cancelled")
+    await store.fetch("update users set deleted_at = business_now()")
+
+    assert await store.messages.record([Result(claimed.claim, Status.SENT, ACCEPTED, began=0.0)], at=1.0) == []
+
+    assert await store.statuses() == {claimed.claim.id: "cancelled"}
+
+
+async def test_an_acceptance_from_before_a_backup_was_put_in_the_place_of_the_database_settles_the_message(
+    store: Store,
+) -> None:
+    """The backup knows of no attempt; a message that is sent has had one."""
+    (claimed,) = await sending(store)
+    await store.fetch("update messages set status = 'scheduled', claimed_by = null, attempt = 0")
+
+    (moved,) = await store.messages.record([Result(claimed.claim, Status.SENT, ACCEPTED, began=0.0)], at=1.0)
+
+    assert moved.status is Status.SENT
+    assert await store.database.value("select attempt from messages") == 1
+
+
+@pytest.mark.parametrize("how", ["rejected", "unknown", "not made", "its node died", "its node died, policy hold"])
+async def test_what_another_node_is_sending_is_left_to_it_and_settled_by_its_end(store: Store, how: str) -> None:
+    """That node's call is under way: what it says of it moves the row, and finds the acceptance on record."""
+    (first,) = await sending(store)
+    (second,) = await claimed_again(store, [first.claim.id], incarnation=2)
+    assert await store.messages.record([Result(first.claim, Status.SENT, ACCEPTED, began=0.0)], at=1.0) == []
+    assert await store.statuses() == {first.claim.id: "sending"}
+    results = {
+        "rejected": Result(second.claim, Status.RETRYING, REJECTED, began=0.0),
+        "unknown": Result(second.claim, Status.UNKNOWN, Answer(Outcome.UNKNOWN, 9.0), began=0.0),
+        "not made": Result(second.claim, Status.RETRYING, None, began=0.0),
+    }
+
+    if how in results:
+        (moved,) = await store.messages.record([results[how]], at=1.0)
+        assert moved.status is Status.SENT
+    else:
+        freed = await store.messages.free_claims([(first.claim.id, 2)], hold="hold" in how, attempts=2)
+        assert freed == {(Status.SENT, "birthday"): 1}
+
+    (row,) = await store.fetch("select status, reason from messages")
+    assert tuple(row) == ("sent", "accepted by an earlier attempt")
+
+
 @pytest.mark.parametrize("wrong", [{"attempt": 2}, {"incarnation": 2}, {"local_year": 1999}, {"id": UUID(int=1)}])
 async def test_a_result_of_another_claim_moves_nothing(store: Store, wrong: dict[str, object]) -> None:
     """Each part of a claim counts: it is the right to say what became of the message."""
@@ -48,7 +141,7 @@ async def test_a_result_of_another_claim_moves_nothing(store: Store, wrong: dict
 
 
 @pytest.mark.parametrize("late_first", [False, True])
-async def test_a_late_answer_in_the_batch_of_the_right_one_does_not_decide(store: Store, late_first: bool) -> None:
+async def test_an_acceptance_in_the_batch_of_another_attempt_decides(store: Store, late_first: bool) -> None:
     """A node that had lost a message, and has claimed it again, may hear of both attempts at once."""
     (first,) = await sending(store)
     (second,) = await claimed_again(store, [first.claim.id])
@@ -59,8 +152,8 @@ async def test_a_late_answer_in_the_batch_of_the_right_one_does_not_decide(store
 
     (moved,) = await store.messages.record(results if late_first else results[::-1], at=1.0)
 
-    assert (moved.id, moved.status) == (second.claim.id, Status.RETRYING)
-    assert await store.statuses() == {second.claim.id: "retrying"}
+    assert (moved.id, moved.status) == (second.claim.id, Status.SENT)
+    assert await store.statuses() == {second.claim.id: "sent"}
     rows = await store.fetch("select number, outcome from attempts order by number, outcome")
     assert [tuple(row) for row in rows] == [(1, "accepted"), (1, "unknown"), (2, "rejected")]
 
@@ -167,20 +260,18 @@ async def test_a_claim_freed_after_the_clock_has_jumped_back_is_not_early(store:
     assert await store.database.value("select due_at = send_at from messages")
 
 
-async def test_a_claim_that_is_freed_while_its_outcome_is_recorded_is_moved_once(store: Store) -> None:
-    """A node that was thought dead comes back at that moment."""
+async def test_a_claim_that_is_freed_while_its_acceptance_is_recorded_ends_sent(store: Store) -> None:
+    """A node that was thought dead comes back at that moment: whoever is first, the message is settled."""
     claims = await sending(store, 100)
     results = [Result(one.claim, Status.SENT, ACCEPTED, began=0.0) for one in claims]
 
-    moved, freed = await asyncio.gather(
+    moved, _ = await asyncio.gather(
         store.messages.record(results, at=1.0),
         asyncio.gather(*(store.messages.free_claims(hold=False, attempts=10) for _ in range(3))),
     )
 
-    assert len(moved) + sum(one.total() for one in freed) == 100
-    statuses = await store.statuses()
-    assert sorted(statuses.values()) == ["retrying"] * sum(one.total() for one in freed) + ["sent"] * len(moved)
-    assert {one.id for one in moved} == {message for message, status in statuses.items() if status == "sent"}
+    assert sorted(one.id for one in moved) == sorted(one.claim.id for one in claims)
+    assert set((await store.statuses()).values()) == {"sent"}
 
 
 async def test_stuck_claims_of_a_living_node_are_freed_by_name_only(store: Store) -> None:
