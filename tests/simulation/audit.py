@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -34,6 +35,11 @@ class WatchedTruth(Truth):
         self.auditor.moved(before, after)
         return after
 
+    def insert_message(self, *args: Any, **kwargs: Any) -> bool:
+        made = super().insert_message(*args, **kwargs)
+        self.auditor.states[Status.SCHEDULED] += made
+        return made
+
 
 @dataclass
 class Auditor:
@@ -56,11 +62,17 @@ class Auditor:
     """When each message was last claimed for sending, by the loop's clock."""
     ownerless: dict[tuple[UUID, int], float] = field(default_factory=dict)
     """Since when each claim has no owner who lives."""
+    states: Counter[Status] = field(default_factory=Counter)
+    """How many messages are in each state, by the moves that were made."""
 
     def moved(self, before: MessageRow, after: MessageRow) -> None:
         """A row was written."""
         if after.status is not before.status and after.status not in MOVES[before.status]:
             self.report(f"{after.id} moved from {before.status} to {after.status}")
+        self.states[before.status] -= 1
+        self.states[after.status] += 1
+        if after.status is Status.SENT and not self.post.accepted[after.id]:
+            self.report(f"{after.id} is sent, and the service has never accepted it")
         if (before.user_id, before.occasion, before.local_year) != (after.user_id, after.occasion, after.local_year):
             self.report(f"{after.id} is about something else now")
         if after.status is Status.SENDING and before.status is not Status.SENDING:
@@ -93,8 +105,31 @@ class Auditor:
         if row.status is not Status.SENDING or row.claimed_by != incarnation:
             self.report(f"incarnation {incarnation} called the service for {row.id}, {row.status} of {row.claimed_by}")
 
+    def accepted(self, message: UUID) -> None:
+        """The service has accepted it, perhaps again: each time but one is that of an attempt of unknown outcome."""
+        times, unknown = self.post.accepted[message], len(self._attempts(message, Outcome.UNKNOWN))
+        if times > 1 + unknown:
+            self.report(f"{message} was accepted {times} times, {unknown} of its outcomes are unknown")
+
+    def _attempts(self, message: UUID, outcome: Outcome) -> set[int]:
+        return {
+            row.number for row in self.truth.attempts.values() if (row.message_id, row.outcome) == (message, outcome)
+        }
+
+    def _books(self) -> None:
+        """The states add up, and what is known as accepted is settled, or about to be by whoever is sending it."""
+        rows = self.truth.messages
+        if +self.states != (found := Counter(row.status for row in rows.values())):
+            self.report(f"{dict(found)} are in each state, and by the moves that were made {dict(+self.states)}")
+        for message in {one.message_id for one in self.truth.attempts.values() if one.outcome is Outcome.ACCEPTED}:
+            row = rows[message]
+            gone = row.status is Status.CANCELLED and self.truth.user(row.user_id) is None
+            if row.status not in (Status.SENT, Status.SENDING) and not gone:
+                self.report(f"{message} is {row.status}, and an attempt of it is on record as accepted")
+
     def look(self, *, watched_since: float) -> None:
         """Every second. `watched_since`: from when on a node that lives could have seen everything."""
+        self._books()
         living, now = self.living(), self.time()
         ownerless = {
             (row.id, row.attempt): self.ownerless.get((row.id, row.attempt), now)
@@ -138,17 +173,12 @@ class Auditor:
 
     def at_the_end(self) -> None:
         """When everything has settled: the books of the service and ours agree."""
+        self._books()
         keys = [(row.user_id, row.occasion, row.local_year) for row in self.truth.messages.values()]
         if len(keys) != len(set(keys)):
             self.report("a user has two messages of one occasion and year")
         for message, times in self.post.accepted.items():
-            attempts = [row for row in self.truth.attempts.values() if row.message_id == message]
-            unknown = {row.number for row in attempts if row.outcome is Outcome.UNKNOWN}
-            accepted = {row.number for row in attempts if row.outcome is Outcome.ACCEPTED}
-            if times > 1 + len(unknown):
-                self.report(f"{message} was accepted {times} times, {len(unknown)} of its outcomes are unknown")
-            if times > len(unknown | accepted):
-                self.report(f"{message} was accepted {times} times, and has {len(unknown | accepted)} such attempts")
-        for row in self.truth.messages.values():
-            if row.status is Status.SENT and not self.post.accepted[row.id]:
-                self.report(f"{row.id} is sent, and the service has never accepted it")
+            self.accepted(message)
+            known = self._attempts(message, Outcome.UNKNOWN) | self._attempts(message, Outcome.ACCEPTED)
+            if times > len(known):
+                self.report(f"{message} was accepted {times} times, and has {len(known)} such attempts")

@@ -67,7 +67,7 @@ class World:
         """Whether what still happens is only the end of the simulation itself."""
         self.violations: list[str] = []
         self.broken = asyncio.Event()
-        self.post = Post(loop, rng, tell, on_accepted=lambda _id: None)
+        self.post = Post(loop, rng, tell, on_accepted=lambda message: self.auditor.accepted(message))
         self.rules = Rules(self.settings.send_at, self.settings.leap_day, OCCASIONS)
         self.auditor = self.truth.auditor = Auditor(
             self.truth,
