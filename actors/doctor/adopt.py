@@ -30,8 +30,10 @@ async def adopt(adoption: Adoption, settings: Settings, *, resend: bool, dry_run
     if dry_run:
         say("Nothing was changed: this was a dry run.")
         return True
+    settled, held = await adoption.settle(situation.now, hold=not resend)
+    if settled:
+        say(f"Recorded as sent: {settled} messages, which Redis remembers as accepted.")
     if not resend:
-        held = await adoption.hold(situation.now)
         say(
             f"Held: {held} messages are unknown now. `heyday doctor --ledger FILE --mend` records those that the email "
             "service has accepted, `heyday redrive --status unknown` sends the rest."
@@ -48,7 +50,7 @@ def _show(situation: Situation, accepted: int, settings: Settings, say: Say) -> 
     for one in situation.due:
         say(f"  {one.count} {one.status}, of {_at(one.oldest)} to {_at(one.newest)}")
     if accepted:
-        say(f"  {accepted} of them Redis remembers as accepted: they are recorded as sent, and not sent again.")
+        say(f"  {accepted} of them Redis remembers as accepted: they are recorded as sent, however late it is by now.")
     if situation.planned_up_to < situation.now:
         say(
             f"What was due from {_at(situation.planned_up_to)} until now is not planned in it yet. It is, next; such "

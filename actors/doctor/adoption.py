@@ -1,7 +1,8 @@
 """`heyday doctor --adopt`: accepts a database that the nodes refuse, after showing what it would send.
 
-What is due in a restored database may have been sent after its backup was made. It is held for a person, in state
-`unknown`, unless the operator says that it is to be sent; either way it is shown first, and nothing is chosen silently.
+What is due in a restored database may have been sent after its backup was made. What Redis remembers as accepted is
+recorded as sent. The rest is held for a person, in state `unknown`, unless the operator says that it is to be sent;
+either way it is shown first, and nothing is chosen silently.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ AT_ONCE = 2_000
 
 HELD = "held: the database was restored, and it may have been sent after the backup"
 """The reason that a held message shows."""
+
+SETTLED = "accepted after the backup, as Redis remembers"
+"""The reason that a message shows which the database did not know to be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +86,21 @@ class Adoption:
         """How many of those due Redis remembers as accepted: they are recorded as sent, and not sent again."""
         return sum([len(accepted) async for _, accepted in self._due(at)])
 
-    async def hold(self, at: datetime) -> int:
-        """Plan what this database has not planned, and hold what was due at `at`, except what is known as accepted."""
+    async def settle(self, at: datetime, *, hold: bool) -> tuple[int, int]:
+        """Record what was due at `at` and is known as accepted as sent: nodes would let expire what is too late, before
+        they ask Redis. Plan what this database has not planned and hold the rest, if so wanted. Returns how many were
+        recorded and held."""
         incarnation = await self._nodes.enter("doctor")
         try:
-            await self._plan(incarnation)
-            held = 0
+            if hold:
+                await self._plan(incarnation)
+            settled = held = 0
             async for page, accepted in self._due(at):
-                ids = [message for message, _ in page if message not in accepted]
-                held += await self._restored.hold(ids, incarnation=incarnation, reason=HELD)
-            return held
+                settled += await self._restored.settle(sorted(accepted), incarnation=incarnation, reason=SETTLED)
+                if hold:
+                    ids = [message for message, _ in page if message not in accepted]
+                    held += await self._restored.hold(ids, incarnation=incarnation, reason=HELD)
+            return settled, held
         finally:
             await self._nodes.leave(incarnation)
 

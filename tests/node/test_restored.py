@@ -135,10 +135,13 @@ async def test_what_was_sent_after_the_backup_is_sent_again_if_the_operator_says
     await drop(servers, world)
 
 
+@pytest.mark.parametrize("words", [(), ("--resend",)])
+@pytest.mark.parametrize("later", [LATER, timedelta(days=3)], ids=["ten minutes later", "three days later"])
 async def test_what_redis_remembers_as_accepted_is_recorded_as_sent(
-    servers: Servers, small_world: World, elsewhere: str, tmp_path: Path
+    servers: Servers, small_world: World, elsewhere: str, tmp_path: Path, later: timedelta, words: tuple[str, ...]
 ) -> None:
-    """A Redis that outlived the database knows what the backup does not: there is nothing to ask a person."""
+    """A Redis that outlived the database knows what the backup does not: there is nothing to ask a person. What was
+    sent longer ago than HEYDAY_LATE_LIMIT would expire else, and go out twice with a redrive."""
     world = small_world
     await backed_up_and_then_sent(world, tmp_path / "backup")
     cluster, _ = await redis_remembers(world)
@@ -147,13 +150,14 @@ async def test_what_redis_remembers_as_accepted_is_recorded_as_sent(
     await half_a_minute_later(world)
     await restore(elsewhere, tmp_path / "backup")
     await move(world, elsewhere)
-    await world.clock.set(NOON + timedelta(hours=21) + LATER)
+    await world.clock.set(NOON + timedelta(hours=21) + later)
     node = await world.node()
     await waits_for_a_person(node)
 
-    assert await doctor(world, "--adopt") == 0
+    assert await doctor(world, "--adopt", *words) == 0
 
-    await world.all_are("sent", PEOPLE)
+    assert await world.counts() == {"sent": PEOPLE}
+    assert await world.value("select count(*) from attempts where outcome = 'accepted'") == PEOPLE
     assert world.stub.ledger.accepted == PEOPLE
     await drop(servers, world)
 

@@ -1,4 +1,4 @@
-"""What a restored database thinks is still to be sent, and how it is held back for a person."""
+"""What a restored database thinks is still to be sent, and how that is settled, or held back for a person."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.queries import load
-from service.domain.messages import Status
+from service.domain.messages import Outcome, Status
 
 _SQL = load("restored.sql")
 
@@ -42,4 +42,13 @@ class PostgresRestored:
 
     async def hold(self, ids: Sequence[UUID], *, incarnation: int, reason: str) -> int:
         """Let those that are unsent wait for a person in state unknown. Returns how many. Raises Unavailable."""
-        return len(await self._database.fetch(_SQL.hold, ids, incarnation, reason))
+        return await self._conclude(ids, incarnation, reason, Status.UNKNOWN, Outcome.UNKNOWN)
+
+    async def settle(self, ids: Sequence[UUID], *, incarnation: int, reason: str) -> int:
+        """Record those that are unsent as sent, by an accepted attempt. Returns how many. Raises Unavailable."""
+        return await self._conclude(ids, incarnation, reason, Status.SENT, Outcome.ACCEPTED)
+
+    async def _conclude(
+        self, ids: Sequence[UUID], incarnation: int, reason: str, status: Status, outcome: Outcome
+    ) -> int:
+        return len(await self._database.fetch(_SQL.conclude, ids, incarnation, reason, status, outcome))

@@ -12,9 +12,10 @@ where status in ('scheduled', 'queued', 'retrying', 'sending') and send_at <= $1
 order by id
 limit $3
 
--- name: hold
--- An attempt that was perhaps made after the backup is an attempt whose outcome nobody knows: it is on record as one.
-with held as (
+-- name: conclude
+-- What is unsent here becomes unknown, or sent. An attempt that was perhaps made after the backup is an attempt whose
+-- outcome nobody knows, one that Redis remembers was accepted: it is on record as that.
+with unsent as (
     select id, local_year from messages
     where id = any($1::uuid[]) and status in ('scheduled', 'queued', 'retrying', 'sending')
     order by id
@@ -22,19 +23,19 @@ with held as (
 ),
 moved as (
     update messages m set
-        status     = 'unknown',
+        status     = $4,
         attempt    = case when m.status = 'sending' then m.attempt else m.attempt + 1 end,
         claimed_by = null,
         moved_to   = null,
         ended_at   = business_now(),
         reason     = $3
-    from held
-    where m.id = held.id and m.local_year = held.local_year
+    from unsent
+    where m.id = unsent.id and m.local_year = unsent.local_year
     returning m.id, m.local_year, m.attempt
 ),
 logged as (
     insert into attempts (message_id, local_year, number, outcome, incarnation, started_at, duration, error)
-    select id, local_year, attempt, 'unknown', $2, business_now(), 0, $3 from moved
+    select id, local_year, attempt, $5, $2, business_now(), 0, $3 from moved
     on conflict do nothing
 )
 select id from moved

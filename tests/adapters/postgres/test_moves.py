@@ -99,6 +99,10 @@ async def holding(store: Store, rows: Rows) -> None:
     await PostgresRestored(store.database).hold(ids(rows), incarnation=1, reason="restored")
 
 
+async def settling(store: Store, rows: Rows) -> None:
+    await PostgresRestored(store.database).settle(ids(rows), incarnation=1, reason="remembered")
+
+
 async def mending(store: Store, rows: Rows) -> None:
     async with opened(store.dsn) as ledger:
         await ledger.add([(message, None) for message in ids(rows)])
@@ -123,6 +127,7 @@ STATEMENTS: dict[str, Callable[[Store, Rows], Awaitable[object]]] = {
     "bury": lambda store, rows: store.messages.buried(ids(rows)),
     "redrive": lambda store, rows: store.messages.redrive(ids(rows)),
     "hold after a restore": holding,
+    "settle after a restore": settling,
     "mend by the ledger": mending,
     "move into the future": moving(timedelta(hours=1)),
     "move into the past": moving(timedelta(hours=-1)),
