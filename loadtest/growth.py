@@ -48,6 +48,8 @@ async def measure(args: argparse.Namespace) -> tuple[list[Figures], str]:
     case = Case(args.greetings, stream=args.stream)
     async with bench(rabbitmq=not args.stream) as running, running.database() as dsn:
         connection = await asyncpg.connect(dsn)
+        for parameter in args.storage:
+            await _store(connection, parameter)
         # Those who are greeted have no day of their own: a node would move messages without zone data to it.
         greeted = args.greetings * (len(args.sizes) + 2)
         await crowd.users(connection, greeted)
@@ -83,6 +85,15 @@ async def measure(args: argparse.Namespace) -> tuple[list[Figures], str]:
     return found, explained
 
 
+async def _store(connection: asyncpg.Connection[asyncpg.Record], parameter: str) -> None:
+    """Give every partition of messages a storage parameter, such as fillfactor=70."""
+    partitions = await connection.fetch(
+        "select inhrelid::regclass::text as name from pg_inherits where inhparent = 'messages'::regclass"
+    )
+    for partition in partitions:
+        await connection.execute(f"alter table {partition['name']} set ({parameter})")
+
+
 def report(found: list[Figures]) -> str:
     """A Markdown table."""
     head = (
@@ -108,6 +119,9 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="messages in the table, growing")
     parser.add_argument("--greetings", type=int, default=10_000, help="of each wave; no more than the first size")
     parser.add_argument("--users", type=int, default=0, help="users in the table, at least")
+    parser.add_argument(
+        "--storage", action="append", default=[], help="a storage parameter of messages, such as fillfactor=70"
+    )
     parser.add_argument("--stream", action="store_true", help="the delivery queue is a Redis stream")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--plots", type=Path, help="draw plots into this directory")
