@@ -2,6 +2,7 @@
 
     python -m loadtest.wave --greetings 10000 --rounds 5
     python -m loadtest.wave --matrix --rounds 5 --json waves.json --plots plots
+    python -m loadtest.wave --matrix --only "calls at a time|at most" --rounds 5
 
 Both are measured in turn, on the same servers: PostgreSQL from the wheel with its data made durable, Redis from the
 wheel, and RabbitMQ as installed (without it, or with --stream, the delivery queue is a Redis stream). The rate is that
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -84,6 +86,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, help="HEYDAY_EMAIL_RATE, calls a second over all nodes")
     parser.add_argument("--calls", type=int, help="HEYDAY_EMAIL_CONCURRENCY of each node")
     parser.add_argument("--matrix", action="store_true", help="every kind of wave, of so many greetings each")
+    parser.add_argument("--only", type=re.compile, help="with --matrix: the kinds in whose name this pattern is found")
     parser.add_argument("--json", type=Path, help="write every round's figures to this file")
     parser.add_argument("--table", type=Path, help="write the Markdown table to this file, too")
     parser.add_argument("--plots", type=Path, help="draw plots into this directory")
@@ -91,6 +94,8 @@ def main() -> None:
     stream = args.stream or installed_sbin() is None
     one = Case(args.greetings, args.nodes, args.actors, args.latency, args.errors, stream, args.rate, args.calls)
     cases = matrix(args.greetings) if args.matrix else [one]
+    if args.only:
+        cases = [case for case in cases if args.only.search(case.name)]
     if installed_sbin() is None:
         cases = [case for case in cases if case.stream]
     measured = uvloop.run(measure(cases, args.rounds))
