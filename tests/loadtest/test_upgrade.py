@@ -6,7 +6,7 @@ import pytest
 
 from loadtest.upgrade import faults
 
-FINE = {
+FINE: dict[str, float] = {
     "migrations": 1, "sentByOld": 900, "sentByNew": 100, "notInOrder": 0, "crashes": 0, "lost": 0, "notSent": 0,
     "repeated": 2, "afterUnknown": 20, "early": 0,
 }  # fmt: skip
