@@ -15,7 +15,7 @@ from actors.recovery import Recovery
 from actors.watchman import STALLED, Watchman
 from service.domain.messages import Outcome, Status
 from service.domain.retry import Verdict, verdict
-from service.ports import Claimed
+from service.ports import Claimed, Result
 from tests.fakes import user_messages
 from tests.fakes.messages import FakeMessages
 from tests.fakes.rows import AttemptRow
@@ -133,6 +133,32 @@ def trusts_the_clock_to_go_on(patch: Patch) -> None:
     patch.setattr(FakeMessages, "_since", lambda _self, at, before: at is not None and at < before)
 
 
+def ignores_late_acceptances(patch: Patch) -> None:
+    """What the service answered is logged, and moves only the claim that it belongs to."""
+    settle = FakeMessages._settle
+
+    def strict(self: FakeMessages, result: Result) -> Any:
+        row = self._truth.messages[result.claim.id]
+        return settle(self, result) if row.status is Status.SENDING else None
+
+    patch.setattr(FakeMessages, "_settle", strict)
+
+
+def loses_a_move(patch: Patch) -> None:
+    """A row changes by no statement that anybody knows: here, what was sent is scheduled again."""
+    record = FakeMessages.record
+
+    async def careless(self: FakeMessages, results: Sequence[Result], *, at: float) -> Any:
+        recorded = await record(self, results, at=at)
+        for one in recorded:
+            row = self._truth.messages[one.id]
+            if one.status is Status.SENT:
+                self._truth.messages[one.id] = replace(row, status=Status.SCHEDULED, ended_at=None)
+        return recorded
+
+    patch.setattr(FakeMessages, "record", careless)
+
+
 MISTAKES: dict[Callable[[Patch], None], tuple[str, ...]] = {
     claims_what_is_not_due: ("jump_back",),
     claims_what_others_have: ("cut_broker", "kill"),
@@ -145,5 +171,6 @@ MISTAKES: dict[Callable[[Patch], None], tuple[str, ...]] = {
     retries_at_once_and_early: ("mood",),
     does_not_see_edits: ("edit",),
     trusts_the_clock_to_go_on: ("jump_back",),
+    loses_a_move: ("kill",),
 }
-"""Each with the kinds of events that bring it out."""
+"""Each with the kinds of events that bring it out, and do so often; rarer ones are found by seeds that are kept."""

@@ -45,6 +45,11 @@ SILENT = frozenset({"acknowledge", "pause"})
 """Calls that say nothing of an outage: what they did not do is done again."""
 
 
+WATCHING = frozenset({"enter", "beat", "living", "end", "take_back_claim", "free_claims"})
+"""The calls of PostgreSQL by which nodes live, see who does not, and free what the dead were sending: as long as they
+are answered, the 15 s hold whatever becomes of all others."""
+
+
 class Bug(Exception):
     """Stands for a mistake of ours, or of a library: no adapter raises it, and whoever meets it crashes."""
 
@@ -68,12 +73,17 @@ class Weather:
 
 @dataclass
 class Server:
-    """PostgreSQL, Redis or RabbitMQ, as seen from outside; `troubled_at` is when it last failed anybody."""
+    """PostgreSQL, Redis or RabbitMQ, as seen from outside; `blinded_at` is when a call of the watch last failed."""
 
     name: str
     weather: Weather
     down: bool = False
-    troubled_at: float = 0.0
+    blinded_at: float = 0.0
+
+    def failed(self, call: str, at: float) -> None:
+        """That call failed, or will."""
+        if call in WATCHING:
+            self.blinded_at = at
 
 
 Tell = Callable[..., None]
@@ -105,19 +115,19 @@ class Link:
         luck = rng.random()
         if weather.bug and rng.random() < weather.bug:
             self._tell("bug", call=name)
+            server.failed(name, self._loop.time())
             raise Bug(f"in {name}")
         refused = server.down or luck < weather.before
         if name in LOCAL or name in SILENT:
             if not refused:
                 return await method(*args, **kwargs)
-            server.troubled_at = self._loop.time()
             await port.close()
             self._tell("cut", server=server.name, call=name)
             if name in SILENT:
                 return None
             raise Unavailable(server.name, "the connection was cut")
         if refused:
-            server.troubled_at = self._loop.time()
+            server.failed(name, self._loop.time())
             await asyncio.sleep(rng.random() * weather.longest)
             self._tell("refused", server=server.name, call=name)
             raise Unavailable(server.name, "refused")
@@ -132,7 +142,7 @@ class Link:
         for what, chance in (("lost", weather.after), ("hangs", weather.hang), ("late", weather.late)):
             if 0 <= luck < chance:
                 fate = what
-                self._server.troubled_at = loop.time()
+                self._server.failed(name, loop.time())
                 self._tell(what, server=self._server.name, call=name)
                 break
             luck -= chance
@@ -149,7 +159,7 @@ class Link:
             async with asyncio.timeout(deadline):
                 return await answer
         except TimeoutError:
-            self._server.troubled_at = loop.time()
+            self._server.failed(name, loop.time())
             raise Unavailable(self._server.name, f"no answer within {deadline:g} s") from None
         finally:
             if waits and not serving.done():

@@ -142,7 +142,7 @@ class Scenario:
             healthy = [node for node in world.nodes if node.runs and node.node is not None and node.node.lease.held]
             watchers = {node.believes: watchers.get(node.believes, now) for node in healthy if node.believes}
             since = min(watchers.values(), default=now)
-            world.auditor.look(watched_since=max(since, world.servers["postgres"].troubled_at))
+            world.auditor.look(watched_since=max(since, world.servers["postgres"].blinded_at))
 
     async def _story(self) -> None:
         rng = self.rng
