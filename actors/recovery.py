@@ -52,11 +52,24 @@ QUEUED_FOR = timedelta(seconds=90)
 ATTEMPTS_IN_A_ROW = 3
 """Time-outs that a claimed message may wait for: those of the two before it in its place, and its own."""
 
+CLAIMED_FOR = 60.0
+"""Seconds beyond those after which a claim may have been lost by its node, which lives."""
+
 FORGOTTEN_IN_A_PASS = 50_000
 """Expired answers of the API that a pass deletes: more than a node answers between two."""
 
 RANGE_OPEN_FOR = 30.0
 """Seconds after which a range that is not planned is handed out again."""
+
+
+def sending_for(email_timeout: timedelta) -> float:
+    """Seconds after which a claim of a living node is a candidate, by its row; after as many again it is freed."""
+    return ATTEMPTS_IN_A_ROW * email_timeout.total_seconds() + CLAIMED_FOR
+
+
+def lost_claim_is_freed_within(email_timeout: timedelta) -> float:
+    """Seconds after which a claim that a living node has lost is freed at the latest: the passes come in between."""
+    return 2 * (sending_for(email_timeout) + PASS_EVERY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +124,7 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury | NodeDied]):
         self._kept_answers = kept_answers
         self._email = email
         self._policy = policy
-        self._sending_for = email_timeout.total_seconds() * ATTEMPTS_IN_A_ROW + 60
+        self._sending_for = sending_for(email_timeout)
         self._cadence = Cadence(cron)
         self._lease = lease
         self._clock = clock

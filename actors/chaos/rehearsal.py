@@ -28,6 +28,7 @@ from actors.chaos.script import Skipped, possible, script
 from actors.chaos.servers import Servers, given_servers, own_servers
 from actors.chaos.stage import Stage
 from actors.chaos.wave import Wave, choose, sign_up
+from actors.recovery import lost_claim_is_freed_within
 from actors.rehearsal.records import Due, Work, count_unplanned, read_tried, read_work
 from actors.rehearsal.verdict import judge
 from service.adapters.postgres.connection import Database
@@ -36,6 +37,7 @@ from service.adapters.postgres.queries import load
 from service.email_stub import EmailStub, StubOptions
 from service.embedded.ports import LOOPBACK
 from service.ports import Unavailable
+from service.settings import Settings
 
 PLANNED_AHEAD = timedelta(hours=72)
 """Before the instant, further ahead than is planned: the first half sign up here, and are planned later."""
@@ -52,9 +54,8 @@ PLANNED_WITHIN = 120.0
 BEGUN_WITHIN = 60.0
 """Seconds until the first greeting has to leave after its instant."""
 
-STALLED = 200.0
-"""Seconds without any message coming to its end after which the rest counts as lost: a lost way is missed after 90 s,
-and a lost claim after two time-outs and a minute."""
+SLACK = 30.0
+"""Seconds for what follows the slowest way back: the next attempt, on two busy cores."""
 
 SUSPECTS = 50
 """Messages that something is wrong with whose history is kept."""
@@ -64,6 +65,12 @@ _SQL = load("stage.sql", __package__)
 
 class NeverBegan(Exception):
     """The wave did not come about: people were not planned, or nothing left at its instant."""
+
+
+def stalled_after(settings: Settings) -> float:
+    """Seconds without any message coming to its end after which the rest counts as lost: the slowest ways back are that
+    of a claim that a living node has lost, which takes longer than a lost way in the queues, and the longest retry."""
+    return lost_claim_is_freed_within(settings.email_timeout) + settings.email_backoff_limit.total_seconds() + SLACK
 
 
 class Rehearsal:
@@ -210,15 +217,15 @@ class Rehearsal:
     async def _settle(self, stage: Stage) -> None:
         """Let everything come to its end; returns without that when nothing moves any more."""
         self._set_pace(stage, 0, 0, 0)
-        last, moved_at = -1, time.monotonic()
-        while time.monotonic() - moved_at < STALLED:
+        last, moved_at, stalled = -1, time.monotonic(), stalled_after(self._settings)
+        while time.monotonic() - moved_at < stalled:
             left = await self._left(stage)
             if left == 0:
                 return
             if left != last:
                 last, moved_at = left, time.monotonic()
             await asyncio.sleep(0.2)
-        self._say(f" {last} messages have not come to an end for {STALLED:g} s")
+        self._say(f" {last} messages have not come to an end for {stalled:g} s")
 
     async def _judge(
         self,

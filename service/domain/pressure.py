@@ -13,7 +13,7 @@ HORIZON = 30.0
 
 LEAST = 2_000
 """Messages that may be on their way while nobody knows how fast they are done: a fast wave begins with large claims.
-Where no rate is configured and it turns out to be below 22 a second, some of these are taken for lost, and only they."""
+Where no rate is configured, and it turns out to be below 22 a second, some of these are taken for lost."""
 
 FEWEST = 100
 """Messages that may be on their way however slowly they are done: enough to see when that changes."""
