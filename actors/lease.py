@@ -37,6 +37,7 @@ class Lease:
         self._clock = clock
         self._incarnation: int | None = None
         self._until = 0.0
+        self._ended_at = float("-inf")
         self._granted = asyncio.Event()
 
     def now(self) -> float:
@@ -44,12 +45,16 @@ class Lease:
         return self._clock()
 
     def renew(self, incarnation: int, heard_at: float) -> None:
-        """A beat asked for at `heard_at` (of `now`) was taken."""
+        """A beat asked for at `heard_at` (of `now`) was taken. It does not count if the lease was ended since: whoever
+        did so knew more than the one who asked."""
+        if heard_at < self._ended_at:
+            return
         self._incarnation, self._until = incarnation, heard_at + DEATH - MARGIN
         self._granted.set()
 
     def end(self) -> None:
-        """Nothing may be claimed or sent any more."""
+        """Nothing may be claimed or sent any more, until a beat is taken that is asked for from now on."""
+        self._ended_at = self._clock()
         self._incarnation, self._until = None, 0.0
         self._granted.clear()
 

@@ -43,8 +43,9 @@ class Membership(Repeating[object]):
     async def turn(self) -> float:
         if self._incarnation is None and not await self._admission():
             return BEAT_EVERY
-        await self._look()
+        # Before the look: what it sees may be over when the beat is taken.
         asked_at = self._lease.now()
+        await self._look()
         if self._incarnation is None:
             self._incarnation = await self._nodes.enter(self._node)
             log.info("node_entered", incarnation=self._incarnation)

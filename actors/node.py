@@ -121,6 +121,7 @@ class Node:
         self._living = 1
         self._circuit_since = steady()
         self._outside = outside(settings, self.metrics, lambda: self._living)
+        self._outside.on_other_database(self.lease.end)
         self._email = CircuitBreakingEmailService(
             self._outside.attempts,
             failures=settings.circuit_failures,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from actors.api.parts import ApiParts
@@ -12,7 +13,7 @@ from actors.recognition import Recognition
 from actors.runtime import Actor
 from service.adapters.email.circuit import Attempts
 from service.adapters.email.http import HttpEmailService
-from service.adapters.postgres.cluster import PostgresCluster
+from service.adapters.postgres.cluster import PostgresCluster, look_through
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.history import PostgresHistory
 from service.adapters.postgres.idempotency import PostgresIdempotency, PostgresKeptAnswers
@@ -69,6 +70,7 @@ class Outside:
     `attempts` makes one call of the email service (the circuit is the node's own), `api` is the actor that serves HTTP,
     `pool` tells how the database's connections are used, `lacking` which migrations the database lacks, `schema` the
     last that it has, and `recognise` raises NotAdopted when the database is not the one that this cluster worked with.
+    `on_other_database` takes what is to be called as soon as a new connection turns out to lead to another one.
     """
 
     messages: Messages
@@ -92,6 +94,7 @@ class Outside:
     lacking: Callable[[], Awaitable[Sequence[str]]]
     schema: Callable[[], Awaitable[int]]
     recognise: Callable[[], Awaitable[None]]
+    on_other_database: Callable[[Callable[[], None]], None]
     open: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]
 
@@ -112,11 +115,15 @@ def servers(settings: Settings, metrics: Metrics, living: Callable[[], int], *, 
         size=settings.database_connections,
         observe=observe,
         waited=metrics.db_wait.observe,
+        opened=lambda connection: recognition.opened(partial(look_through, connection)),
     )
     for_api = database.share(settings.database_connections - KEPT_FROM_API)
     redis = connect(settings.redis_url)
     queue = _queue(settings, redis)
     recognition = Recognition(PostgresCluster(database), RedisClusterWitness(redis.commands), name=settings.cluster)
+
+    def on_other_database(call: Callable[[], None]) -> None:
+        recognition.on_other = call
 
     async def lacking() -> list[str]:
         async with database.connection() as connection:
@@ -158,6 +165,7 @@ def servers(settings: Settings, metrics: Metrics, living: Callable[[], int], *, 
         lacking=lacking,
         schema=schema,
         recognise=recognition.check,
+        on_other_database=on_other_database,
         open=database.open,
         close=close,
     )

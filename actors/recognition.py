@@ -4,12 +4,12 @@ which the next look can tell: a generation in the row first, then in Redis."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from service.domain.cluster import REASONS, Finding, Identity, Memory, judge
-from service.ports import ClusterRow, ClusterWitness, NotAdopted, Recalled, Unavailable
+from service.ports import ClusterRow, ClusterWitness, NotAdopted, Recalled, Seen, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +34,15 @@ class Recognition:
         self._steady = steady
         self._remembered: Memory | None = None
         self._ask_at = 0.0
+        self.on_other: Callable[[], None] = lambda: None
+
+    async def opened(self, look: Callable[[], Awaitable[Seen]]) -> None:
+        """A connection was opened, through which `look` looks: before anything else is asked through it, `on_other` is
+        called if it leads to another database than before. The next check says which. Raises Unavailable."""
+        if (remembered := self._remembered) is not None:
+            seen = await look()
+            if judge(seen.identity, seen.here, redis=None, node=remembered, name=self._name) is not Finding.SAME:
+                self.on_other()
 
     async def check(self) -> None:
         """Raises NotAdopted when this is another database; Unavailable when that cannot be told now."""

@@ -76,6 +76,20 @@ def test_each_beat_renews_the_lease(steady: Steady) -> None:
     assert lease.holds(7)
 
 
+def test_a_beat_that_was_asked_for_before_the_lease_was_ended_does_not_renew_it(steady: Steady) -> None:
+    """It may have been taken by another database than the one that was looked at."""
+    lease = Lease(steady)
+    asked_at = steady.at
+    steady.passes(0.1)
+    lease.end()
+
+    lease.renew(7, asked_at)
+    before = lease.held
+    lease.renew(7, steady.at)
+
+    assert (before, lease.held) == (False, True)
+
+
 def test_what_an_earlier_incarnation_claimed_may_not_be_sent(steady: Steady) -> None:
     """Others have ended it and taken over; that the node has begun anew does not give it back."""
     lease = Lease(steady)

@@ -180,6 +180,7 @@ class World:
                 lacking=nothing_lacks,
                 schema=no_schema,
                 recognise=nothing,
+                on_other_database=lambda _call: None,
                 open=nothing,
                 close=queue.close,
             )

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from service.adapters.postgres.connection import Database
+from typing import TYPE_CHECKING
+
+from service.adapters.postgres.connection import Database, translating
 from service.adapters.postgres.queries import load
 from service.domain.cluster import Identity, Place
 from service.ports import Seen
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+
+    from service.adapters.postgres.connection import Connection
 
 _SQL = load("cluster.sql")
 
@@ -23,13 +30,7 @@ class PostgresCluster:
         self._database = database
 
     async def look(self) -> Seen:
-        row = await self._database.row(_SQL.look, within=LOOK_WITHIN)
-        assert row is not None  # noqa: S101 - the function has one row
-        here = Place(row["here"], row["here_timeline"])
-        if row["id"] is None:
-            return Seen(None, here, None)
-        place = Place(row["place"], row["timeline"])
-        return Seen(Identity(row["id"], row["name"], row["generation"], place), here, row["known_at"])
+        return _seen(await self._database.row(_SQL.look, within=LOOK_WITHIN))
 
     async def make(self, name: str | None) -> Identity:
         await self._database.fetch(_SQL.make, name)
@@ -50,3 +51,18 @@ class PostgresCluster:
         if identity is None:
             raise LookupError("the table cluster_identity has lost its row")
         return identity
+
+
+async def look_through(connection: Connection) -> Seen:
+    """What the database at the other end of that connection says. Raises Unavailable."""
+    with translating():
+        return _seen(await connection.fetchrow(_SQL.look, timeout=LOOK_WITHIN))
+
+
+def _seen(row: Record | None) -> Seen:
+    assert row is not None  # noqa: S101 - the function has one row
+    here = Place(row["here"], row["here_timeline"])
+    if row["id"] is None:
+        return Seen(None, here, None)
+    place = Place(row["place"], row["timeline"])
+    return Seen(Identity(row["id"], row["name"], row["generation"], place), here, row["known_at"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -106,7 +106,8 @@ class _Use:
 
 class Database:
     """The pool. `observe(query, seconds)` is told how long each statement took, `waited(seconds)` how long a caller had
-    to wait while every connection was in use."""
+    to wait while every connection was in use, and `opened(connection)` comes before anything else that a new connection
+    is used for."""
 
     def __init__(
         self,
@@ -115,11 +116,13 @@ class Database:
         size: int,
         observe: Callable[[str, float], None] = lambda _query, _seconds: None,
         waited: Callable[[float], None] = lambda _seconds: None,
+        opened: Callable[[Connection], Awaitable[None]] | None = None,
     ) -> None:
         self._dsn = dsn
         self._size = size
         self._observe = observe
         self._waited = waited
+        self._opened = opened
         self._use = _Use()
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._whole = self
@@ -142,6 +145,7 @@ class Database:
             timeout=CONNECT_WITHIN,
             command_timeout=QUERY_WITHIN,
             server_settings=_SESSION,
+            init=self._opened,
             reset=_leave_as_it_is,
         )
         await self._pool

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import asyncpg
 
-from service.adapters.postgres.cluster import PostgresCluster
+from actors.lease import Lease
+from actors.recognition import Recognition
+from service.adapters.postgres.cluster import PostgresCluster, look_through
 from service.adapters.postgres.connection import Database
+from service.domain.cluster import Identity
+from service.ports import Recalled
 from tests.adapters.postgres.conftest import Store
 from tests.servers import Servers
 
@@ -67,4 +72,50 @@ async def test_a_copy_of_a_database_is_elsewhere(store: Store, servers: Servers)
     assert (await PostgresCluster(copy).look()).here.database != seen.here.database
     await copy.close()
     await admin.execute(f'drop database "{name}_copy" with (force)')
+    await admin.close()
+
+
+class EmptiedRedis:
+    """It remembers nothing."""
+
+    async def recall(self) -> Recalled:
+        return Recalled(None, None)
+
+    async def remember(self, identity: Identity) -> None:
+        pass
+
+
+async def test_a_connection_to_another_database_ends_the_lease_before_anything_is_asked_through_it(
+    store: Store, servers: Servers
+) -> None:
+    """A node looks at its database before each beat; within the second and a half after it, a backup that was put in
+    its place would have been sent. A connection that is merely a new one changes nothing."""
+    lease = Lease()
+    pool = Database(store.dsn, size=2, opened=lambda one: recognition.opened(partial(look_through, one)))
+    recognition = Recognition(PostgresCluster(pool), EmptiedRedis(), name=None)
+    recognition.on_other = lease.end
+    await pool.open()
+    await recognition.check()
+    lease.renew(1, lease.now())
+    name = store.dsn.rsplit("/", 1)[1]
+    await store.database.close()
+    admin = await asyncpg.connect(servers.postgres.dsn("postgres"))
+    cut = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1"
+
+    await admin.fetch(cut, name)
+    assert await pool.value("select current_database()") == name
+    assert lease.held
+
+    asked_at = lease.now()
+    await admin.fetch(cut, name)
+    await admin.execute(f'create database "{name}_backup" template "{name}"')
+    await admin.execute(f'alter database "{name}" rename to "{name}_broken"')
+    await admin.execute(f'alter database "{name}_backup" rename to "{name}"')
+    async with pool.connection():
+        assert not lease.held
+    lease.renew(1, asked_at)  # a beat that was asked for before is taken by the backup
+    assert not lease.held
+
+    await pool.close()
+    await admin.execute(f'drop database "{name}_broken" with (force)')
     await admin.close()
