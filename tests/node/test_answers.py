@@ -9,7 +9,7 @@ import aio_pika
 import pytest
 from redis.asyncio import Redis
 
-from tests.node.harness import World, eventually, heyday
+from tests.node.harness import ROOT, World, eventually, heyday
 
 
 async def dead_letters(world: World) -> list[bytes]:
@@ -199,6 +199,13 @@ async def test_what_nobody_understands_holds_up_nobody(world: World) -> None:
 
     await eventually(put_aside)
     assert sorted(await dead_letters(world)) == sorted([b"rubbish", b"", b"\xff\xfe"])
+    # What a person sees of it, and where they look that up.
+    seen = Counter(line.get("stream", line["event"]) for line in node.lines if "malformed" in line["event"])
+    assert seen == {"heyday:due": 6, "heyday:plan": 6, "delivery_malformed": 3}
+    levels = {line["event"]: line["level"] for line in node.lines if "malformed" in line["event"]}
+    assert levels == {"stream_entry_malformed": "error", "delivery_malformed": "warning"}
+    guide = (ROOT / "docs/TROUBLESHOOTING_GUIDE.md").read_text()
+    assert all(f"`{event}`" in guide for event in levels)
     assert node.crashes() == []
     async with Redis.from_url(world.redis_url) as redis:
 

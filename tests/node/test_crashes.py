@@ -95,6 +95,38 @@ async def test_when_nodes_die_at_once_the_rest_take_over_and_when_all_do_new_one
     await world.assert_nobody_was_greeted_twice()
 
 
+async def test_when_all_nodes_die_at_once_those_that_are_started_again_send_within_five_seconds_of_being_ready(
+    world: World,
+) -> None:
+    """A whole cluster without power. By the books: what is written there when the first is ready, and when it sends."""
+    world.stub.change(world.stub.options.changed({"latency": 0.05}))
+    people = 1_500
+    await world.begin()
+    slow: dict[str, Any] = {"EMAIL_CONCURRENCY": "10", "EMAIL_TIMEOUT": "20s"}
+    nodes = [await world.node(**slow) for _ in range(3)]
+    for node in nodes:
+        await node.logged("node_entered")
+    await world.clock.set(await world.wave(people))
+    await world.accepted(200)
+    await asyncio.gather(*(node.kill() for node in nodes))
+    assert world.stub.ledger.accepted < people
+    before = await world.value("select max(incarnation) from nodes")
+
+    fresh = [await world.node(**slow, NODE_ID=node.name) for node in nodes]
+
+    async def one_is_ready() -> bool:
+        answers = [await node.get("/health/ready") for node in fresh if node.lines_of("api_listening")]
+        return 200 in [status for status, _ in answers]
+
+    await eventually(one_is_ready)
+    ready_at = await world.value("select business_now()")
+    world.stub.change(world.stub.options.changed({"latency": 0}))
+    await world.all_are("sent", people)
+    began = "select min(started_at) from attempts where incarnation > $1 and outcome = 'accepted'"
+    assert (await world.value(began, before) - ready_at).total_seconds() <= 5
+    await world.assert_nobody_was_greeted_twice()
+
+
 async def ended_or_sent(dying: NodeProcess, world: World, count: int) -> bool:
     """Whether the node has died, or so many messages are sent without it."""
     return not dying.running or await world.has("sent", count)
