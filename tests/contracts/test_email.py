@@ -1,0 +1,133 @@
+"""The email service of the simulation and the real way to one, over HTTP, give the same answers to the same calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from service.adapters.email import HttpEmailService
+from service.domain.messages import Answer, Outcome
+from service.ports import Greeting
+from tests.email.raw_server import Connection, RawServer
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.post import Calls, Mood, Post
+
+TIMEOUT = timedelta(seconds=0.5)
+
+GREETING = Greeting(UUID(int=7), "mary@example.com", "Hey, Mary Jones it's your birthday")
+
+
+@dataclass(frozen=True)
+class Service:
+    """What it does with a request: whether it is reached, the status that it answers (None: it cuts the connection), and
+    whether that comes in time."""
+
+    status: int | None = 200
+    reached: bool = True
+    in_time: bool = True
+
+
+CASES: dict[str, tuple[Service, Outcome, int | None]] = {
+    "it accepts": (Service(200), Outcome.ACCEPTED, 200),
+    "it fails": (Service(500), Outcome.REJECTED, 500),
+    "it is busy": (Service(503), Outcome.REJECTED, 503),
+    "it has had enough": (Service(429), Outcome.REJECTED, 429),
+    "it has a conflict": (Service(409), Outcome.REJECTED, 409),
+    "it points elsewhere": (Service(302), Outcome.REJECTED, 302),
+    "it refuses": (Service(422), Outcome.REFUSED, 422),
+    "it cuts the connection": (Service(None), Outcome.UNKNOWN, None),
+    "it is slower than anybody waits": (Service(200, in_time=False), Outcome.UNKNOWN, None),
+    "it is not there": (Service(reached=False), Outcome.REJECTED, None),
+}
+
+
+class Loaded(Random):
+    """Draws what the service is to do."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(0)
+        self._draws: list[Any] = [Mood.ERRATIC, service.status]
+        self._late = not service.in_time
+
+    def random(self) -> float:
+        return 0.9 if self._late else 0.0
+
+    def choice(self, _among: Any) -> Any:
+        return self._draws.pop(0)
+
+
+def by_the_simulation(service: Service) -> Answer:
+    """The fake's answer, on virtual time."""
+    loop = VirtualLoop()
+    post = Post(loop, Loaded(service), lambda *_, **__: None, on_accepted=lambda _: None)
+    post.mood = (
+        Mood.DOWN
+        if not service.reached
+        else Mood.SLOW
+        if not service.in_time
+        else Mood.WELL
+        if service.status == 200
+        else Mood.ERRATIC
+    )
+    calls = Calls(loop, post, timeout=TIMEOUT, on_call=lambda _: None)
+    try:
+        return loop.run_until_complete(calls.attempt(GREETING))
+    finally:
+        loop.bury()
+        loop.close()
+
+
+def over_http(service: Service) -> Answer:
+    """The adapter's answer, from a server that does just that."""
+
+    async def serve(connection: Connection) -> None:
+        await connection.request()
+        if not service.in_time:
+            await connection.rest()
+        elif service.status is not None:
+            retry = "Retry-After: 1\r\n" if service.status == 429 else ""
+            head = f"HTTP/1.1 {service.status} So\r\n{retry}Location: /\r\nContent-Length: 0\r\n\r\n"
+            await connection.send(head.encode())
+            await connection.rest()
+
+    async def call() -> Answer:
+        server = RawServer(serve)
+        await server.listen()
+        url = server.url
+        if not service.reached:
+            await server.close()
+        email = HttpEmailService(url, timeout=TIMEOUT, concurrency=1)
+        await email.open()
+        try:
+            return await email.attempt(GREETING)
+        finally:
+            await email.close()
+            if service.reached:
+                await server.close()
+
+    return asyncio.run(call())
+
+
+SIDES: tuple[Callable[[Service], Answer], ...] = (by_the_simulation, over_http)
+
+
+@pytest.mark.parametrize("side", SIDES, ids=lambda side: side.__name__)
+@pytest.mark.parametrize("case", CASES)
+def test_what_a_call_comes_to(case: str, side: Callable[[Service], Answer]) -> None:
+    """What the simulation proves of nodes whose calls fail is worth as much as its calls fail like real ones."""
+    service, outcome, status_code = CASES[case]
+
+    answer = side(service)
+
+    assert (answer.outcome, answer.status_code) == (outcome, status_code)
+    assert answer.retry_after == (timedelta(seconds=1) if status_code == 429 else None)
+    assert (answer.error is None) == (outcome is Outcome.ACCEPTED)
+    in_time = answer.duration < TIMEOUT.total_seconds()
+    assert in_time is service.in_time
