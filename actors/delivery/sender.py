@@ -145,7 +145,7 @@ class Sender(Actor[Deliver]):
         try:
             while True:
                 try:
-                    claimed = await self._messages.claim_for_sending(ids, incarnation=self._lease.incarnation)
+                    claimed = await self._claim_what_can_be(ids)
                 except Unavailable as error:
                     self._outages.met(self._ctx.name, error)
                     if self._ctx.draining:
@@ -160,6 +160,26 @@ class Sender(Actor[Deliver]):
                     return claimed
         finally:
             self._wire.release(len(ids) - len(claimed))
+
+    async def _claim_what_can_be(self, ids: Sequence[UUID]) -> list[Claimed]:
+        """Claim them together. Where one of them makes that fail, and it is no outage, each is claimed by itself: a row
+        that nobody can claim holds up no other, and is in the log."""
+        incarnation = self._lease.incarnation
+        try:
+            return await self._messages.claim_for_sending(ids, incarnation=incarnation)
+        except Unavailable:
+            raise
+        except Exception as error:
+            log.error("bundle_not_claimed", messages=len(ids), error=type(error).__name__)  # noqa: TRY400 - it may quote rows
+        claimed: list[Claimed] = []
+        for message in ids:
+            try:
+                claimed += await self._messages.claim_for_sending([message], incarnation=incarnation)
+            except Unavailable:
+                break  # recovery finds the rest; what is claimed is to be sent
+            except Exception as error:
+                log.error("message_not_claimed", message=str(message), error=type(error).__name__)  # noqa: TRY400 - as above
+        return claimed
 
     async def _send_all(self, claimed: list[Claimed], turns: list[float], parcel: Parcel) -> None:
         """Give each its place on the wire, at its turn. Those that never come there are released here."""

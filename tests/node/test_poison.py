@@ -39,6 +39,27 @@ async def test_a_text_that_cannot_be_made_and_ids_of_nobody_hold_up_nobody(small
     assert node.crashes() == []
 
 
+async def test_a_row_that_nobody_can_claim_holds_up_nobody_and_is_named(small_world: World) -> None:
+    """Its attempts are as many as the column can count: the claim of its bundle fails as a whole, every time, and took
+    everybody in it down with it."""
+    world = small_world
+    await world.begin()
+    node = await world.node()
+    due = await world.wave(60)
+    poison = await world.value("select id from messages order by id limit 1")
+    await world.fetch("update messages set attempt = 32767 where id = $1", poison)
+
+    await world.clock.set(due)
+
+    async def the_others_are_sent() -> bool:
+        return await world.has("sent", 59)
+
+    await eventually(the_others_are_sent)
+    line = await node.logged("message_not_claimed")
+    assert (line["message"], line["level"]) == (str(poison), "error")
+    assert node.crashes() == []
+
+
 async def test_a_zone_that_this_node_does_not_know_holds_up_nobody(small_world: World) -> None:
     """A node with newer zone data took that user: an older one greets everybody else, and says so when it is asked."""
     world = small_world
