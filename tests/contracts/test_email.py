@@ -26,8 +26,8 @@ GREETING = Greeting(UUID(int=7), "mary@example.com", "Hey, Mary Jones it's your 
 
 @dataclass(frozen=True)
 class Service:
-    """What it does with a request: whether it is reached, the status that it answers (None: it cuts the connection), and
-    whether that comes in time."""
+    """What it does with a request: whether it is reached, the status that it answers (None: it cuts the connection),
+    and whether that comes in time."""
 
     status: int | None = 200
     reached: bool = True
