@@ -19,7 +19,7 @@ from service.telemetry.metrics import Metrics
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
-    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted(page for folder in ("docs", "deploy", "loadtest", "grafana") for page in (ROOT / folder).rglob("*.md")),
 ]
 
 CONTRACT = [
@@ -135,7 +135,7 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_path_that_is_named_exists(document: Path) -> None:
     """Readers open what a text names."""
-    named = re.findall(r"`((?:actors|service|schema|tests|docs)/[\w./-]*)`", text_of(document))
+    named = re.findall(r"`((?:actors|service|schema|tests|docs|deploy|loadtest|grafana)/[\w./@-]*)`", text_of(document))
 
     assert [path for path in named if not (ROOT / path).exists()] == []
 
