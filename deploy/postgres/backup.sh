@@ -4,7 +4,7 @@
 set -euo pipefail
 export PGHOST=${PGHOST:-postgres} PGUSER=heyday_backup
 PGPASSWORD=$(cat /run/secrets/postgres_backup_password)
-export PGPASSWORD
+export PGPASSWORD PGSSLMODE=verify-full PGSSLROOTCERT=/run/secrets/servers_ca
 
 # Each step only after the one before it: `set -e` does not hold within a function whose failure is handled.
 backup() {
