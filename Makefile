@@ -15,7 +15,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint bench simulate fuzz clean
+.PHONY: help demo test coverage lint bench simulate fuzz lock sbom clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,7 +34,7 @@ coverage: .venv/installed-dev ## run every test and measure what ships: a report
 lint: .venv/installed-dev ## check style, types and the floors of the architecture
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy $(MYPY)
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile.prod
 
@@ -46,6 +46,20 @@ simulate: .venv/installed-dev ## the nightly simulation of whole nodes: 20,000 s
 
 fuzz: .venv/installed-dev ## 10,000 requests made up from the OpenAPI document, every check on (takes some minutes)
 	@$(BIN)/python -m pytest tests/api/fuzz --fuzz-examples 10000 -s $(ARGS)
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate \
+	--prerelease if-necessary-or-explicit
+
+lock: .venv/installed-dev ## renew constraints.txt and the locks of the image from pyproject.toml (ARGS=--upgrade: to what is newest)
+	$(COMPILE) $(ARGS) --all-extras --group build pyproject.toml -o constraints.txt
+	$(COMPILE) --generate-hashes --constraint constraints.txt --extra tracing pyproject.toml -o deploy/image/requirements.lock
+	$(COMPILE) --generate-hashes --constraint constraints.txt --group build -o deploy/image/build.lock
+
+sbom: .venv/installed-dev ## list what the image has from PyPI, as CycloneDX, in build/heyday.cdx.json
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/image
+	$(BIN)/uv pip sync --quiet --python build/image --require-hashes deploy/image/requirements.lock
+	$(BIN)/uv pip install --quiet --python build/image --no-deps .
+	$(BIN)/cyclonedx-py environment build/image --pyproject pyproject.toml --output-reproducible --output-file build/heyday.cdx.json
 
 clean: ## delete the virtual environment, the demo's data and every cache
 	@# Where an account could not reach the project, its data lie elsewhere and a link names them.

@@ -113,7 +113,7 @@ def test_only_what_the_image_is_made_of_gets_to_its_build() -> None:
 
     assert rules[0] == "*"
     assert {rule[1:] for rule in rules if rule.startswith("!")} == {
-        "actors", "service", "schema", "constraints.txt", "pyproject.toml", "README.md", "LICENSE",
+        "actors", "service", "schema", "deploy/image/*.lock", "pyproject.toml", "README.md", "LICENSE",
     }  # fmt: skip
 
 

@@ -90,9 +90,10 @@ def test_every_file_that_is_named_exists() -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_tests_run_on_every_python_that_is_promised() -> None:
+@pytest.mark.parametrize("job", ["ci.lint", "ci.test"])
+def test_every_python_that_is_promised_is_tried(job: str) -> None:
     """The lowest is what pyproject.toml promises."""
-    matrix = dict(jobs())["ci.test"]["strategy"]["matrix"]["python"]
+    matrix = dict(jobs())[job]["strategy"]["matrix"]["python"]
 
     lowest = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"]
     assert matrix == ["3.11", "3.12", "3.13"]

@@ -7,6 +7,8 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 SECRETS = re.compile(
@@ -41,11 +43,39 @@ def test_no_file_of_the_repository_holds_a_secret() -> None:
     assert found == set()
 
 
-def test_every_dependency_is_pinned() -> None:
-    """The next release of anything may be the one that was taken over."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
-    pinned = re.findall(r"^([a-z0-9-]+)==\S+", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+def names_of(requirements: list[str]) -> set[str]:
+    """What is required, as the locks spell it."""
+    return {re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", one, maxsplit=1)[0]).lower() for one in requirements}
 
-    names = {re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", one, maxsplit=1)[0]).lower() for one in wanted}
-    assert names - set(pinned) == set()
+
+def pins_of(file: str) -> set[str]:
+    """Every `name==version` of a file of pins; a version may depend on the Python."""
+    return set(re.findall(r"^([a-z0-9-]+==[^\s;]+)", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE))
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+BUILD = PROJECT["dependency-groups"]["build"]
+
+
+def test_every_dependency_is_pinned() -> None:
+    """The next release of anything may be the one that was taken over; what builds runs, too."""
+    wanted = [*PROJECT["project"]["dependencies"], *(one for extra in EXTRAS.values() for one in extra), *BUILD]
+
+    assert names_of(wanted) - {pin.partition("==")[0] for pin in pins_of("constraints.txt")} == set()
+    assert names_of(PROJECT["build-system"]["requires"]) <= names_of(BUILD)
+
+
+@pytest.mark.parametrize(
+    ("lock", "wanted"),
+    [("requirements", [*PROJECT["project"]["dependencies"], *EXTRAS["tracing"]]), ("build", BUILD)],
+)
+def test_the_image_is_made_of_what_is_tested_and_known_by_its_hash(lock: str, wanted: list[str]) -> None:
+    """A version can be replaced on its way here, and a lock that was not renewed is another program than CI's."""
+    file = f"deploy/image/{lock}.lock"
+    entries = re.split(r"\n(?=\S)", (ROOT / file).read_text(encoding="utf-8").strip())
+
+    assert names_of(wanted) <= {pin.partition("==")[0] for pin in pins_of(file)}
+    assert pins_of(file) - pins_of("constraints.txt") == set()
+    assert [one for one in entries if not re.search(r"--hash=sha256:[0-9a-f]{64}", one)] == []
+    assert re.search(rf"--require-hashes[^&]*-r {lock}\.lock", (ROOT / "Dockerfile.prod").read_text(encoding="utf-8"))
