@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
 
@@ -62,6 +63,44 @@ def test_every_resource_that_is_named_exists_and_every_file_is_named() -> None:
     assert {*kustomization["resources"], "kustomization.yaml"} == {file.name for file in BASE.iterdir()}
     (overlay,) = load(PRODUCTION / "kustomization.yaml")
     assert [name for name in overlay["resources"] if not (PRODUCTION / name).exists()] == []
+
+
+FOREIGN = {"Kustomization", "ServiceMonitor"}
+"""Kinds that are no part of Kubernetes itself, so that it has no schema of them."""
+
+
+@pytest.mark.parametrize("version", ["1.29", kubernetes_validate.latest_version().rpartition(".")[0]])
+def test_every_manifest_is_one_that_kubernetes_knows(version: str) -> None:
+    """By the schemas of its own releases, and strictly: a field that is misspelt is dropped without a word."""
+    documents = [one for file in FOLDER.rglob("*.yaml") for one in load(file) if "kind" in one]
+
+    for one in documents:
+        if one["kind"] not in FOREIGN:
+            kubernetes_validate.validate(one, version, strict=True)
+    assert {one["kind"] for one in documents} >= {*FOREIGN, "Deployment", "Job", "Ingress", "NetworkPolicy"}
+
+
+def test_the_schemas_refuse_a_field_that_is_misspelt() -> None:
+    """Else the test above would show nothing."""
+    node = of("Deployment")
+    node["spec"]["template"]["spec"]["terminationGracePeriodsSeconds"] = 45
+
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(node, "1.29", strict=True)
+
+
+def test_the_ingress_shows_what_nginx_shows() -> None:
+    """The rest of a node takes no key: metrics, and what its health is made of."""
+    (ingress,) = load(PRODUCTION / "ingress.yaml")
+    (rule,) = ingress["spec"]["rules"]
+    nginx = (ROOT / "deploy" / "nginx" / "nginx.conf").read_text(encoding="utf-8")
+    locations = set(re.findall(r"location (?:= )?(\S+) \{", nginx)) - {"/", "/docs/", "/api/v1/users:import"}
+
+    assert {path["path"] for path in rule["http"]["paths"]} == locations
+    assert {path["path"]: path["pathType"] for path in rule["http"]["paths"]}["/health"] == "Exact"
+    backends = [path["backend"]["service"] for path in rule["http"]["paths"]]
+    (port,) = of("Service")["spec"]["ports"]
+    assert backends == [{"name": of("Service")["metadata"]["name"], "port": {"name": port["name"]}}] * len(backends)
 
 
 def test_every_secret_that_is_needed_is_made_by_the_script() -> None:

@@ -3,14 +3,17 @@ begun() { [ "$(sql "select count(*) from messages where status = 'sent'")" -gt 2
 rolling_update() {
     local image
     image=$(docker service inspect "${stack}_node" --format '{{.Spec.TaskTemplate.ContainerSpec.Image}}')
-    docker tag "$image" heyday:verification-next
+    # The same code under another version, so another image.
+    printf 'FROM %s\nLABEL org.opencontainers.image.version=verification-next\n' "$image" |
+        docker build --quiet --tag heyday:verification-next - >/dev/null
     docker service update --detach --no-resolve-image --image heyday:verification-next "${stack}_node" >/dev/null 2>&1
-    say "rolling update to another tag begun; $(left) left"
+    say "rolling update to another image begun; $(left) left"
     sleep 15
 }
 # The oldest: should one that has just been updated die, Swarm takes the update back, as it is told to.
 kill_node() {
     docker ps --quiet --filter "name=^${stack}_node\." --filter status=running | tail -n 1 | xargs docker kill >/dev/null
+    middle=$(date -u +%FT%TZ)
     say "a node killed; $(left) left"
     sleep 5
 }

@@ -11,6 +11,7 @@ here=$(cd "$(dirname "$0")" && pwd) top=$(cd "$(dirname "$0")/../../.." && pwd)
 export STACK=${STACK:-heyday-verify} GREETINGS=${GREETINGS:-3000} HEYDAY_CLUSTER=verification OVERLAY_ENCRYPTED=false
 work=$(mktemp -d)
 export SECRETS=$work/secrets
+. "$here/../steps.sh"
 . "$here/stack.sh"
 . "$here/faults.sh"
 . "$here/restore.sh"

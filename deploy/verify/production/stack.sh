@@ -1,16 +1,5 @@
 # The production stack on this machine, by the commands that a person would type; sourced by run.sh.
 stack=${STACK:-heyday}
-say() { echo "$(date -u +%T)  $*"; }
-die() { say "$*"; exit 1; }
-in_time() { # in_time SECONDS WHAT COMMAND...: until the command succeeds
-    local within=$1 what=$2 until=$((SECONDS + $1)) from=$SECONDS
-    shift 2
-    until "$@" >/dev/null 2>&1; do
-        [ "$SECONDS" -lt "$until" ] || die "$what: not within $within s"
-        sleep 1
-    done
-    say "$what after $((SECONDS - from)) s"
-}
 container() { docker ps --quiet --filter "name=^${stack}_$1\." --filter status=running | head -n 1; }
 deploy() {
     docker stack deploy --detach=true --resolve-image never -c "$top/docker-compose.prod.yml" \
@@ -27,7 +16,11 @@ three_ready() {
 members() { docker exec "$(container rabbitmq-1)" rabbitmqctl --quiet list_queues --formatter=json name members leader; }
 clustered() { [ "$(members | grep -o '"rabbit@rabbitmq-[123]"' | sort -u | wc -l)" = 3 ]; }
 leader() { members | tr '{' '\n' | grep '"heyday.delivery"' | grep -oP '"leader":"rabbit@\K[^"]+'; }
-updated() { [ "$(docker service inspect "${stack}_node" --format '{{.UpdateStatus.State}}')" = completed ]; }
+# Completed by itself, and not after it was taken back.
+updated() {
+    [ "$(docker service inspect "${stack}_node" --format '{{.UpdateStatus.State}}')" = completed ] &&
+        [ "$(docker ps --filter "name=^${stack}_node\." --format '{{.Image}}' | sort | uniq -c | xargs)" = "3 heyday:verification-next" ]
+}
 sql() { docker exec --user postgres "$(container postgres)" psql --no-psqlrc -d heyday -Atc "$1"; }
 left() { sql "select count(*) from messages where status not in ('sent', 'failed', 'expired', 'unknown', 'cancelled') and send_at < now() + interval '1 day'"; }
 over() { [ "$(left)" = 0 ]; }
