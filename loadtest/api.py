@@ -15,7 +15,7 @@ import asyncio
 import json
 import statistics
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -118,11 +118,13 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 @asynccontextmanager
-async def serving(running: Servers, dsn: str, rate_limit: str) -> AsyncIterator[Target]:
-    """A node that is ready for requests."""
+async def serving(
+    running: Servers, dsn: str, rate_limit: str, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Target]:
+    """A node that is ready for requests, with these settings beside its defaults, named without their `HEYDAY_`."""
     port = free_port()
-    settings = {"BIND": f"{LOOPBACK}:{port}", "EMAIL_URL": f"http://{LOOPBACK}:1", "RATE_LIMIT": rate_limit}
-    async with node(running, dsn, settings, log=running.place / "node.log") as process:
+    given = {"BIND": f"{LOOPBACK}:{port}", "EMAIL_URL": f"http://{LOOPBACK}:1", "RATE_LIMIT": rate_limit}
+    async with node(running, dsn, given | dict(settings or {}), log=running.place / "node.log") as process:
         target = Target(f"http://{LOOPBACK}:{port}", process.pid)
         async with asyncio.timeout(READY_WITHIN), aiohttp.ClientSession(target.url) as http:
             while not await _ready(http):

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import aio_pika
 import aiohttp
 import asyncpg
+import orjson
 from redis.asyncio import Redis
 
 from loadtest import servers
@@ -61,6 +62,12 @@ class Bench:
         async with aiohttp.ClientSession(self.stub_url, timeout=WITHIN) as http, http.get("/stats") as response:
             found: dict[str, float] = await response.json()
             return found
+
+    async def acceptances(self) -> list[tuple[str | None, int]]:
+        """The key of each greeting that was accepted, with the time in ms since the epoch, in order."""
+        async with aiohttp.ClientSession(self.stub_url, timeout=WITHIN) as http, http.get("/accepted") as response:
+            found = [orjson.loads(line) async for line in response.content]
+        return [(one["key"], one["at"]) for one in found]
 
     async def accepted_at(self) -> list[float]:
         """When each greeting was accepted, in seconds since the epoch, in order."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -17,14 +17,19 @@ from loadtest.servers import Servers
 
 @asynccontextmanager
 async def program(
-    module: str, *words: str, log: Path | None = None, environment: Mapping[str, str] | None = None
+    module: str,
+    *words: str,
+    log: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    under: Sequence[str] = (),
 ) -> AsyncIterator[Process]:
     """`python -m module words…`, ended with the block; it writes what it has to say to `log`, else to our own
-    standard error. Of our environment it gets everything but heyday's settings, and what is given here."""
+    standard error. Of our environment it gets everything but heyday's settings, and what is given here. `under` is a
+    command that becomes this one, such as one that sets a limit first."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEYDAY_")}
     errors = None if log is None else log.open("ab")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, *words,
+        *under, sys.executable, "-m", module, *words,
         env=inherited | dict(environment or {}), stdout=asyncio.subprocess.PIPE, stderr=errors,
     )  # fmt: skip
     if errors is not None:
@@ -44,14 +49,21 @@ async def last_word(process: Process) -> str:
 
 
 def node(
-    servers: Servers, dsn: str, settings: Mapping[str, str], *, rabbitmq: bool = True, log: Path | None = None
+    servers: Servers,
+    dsn: str,
+    settings: Mapping[str, str],
+    *,
+    rabbitmq: bool = True,
+    log: Path | None = None,
+    under: Sequence[str] = (),
 ) -> AbstractAsyncContextManager[Process]:
     """A node of heyday with its defaults but for these settings, named without their `HEYDAY_`. Without `rabbitmq`, or
     where it is not installed, its delivery queue is a Redis stream."""
     given = {"DATABASE_URL": dsn, "REDIS_URL": servers.redis.url, **settings}
     if rabbitmq and servers.rabbitmq is not None:
         given["RABBITMQ_URL"] = servers.rabbitmq.url
-    return program("actors.cli", "run", log=log, environment={f"HEYDAY_{name}": value for name, value in given.items()})
+    environment = {f"HEYDAY_{name}": value for name, value in given.items()}
+    return program("actors.cli", "run", log=log, environment=environment, under=under)
 
 
 def cpu(*pids: int) -> float:
@@ -65,6 +77,14 @@ def cpu(*pids: int) -> float:
             except psutil.NoSuchProcess:  # it ended just now: its parent has its time
                 continue
     return used
+
+
+def peak_memory(pid: int) -> float:
+    """MiB that the process has had at most (VmHWM): every moment counts, not only those at which somebody looked."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise ProcessLookupError(f"{pid} has ended")
 
 
 def memory(pid: int) -> int:

@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
+
 from actors.rehearsal.node_process import NodeProcess
 from service.embedded.ports import LOOPBACK, free_port
 from service.embedded.relay import DEFAULT_PORTS, Relay, relayed
@@ -72,6 +74,17 @@ class Slot:
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self._node.send(number)
+
+    def limit_memory(self) -> None:
+        """Let it have no more memory than it has now, if it runs: the system refuses it any other (Linux)."""
+        if (pid := self._node.pid) is not None:
+            process = psutil.Process(pid)
+            process.rlimit(psutil.RLIMIT_AS, (process.memory_info().vms, psutil.RLIM_INFINITY))
+
+    def unlimit_memory(self) -> None:
+        """Let it have memory again, if it runs."""
+        if (pid := self._node.pid) is not None:
+            psutil.Process(pid).rlimit(psutil.RLIMIT_AS, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
 
     def kill(self) -> None:
         """End it at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -141,6 +142,8 @@ class Rehearsal:
             url = urls[need.name.removeprefix("RELAYED_").lower()]
             if url and (why := why_not_relayed(url)):
                 servers.lacking[need] = why
+        if sys.platform != "linux":
+            servers.lacking[Need.MEMORY_LIMIT] = "the memory of a process that runs can be limited on Linux only"
         settings = self._node_settings | {SETTINGS[system]: url for system, url in urls.items() if url}
         fleet = await stack.enter_async_context(fleet_of(self._options.nodes, self._directory, settings))
         drain_within = self._settings.drain_within.total_seconds()

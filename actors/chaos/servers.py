@@ -79,6 +79,18 @@ class Servers:
             await redis.flushall()
             return count
 
+    @asynccontextmanager
+    async def redis_full(self) -> AsyncIterator[int]:
+        """Let it be full, so that it refuses writes, while the block runs; yields the bytes that it has."""
+        async with self._redis() as redis:
+            await redis.config_set("maxmemory-policy", "noeviction")
+            used = int((await redis.info("memory"))["used_memory"])
+            await redis.config_set("maxmemory", 1)
+            try:
+                yield used
+            finally:
+                await redis.config_set("maxmemory", 0)
+
     async def purge_queue(self) -> int:
         """Empty the delivery queue; returns how many bundles were waiting in it."""
         if self.rabbitmq_url is None:

@@ -6,13 +6,14 @@ own port mapper (epmd), run in the foreground so that it ends with the broker, a
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from pathlib import Path
 from typing import ClassVar
 
 import aio_pika
 
-from service.embedded.errors import NotInstalled
+from service.embedded.errors import NotInstalled, ServerFailed
 from service.embedded.ports import LOOPBACK, free_port
 from service.embedded.server import Server
 
@@ -21,6 +22,9 @@ NODE = "heyday@localhost"
 
 PROBE_WITHIN = 5.0
 """Seconds that one attempt to open an AMQP connection may take."""
+
+CONTROL_WITHIN = 60.0
+"""Seconds for `rabbitmqctl`, which starts an Erlang machine of its own."""
 
 INSTALLATIONS = (
     "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin",
@@ -53,6 +57,12 @@ class RabbitMQServer(Server):
         """Where clients connect. Raises ServerFailed before the first start."""
         return self._url(self.port)
 
+    async def control(self, *words: str) -> None:
+        """Run `rabbitmqctl` with these words; what it says is in the log. Raises ServerFailed when it fails."""
+        process = self._spawn([str(self._scripts / "rabbitmqctl"), *words], **self._found_by)
+        if (code := await asyncio.to_thread(process.wait, CONTROL_WITHIN)) != 0:
+            raise ServerFailed(self.name, f"rabbitmqctl {words[0]} ended with {code}", "")
+
     async def _prepare(self) -> None:
         scripts = self._sbin or installed_sbin()
         if scripts is None:
@@ -74,21 +84,24 @@ class RabbitMQServer(Server):
         self._home.keep("rabbitmq.conf", "".join(f"{name} = {value}\n" for name, value in settings.items()))
         mapper, distribution = str(free_port()), str(free_port())
         epmd = self._spawn(["epmd", "-address", LOOPBACK, "-port", mapper])
+        self._found_by = {
+            "ERL_EPMD_ADDRESS": LOOPBACK,
+            "ERL_EPMD_PORT": mapper,
+            "RABBITMQ_NODENAME": NODE,
+            "RABBITMQ_CONF_ENV_FILE": str(self._home.path / "none"),
+        }
         broker = self._spawn(
             [str(self._scripts / "rabbitmq-server")],
             # Makes the script replace itself by the Erlang machine: its process is then the broker.
             RUNNING_UNDER_SYSTEMD="true",
-            ERL_EPMD_ADDRESS=LOOPBACK,
-            ERL_EPMD_PORT=mapper,
-            RABBITMQ_NODENAME=NODE,
             RABBITMQ_DIST_PORT=distribution,
             RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
-            RABBITMQ_CONF_ENV_FILE=str(self._home.path / "none"),
             RABBITMQ_CONFIG_FILE=str(self._home.path / "rabbitmq.conf"),
             RABBITMQ_ADVANCED_CONFIG_FILE=str(self._home.path / "none"),
             RABBITMQ_ENABLED_PLUGINS_FILE=str(self._home.path / "enabled_plugins"),
             RABBITMQ_MNESIA_BASE=str(self._home.path / "data"),
             RABBITMQ_LOG_BASE=str(self._home.path / "logs"),
+            **self._found_by,
         )
         return [epmd, broker]
 

@@ -101,7 +101,7 @@ def test_the_commands_of_the_page_are_taken() -> None:
 
 def test_every_fault_says_what_it_does_and_what_recovery_means() -> None:
     """A name alone is no rehearsal plan."""
-    assert len(KINDS) == 33
+    assert len(KINDS) == 35
     for name, kind in KINDS.items():
         assert kind.name == name
         assert kind.does

@@ -5,13 +5,13 @@ from __future__ import annotations
 from actors.chaos.faults.connections import CONNECTION_FAULTS
 from actors.chaos.faults.email import AcceptThenFail, Down, Erratic, Slow
 from actors.chaos.faults.fault import Fault, Need
-from actors.chaos.faults.nodes import DrainNode, KillAllNodes, KillNode, StopNode
+from actors.chaos.faults.nodes import DrainNode, KillAllNodes, KillNode, StarveNode, StopNode
 from actors.chaos.faults.postgres import ExhaustConnections, FillDisk, KillPostgres, RestartPostgres
-from actors.chaos.faults.stores import DeleteQueue, FlushRedis, KillRedis, PurgeQueue, RestartRabbitMQ
+from actors.chaos.faults.stores import DeleteQueue, FillRedis, FlushRedis, KillRedis, PurgeQueue, RestartRabbitMQ
 
 _ALL: tuple[type[Fault], ...] = (
-    *(KillNode, KillAllNodes, StopNode, DrainNode),
-    *(FlushRedis, KillRedis, PurgeQueue, DeleteQueue, RestartRabbitMQ),
+    *(KillNode, KillAllNodes, StopNode, StarveNode, DrainNode),
+    *(FlushRedis, KillRedis, FillRedis, PurgeQueue, DeleteQueue, RestartRabbitMQ),
     *(RestartPostgres, KillPostgres, ExhaustConnections, FillDisk),
     *CONNECTION_FAULTS,
     *(Down, Slow, Erratic, AcceptThenFail),

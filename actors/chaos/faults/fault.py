@@ -18,6 +18,7 @@ class Need(StrEnum):
     RABBITMQ = "RabbitMQ"
     OWN_RABBITMQ = "a RabbitMQ of our own"
     QUOTA = "a small disk for PostgreSQL"
+    MEMORY_LIMIT = "a memory limit for nodes that run"
     RELAYED_POSTGRES = "a relay before PostgreSQL"
     RELAYED_REDIS = "a relay before Redis"
     RELAYED_RABBITMQ = "a relay before RabbitMQ"

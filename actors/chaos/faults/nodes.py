@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from random import Random
 from typing import TYPE_CHECKING, ClassVar
 
-from actors.chaos.faults.fault import Fault
+from actors.chaos.faults.fault import Fault, Need
 
 if TYPE_CHECKING:
     from actors.chaos.fleet import Slot
@@ -104,6 +105,34 @@ class StopNode(Fault):
 
     async def over(self, stage: Stage, ended_at: float) -> bool:
         return await stage.lives(self._id) and await stage.greeted_since(ended_at)
+
+
+class StarveNode(Fault):
+    """A node gets no more memory than it has: it lives with that, or dies of it and is replaced.
+
+    The limit is on its address space (RLIMIT_AS), so that it is told, by MemoryError, where a container's limit kills.
+    """
+
+    name: ClassVar[str] = "starve-node"
+    does: ClassVar[str] = "give a node no memory beyond what it has, for some seconds; replaced if it dies of that"
+    needs: ClassVar[tuple[Need, ...]] = (Need.MEMORY_LIMIT,)
+
+    async def strike(self, stage: Stage) -> str:
+        slot = self.chance.choice(stage.fleet.slots)
+        starved = slot.node_id
+        lasts = self.seconds(5, 15)
+        slot.limit_memory()
+        try:
+            until = time.monotonic() + lasts
+            while slot.running and time.monotonic() < until:
+                await asyncio.sleep(0.1)
+        finally:
+            slot.unlimit_memory()
+        if slot.running:
+            return f"{starved} for {lasts:.1f} s, and it lived"
+        slot.start()
+        await slot.ready()
+        return f"{starved}, which died of it"
 
 
 class DrainNode(Fault):

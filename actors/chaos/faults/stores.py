@@ -37,6 +37,19 @@ class KillRedis(Fault):
         return f"away for {away:.1f} s"
 
 
+class FillRedis(Fault):
+    """Redis has no memory left, and may throw nothing away: it answers reads, and refuses every write."""
+
+    name: ClassVar[str] = "fill-redis"
+    does: ClassVar[str] = "let Redis reach its maxmemory (noeviction), so that it refuses writes, for some seconds"
+    needs: ClassVar[tuple[Need, ...]] = (Need.OWN_SERVERS,)
+
+    async def strike(self, stage: Stage) -> str:
+        async with stage.servers.redis_full() as used:
+            await asyncio.sleep(lasts := self.seconds(3, 12))
+        return f"{used / 1e6:.1f} MB for {lasts:.1f} s"
+
+
 class PurgeQueue(Fault):
     """The bundles in the delivery queue are gone, and nobody is told."""
 

@@ -1,0 +1,61 @@
+"""Whether something grows without end: a line through what was seen after a warm-up, held against a stated limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import linear_regression
+
+WARM_UP = 1 / 3
+"""Share of the time at the begin that is left out: caches fill, pools open, the allocator finds its size."""
+
+Curve = Sequence[tuple[float, float]]
+"""Pairs of seconds and the value then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A leak is a line that rises by more than `per_hour`, and by more than `step` over the time that was looked at.
+
+    What grows once by less than a step, such as one more arena of the allocator, is no leak, and in a short run such a
+    step would be many an hour: a run of an hour finds what `per_hour` says, a shorter one what `finds` says.
+    """
+
+    unit: str
+    per_hour: float
+    step: float
+
+
+MEMORY = Limit("MB", per_hour=12.0, step=4.0)
+FILES = Limit("files", per_hour=30.0, step=10.0)
+THREADS = Limit("threads", per_hour=6.0, step=2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """The line through a curve: how much it rises an hour, over the `seconds` after the warm-up."""
+
+    limit: Limit
+    per_hour: float
+    seconds: float
+    most: float
+
+    @property
+    def leaks(self) -> bool:
+        """Whether it rises by more than the limit allows."""
+        return self.per_hour > self.finds
+
+    @property
+    def finds(self) -> float:
+        """The least growth an hour that this run would call a leak."""
+        return max(self.limit.per_hour, self.limit.step / self.seconds * 3600)
+
+
+def growth(curve: Curve, limit: Limit) -> Growth:
+    """The line through a curve by least squares. Raises ValueError for fewer than ten looks after the warm-up."""
+    begin = curve[0][0] + (curve[-1][0] - curve[0][0]) * WARM_UP if curve else 0.0
+    seen = [(at, value) for at, value in curve if at >= begin]
+    if len(seen) < 10:
+        raise ValueError(f"{len(seen)} looks are too few for a line")
+    slope = linear_regression([at for at, _ in seen], [value for _, value in seen]).slope
+    return Growth(limit, slope * 3600, seen[-1][0] - seen[0][0], max(value for _, value in seen))

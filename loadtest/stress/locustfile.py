@@ -1,0 +1,196 @@
+"""The traffic of an API in use, as locust plays it: people are created, read, changed, listed, imported and deleted.
+
+It runs in a process of its own (loadtest/stress/swarm.py starts it): importing locust patches the whole interpreter.
+Every person's day is two days ahead, or far off: the first are planned, and planned again when they move, and nobody
+is greeted while the traffic lasts, so that the email service's books have only what a scenario puts there.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from argparse import ArgumentParser
+from collections import deque
+from datetime import UTC, date, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from locust import FastHttpUser, LoadTestShape, constant_throughput, events, task
+from locust.env import Environment
+
+from loadtest.stress.shapes import Shape, parse
+
+USERS = "/api/v1/users"
+MESSAGES = "/api/v1/messages"
+ZONES = ("Europe/London", "Asia/Tokyo", "America/New_York", "Australia/Melbourne", "UTC", "Asia/Kolkata")
+
+OWN_AT_MOST = 20
+"""People of one user of locust, so that an hour of traffic does not make locust itself grow."""
+
+IMPORTED = 20
+"""People of one import."""
+
+_prefix, _number = uuid4().hex[:12], count(1)
+
+
+@events.init_command_line_parser.add_listener
+def add_options(parser: ArgumentParser) -> None:
+    """What swarm.py tells."""
+    parser.add_argument("--shape", required=True, help="SECONDS:USERS,…")
+    parser.add_argument("--each", type=float, required=True, help="requests a second of each user")
+    parser.add_argument("--known", type=Path, required=True, help="a file of ids of people who are there")
+
+
+_known: list[str] = []
+
+
+@events.init.add_listener
+def read_known(environment: Environment, **_: Any) -> None:
+    """Learn who is there."""
+    assert environment.parsed_options is not None
+    _known.extend(environment.parsed_options.known.read_text(encoding="utf-8").split())
+
+
+class GivenShape(LoadTestShape):
+    """The shape that was given."""
+
+    _shape: Shape | None = None
+
+    def tick(self) -> tuple[int, float] | None:
+        """Users wanted, and how many a second to start."""
+        if self._shape is None:
+            assert self.runner is not None
+            options = self.runner.environment.parsed_options
+            assert options is not None
+            self._shape = parse(options.shape, options.each)
+        return self._shape.tick(self.get_run_time())
+
+
+def day() -> str:
+    """A birthday: in half of the cases the day after tomorrow, else one that is weeks away."""
+    today: date = datetime.now(UTC).date()
+    ahead = 2 if random.random() < 0.5 else random.randint(20, 300)
+    return (today + timedelta(days=ahead)).replace(year=1988).isoformat()
+
+
+def person() -> dict[str, str]:
+    """Somebody whom nobody else is."""
+    return {
+        "firstName": "Ada",
+        "lastName": f"No {next(_number)}",
+        "email": f"{_prefix}.{next(_number)}@example.com",
+        "timezone": random.choice(ZONES),
+        "birthdayDate": day(),
+        "locationCity": "London",
+    }
+
+
+class Client(FastHttpUser):
+    """Somebody's system that uses the API: one request after another, at an even pace."""
+
+    connection_timeout = 30.0
+    network_timeout = 30.0
+
+    def on_start(self) -> None:
+        """Begin with nobody."""
+        options = self.environment.parsed_options
+        assert options is not None
+        self._pace = constant_throughput(options.each)
+        self._own: deque[str] = deque()
+
+    def wait_time(self) -> float:
+        """Seconds until the next request."""
+        return float(self._pace(self))
+
+    @task(20)
+    def create(self) -> None:
+        """Create somebody; or delete somebody, where there are enough."""
+        if len(self._own) >= OWN_AT_MOST:
+            self.delete()
+        elif (made := self._ask("POST", USERS, (201,), json=person())) is not None:
+            self._own.append(made["id"])
+
+    @task(36)
+    def read(self) -> None:
+        """Read somebody."""
+        self._ask("GET", f"{USERS}/{self._somebody()}", (200,), name=f"{USERS}/{{id}}")
+
+    @task(12)
+    def change(self) -> None:
+        """Move somebody of our own to another zone or day."""
+        if not self._own:
+            self.create()
+            return
+        change = {"timezone": random.choice(ZONES)} if random.random() < 0.5 else {"birthdayDate": day()}
+        self._ask("PATCH", f"{USERS}/{self._own[0]}", (200,), name=f"{USERS}/{{id}}", json=change)
+
+    @task(6)
+    def page(self) -> None:
+        """A page of people."""
+        self._ask("GET", f"{USERS}?limit=50", (200,), name=f"{USERS}?limit=50")
+
+    @task(6)
+    def find(self) -> None:
+        """Those of one day in one zone."""
+        born = f"{random.randint(1, 12):02}-{random.randint(1, 28):02}"
+        path = f"{USERS}?birthday={born}&timezone={random.choice(ZONES)}&limit=20"
+        self._ask("GET", path, (200,), name=f"{USERS}?birthday=&timezone=")
+
+    @task(8)
+    def messages_of(self) -> None:
+        """What becomes of somebody's greetings."""
+        self._ask("GET", f"{USERS}/{self._somebody()}/messages", (200,), name=f"{USERS}/{{id}}/messages")
+
+    @task(3)
+    def messages(self) -> None:
+        """What is to come."""
+        self._ask("GET", f"{MESSAGES}?status=scheduled&limit=20", (200,), name=f"{MESSAGES}?status=")
+
+    @task(1)
+    def preview(self) -> None:
+        """Who gets what in an hour of tomorrow."""
+        begin = (datetime.now(UTC) + timedelta(days=1)).replace(minute=0, second=0, microsecond=0)
+        window = f"from={begin:%Y-%m-%dT%H:%M:%SZ}&to={begin + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+        self._ask("GET", f"/api/v1/preview?{window}&limit=20", (200,), name="/api/v1/preview")
+
+    @task(1)
+    def forecast(self) -> None:
+        """How much leaves when."""
+        self._ask("GET", "/api/v1/forecast?hours=24", (200,), name="/api/v1/forecast")
+
+    @task(1)
+    def bring_in(self) -> None:
+        """Import some people."""
+        lines = "\n".join(json.dumps(person()) for _ in range(IMPORTED)) + "\n"
+        kind = {"Content-Type": "application/x-ndjson"}
+        path = f"{USERS}:import"
+        with self.client.post(path, data=lines, headers=kind, name=path, catch_response=True) as answer:
+            if answer.status_code != 200:
+                answer.failure(_failure(answer))
+            elif (answer.text or "").count('"status":201') != IMPORTED:
+                answer.failure("not every line of an import was answered with 201")
+
+    @task(6)
+    def delete(self) -> None:
+        """Delete somebody of our own."""
+        if not self._own:
+            self.create()
+            return
+        self._ask("DELETE", f"{USERS}/{self._own.popleft()}", (204,), name=f"{USERS}/{{id}}")
+
+    def _somebody(self) -> str:
+        return random.choice(self._own) if self._own and random.random() < 0.5 else random.choice(_known)
+
+    def _ask(self, method: str, path: str, good: tuple[int, ...], name: str | None = None, **words: Any) -> Any:
+        """What was answered, or None for a failure or an answer without a body."""
+        with self.client.request(method, path, name=name or path, catch_response=True, **words) as answer:
+            if answer.status_code not in good:
+                answer.failure(_failure(answer))
+                return None
+            return answer.json() if answer.text else None
+
+
+def _failure(answer: Any) -> str:
+    return str(answer.status_code or type(answer.error).__name__)

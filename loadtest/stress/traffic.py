@@ -1,0 +1,146 @@
+"""Traffic of the API: many at once, a ramp, a steady rate, an hour's soak, and beside a wave of greetings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
+
+from loadtest.report import curves
+from loadtest.stress import leak
+from loadtest.stress.results import Results, table
+from loadtest.stress.scenario import Check, Outcome, Setting, at_least, at_most, none
+from loadtest.stress.shapes import Shape, crowd
+from loadtest.stress.stand import standing
+from loadtest.watch import Gauge, Seen, watching
+
+RATE_KEPT = 0.95
+"""Share of the asked rate that has to be answered."""
+
+SETTLED_AFTER = 5.0
+"""Seconds after a rate is reached from which it is looked at."""
+
+WAVE = 10_000
+"""Greetings of the wave that leaves beside the traffic."""
+
+SOAK_GREETINGS, SOAK_EVERY = 100, 5.0
+"""Greetings that become due at once during a soak, and the seconds between them: 20 a second."""
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the node during a soak."""
+
+
+async def mixed(setting: Setting) -> Outcome:
+    """1,000 users at once, each with a request every two seconds."""
+    shape = crowd(1_000, each=0.5, within=20, seconds=20 + setting.minutes * 60)
+    return await _api(setting, shape, "api-mixed", p99=1.0)
+
+
+async def ramp(setting: Setting) -> Outcome:
+    """From nothing to 1,000 requests a second within ten seconds, and on."""
+    shape = Shape(((0, 0), (10, 1_000), (40, 1_000)))
+    return await _api(setting, shape, "ramp", p99=5.0, kept=0.8)
+
+
+async def sustained(setting: Setting) -> Outcome:
+    """500 requests a second."""
+    shape = crowd(500, each=1, within=5, seconds=5 + setting.minutes * 60)
+    return await _api(setting, shape, "sustained", p99=1.0)
+
+
+async def during_wave(setting: Setting) -> Outcome:
+    """Traffic of 200 requests a second, in the middle of which 10,000 greetings are due at one instant."""
+    shape = crowd(200, each=1, within=5, seconds=5 + setting.minutes * 60)
+    async with standing(people=WAVE) as stand:
+        instant = datetime.now(UTC) + timedelta(seconds=shape.seconds / 3)
+        await stand.greetings.put(WAVE, instant)
+        results = await stand.traffic(shape)
+        books = await stand.greetings.checks()
+        verdict = await stand.greetings.verdict()
+    late = at_most("last greeting after its instant", verdict.latest.total_seconds(), 60, " s", digits=1)
+    return _outcome(setting, "api-wave", shape, results, p99=2.0, more=(*books, late))
+
+
+async def soak(setting: Setting) -> Outcome:
+    """100 requests and 20 greetings a second, and what the node keeps of them."""
+    shape = crowd(100, each=1, within=5, seconds=5 + setting.minutes * 60)
+    people = int((shape.seconds / SOAK_EVERY + 2) * SOAK_GREETINGS)
+    async with standing(people=people) as stand, asyncio.TaskGroup() as tasks:
+        trickle = tasks.create_task(stand.greetings.put_again_and_again(SOAK_GREETINGS, every=SOAK_EVERY))
+        async with watching(_process(stand.pid), every=LOOK_EVERY) as seen:
+            results = await stand.traffic(shape)
+        trickle.cancel()
+        await asyncio.wait([trickle])
+        books = await stand.greetings.checks()
+    limits = {"memory": leak.MEMORY, "files": leak.FILES, "threads": leak.THREADS}
+    grown = {name: leak.growth(seen.curves[name], limit) for name, limit in limits.items()}
+    found = tuple(_no_leak(name, growth) for name, growth in grown.items())
+    plots = [_curve(setting, seen, name, limit.unit) for name, limit in limits.items()]
+    return _outcome(setting, "soak", shape, results, p99=0.5, more=(*found, *books), plots=plots)
+
+
+def _process(pid: int) -> dict[str, Gauge]:
+    process = psutil.Process(pid)
+
+    def gauge(read: Callable[[], float]) -> Gauge:
+        async def look() -> float:
+            return read()
+
+        return look
+
+    return {
+        "memory": gauge(lambda: float(process.memory_info().rss) / 1e6),
+        "files": gauge(lambda: float(process.num_fds())),
+        "threads": gauge(lambda: float(process.num_threads())),
+    }
+
+
+def _no_leak(name: str, growth: leak.Growth) -> Check:
+    unit = growth.limit.unit
+    limit = f"at most {growth.finds:.0f} {unit} an hour, by a line through {growth.seconds / 60:.1f} minutes"
+    return Check(f"growth of {name}", f"{growth.per_hour:+.1f} {unit} an hour", limit, not growth.leaks)
+
+
+def _curve(setting: Setting, seen: Seen, name: str, unit: str) -> Path:
+    return curves(setting.place / f"soak-{name}.png", "seconds", unit, {name: seen.curves[name]})
+
+
+async def _api(setting: Setting, shape: Shape, name: str, *, p99: float, kept: float = RATE_KEPT) -> Outcome:
+    async with standing() as stand:
+        results = await stand.traffic(shape)
+    return _outcome(setting, name, shape, results, p99=p99, kept=kept)
+
+
+def _outcome(
+    setting: Setting,
+    name: str,
+    shape: Shape,
+    results: Results,
+    *,
+    p99: float,
+    kept: float = RATE_KEPT,
+    more: tuple[Check, ...] = (),
+    plots: list[Path] | None = None,
+) -> Outcome:
+    full = shape.points[1][0] + SETTLED_AFTER
+    asked, answered = shape.rate(full), results.answered(full, shape.seconds)
+    checks = (
+        none("errors", results.total.failures),
+        at_most("p99 of all routes", results.total.percentile(0.99) * 1000, p99 * 1000, " ms"),
+        at_least(f"answers a second, of {asked:g} asked", answered, asked * kept),
+        *more,
+    )
+    return Outcome(checks, table(results), (rates(setting.place, name, shape, results), *(plots or [])))
+
+
+def rates(place: Path, name: str, shape: Shape, results: Results) -> Path:
+    """A plot of what was asked and what was answered in each second."""
+    series = {
+        "asked": [(second.at, shape.rate(second.at)) for second in results.history],
+        "answered": [(second.at, second.answers) for second in results.history],
+        "failed": [(second.at, second.failures) for second in results.history],
+    }
+    return curves(place / f"{name}.png", "seconds", "requests a second", series)
