@@ -15,7 +15,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint bench simulate fuzz lock sbom clean
+.PHONY: help demo test coverage lint bench load simulate fuzz lock sbom clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,9 @@ lint: .venv/installed-dev ## check style, types and the floors of the architectu
 
 bench: .venv/installed-dev ## a wave of 10,000 greetings beside a bare loop, alternating (ARGS=--help)
 	@$(BIN)/python -m loadtest.wave $(ARGS)
+
+load: .venv/installed-dev ## scenarios of load and stress with a report; without ARGS the list (ARGS="quick --minutes 1")
+	@$(BIN)/python -m loadtest $(ARGS)
 
 simulate: .venv/installed-dev ## the nightly simulation of whole nodes: 20,000 seeds (ARGS="--seeds 500 --from 7")
 	@$(BIN)/python -m tests.simulation $(or $(ARGS),--seeds 20000 --from 0)

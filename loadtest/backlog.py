@@ -1,10 +1,14 @@
 """A great backlog, all due at once and drained by one node: does it get slower, does it grow, does it lose anybody?
 
     python -m loadtest.backlog --messages 1000000
+    python -m loadtest.backlog --messages 30000 --rate 500 --others 0.1 --later 0.1
 
 The messages are there before the node starts, overdue since a minute. Rates are those of the email service's books, for
 each tenth of the messages; the memory of the node, the length of the stream and the depth of the queue are looked at
-all the while. Anybody lost, greeted twice or early ends the tool with exit code 1.
+all the while. With --others a share of them is for another occasion; with --later a share becomes due while the rest
+drains. The order is "oldest first", so those wait for what was due before them and for nothing else: their lateness is
+reported, and by how much anybody was overtaken by somebody due later. Anybody lost, greeted twice or early, or more
+memory than --most-memory, ends the tool with exit code 1.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from loadtest import crowd
 from loadtest.bench import Bench, bench
 from loadtest.cases import Case
 from loadtest.node_wave import LOOK_EVERY, UNFINISHED, Unfinished, nodes
-from loadtest.programs import cpu
+from loadtest.programs import cpu, peak_memory
 from loadtest.report import SERVERS, curves
 from loadtest.watch import Gauge, Seen, memory_of, watching
 from service.adapters.rabbitmq.queue import RabbitMQDeliveryQueue
@@ -38,20 +42,45 @@ PARTS = 10
 STREAM = "heyday:due"
 STREAM_QUEUE = "heyday:delivery"
 
+LATER = 5
+"""Instants at which those who are due later become due, evenly over the time that the backlog is expected to take."""
+
+EXPECTED_RATE = 2_000.0
+"""Greetings a second, as a guess at that time where no rate is set."""
+
 STUCK_FOR = 120.0
 """Seconds without a single acceptance after which a node is taken to be stuck."""
+
+_GROUPS = """
+    select case when m.send_at > $1 then 'later' else m.occasion end as name, count(*) as messages,
+        percentile_cont(array[0.5, 0.99, 1]) within group (order by extract(epoch from a.began - m.send_at)) as late
+    from messages m join (
+        select message_id, min(started_at) as began from attempts group by message_id
+    ) a on a.message_id = m.id
+    group by 1 order by 1
+"""
+
+_OVERTAKEN = """
+    with begun as (
+        select m.send_at, min(a.started_at) as first, max(a.started_at) as last
+        from messages m join attempts a on a.message_id = m.id and a.number = 1
+        group by m.send_at
+    )
+    select coalesce(max(extract(epoch from older.last - younger.first)), 0)::float8
+    from begun older join begun younger on younger.send_at > older.send_at
+"""
 
 Figures = dict[str, float]
 
 
 async def measure(args: argparse.Namespace) -> tuple[Figures, Seen]:
     """Make the backlog, start a node, and watch until everybody is greeted."""
-    case = Case(args.messages, stream=args.stream)
+    case = Case(args.messages, stream=args.stream, rate=args.rate)
     async with bench(rabbitmq=not args.stream, keep=args.messages + 1) as running, running.database() as dsn:
         connection = await asyncpg.connect(dsn)
         await crowd.users(connection, args.messages)
         due = datetime.now(UTC) - timedelta(minutes=1)
-        await crowd.due(connection, args.messages, due)
+        await _make_due(connection, args, due)
         await connection.execute("vacuum analyze")
         await running.behave()
         server = running.server_cpu()
@@ -59,17 +88,20 @@ async def measure(args: argparse.Namespace) -> tuple[Figures, Seen]:
             Redis.from_url(running.servers.redis.url) as redis,
             nodes(running, dsn, case) as pids,
             _delivery_queue(running) as delivery_queue,
-            watching(_gauges(running, redis, delivery_queue, pids)) as seen,
+            asyncpg.create_pool(dsn, min_size=1, max_size=1) as pool,
+            watching(_gauges(running, redis, delivery_queue, pool, pids)) as seen,
         ):
             await _drained(running, seen, args.messages)
             while await connection.fetchval(UNFINISHED):
                 await asyncio.sleep(LOOK_EVERY)
-            used = cpu(*pids)
+            used, peak = cpu(*pids), max(map(peak_memory, pids))
         server = {name: seconds - server[name] for name, seconds in running.server_cpu().items()}
         stats = await running.stats()
         early = await connection.fetchval(
             "select count(*) from attempts a join messages m on m.id = a.message_id where a.started_at < m.send_at"
         )
+        groups = await connection.fetch(_GROUPS, due)
+        overtaken = await connection.fetchval(_OVERTAKEN)
         await connection.close()
     rates = rates_of_parts(seen.curves["accepted"], args.messages, PARTS)
     return {
@@ -80,12 +112,33 @@ async def measure(args: argparse.Namespace) -> tuple[Figures, Seen]:
         "nodeMicroseconds": used / args.messages * 1e6,
         **{f"{name}Microseconds": seconds / args.messages * 1e6 for name, seconds in server.items()},
         "memoryMegabytes": seen.most("memory"),
+        "peakMebibytes": peak,
+        "onTheirWay": seen.most("on their way"),
         "streamEntries": seen.most("stream"),
         "queueDepth": seen.most("queue"),
         "lost": args.messages - stats["keys"],
         "twice": stats["duplicates"],
         "early": early,
+        "overtakenSeconds": overtaken,
+        **{
+            f"{share}Late_{one['name']}": seconds
+            for one in groups
+            for share, seconds in zip(("p50", "p99", "most"), one["late"], strict=True)
+        },
     }, seen
+
+
+async def _make_due(connection: asyncpg.Connection[asyncpg.Record], args: argparse.Namespace, due: datetime) -> None:
+    """Most at `due`, some of another occasion then, and some at instants to come."""
+    others, each = int(args.messages * args.others), int(args.messages * args.later) // LATER
+    at_once = args.messages - others - each * LATER
+    await crowd.due(connection, at_once, due)
+    await crowd.due(connection, others, due, since=at_once + 1, occasion="anniversary")
+    takes = timedelta(seconds=args.messages / (args.rate or EXPECTED_RATE))
+    begin = datetime.now(UTC)
+    for number in range(LATER):
+        since = at_once + others + number * each + 1
+        await crowd.due(connection, each, begin + takes * (number + 1) / (LATER + 1), since=since)
 
 
 @asynccontextmanager
@@ -114,7 +167,11 @@ async def _drained(running: Bench, seen: Seen, messages: int) -> None:
 
 
 def _gauges(
-    running: Bench, redis: Redis, delivery_queue: RabbitMQDeliveryQueue | None, pids: list[int]
+    running: Bench,
+    redis: Redis,
+    delivery_queue: RabbitMQDeliveryQueue | None,
+    pool: asyncpg.Pool[asyncpg.Record],
+    pids: list[int],
 ) -> dict[str, Gauge]:
     async def accepted() -> float:
         return (await running.stats())["keys"]
@@ -127,7 +184,16 @@ def _gauges(
             return float(await redis.xlen(STREAM_QUEUE))
         return float((await delivery_queue.depth()).ready)
 
-    return {"accepted": accepted, "stream": stream, "memory": memory_of(pids), "queue": queue}
+    async def on_their_way() -> float:
+        return float(await pool.fetchval("select count(*) from messages where status = 'queued'"))
+
+    return {
+        "accepted": accepted,
+        "stream": stream,
+        "memory": memory_of(pids),
+        "queue": queue,
+        "on their way": on_their_way,
+    }
 
 
 def rates_of_parts(accepted: list[tuple[float, float]], total: int, parts: int) -> list[float]:
@@ -158,9 +224,20 @@ def report(figures: Figures) -> str:
         "greetings/s of each tenth": ", ".join(f"{figures[f'perSecond{part + 1}']:.0f}" for part in range(PARTS)),
         "last tenth of the first": f"{figures['lastOfFirst']:.2f}",
         "CPU µs a greeting: node, servers": f"{figures['nodeMicroseconds']:.0f}, {', '.join(servers)}",
-        "memory of the node at most, MB": f"{figures['memoryMegabytes']:.0f}",
+        "memory of the node at most: looked at, MB; VmHWM, MiB": (
+            f"{figures['memoryMegabytes']:.0f}, {figures['peakMebibytes']:.0f}"
+        ),
         f"entries of {STREAM} at most": f"{figures['streamEntries']:.0f}",
         "bundles in the delivery queue at most": f"{figures['queueDepth']:.0f}",
+        "messages on their way at most": f"{figures['onTheirWay']:.0f}",
+        **{
+            f"lateness of {name}: p50, p99, most, s": ", ".join(
+                f"{figures[f'{share}Late_{name}']:.1f}" for share in ("p50", "p99", "most")
+            )
+            for name in ("birthday", "anniversary", "later")
+            if f"mostLate_{name}" in figures
+        },
+        "overtaken by somebody due later, at most, s": f"{figures['overtakenSeconds']:.1f}",
         "lost, twice, early": f"{figures['lost']:.0f}, {figures['twice']:.0f}, {figures['early']:.0f}",
     }
     return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items()), ""])
@@ -171,6 +248,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--stream", action="store_true", help="the delivery queue is a Redis stream")
+    parser.add_argument("--rate", type=float, help="HEYDAY_EMAIL_RATE, calls a second over all nodes")
+    parser.add_argument("--others", type=float, default=0.0, help="share of the messages that is of another occasion")
+    parser.add_argument("--later", type=float, default=0.0, help="share that becomes due while the rest drains")
+    parser.add_argument(
+        "--most-memory",
+        type=float,
+        default=200.0,
+        metavar="MIB",
+        help="of the node, at any moment (VmHWM, %(default)g)",
+    )
     parser.add_argument("--json", type=Path, help="write figures and curves to this file")
     parser.add_argument("--plots", type=Path, help="draw plots into this directory")
     args = parser.parse_args()
@@ -182,6 +269,8 @@ def main() -> None:
     if args.plots:
         for name, unit in (("memory", "MB"), ("stream", "entries"), ("queue", "bundles"), ("accepted", "greetings")):
             curves(args.plots / f"backlog-{name}.png", "seconds", f"{name}, {unit}", {name: drawn[name]})
+    if figures["peakMebibytes"] > args.most_memory:
+        sys.exit(f"the node had {figures['peakMebibytes']:.0f} MiB, more than {args.most_memory:g}")
     if figures["lost"] or figures["twice"] or figures["early"]:
         sys.exit(1)
 

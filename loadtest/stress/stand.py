@@ -36,7 +36,7 @@ class Stand:
 
     async def traffic(self, shape: Shape) -> Results:
         """Put traffic on the node, and say how it was answered."""
-        return await swarm(self.url, shape, self.bench.servers.place / "locust", known=self.known)
+        return await swarm(self.url, shape, self.bench.servers.place, known=self.known)
 
 
 @asynccontextmanager
@@ -46,9 +46,7 @@ async def standing(*, people: int = 0, settings: Mapping[str, str] | None = None
         greetings = Greetings(running, dsn, people)
         await greetings.sign_up()
         connection = await asyncpg.connect(dsn)
-        await crowd.born(
-            connection, KNOWN, since=people + 1, together=0, timezone="UTC", day=datetime.now(UTC).date()
-        )
+        await crowd.born(connection, KNOWN, since=people + 1, together=0, timezone="UTC", day=datetime.now(UTC).date())
         rows = await connection.fetch("select id::text from users order by id desc limit $1", KNOWN)
         await connection.execute("vacuum analyze")
         await connection.close()

@@ -21,11 +21,10 @@ ROOT = Path(__file__).parents[2]
 
 
 async def swarm(url: str, shape: Shape, place: Path, *, known: Sequence[str]) -> Results:
-    """Put the traffic on the node at `url`; `place` is a directory to write to, `known` are ids of people who are there.
+    """Put the traffic on the node at `url`; `place` is a directory to write to, `known` are ids of people to read.
 
     Raises RuntimeError when locust fails.
     """
-    place.mkdir(parents=True, exist_ok=True)
     (place / "known").write_text("\n".join(known), encoding="utf-8")
     command = [
         sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE), "--headless", "--host", url,

@@ -17,6 +17,10 @@ ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
+MADE = {"bench": "loadtest.wave", "load": "loadtest", "simulate": "tests.simulation"}
+"""The modules to which targets of the Makefile hand their ARGS."""
+
+
 def parsed(workflow: Path) -> dict[str, Any]:
     found: dict[str, Any] = YAML(typ="safe").load(workflow)
     return found
@@ -72,7 +76,8 @@ def test_every_target_and_module_that_is_run_exists_and_has_the_options() -> Non
     lacking: list[str] = []
     for command in commands():
         made += (named := re.findall(r"\bmake (?:-C \S+ )?(\w+)", command))
-        modules = {"loadtest.wave"} if "bench" in named else set(re.findall(r"-m ((?:loadtest|tests)[\w.]+)", command))
+        by_make = {MADE[target] for target in named if target in MADE}
+        modules = by_make or set(re.findall(r"-m ((?:loadtest|tests)[\w.]+)", command))
         for module in modules:
             known = said_by(module, "--help")
             lacking += [f"{module} {one}" for one in re.findall(r"--[a-z-]+", command) if one not in known]

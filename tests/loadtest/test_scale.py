@@ -54,6 +54,32 @@ async def test_a_backlog_is_measured(tmp_path: Path) -> None:
     assert "| lost, twice, early | 0, 0, 0 |" in said
 
 
+async def test_who_is_due_later_waits_for_those_before_and_for_nobody_else(tmp_path: Path) -> None:
+    """A share of another occasion, and of instants that come meanwhile: each group's lateness is told apart."""
+    words = ["--messages", "300", "--others", "0.2", "--later", "0.2", "--rate", "200"]
+
+    said = await measured("backlog", *words, "--stream", "--json", str(tmp_path / "f"))
+
+    figures = json.loads((tmp_path / "f").read_text())["figures"]
+    assert figures["mostLate_later"] < figures["mostLate_birthday"]
+    assert figures["p50Late_anniversary"] > 60
+    assert figures["overtakenSeconds"] < 30
+    assert 10 < figures["onTheirWay"] <= 300
+    assert "| lateness of later" in said
+
+
+async def test_a_node_with_more_memory_than_is_allowed_fails_the_backlog() -> None:
+    """Its peak counts, which no look in between would see."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "loadtest.backlog", "--messages", "50", "--stream", "--most-memory", "10",
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, complaints = await process.communicate()
+
+    assert process.returncode == 1
+    assert "more than 10" in complaints.decode()
+
+
 async def test_a_server_too_busy_to_answer_leaves_a_gap_in_a_curve() -> None:
     """A measurement of many minutes must not end for one answer that came late."""
     answers = iter([None, 4.0, None])

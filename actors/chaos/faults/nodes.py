@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from random import Random
 from typing import TYPE_CHECKING, ClassVar
 
@@ -121,11 +120,13 @@ class StarveNode(Fault):
         slot = self.chance.choice(stage.fleet.slots)
         starved = slot.node_id
         lasts = self.seconds(5, 15)
+
+        async def ended() -> bool:
+            return not slot.running
+
         slot.limit_memory()
         try:
-            until = time.monotonic() + lasts
-            while slot.running and time.monotonic() < until:
-                await asyncio.sleep(0.1)
+            await stage.until(ended, within=lasts)
         finally:
             slot.unlimit_memory()
         if slot.running:

@@ -14,6 +14,7 @@ from service.adapters.redis import connection
 from service.adapters.redis.accepted import RedisAcceptedKeys
 from service.adapters.redis.connection import RedisClients, connect, translating
 from service.adapters.redis.locks import RedisLocks
+from service.adapters.redis.rate import RedisRateLimit
 from service.adapters.redis.streams import RedisWorkStream
 from service.embedded.relay import Relay, relayed
 from service.ports import Emptied, Entry, Unavailable
@@ -124,6 +125,28 @@ async def test_a_full_redis_is_an_outage(clients: RedisClients) -> None:
             await stream(clients).append(["x"])
     finally:
         await clients.commands.config_set("maxmemory", 0)
+
+
+async def test_whatever_is_asked_of_a_full_redis_is_answered_or_an_outage(clients: RedisClients) -> None:
+    """A reply to a script or within a pipeline looks different; taken for a bug, it would restart actors in vain."""
+    await stream(clients).open()
+    await stream(clients).append(["x"])
+    rate = RedisRateLimit(clients.commands, 100.0, nodes=lambda: 1)
+    await clients.commands.config_set("maxmemory", 1)
+    refused = set()
+    try:
+        for name, call in CALLS.items():
+            try:
+                await call(clients)
+            except Unavailable:
+                refused.add(name)
+        waits = await rate.reserve(2)
+    finally:
+        await clients.commands.config_set("maxmemory", 0)
+
+    assert {"append", "acquire", "remember"} <= refused
+    assert len(waits) == 2
+    await stream(clients).append(["y"])
 
 
 async def test_a_read_only_replica_is_an_outage(clients: RedisClients) -> None:

@@ -1,0 +1,91 @@
+"""Load and stress: runs scenarios on real servers, and writes a report with plots and a verdict for each.
+
+    python -m loadtest                                   # what there is, and how long it takes
+    python -m loadtest api-mixed ramp soak --minutes 2   # these, with two minutes of traffic
+    python -m loadtest quick --minutes 1                 # a set: quick, all
+    python -m loadtest all --to build/load               # where the report is written
+
+Every scenario starts servers of its own. A limit that was not kept ends the tool with exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from loadtest.stress.page import Ran, page, verdict
+from loadtest.stress.registry import SCENARIOS, SETS
+from loadtest.stress.scenario import Check, Outcome, Scenario, Setting
+
+
+async def perform(scenario: Scenario, place: Path, minutes: float | None) -> Ran:
+    """Run one scenario. One that breaks has failed, and those after it are run all the same."""
+    began = time.monotonic()
+    try:
+        outcome = await scenario.run(Setting(place, minutes or scenario.traffic or 0.0))
+    except Exception:  # whatever it is, it belongs into the report
+        said = traceback.format_exc()
+        sys.stderr.write(said)
+        outcome = Outcome((Check("the scenario itself", "broke", "runs", good=False),), f"```\n{said}```")
+    return Ran(scenario, outcome, time.monotonic() - began)
+
+
+def chosen(names: Sequence[str]) -> list[Scenario]:
+    """The scenarios of these names and sets, each once. Raises SystemExit for a name that there is not."""
+    if unknown := [name for name in names if name not in SCENARIOS and name not in SETS]:
+        sys.exit(f"unknown: {', '.join(unknown)}; there are {', '.join((*SCENARIOS, *SETS))}")
+    return [SCENARIOS[one] for one in dict.fromkeys(one for name in names for one in SETS.get(name, (name,)))]
+
+
+def listing(minutes: float | None) -> str:
+    """What there is."""
+    width = max(map(len, SCENARIOS))
+    lines = [f"  {name:<{width}} {one.length(minutes):>4.0f} min  {one.does}" for name, one in SCENARIOS.items()]
+    sets = [
+        f"  {name:<{width}} {sum(SCENARIOS[one].length(minutes) for one in names):>4.0f} min  {' '.join(names)}"
+        for name, names in SETS.items()
+    ]
+    return "\n".join(["scenarios:", *lines, "sets:", *sets, ""])
+
+
+def main() -> None:
+    """Run what was chosen, or say what there is."""
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="SCENARIO", help="scenarios and sets; none: list them")
+    parser.add_argument("--minutes", type=float, help="of the traffic, where a scenario has no length of its own")
+    parser.add_argument("--to", type=Path, default=Path("build/load"), help="directory of the report (%(default)s)")
+    args = parser.parse_args()
+    if not args.names:
+        sys.stdout.write(listing(args.minutes))
+        return
+    place: Path = args.to.absolute()
+    place.mkdir(parents=True, exist_ok=True)
+    command = " ".join(["python -m loadtest", *args.names, *([f"--minutes {args.minutes:g}"] if args.minutes else [])])
+    ran: list[Ran] = []
+    for scenario in chosen(args.names):
+        sys.stderr.write(f"{scenario.name}: about {scenario.length(args.minutes):.0f} min\n")
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            ran.append(runner.run(perform(scenario, place, args.minutes)))
+        sys.stdout.write(f"{scenario.name}: {verdict(ran[-1].outcome)} in {ran[-1].seconds:.0f} s\n")
+        for check in ran[-1].outcome.checks:
+            mark = "  " if check.good else "! "
+            sys.stdout.write(f"  {mark}{check.what}: {check.found} ({check.limit})\n")
+        sys.stdout.flush()
+        # After each: whoever ends it early has what there is.
+        (place / "report.md").write_text(page(ran, place, command=command), encoding="utf-8")
+    sys.stdout.write(f"report: {place / 'report.md'}\n")
+    if not all(one.outcome.good for one in ran):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

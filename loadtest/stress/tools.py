@@ -1,0 +1,187 @@
+"""Scenarios that are measured by the other tools of loadtest, and by `heyday chaos`: each keeps its own command."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from loadtest import crowd, report, wave
+from loadtest.bench import bench
+from loadtest.cases import ACTORS, CALLS_OF_A_NODE, NODES, Case
+from loadtest.figures import median
+from loadtest.programs import node
+from loadtest.stress.greetings import Greetings
+from loadtest.stress.scenario import Check, Outcome, Setting, at_least, at_most, none
+from service.domain.pressure import HORIZON, LEAST
+
+FAULTS = (
+    *("kill-postgres", "restart-postgres", "exhaust-connections", "fill-disk"),
+    *("kill-redis", "flush-redis", "fill-redis", "restart-rabbitmq", "delete-queue"),
+    *("email-down", "email-slow", "kill-all-nodes", "starve-node"),
+)
+"""Those of `heyday chaos` that are about servers, the email service, memory and disk."""
+
+BIRTHDAYS = 10_000
+BEGIN_IN = timedelta(seconds=25)
+"""From the begin of the preparations until 09:00 is said to be, so that the node plans everybody before."""
+
+GREAT_DAY = 1_000_000
+
+BACKLOG_RATE = 500
+BACKLOG = 30_000
+
+WORKERS_WAVE = 4_000
+
+
+async def birthdays(_setting: Setting) -> Outcome:
+    """10,000 people have their birthday today: one node plans them all, and sends when it is time."""
+    async with bench(keep=BIRTHDAYS + 1) as running, running.database() as dsn:
+        greetings = Greetings(running, dsn, 0)
+        connection = await asyncpg.connect(dsn)
+        instant = (datetime.now(UTC) + BEGIN_IN).replace(microsecond=0)
+        day = instant.date().replace(year=1988)
+        await crowd.born(connection, BIRTHDAYS, together=BIRTHDAYS, timezone="UTC", day=day)
+        await connection.execute("vacuum analyze")
+        await running.behave()
+        greetings.due = BIRTHDAYS
+        settings = {"EMAIL_URL": running.stub_url, "BIND": "127.0.0.1:0", "LOG_LEVEL": "error"}
+        async with node(running.servers, dsn, settings | {"SEND_AT": f"{instant:%H:%M:%S}"}):
+            await asyncio.sleep(max(0.0, (instant - datetime.now(UTC)).total_seconds()))
+            planned = await connection.fetchval("select count(*) from messages where planned_at < $1", instant)
+            books = await greetings.checks()
+        await connection.close()
+        verdict = await greetings.verdict()
+    return Outcome(
+        (
+            at_least("planned before their instant", planned, BIRTHDAYS),
+            *books,
+            at_most("last greeting after its instant", verdict.latest.total_seconds(), 60, " s", digits=1),
+        )
+    )
+
+
+async def planning(setting: Setting) -> Outcome:
+    """1,000,000 people with their birthday on one day in one zone, planned by one node while its API is used."""
+    words = ["--users", str(GREAT_DAY), "--together", str(GREAT_DAY)]
+    code, said, figures = await _tool(setting, "planning", words)
+    if figures is None:
+        return _failed(code, said)
+    return Outcome(
+        (
+            none("missing", figures["missing"]),
+            none("twice", figures["twice"]),
+            none("errors of the API meanwhile", figures["apiErrors"]),
+            at_most("p99 of the API meanwhile", figures["apiP99During"] * 1000, 1_000, " ms"),
+            at_least("planned a second", figures["perSecond"], 1_000),
+            at_most("memory of the node", figures["memoryMegabytes"], 200, " MB"),
+        ),
+        said,
+    )
+
+
+async def bounded(setting: Setting) -> Outcome:
+    """More is due than leaves in half a minute, with others that become due meanwhile: it waits in PostgreSQL."""
+    words = ["--messages", str(BACKLOG), "--rate", str(BACKLOG_RATE), "--others", "0.1", "--later", "0.1"]
+    code, said, found = await _tool(setting, "backlog", [*words, "--plots", str(setting.place)])
+    if found is None:
+        return _failed(code, said)
+    figures = found["figures"]
+    bound = 1.5 * max(LEAST, HORIZON * BACKLOG_RATE)
+    plots = tuple(setting.place / f"backlog-{name}.png" for name in ("queue", "stream", "memory", "accepted"))
+    return Outcome(
+        (
+            Check("exit code of loadtest.backlog", str(code), "0", code == 0),
+            none("lost", figures["lost"]),
+            none("twice", figures["twice"]),
+            none("early", figures["early"]),
+            at_most("messages on their way: half a minute of work, and a half", figures["onTheirWay"], bound),
+            at_most("a greeting overtaken by one due later", figures["overtakenSeconds"], HORIZON, " s", digits=1),
+            at_most("memory of the node (VmHWM)", figures["peakMebibytes"], 200, " MiB"),
+        ),
+        said,
+        plots,
+    )
+
+
+async def workers(setting: Setting) -> Outcome:
+    """1, 5, 10 and 20 delivery actors of one node, with answers after 50 ms."""
+    slow = Case(WORKERS_WAVE, latency=0.05)
+    return await _waves(setting, "workers", [replace(slow, actors=actors) for actors in ACTORS])
+
+
+async def nodes(setting: Setting) -> Outcome:
+    """1, 2 and 4 nodes, each with 50 calls at a time that are answered after 50 ms."""
+    one = Case(WORKERS_WAVE, latency=0.05, calls=CALLS_OF_A_NODE)
+    return await _waves(setting, "nodes", [replace(one, nodes=count) for count in NODES])
+
+
+async def _waves(setting: Setting, name: str, cases: Sequence[Case]) -> Outcome:
+    measured = await wave.measure(cases, 1)
+    found = wave.faults(measured)
+    rates = [median(rounds, "heyday", "perSecond") for _, rounds in measured]
+    plot = report.bars(
+        setting.place / f"{name}.png", "greetings a second", [case.name for case in cases], {"heyday": rates}
+    )
+    checks = (
+        Check("lost, twice or early", "; ".join(found) or "0", "0", not found),
+        at_least("greetings a second of the slowest", min(rates), 100),
+    )
+    return Outcome(checks, report.table(measured), (plot,))
+
+
+async def failures(setting: Setting) -> Outcome:
+    """Database, Redis, RabbitMQ, email service, memory and disk fail in the middle of a wave, one after another."""
+    file = setting.place / "failures.json"
+    faults = ",".join(FAULTS)
+    words = ["chaos", "--nodes", "3", "--greetings", "1500", "--faults", faults, "--json", str(file)]
+    code, said = await _run("actors.cli", words)
+    if not file.exists():
+        return _failed(code, said)
+    found = json.loads(file.read_text(encoding="utf-8"))
+    slow = [fault["name"] for fault in found["faults"] if fault["recovered"] is None]
+    checks = (
+        *(none(what, found[what]) for what in ("lost", "twice", "early", "notOnRecord", "actorCrashes")),
+        Check("faults not recovered from", ", ".join(slow) or "0", "0", not slow),
+        Check("nodes that did not end in order", ", ".join(found["notDrained"]) or "0", "0", not found["notDrained"]),
+        Check("heyday chaos", "passed" if found["passed"] else "failed", "passed", bool(found["passed"])),
+    )
+    lines = ["| fault | recovered within, s | longest pause, s | hit |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| {one['name']} | {one['recovered'] or 0:.1f} | {one['pause']:.1f} | {one['hit']} |"
+        for one in found["faults"]
+    ]
+    lines += [f"| {one['name']} | not rehearsed: {one['reason']} | | |" for one in found["notRehearsed"]]
+    return Outcome(checks, "\n".join([*lines, "", f"Again: `{found['command']}`"]))
+
+
+async def _tool(setting: Setting, module: str, words: Sequence[str]) -> tuple[int, str, Any]:
+    """The exit code of a tool, what it printed, and its figures; None where it has written none."""
+    file = setting.place / f"{module}.json"
+    code, said = await _run(f"loadtest.{module}", [*words, "--json", str(file)])
+    return code, said, json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+async def _run(module: str, words: Sequence[str]) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module, *words, cwd=Path(__file__).parents[2], stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
+def _failed(code: int, said: str) -> Outcome:
+    return Outcome((Check("exit code", str(code), "0, with figures", good=False),), said)

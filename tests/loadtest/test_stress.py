@@ -1,0 +1,297 @@
+"""Load and stress: what can be known of it without load. Shapes, verdicts, what is read of locust, and the report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from loadtest.__main__ import chosen, listing, perform
+from loadtest.stress import leak
+from loadtest.stress.boundary import memory_boundary
+from loadtest.stress.page import Ran, page, verdict
+from loadtest.stress.registry import QUICK, SCENARIOS, SETS
+from loadtest.stress.results import Results, Route, Second, read, table
+from loadtest.stress.scenario import Check, Outcome, Scenario, Setting, at_least, at_most, none
+from loadtest.stress.shapes import Shape, crowd, parse
+from loadtest.stress.swarm import swarm
+
+ROOT = Path(__file__).parents[2]
+RAMP = Shape(((0, 0), (10, 1_000), (40, 1_000)))
+
+
+def looks(seconds: int, start: float, per_hour: float, *, noise: float = 0.0, warming: float = 0.0) -> leak.Curve:
+    """What is seen each second of something that grows so much an hour, and at first by `warming` in all."""
+    chance = random.Random(7)
+    warm = seconds / 4
+    return [
+        (at, start + per_hour * at / 3600 + warming * min(1.0, at / warm) + chance.gauss(0, noise))
+        for at in range(seconds)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("curve", "leaks"),
+    [
+        (looks(3_600, 90, 0, noise=1.5), False),
+        (looks(3_600, 90, 24, noise=1.5), True),
+        (looks(3_600, 90, 6, noise=1.5), False),
+        (looks(3_600, 90, 0, noise=1.5, warming=40), False),
+        (looks(3_600, 90, 24, noise=1.5, warming=40), True),
+        (looks(3_600, 90, -50, noise=1.5), False),
+        (looks(120, 90, 0, noise=0.3), False),
+        (looks(120, 90, 600, noise=0.3), True),
+    ],
+    ids=[
+        "flat",
+        "a leak",
+        "less than the limit",
+        "warmed up",
+        "warmed up, then a leak",
+        "falls",
+        "short",
+        "short, leak",
+    ],
+)
+def test_a_leak_is_found_and_a_flat_curve_passes(curve: leak.Curve, leaks: bool) -> None:
+    """A verdict that cries at warm caches is switched off, and one that sees nothing is worse than none."""
+    assert leak.growth(curve, leak.MEMORY).leaks is leaks
+
+
+def test_a_short_run_says_which_leaks_it_would_find() -> None:
+    """Two minutes cannot see what an hour does, and must not pretend to."""
+    short, hour = (leak.growth(looks(seconds, 90, 0), leak.MEMORY) for seconds in (120, 3_600))
+
+    assert hour.finds == leak.MEMORY.per_hour
+    assert short.finds > 10 * leak.MEMORY.per_hour
+    with pytest.raises(ValueError, match="too few"):
+        leak.growth(looks(5, 90, 0), leak.MEMORY)
+
+
+def test_a_ramp_reaches_a_thousand_a_second_within_ten_seconds() -> None:
+    """The rates are those that the documents promise."""
+    assert [RAMP.rate(at) for at in (0, 5, 10, 25, 40, 41)] == [0, 500, 1_000, 1_000, 1_000, 0]
+    assert RAMP.requests == 5_000 + 30_000
+    assert crowd(1_000, each=0.5, within=20, seconds=80).rate(50) == 500
+
+
+def test_locust_is_told_the_users_of_the_next_second() -> None:
+    """It starts them over that second: told those of now, it would always be a second behind."""
+    assert RAMP.tick(0) == (100, 100)
+    assert RAMP.tick(9.5) == (1_000, 50)
+    assert RAMP.tick(20) == (1_000, 1)
+    assert RAMP.tick(40) is None
+
+
+def test_a_shape_is_understood_as_it_was_written() -> None:
+    """It reaches locust as a word on a command line."""
+    assert parse(str(RAMP), RAMP.each) == RAMP
+    for wrong in ("0:0", "0,10", "a:b,c:d"):
+        with pytest.raises(ValueError, match=r"\S"):
+            parse(wrong, 1)
+
+
+def write_results(place: Path) -> None:
+    """Files as locust writes them."""
+    routes = [
+        {"name": "/b", "method": "GET", "num_requests": 4, "num_failures": 1, "response_times": {"10": 3, "900": 1}},
+        {"name": "/a", "method": "POST", "num_requests": 96, "num_failures": 0, "response_times": {"20": 96}},
+    ]
+    (place / "summary.json").write_text(json.dumps(routes))
+    (place / "locust_failures.csv").write_text("Method,Name,Error,Occurrences\nGET,/b,CatchResponseError('503'),1\n")
+    rows = ["Timestamp,User Count,Name,Total Request Count,Total Failure Count"]
+    rows += ["100,0,Aggregated,0,0", "101,5,Aggregated,40,0", "101,5,/b,9,9", "103,5,Aggregated,100,1"]
+    (place / "locust_stats_history.csv").write_text("\n".join([*rows, ""]))
+
+
+def test_what_locust_wrote_is_read(tmp_path: Path) -> None:
+    """Rates are counts of each second, not locust's means of ten; percentiles are of all answers."""
+    write_results(tmp_path)
+
+    results = read(tmp_path / "locust", tmp_path / "summary.json", "WARNING CPU usage above 90%!")
+
+    assert [route.name for route in results.routes] == ["POST /a", "GET /b"]
+    assert (results.total.requests, results.total.failures) == (100, 1)
+    assert [results.total.percentile(share) for share in (0.03, 0.5, 0.99, 1)] == [0.01, 0.02, 0.02, 0.9]
+    assert results.history == (Second(1, 5, 40, 0), Second(3, 5, 30, 0.5))
+    assert (results.answered(0, 2), results.failed(2, 9)) == (40, 0.5)
+    assert results.failures == {"503": 1}
+    assert results.short_of_processor
+    assert "| GET /b | 4 | 10, 900, 900 | 1 |" in table(results)
+    assert "503 (1)" in table(results)
+    assert Route("GET /none", 0, 0, {}).percentile(0.99) == 0
+
+
+@pytest.fixture
+def asked() -> Counter[str]:
+    return Counter()
+
+
+@pytest.fixture
+async def api(asked: Counter[str]) -> AsyncIterator[str]:
+    """Answers as the API would, but has no time for messages."""
+
+    async def answer(request: web.Request) -> web.Response:
+        route = re.sub(r"/users/[\w-]+", "/users/{id}", request.path)
+        asked[f"{request.method} {route}"] += 1
+        if route.endswith("messages"):
+            return web.json_response({}, status=503)
+        if route.endswith(":import"):
+            return web.Response(text='{"line":1,"status":201}\n' * (await request.text()).count("\n"))
+        if request.method == "DELETE":
+            return web.Response(status=204)
+        status = 201 if request.method == "POST" else 200
+        return web.json_response({"id": f"made-{asked.total()}"}, status=status)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server:
+        yield str(server.make_url("")).rstrip("/")
+
+
+async def test_locust_plays_the_traffic_and_what_it_measured_comes_back(
+    api: str, asked: Counter[str], tmp_path: Path
+) -> None:
+    """Every kind of request is made, every answer is counted, and a refusal is a failure with its status."""
+    results = await swarm(api, crowd(20, each=20, within=1, seconds=5), tmp_path, known=["known-1", "known-2"])
+
+    assert results.total.requests == asked.total() > 300
+    assert {"POST /api/v1/users", "PATCH /api/v1/users/{id}", "DELETE /api/v1/users/{id}"} <= set(asked)
+    assert {"POST /api/v1/users:import", "GET /api/v1/preview", "GET /api/v1/forecast"} <= set(asked)
+    assert {route.name for route in results.routes if route.failures} == {
+        "GET /api/v1/messages?status=",
+        "GET /api/v1/users/{id}/messages",
+    }
+    assert set(results.failures) == {"503"}
+    assert results.total.failures == asked["GET /api/v1/messages"] + asked["GET /api/v1/users/{id}/messages"]
+    assert max(second.users for second in results.history) == 20
+
+
+async def test_locust_that_fails_is_no_result(tmp_path: Path) -> None:
+    """No figures must not look like good ones."""
+    with pytest.raises(RuntimeError, match="locust ended with"):
+        await swarm("http://127.0.0.1:1", Shape(((0, 1),)), tmp_path, known=["a"])
+
+
+@pytest.mark.parametrize(("mebibytes", "dies"), [(100, True), (400, False)])
+async def test_a_process_cannot_have_more_memory_than_its_limit(mebibytes: int, dies: bool) -> None:
+    """A limit that does not hold would pass every node."""
+    wants = "import os; block = bytearray(os.urandom(1 << 20)) * 200"
+
+    with memory_boundary(mebibytes) as boundary:
+        process = await asyncio.create_subprocess_exec(
+            *boundary.under, sys.executable, "-c", wants, stderr=asyncio.subprocess.DEVNULL
+        )
+        code = await process.wait()
+
+    assert (code != 0) is dies
+
+
+def outcome(*checks: Check) -> Outcome:
+    return Outcome(checks, "| a | table |")
+
+
+def test_one_limit_that_is_not_kept_fails_a_scenario() -> None:
+    """And so does a scenario that has checked nothing."""
+    assert outcome(none("errors", 0), at_most("p99", 10, 20), at_least("rate", 99, 95)).good
+    assert not outcome(none("errors", 0), none("lost", 1)).good
+    assert not outcome(at_most("p99", 21, 20)).good
+    assert not outcome(at_least("rate", 94, 95)).good
+    assert not outcome().good
+
+
+def test_the_report_says_what_was_found_beside_each_limit(tmp_path: Path) -> None:
+    """Whoever reads it was not there."""
+    bad = Ran(
+        SCENARIOS["soak"],
+        Outcome((none("lost", 0), at_most("p99", 900, 500, " ms")), "| a | table |", (tmp_path / "soak.png",)),
+        61.2,
+    )
+
+    text = page([Ran(SCENARIOS["ramp"], outcome(none("errors", 0)), 45), bad], tmp_path, command="python -m loadtest x")
+
+    assert "`python -m loadtest x`" in text
+    assert "| [ramp](#ramp) | passed | 45 |" in text
+    assert "| [soak](#soak) | **failed** | 61 |" in text
+    assert "| p99 | 900 ms | at most 500 ms | **no** |" in text
+    assert "![soak](soak.png)" in text
+    assert "| a | table |" in text
+
+
+async def test_a_scenario_that_breaks_has_failed_and_the_next_goes_on(tmp_path: Path) -> None:
+    """An hour of measurements must not be lost to one mistake, nor the mistake be lost."""
+
+    async def breaks(_setting: Setting) -> Outcome:
+        raise RuntimeError("no server")
+
+    ran = await perform(Scenario("x", "breaks", 1, breaks), tmp_path, None)
+
+    assert verdict(ran.outcome) == "**failed**"
+    assert "no server" in ran.outcome.text
+
+
+async def test_the_minutes_that_are_asked_for_are_those_of_the_traffic(tmp_path: Path) -> None:
+    """CI shortens what lasts an hour, and nothing else."""
+    asked: list[float] = []
+
+    async def note(setting: Setting) -> Outcome:
+        asked.append(setting.minutes)
+        return outcome(none("errors", 0))
+
+    scenario = Scenario("x", "notes", 61, note, traffic=60)
+    for minutes in (None, 2.0):
+        await perform(scenario, tmp_path, minutes)
+
+    assert asked == [60, 2]
+    assert (scenario.length(None), scenario.length(2)) == (61, 3)
+    assert SCENARIOS["ramp"].length(2) == SCENARIOS["ramp"].takes
+
+
+def test_names_and_sets_are_chosen_each_once() -> None:
+    """Two names of one scenario are one run of it."""
+    assert [one.name for one in chosen(["ramp", "quick"])] == ["ramp", *(name for name in QUICK if name != "ramp")]
+    assert set(SETS["all"]) == set(SCENARIOS)
+    with pytest.raises(SystemExit, match="unknown: nonsense"):
+        chosen(["ramp", "nonsense"])
+
+
+def test_without_a_name_it_says_what_there_is() -> None:
+    """The list is where one begins."""
+    done = subprocess.run(
+        [sys.executable, "-m", "loadtest", "--minutes", "2"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == listing(2)
+    assert all(f"  {name}" in done.stdout for name in (*SCENARIOS, *SETS))
+
+
+def test_the_page_lists_every_scenario_with_its_length() -> None:
+    """Somebody adds one and forgets the page."""
+    text = (ROOT / "docs" / "how-to" / "load_and_stress.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([\w-]+)` \| (\d+) \|", text, re.MULTILINE))
+
+    assert rows == {one.name: f"{one.takes:.0f}" for one in SCENARIOS.values()}
+    assert all(f"`{name}`" in text for name in SETS)
+
+
+def test_the_page_tells_the_limits_of_a_leak() -> None:
+    """A threshold that the page does not state is not stated."""
+    text = (ROOT / "docs" / "how-to" / "load_and_stress.md").read_text(encoding="utf-8")
+
+    for limit in (leak.MEMORY, leak.FILES, leak.THREADS):
+        assert f"{limit.per_hour:g} {limit.unit} an hour" in text
+
+
+def test_results_without_an_answer_have_no_rate() -> None:
+    """Rather than divide by nothing."""
+    assert Results((), (), {}, short_of_processor=False).answered(0, 1) == 0
