@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import aio_pika
 import asyncpg
+import pytest
 from redis.asyncio import Redis
 
 from service.embedded.clock import business_clock_is_real, restore_clock, run_clock
+from service.embedded.errors import ServerFailed
 from service.embedded.rabbitmq import RabbitMQServer
 from service.embedded.server import Server
 from tests.conftest import Clock
@@ -110,6 +112,27 @@ async def test_the_next_test_finds_every_server_running_again(
     assert all(server.running for server in servers.all)
     assert message is not None
     assert message.body == b"kept"
+
+
+async def test_a_broker_can_be_told_what_only_its_administrator_may(servers: Servers, rabbitmq_url: str) -> None:
+    """A policy makes a queue that is full, which no client can."""
+    broker = servers.rabbitmq
+    if not isinstance(broker, RabbitMQServer):
+        return  # one in a container has its own tools
+    await broker.control("set_policy", "full", "^bounded$", '{"max-length":1,"overflow":"reject-publish"}')
+    async with await aio_pika.connect(rabbitmq_url) as connection:
+        channel = await connection.channel()
+        queue = await channel.declare_queue("bounded", auto_delete=True)
+        publish = channel.default_exchange.publish
+        await publish(aio_pika.Message(b"the first"), routing_key=queue.name)
+
+        with pytest.raises(aio_pika.exceptions.DeliveryError):
+            await publish(aio_pika.Message(b"one too many"), routing_key=queue.name)
+
+        await queue.delete(if_empty=False)
+    with pytest.raises(ServerFailed, match="rabbitmqctl clear_policy"):
+        await broker.control("clear_policy", "none of that name")
+    await broker.control("clear_policy", "full")
 
 
 async def test_no_server_is_reachable_from_other_machines_or_runs_as_root(servers: Servers) -> None:
