@@ -66,7 +66,7 @@ _OVERTAKEN = """
         from messages m join attempts a on a.message_id = m.id and a.number = 1
         group by m.send_at
     )
-    select coalesce(max(extract(epoch from older.last - younger.first)), 0)::float8
+    select greatest(0, max(extract(epoch from older.last - younger.first)))::float8
     from begun older join begun younger on younger.send_at > older.send_at
 """
 
