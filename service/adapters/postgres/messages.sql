@@ -50,12 +50,17 @@ select number from fences where name = $1
 -- name: claim_for_sending
 -- The compare-and-set before any call: only what is queued and due, and only once. It reads name, address and text as
 -- they are now. Rows are locked in the order of their ids, so that two claims of the same bundle wait and do not deadlock.
-with held as (
-    select id, local_year
+-- They are found by their ids alone and looked at once they are locked: asked for what is queued, the planner reads all
+-- that is queued for each bundle, which took PostgreSQL 95 instead of 33 µs a greeting with 20,000 of them.
+with locked as (
+    select id, local_year, status, due_at
     from messages
-    where id = any($1::uuid[]) and status = 'queued' and due_at <= business_now()
+    where id = any($1::uuid[])
     order by id
     for update
+),
+held as (
+    select id, local_year from locked where status = 'queued' and due_at <= business_now()
 )
 update messages m set status = 'sending', attempt = m.attempt + 1, claimed_by = $2, claimed_at = business_now()
 from held, users u, occasions o
