@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -116,7 +116,7 @@ class Database:
         size: int,
         observe: Callable[[str, float], None] = lambda _query, _seconds: None,
         waited: Callable[[float], None] = lambda _seconds: None,
-        opened: Callable[[Connection], Awaitable[None]] | None = None,
+        opened: Callable[[Connection], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._dsn = dsn
         self._size = size
