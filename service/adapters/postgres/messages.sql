@@ -84,47 +84,64 @@ with outcome as (
     ) as t (incarnation, id, local_year, attempt, status, delay, outcome, ago, duration, status_code, error)
 ),
 held as (
-    select m.id, m.local_year, i.incarnation, i.attempt, f.follows, m.status <> 'sending' as late,
-        case when f.follows <> 'retrying' or m.moved_to is null then f.follows
-             when m.moved_to = 'infinity' then 'cancelled' else 'scheduled' end as status,
-        case when f.follows = 'retrying' and m.moved_to < 'infinity' then m.moved_to else m.send_at end as send_at
+    select m.id, m.local_year, m.send_at, m.moved_to, i.incarnation, i.attempt, i.status as wanted, false as late,
+        case when i.status = 'sent' then i.status
+             when i.id in (select id from outcome where outcome = 'accepted') then 'sent'
+             when exists (select from attempts a where a.message_id = m.id and a.local_year = m.local_year
+                          and a.outcome = 'accepted') then 'sent'
+             else i.status end as follows
     from messages m
     join outcome i on m.id = i.id and m.local_year = i.local_year
-    cross join lateral (
-        select case when i.status = 'sent' then i.status
-                    when i.id in (select id from outcome where outcome = 'accepted') then 'sent'
-                    when exists (select from attempts a where a.message_id = m.id and a.local_year = m.local_year
-                                 and a.outcome = 'accepted') then 'sent'
-                    else i.status end as follows
-    ) f
-    where (m.status = 'sending' and m.claimed_by = i.incarnation and m.attempt = i.attempt)
-        or (i.outcome = 'accepted' and m.status not in ('sending', 'sent')
-            and (m.status <> 'cancelled'
-                or exists (select from users u where u.id = m.user_id and u.deleted_at is null)))
+    where m.status = 'sending' and m.claimed_by = i.incarnation and m.attempt = i.attempt
     order by m.id
     for update of m
 ),
+late as (
+    -- By its key and whatever its state, which is looked at once it is locked: the claim may have been freed just now.
+    select m.id, m.local_year, m.send_at, m.moved_to, i.incarnation, i.attempt, i.status as wanted, true as late,
+        'sent' as follows
+    from (
+        select * from outcome o
+        where o.outcome = 'accepted'
+            and (o.id, o.incarnation, o.attempt) not in (select id, incarnation, attempt from held)  -- hashed
+        order by o.id
+    ) i
+    cross join lateral (
+        select * from messages where id = i.id and local_year = i.local_year
+        offset 0  -- keeps what follows from being looked at before
+        for update
+    ) m
+    where m.status not in ('sending', 'sent')
+        and (m.status <> 'cancelled' or exists (select from users u where u.id = m.user_id and u.deleted_at is null))
+),
+verdict as (
+    select v.id, v.local_year, v.incarnation, v.attempt, v.wanted, v.late, v.follows,
+        case when v.follows <> 'retrying' or v.moved_to is null then v.follows
+             when v.moved_to = 'infinity' then 'cancelled' else 'scheduled' end as status,
+        case when v.follows = 'retrying' and v.moved_to < 'infinity' then v.moved_to else v.send_at end as send_at
+    from (select * from held union all select * from late) v
+),
 moved as (
     update messages m set
-        status     = held.status,
+        status     = v.status,
         -- A backup that was put in its place may know of fewer attempts.
-        attempt    = case when i.outcome is null and held.follows <> 'sent' then m.attempt - 1
+        attempt    = case when i.outcome is null and v.follows <> 'sent' then m.attempt - 1
                           else greatest(m.attempt, i.attempt) end,
-        send_at    = held.send_at,
-        due_at     = case when held.follows = 'retrying'
-                          then greatest(business_now() + make_interval(secs => i.delay), held.send_at) else m.due_at end,
-        timezone   = case when held.status <> held.follows then (select u.timezone from users u where u.id = m.user_id)
+        send_at    = v.send_at,
+        due_at     = case when v.follows = 'retrying'
+                          then greatest(business_now() + make_interval(secs => i.delay), v.send_at) else m.due_at end,
+        timezone   = case when v.status <> v.follows then (select u.timezone from users u where u.id = m.user_id)
                           else m.timezone end,
-        ended_at   = case when held.status in ('retrying', 'scheduled') then null else business_now() end,
+        ended_at   = case when v.status in ('retrying', 'scheduled') then null else business_now() end,
         claimed_by = null,
         moved_to   = null,
-        reason     = case when held.status <> held.follows then 'the user was edited while it was being sent'
-                          when held.late then 'accepted: the answer was recorded late'
-                          when held.follows <> i.status then 'accepted by an earlier attempt' else i.error end
-    from held, outcome i
+        reason     = case when v.status <> v.follows then 'the user was edited while it was being sent'
+                          when v.late then 'accepted: the answer was recorded late'
+                          when v.follows <> v.wanted then 'accepted by an earlier attempt' else i.error end
+    from verdict v, outcome i
     -- The batch may hold an answer to an earlier attempt of the same message too.
-    where m.id = held.id and m.local_year = held.local_year
-        and i.id = held.id and i.incarnation = held.incarnation and i.attempt = held.attempt
+    where m.id = v.id and m.local_year = v.local_year
+        and i.id = v.id and i.incarnation = v.incarnation and i.attempt = v.attempt
     returning m.id, m.status, m.occasion, m.send_at, i.outcome, i.ago
 ),
 logged as (
