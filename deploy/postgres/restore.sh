@@ -19,7 +19,8 @@ tar -xzf "/backup/base/$backup/pg_wal.tar.gz" -C /data/pg_wal
 {
     echo "restore_command = 'cp /backup/wal/%f %p'"
     echo "recovery_target_action = 'promote'"
-    [ -z "$instant" ] || echo "recovery_target_time = '$instant'"
+    # In numbers: at its start PostgreSQL knows no names of zones, and no Z.
+    [ -z "$instant" ] || echo "recovery_target_time = '$(date -u -d "$instant" '+%F %T.%6N+00')'"
 } >>/data/postgresql.auto.conf
 touch /data/recovery.signal
 echo "backup $backup is in place; the server recovers ${instant:+to $instant }when it starts"

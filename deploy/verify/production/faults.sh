@@ -5,7 +5,7 @@ rolling_update() {
     image=$(docker service inspect "${stack}_node" --format '{{.Spec.TaskTemplate.ContainerSpec.Image}}')
     # The same code under another version, so another image.
     printf 'FROM %s\nLABEL org.opencontainers.image.version=verification-next\n' "$image" |
-        docker build --quiet --tag heyday:verification-next - >/dev/null
+        docker build --quiet --tag heyday:verification-next - >/dev/null 2>&1
     docker service update --detach --no-resolve-image --image heyday:verification-next "${stack}_node" >/dev/null 2>&1
     say "rolling update to another image begun; $(left) left"
     sleep 15

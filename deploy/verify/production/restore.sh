@@ -1,4 +1,5 @@
 # A backup by the stack's own service, the loss of the database, and the way back of docs/how-to/restore_a_backup.md; sourced by run.sh.
+# The newest backup from before an instant, and the log from there on.
 in_place() {
     docker run --rm --user postgres --entrypoint bash -v "${stack}_postgres:/data" -v "${stack}_backup:/backup" \
         -v "$top/deploy/postgres/restore.sh:/restore.sh:ro" postgres:17.6 /restore.sh "$@"
@@ -26,8 +27,8 @@ drop_and_restore() {
     sleep 10
     ! ready >/dev/null 2>&1 || die "nodes work with a database that was restored"
     heyday doctor --adopt --dry-run || true
-    heyday doctor --adopt
+    heyday doctor --adopt | tail -n 2
     docker exec -i "$(container node)" sh -c 'cat >/dev/shm/accepted && heyday doctor --ledger /dev/shm/accepted --mend' \
-        <"$work/accepted.ndjson"
+        <"$work/accepted.ndjson" | tail -n 2
     heyday redrive --status unknown
 }
