@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,6 +61,22 @@ EXTRAS = PROJECT["project"]["optional-dependencies"]
 BUILD = PROJECT["dependency-groups"]["build"]
 
 
+def needed_by(requirements: list[str]) -> set[str]:
+    """All that is installed with these, here: by what each of them says that it needs."""
+    found: set[str] = set()
+    waiting = [Requirement(one) for one in requirements]
+    while waiting:
+        one = waiting.pop()
+        asked = [canonicalize_name(one.name), *(f"{one.name}[{extra}]" for extra in one.extras)]
+        if not found.issuperset(asked):
+            found.update(asked)
+            for text in metadata.requires(one.name) or []:
+                further = Requirement(text)
+                if further.marker is None or any(further.marker.evaluate({"extra": e}) for e in one.extras or {""}):
+                    waiting.append(further)
+    return {name for name in found if "[" not in name}
+
+
 def test_every_dependency_is_pinned() -> None:
     """The next release of anything may be the one that was taken over; what builds runs, too."""
     wanted = [*PROJECT["project"]["dependencies"], *(one for extra in EXTRAS.values() for one in extra), *BUILD]
@@ -75,7 +94,9 @@ def test_the_image_is_made_of_what_is_tested_and_known_by_its_hash(lock: str, wa
     file = f"deploy/image/{lock}.lock"
     entries = re.split(r"\n(?=\S)", (ROOT / file).read_text(encoding="utf-8").strip())
 
-    assert names_of(wanted) <= {pin.partition("==")[0] for pin in pins_of(file)}
+    assert (names_of(wanted) | (needed_by(wanted) if lock == "requirements" else set())) <= {
+        pin.partition("==")[0] for pin in pins_of(file)
+    }
     assert pins_of(file) - pins_of("constraints.txt") == set()
     assert [one for one in entries if not re.search(r"--hash=sha256:[0-9a-f]{64}", one)] == []
     assert re.search(rf"--require-hashes[^&]*-r {lock}\.lock", (ROOT / "Dockerfile.prod").read_text(encoding="utf-8"))
