@@ -15,11 +15,27 @@ import trustme
 from aiohttp import web
 
 from tests.deploy.test_files import ROOT
+from tests.servers import install_with_apt, one_process_at_a_time
 
 FOLDER = ROOT / "deploy" / "nginx"
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
-pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is what reads its files; the workflow installs it")
+
+class NotInstalled(Exception):
+    """nginx is neither there nor ours to install."""
+
+
+def program() -> str:
+    """nginx of this machine, else, as root on Debian, installed. Raises NotInstalled: these tests are not skipped."""
+    with one_process_at_a_time():
+        found = _on_path() or (install_with_apt("nginx-light") and _on_path())
+    if not found:
+        raise NotInstalled("deploy/nginx is read by nginx itself: install it (on Debian: apt-get install nginx-light)")
+    return found
+
+
+def _on_path() -> str | None:
+    # Not on the PATH of everybody.
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
 
 def lay(folder: Path, place: str, **changes: str) -> Path:
@@ -43,7 +59,7 @@ def lay(folder: Path, place: str, **changes: str) -> Path:
 
 async def nginx(file: Path, *options: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        str(NGINX), "-c", str(file), *options, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        program(), "-c", str(file), *options, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
 
 
