@@ -255,6 +255,9 @@ def test_kustomize_builds_production_with_names_that_fit(tmp_path: Path) -> None
 
     assert built.returncode == 0, built.stderr
     documents = [one for one in yaml.safe_load_all(built.stdout) if one]
+    for one in documents:
+        if one["kind"] not in FOREIGN:
+            kubernetes_validate.validate(one, "1.29", strict=True)
     names = {(one["kind"], one["metadata"]["name"]) for one in documents}
     (node,) = [one["spec"]["template"] for one in documents if one["kind"] == "Deployment"]
     (settings_map,) = [name for kind, name in names if kind == "ConfigMap"]
