@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 _MAKE_WAVE = """
     insert into messages (user_id, occasion, local_year, timezone, send_at, due_at, tzdata, status, attempt,
         queued_at, queued_by, claimed_at, claimed_by)
-    select id, 'anniversary', extract(year from now()), timezone, $2::timestamptz - interval '1 minute', $2, 'none',
-        status, (status = 'sending')::integer,
+    select id, 'anniversary', extract(year from now()), timezone,
+        $2::timestamptz - case when status = 'retrying' then interval '1 minute' else interval '0' end, $2, 'none',
+        status, (status in ('sending', 'retrying'))::integer,
         case when status <> 'scheduled' then now() end, case when status <> 'scheduled' then 1 end,
         case when status = 'sending' then now() end, case when status = 'sending' then 1 end
-    from (select *, (array['scheduled', 'queued', 'sending'])[1 + row_number() over (order by id) % 3] as status
+    from (select *, (array['scheduled', 'queued', 'sending', 'retrying'])[1 + row_number() over (order by id) % 4] as status
         from users order by id limit $1) as people
 """
 

@@ -89,7 +89,7 @@ class Metrics:
         self.by_status = gauge(
             "messages_by_status", "Messages on their way, or waiting for a person.", "status", known=WAITING
         )
-        self.oldest_due = gauge("oldest_due_message_age_seconds", "How long the oldest unsent message has been due.")
+        self.oldest_due = gauge("oldest_due_message_age_seconds", "How long the oldest unsent message has been due, however often it was tried.")
         self.suppressed = counter(
             "duplicates_suppressed",
             "Repeated work that was dropped, by what noticed it.",

@@ -198,11 +198,13 @@ class FakeMessages:
     async def oldest_due_age(self) -> float:
         now = self._truth.now()
         waiting = [row.due_at for row in self._truth.in_state(*_WAITING) if row.due_at <= now]
-        # Of what is queued only the one that was queued first is looked at: it was due first.
+        held = self._truth.in_state(*_WAITING, Status.QUEUED)
+        put_off = [_due_since(row) for row in held if row.due_at > _due_since(row)]
+        # Of what is queued and was not put off, only the one that was queued first is looked at: it was due first.
         queued = sorted(self._truth.in_state(Status.QUEUED), key=lambda row: row.queued_at or now)
-        sending = [row.due_at for row in self._truth.in_state(Status.SENDING)]
-        oldest = min([*waiting, *(row.due_at for row in queued[:1]), *sending], default=now)
-        return (now - oldest).total_seconds()
+        sending = [_due_since(row) for row in self._truth.in_state(Status.SENDING)]
+        oldest = min([*waiting, *put_off, *(row.due_at for row in queued[:1]), *sending], default=now)
+        return max(0.0, (now - oldest).total_seconds())
 
     def _end_attempt(
         self,
@@ -259,6 +261,10 @@ class FakeMessages:
                 recorded_at=self._truth.now(),
             )
         )
+
+
+def _due_since(row: MessageRow) -> datetime:
+    return max(row.send_at, row.redriven_at or row.send_at)
 
 
 def _before_queued(row: MessageRow) -> Status:

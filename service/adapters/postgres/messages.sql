@@ -293,9 +293,12 @@ where status in ('scheduled', 'retrying') or status = 'queued' or status = 'send
 group by status
 
 -- name: oldest_due
--- Wherever it waits: for the ticker, in the queue (those queued first were due first), or for the end of its attempt.
-select coalesce(extract(epoch from business_now() - least(
+-- Wherever it waits: for the ticker, in the queue (those queued first were due first), or for the end of its attempt. Those
+-- that were put off, to another attempt or by an edit, have been due since their instant, or since they were redriven.
+select greatest(0, coalesce(extract(epoch from business_now() - least(
     (select min(due_at) from messages where status in ('scheduled', 'retrying') and due_at <= business_now()),
+    (select min(greatest(redriven_at, send_at)) from messages
+        where status in ('scheduled', 'queued', 'retrying') and due_at > greatest(redriven_at, send_at)),
     (select due_at from messages where status = 'queued' order by queued_at limit 1),
-    (select min(due_at) from messages where status = 'sending')
-)), 0)::double precision
+    (select min(greatest(redriven_at, send_at)) from messages where status = 'sending')
+)), 0))::double precision

@@ -196,3 +196,39 @@ async def test_the_figures_of_the_open_are_those_of_the_rows(store: Store) -> No
 
     assert counts == {Status.QUEUED: 4, Status.SENDING: 2, Status.SCHEDULED: 3}
     assert 300 < await store.messages.oldest_due_age() < 330
+
+
+async def test_a_message_that_is_tried_again_and_again_has_been_due_since_its_instant(store: Store) -> None:
+    """One that the service has rejected for an hour would otherwise look as if nothing were late, and nobody be called."""
+    await store.queued(1)
+    await store.due(1, ago=timedelta(hours=1))
+    await store.fetch(
+        "update messages set status = 'retrying', attempt = 7, due_at = business_now() + interval '5 minutes' "
+        "where send_at < business_now() - interval '50 minutes'"
+    )
+
+    retrying = await store.messages.oldest_due_age()
+    await store.fetch(
+        "update messages set status = 'queued', queued_at = business_now(), queued_by = 1, due_at = business_now() "
+        "where status = 'retrying'"
+    )
+    queued = await store.messages.oldest_due_age()
+    await store.fetch(
+        "update messages set status = 'sending', claimed_at = business_now(), claimed_by = 1 where attempt = 7"
+    )
+    sending = await store.messages.oldest_due_age()
+
+    assert all(3600 <= age < 3630 for age in (retrying, queued, sending)), (retrying, queued, sending)
+
+
+async def test_a_message_that_is_redriven_is_due_since_then(store: Store) -> None:
+    """It was given up before, and counted; what a person sends again is not late by days."""
+    await store.due(1, ago=timedelta(hours=1))
+    await store.fetch("update messages set status = 'expired', ended_at = business_now()")
+    (row,) = await store.fetch("select id from messages")
+    await store.messages.redrive([row["id"]])
+    await store.fetch(
+        "update messages set status = 'retrying', attempt = 1, due_at = business_now() + interval '5 minutes'"
+    )
+
+    assert await store.messages.oldest_due_age() < 30
