@@ -107,7 +107,7 @@ class Node:
     ) -> None:
         self.settings = settings
         self._tracing = tracing
-        self.metrics = Metrics()
+        self.metrics = Metrics(settings.node_id)
         self.metrics.know(systems=["postgres", "redis", *(["rabbitmq"] if settings.rabbitmq_url else [])])
         self._successes = self.metrics.circuit_successes.labels(SERVICE)
         self._failures = self.metrics.circuit_failures.labels(SERVICE)
@@ -401,9 +401,16 @@ class Node:
             self.metrics.outages.labels(system).inc()
 
     def _circuit_changed(self, old: CircuitState, new: CircuitState) -> None:
-        self._circuit_since = self._steady()
+        """An outage of the email service lasts until the circuit is closed again: trials are part of it."""
         self.metrics.circuit_state.labels(SERVICE).set(new)
-        log.warning("circuit_changed", old=old.name.lower(), new=new.name.lower())
+        if CircuitState.CLOSED not in (old, new):
+            log.debug("circuit_changed", old=old.name.lower(), new=new.name.lower())
+            return
+        before, self._circuit_since = self._circuit_since, self._steady()
+        if new is CircuitState.CLOSED:
+            log.info("circuit_closed", seconds=round(self._circuit_since - before, 3))
+        else:
+            log.warning("circuit_opened", failures=self.settings.circuit_failures)
 
     def _call_ended(self, success: bool) -> None:
         (self._successes if success else self._failures).inc()

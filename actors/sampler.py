@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+
+from prometheus_client import Gauge
 
 from actors.repeating import Repeating, Turn
 from actors.runtime import ChildView, Context
@@ -12,12 +14,15 @@ from service.ports import DeliveryQueue, Messages, Planning, PoolState, Unavaila
 from service.telemetry.loop_lag import LoopLag
 from service.telemetry.metrics import WAITING, Metrics
 
+NAN = float("nan")
+
 SAMPLE_EVERY = 5.0
 """Seconds between two samples: less than a usual scrape interval."""
 
 
 class Sampler(Repeating[object]):
-    """Sets the gauges. A server that is away leaves out its own figures only."""
+    """Sets the gauges. Those of a server that is away are NaN: what was last read there may be untrue by now. Alerts
+    take the highest of all nodes."""
 
     def __init__(
         self,
@@ -57,16 +62,18 @@ class Sampler(Repeating[object]):
     async def turn(self) -> float:
         self._look_at_ourselves()
         away: Unavailable | None = None
-        looks: tuple[Callable[[], Awaitable[None]], ...] = (
-            self._look_at_messages,
-            self._look_at_streams,
-            self._look_at_queue,
+        looks: tuple[tuple[Callable[[], Awaitable[None]], Callable[[], Iterable[Gauge]]], ...] = (
+            (self._look_at_messages, self._of_messages),
+            (self._look_at_streams, self._of_streams),
+            (self._look_at_queue, self._of_queue),
         )
-        for look in looks:
+        for look, gauges in looks:
             try:
                 await look()
             except Unavailable as error:
                 away = error
+                for gauge in gauges():
+                    gauge.set(NAN)
         if away is not None:
             raise away
         return SAMPLE_EVERY
@@ -92,6 +99,11 @@ class Sampler(Repeating[object]):
         planned = await self._planning.planned()
         metrics.planned_ahead.set((planned.complete - planned.now).total_seconds())
 
+    def _of_messages(self) -> Iterable[Gauge]:
+        metrics = self._metrics
+        by_status = (metrics.by_status.labels(status) for status in WAITING)
+        return (*by_status, metrics.queue_depth, metrics.oldest_due, metrics.planned_ahead)
+
     async def _look_at_streams(self) -> None:
         metrics = self._metrics
         states = {name: await stream.state() for name, stream in self._streams.items()}
@@ -103,10 +115,19 @@ class Sampler(Repeating[object]):
             for consumer, pending in state.pending.items():
                 metrics.stream_consumer_pending.labels(name, consumer).set(pending)
 
+    def _of_streams(self) -> Iterable[Gauge]:
+        metrics = self._metrics
+        metrics.stream_consumer_pending.clear()
+        per_stream = (metrics.stream_length, metrics.stream_pending, metrics.stream_oldest_pending)
+        return [gauge.labels(name) for gauge in per_stream for name in self._streams]
+
     async def _look_at_queue(self) -> None:
         depth = await self._queue.depth()
         self._metrics.queue_ready.set(depth.ready)
         self._metrics.dead_letters.set(depth.dead)
+
+    def _of_queue(self) -> Iterable[Gauge]:
+        return self._metrics.queue_ready, self._metrics.dead_letters
 
 
 def _actors(view: ChildView) -> Iterator[ChildView]:

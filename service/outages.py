@@ -37,6 +37,8 @@ class Outages:
         self._steady = steady
         self._on_change = on_change
         self._outages: dict[str, Outage] = {}
+        self._began = steady()
+        self._back: dict[str, float] = {}
         self._waiting: dict[str, set[str]] = {}
 
     def met(self, who: str, error: Unavailable) -> None:
@@ -59,8 +61,15 @@ class Outages:
             if not waiting:
                 del self._waiting[system]
                 outage = self._outages.pop(system)
+                self._back[system] = self._steady()
                 log.info("outage_ended", system=system, seconds=round(self._steady() - outage.since, 3))
                 self._on_change(system, False)
+
+    def state(self, system: str) -> tuple[bool, float]:
+        """Whether a server is away, and the steady-clock second since when that is so, as far as anybody here knows."""
+        if system in self._outages:
+            return True, self._outages[system].since
+        return False, self._back.get(system, self._began)
 
     def current(self) -> list[Outage]:
         """The outages that go on."""

@@ -15,24 +15,43 @@ FRESH_FOR = 1.0
 
 
 class Check:
-    """One server. Those who ask at the same time share a look."""
+    """One server. Those who ask at the same time share a look.
 
-    def __init__(self, look: Callable[[], Awaitable[Mapping[str, object]]]) -> None:
+    `known` tells whether the actors, who are always at work, find it away, and since which second of the loop's clock:
+    nobody may have asked here when that began.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[], Awaitable[Mapping[str, object]]],
+        known: Callable[[], tuple[bool, float]] | None = None,
+    ) -> None:
         self._look = look
+        self._known = known
         self._looking = asyncio.Lock()
         self._seen: dict[str, object] = {}
-        self._seen_at = self._since = float("-inf")
+        self._seen_at = self._since = self._otherwise_at = float("-inf")
 
     async def result(self) -> dict[str, object]:
         """`status` up or down, the figures or the `reason`, and for how many `seconds` it has been so."""
         loop = asyncio.get_running_loop()
         async with self._looking:
             if loop.time() - self._seen_at >= FRESH_FOR:
-                before, self._seen = self._seen.get("status"), await self._looked()
+                before, seen_before = self._seen.get("status"), self._seen_at
+                self._seen = await self._looked()
                 self._seen_at = loop.time()
                 if self._seen["status"] != before:
-                    self._since = self._seen_at
-        return self._seen | {"seconds": round(loop.time() - self._since, 3)}
+                    self._since, self._otherwise_at = self._seen_at, seen_before
+            down = self._seen["status"] == "down"
+        return self._seen | {"seconds": round(loop.time() - self._since_when(down=down), 3)}
+
+    def _since_when(self, *, down: bool) -> float:
+        """What the actors know, where they agree, unless the opposite was seen here after that."""
+        if self._known is not None:
+            away, since = self._known()
+            if away == down and since > self._otherwise_at:
+                return since
+        return self._since
 
     async def _looked(self) -> dict[str, object]:
         try:

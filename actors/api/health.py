@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
@@ -22,7 +23,11 @@ class HealthRoutes:
     def __init__(self, parts: ApiParts, draining: Callable[[], bool]) -> None:
         self._parts = parts
         self._draining = draining
-        self._checks = {name: Check(look) for name, look in parts.checks.items()}
+        systems = {check: system for system, check in parts.needed.items()}
+        self._checks = {
+            name: Check(look, partial(parts.outages.state, systems[name]) if name in systems else None)
+            for name, look in parts.checks.items()
+        }
 
     def routes(self) -> list[web.RouteDef]:
         return [

@@ -62,3 +62,46 @@ async def test_a_check_says_for_how_long_it_has_been_so() -> None:
 
     assert (up["status"], down["status"]) == ("up", "down")
     assert float(str(up["seconds"])) >= FRESH_FOR > float(str(down["seconds"]))
+
+
+async def test_a_check_knows_since_when_from_those_who_are_always_at_work() -> None:
+    """Whoever is woken up is often the first who asks: the outage did not begin with the question."""
+    now = asyncio.get_running_loop().time()
+    known = (True, now - 3600)
+    away = True
+
+    async def look() -> dict[str, object]:
+        if away:
+            raise Unavailable("redis", "refused")
+        return {}
+
+    check = Check(look, lambda: known)
+    asked_first = await check.result()
+    away = False
+    await asyncio.sleep(FRESH_FOR)
+    not_noticed_yet = await check.result()
+    known = (False, asyncio.get_running_loop().time() - 0.5)
+    back = await check.result()
+
+    assert float(str(asked_first["seconds"])) >= 3600
+    assert not_noticed_yet["status"] == "up"
+    assert float(str(not_noticed_yet["seconds"])) < 0.5
+    assert 0.5 <= float(str(back["seconds"])) < 1
+
+
+async def test_a_check_that_saw_otherwise_since_then_believes_itself() -> None:
+    """The actors may be late to notice: a server that hung for them to see a moment ago has not been up all night."""
+    night_ago = asyncio.get_running_loop().time() - 3600
+    away = True
+
+    async def look() -> dict[str, object]:
+        if away:
+            raise Unavailable("redis", "refused")
+        return {}
+
+    check = Check(look, lambda: (False, night_ago))
+    await check.result()
+    away = False
+    await asyncio.sleep(FRESH_FOR)
+
+    assert float(str((await check.result())["seconds"])) < FRESH_FOR

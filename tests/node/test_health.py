@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from actors.node import Node
 from service.adapters.postgres.migrations import available
 from service.embedded.relay import Relay, relayed
+from service.ports import CircuitState
+from service.settings import Secret, Settings
 from tests.node.harness import NodeProcess, World, eventually
+from tests.service.steady import Steady
 
 URLS = {"postgres": "DATABASE_URL", "redis": "REDIS_URL", "rabbitmq": "RABBITMQ_URL"}
 
@@ -119,3 +123,23 @@ async def test_an_actor_that_crashed_shows_its_last_error_without_the_text_of_th
     assert "constraint_name bug" in ticker["lastError"]
     assert ticker["restarts"] >= 1
     assert ticker["mailbox"]["capacity"] == 16
+
+
+async def test_the_email_service_is_ill_until_its_circuit_is_closed_again() -> None:
+    """A trial that fails every half minute does not begin the outage anew: it is hours old."""
+    steady = Steady()
+    node = Node(Settings(Secret("postgresql://h/d"), Secret("redis://h"), Secret("http://h")), steady=steady)
+    email = node._checks()["email"]
+    steady.passes(60)
+    well = await email()
+    node._circuit_changed(CircuitState.CLOSED, CircuitState.OPEN)
+    for _ in range(120):
+        steady.passes(30)
+        node._circuit_changed(CircuitState.OPEN, CircuitState.HALF_OPEN)
+        node._circuit_changed(CircuitState.HALF_OPEN, CircuitState.OPEN)
+    ill = await email()
+    node._circuit_changed(CircuitState.OPEN, CircuitState.HALF_OPEN)
+    node._circuit_changed(CircuitState.HALF_OPEN, CircuitState.CLOSED)
+
+    assert [well["circuitSeconds"], ill["circuitSeconds"]] == [60, 3600]
+    assert (await email())["circuitSeconds"] == 0

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from service.outages import Outages
 from service.ports import Unavailable
+from tests.service.steady import Steady
 
 POSTGRES = Unavailable("postgres", "connection refused")
 REDIS = Unavailable("redis", "no answer")
@@ -68,3 +69,20 @@ def test_an_outage_that_comes_again_is_said_again_with_its_length(outages: Outag
     assert [line["event"] for line in lines] == ["outage_began", "outage_ended"] * 2
     assert [line["log_level"] for line in lines] == ["warning", "info"] * 2
     assert all(line["seconds"] >= 0 for line in lines[1::2])
+
+
+def test_it_is_known_since_when_a_server_is_away_or_there() -> None:
+    """From the begin on, if nobody has met it away; else since the last outage began, or ended."""
+    steady = Steady()
+    outages = Outages(steady)
+    began = steady.at
+    steady.passes(60)
+    outages.met("sampler", REDIS)
+    steady.passes(5)
+    away, there = outages.state("redis"), outages.state("postgres")
+    outages.passed("sampler")
+    steady.passes(7)
+
+    assert away == (True, began + 60)
+    assert there == (False, began)
+    assert outages.state("redis") == (False, began + 65)
