@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 
 from actors.lease import Lease
+from actors.lines import say_what_moved
 from actors.repeating import FIRST_WAIT, Repeating
 from actors.runtime import Reply
 from service.cadence import Cadence
@@ -191,8 +192,9 @@ class Recovery(Repeating[RunRecovery | Reseed | Bury | NodeDied]):
         stuck = await self._stuck()
         total = 0
         while freed := await self._messages.free_claims(stuck, hold=self._policy.hold, attempts=self._policy.attempts):
-            self._metrics.claims_freed(freed)
-            total += freed.total()
+            self._metrics.claims_freed([(one.status, one.occasion) for one in freed])
+            await say_what_moved(self.ctx.name, freed)
+            total += len(freed)
             stuck = []  # freed, or found to have ended
         return total
 

@@ -8,6 +8,7 @@ notices when it jumps.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +17,7 @@ import structlog
 
 from actors.facts import Fact, Witness
 from actors.lease import Lease, LeaseLost
+from actors.lines import say_what_moved
 from actors.repeating import Repeating
 from actors.runtime import Reply
 from service.cadence import Cadence
@@ -216,5 +218,7 @@ class Ticker(Repeating[RunMinute]):
             self._pressure.handed_out(len(due.queued))
         if due.expired:
             log.warning("messages_expired", count=len(due.expired))
-            self._metrics.expired.inc(len(due.expired))
+            for occasion, count in Counter(one.occasion for one in due.expired).items():
+                self._metrics.expired.labels(occasion).inc(count)
+            await say_what_moved(self.ctx.name, due.expired)
         return len(due.queued), len(due.expired)

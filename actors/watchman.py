@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from actors.lease import DEATH, Lease
+from actors.lines import say_what_moved
 from actors.repeating import FIRST_WAIT, Repeating
 from service.domain.retry import RetryPolicy
 from service.outages import Outages
@@ -105,7 +106,8 @@ class Watchman(Repeating[object]):
         """At every look, whoever ended whom: an incarnation may have been ended by a call whose answer was lost."""
         total = 0
         while freed := await self._messages.free_claims(hold=self._policy.hold, attempts=self._policy.attempts):
-            self._metrics.claims_freed(freed)
-            total += freed.total()
+            self._metrics.claims_freed([(one.status, one.occasion) for one in freed])
+            await say_what_moved(self.ctx.name, freed)
+            total += len(freed)
         if total:
             log.info("recovered", claims_freed=total)

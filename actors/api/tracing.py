@@ -57,7 +57,7 @@ def trace(metrics: Metrics, tracing: Tracing) -> Middleware:
                 durations.observe(seconds)
                 requests.inc()
                 write = log.debug if asked_often else log.info
-                write("http_request", method=method, route=route, status=status, seconds=round(seconds, 6))
+                write("http_request", actor="api", method=method, route=route, status=status, seconds=round(seconds, 6))
 
     return traced
 

@@ -29,9 +29,11 @@ def say_what_became(records: Sequence[Record], moved: Sequence[Recorded]) -> Non
                 "attempt": claim.attempt,
                 "outcome": answer.outcome.value if answer is not None else "not_attempted",
                 "status_code": answer.status_code if answer is not None else None,
-                "seconds": round(answer.duration, 6) if answer is not None else None,
-                "lateness": round(became.lateness, 3) if became is not None else None,
+                "seconds": round(answer.duration, 6) if answer is not None and answer.called else None,
+                # Of one that was accepted by an earlier attempt, nobody here knows when that began.
+                "lateness": round(became.lateness, 3) if became is not None and (not answer or answer.called) else None,
                 "recorded": became is not None,
+                "actor": record.parcel.actor,
                 **({"trace_id": record.parcel.trace_id} if record.parcel.trace_id is not None else {}),
             }
         )

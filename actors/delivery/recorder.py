@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
+from uuid import UUID
 
 import structlog
 from prometheus_client import Histogram
@@ -33,10 +34,11 @@ MOST_RESULTS = 500
 @dataclass(slots=True)
 class Parcel:
     """A delivery and how many of its messages are not done with; shared by its sender and the tasks that send them.
-    `trace_id` is that of its trace, if it is traced."""
+    `actor` is the sender, `trace_id` that of its trace, if it is traced."""
 
     delivery: Delivery
     left: int
+    actor: str
     trace_id: str | None = None
 
 
@@ -177,25 +179,35 @@ class Recorder(Actor[Record | Acknowledge | Flush]):
         metrics = self._metrics
         metrics.suppressed.labels("record").inc(len(records) - len(moved))
         durations: defaultdict[Outcome, list[float]] = defaultdict(list)
+        # How late an earlier attempt began is not known here, and no call was made now.
+        not_called: set[UUID] = set()
         for record in records:
-            answer = record.result.answer
+            answer, occasion = record.result.answer, record.claimed.occasion
             if answer is not None:
-                durations[answer.outcome].append(answer.duration)
+                if answer.called:
+                    durations[answer.outcome].append(answer.duration)
+                else:
+                    not_called.add(record.claimed.claim.id)
+                if answer.outcome is Outcome.UNKNOWN:
+                    metrics.unknown.labels(occasion).inc()
             if record.result.status is Status.RETRYING:
-                metrics.retried.labels(cause(answer)).inc()
+                metrics.retried.labels(cause(answer), occasion).inc()
         for outcome, seconds in durations.items():
             _observe(metrics.delivery.labels(outcome), seconds)
-        metrics.unknown.inc(len(durations[Outcome.UNKNOWN]))
+        sent: Counter[str] = Counter()
         lateness: defaultdict[str, list[float]] = defaultdict(list)
         failed = False
         for one in moved:
             if one.status is Status.SENT:
-                lateness[one.occasion].append(one.lateness)
+                sent[one.occasion] += 1
+                if one.id not in not_called:
+                    lateness[one.occasion].append(one.lateness)
             elif one.status is Status.FAILED:
                 failed = True
                 metrics.failed.labels(one.occasion).inc()
+        for occasion, count in sent.items():
+            metrics.sent.labels(occasion).inc(count)
         for occasion, late in lateness.items():
-            metrics.sent.labels(occasion).inc(len(late))
             _observe(metrics.lateness.labels(occasion), late)
         if failed:
             self._on_failed()

@@ -95,7 +95,7 @@ class Sender(Actor[Deliver]):
         self._loop = asyncio.get_running_loop()
 
     async def receive(self, message: Deliver) -> None:
-        parcel = Parcel(message.delivery, len(message.delivery.ids))
+        parcel = Parcel(message.delivery, len(message.delivery.ids), self._ctx.name)
         try:
             with self._tracing.deliver(published_by=message.delivery.traceparent) as span:
                 parcel.trace_id = span.trace_id
@@ -232,7 +232,7 @@ class Sender(Actor[Deliver]):
 
     async def _already_accepted(self, claimed: Claimed, parcel: Parcel) -> None:
         self._metrics.suppressed.labels("dedupe").inc()
-        answer = Answer(Outcome.ACCEPTED, 0.0, error="accepted by an earlier attempt")
+        answer = Answer(Outcome.ACCEPTED, 0.0, error="accepted by an earlier attempt", called=False)
         await self._report(claimed, parcel, answer, Verdict(Status.SENT), self._loop.time())
 
     async def _send(self, claimed: Claimed, parcel: Parcel) -> None:
@@ -262,7 +262,7 @@ class Sender(Actor[Deliver]):
         try:
             text = render(claimed.template, claimed.first_name, claimed.last_name)
         except InvalidOccasion as error:
-            return Answer(Outcome.REFUSED, 0.0, error=f"the text cannot be made: {error}")
+            return Answer(Outcome.REFUSED, 0.0, error=f"the text cannot be made: {error}", called=False)
         claim = claimed.claim
         with self._tracing.attempt(claim.id, occasion=claimed.occasion, number=claim.attempt) as span:
             # Asked again after a wait for the circuit: the lease may be over by then, and the message another node's.

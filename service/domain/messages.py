@@ -71,7 +71,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of one attempt.
+    """The result of one attempt; `called` is false where the result was known without a call.
 
     `duration` is in seconds, `status_code` is the HTTP status if one was received, `error` is a short
     description without personal data, `retry_after` is what the service asked for.
@@ -82,3 +82,4 @@ class Answer:
     status_code: int | None = None
     error: str | None = None
     retry_after: timedelta | None = None
+    called: bool = True

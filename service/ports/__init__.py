@@ -10,7 +10,7 @@ from service.ports.delivery_queue import Delivery, DeliveryQueue, QueueDepth
 from service.ports.email import CircuitState, EmailService, Greeting, RateLimit
 from service.ports.errors import CircuitOpen, EmailTaken, Emptied, NotAdopted, Replaced, Unavailable, UserChanged
 from service.ports.history import History, Message, MessageFilter, PastAttempt, Timeline
-from service.ports.messages import Claim, Claimed, Due, Messages, PoolState, Pulse, Recorded, Result
+from service.ports.messages import Claim, Claimed, Due, Messages, Moved, PoolState, Pulse, Recorded, Result
 from service.ports.nodes import NodeBeat, Nodes
 from service.ports.planning import Day, OccasionRow, Planned, Planning, PlanRange, Wanted
 from service.ports.preview import Candidate, Load, Person, PersonalDay, Previews, Windows
@@ -48,6 +48,7 @@ __all__ = [
     "Message",
     "MessageFilter",
     "Messages",
+    "Moved",
     "NodeBeat",
     "Nodes",
     "NotAdopted",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,11 +22,21 @@ class Pulse:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """A message that was moved to `status` without a report of its attempt; `attempt` is how many were begun."""
+
+    id: UUID
+    status: Status
+    occasion: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """What a ticker's claim moved, oldest first."""
 
     queued: tuple[UUID, ...]
-    expired: tuple[UUID, ...]
+    expired: tuple[Moved, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +134,11 @@ class Messages(Protocol):
     async def sending_for(self, seconds: float) -> set[tuple[UUID, int]]:
         """Messages that have been sending for so many seconds of real time, with the number of their attempt."""
 
-    async def free_claims(
-        self, stuck: Collection[tuple[UUID, int]] = (), *, hold: bool, attempts: int
-    ) -> Counter[tuple[Status, str]]:
+    async def free_claims(self, stuck: Collection[tuple[UUID, int]] = (), *, hold: bool, attempts: int) -> list[Moved]:
         """Give up to 5,000 messages that ended nodes were sending, and the `stuck` attempts, an unknown outcome:
         sent when another attempt is known as accepted, unknown when `hold`, failed when `attempts` are spent, else
         retrying (see `record`).
-        Returns how many went to which state, by state and occasion."""
+        Returns those moved."""
 
     async def take_back_lost(self, *, queued_for: timedelta) -> int:
         """Move up to 5,000 messages queued for longer one hop back. Returns how many."""

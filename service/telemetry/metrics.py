@@ -30,8 +30,14 @@ from service.domain.zones import TZDATA_VERSION, released
 M = TypeVar("M", bound=MetricWrapperBase)
 
 _CALL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_LATENESS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600, 48 * 3600)
+_LATENESS = (
+    *(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60),
+    # Beyond the objective: how long an outage was. A percentile is as exact as the bucket that it falls into.
+    *(90, 120, 180, 300, 600, 900, 1800, 3600, 2 * 3600, 4 * 3600, 8 * 3600, 24 * 3600, 48 * 3600),
+)
 _QUERY = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_REQUEST = (*_QUERY, 30, 60, 300)
+"""An import of 100,000 users is one request."""
 _JOB = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300)
 
 SERVICE = "message-api"
@@ -44,9 +50,9 @@ WAITING = (Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.RETRYING, Sta
 
 
 class Metrics:
-    """The metrics of one node, in a registry of their own: several nodes may live in one process."""
+    """The metrics of one node, by its id, in a registry of their own: several nodes may live in one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, node: str = "") -> None:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -77,9 +83,9 @@ class Metrics:
         self.planned = counter("messages_planned", "Messages made by planning.")
         self.sent = counter("messages_sent", "Messages recorded as sent.", "occasion")
         self.failed = counter("messages_failed", "Messages recorded as failed.", "occasion")
-        self.expired = counter("messages_expired", "Messages that were too late to send.")
-        self.retried = counter("messages_retried", "Messages that will be tried again, by why.", "cause", known=Cause)
-        self.unknown = counter("messages_outcome_unknown", "Attempts whose outcome nobody knows.")
+        self.expired = counter("messages_expired", "Messages that were too late to send.", "occasion")
+        self.retried = counter("messages_retried", "Messages that will be tried again, by why.", "cause", "occasion")
+        self.unknown = counter("messages_outcome_unknown", "Attempts whose outcome nobody knows.", "occasion")
         self.delivery = histogram(
             "message_delivery_duration_seconds", "One call of the email service.", _CALL, "outcome", known=Outcome
         )
@@ -89,7 +95,10 @@ class Metrics:
         self.by_status = gauge(
             "messages_by_status", "Messages on their way, or waiting for a person.", "status", known=WAITING
         )
-        self.oldest_due = gauge("oldest_due_message_age_seconds", "How long the oldest unsent message has been due, however often it was tried.")
+        self.oldest_due = gauge(
+            "oldest_due_message_age_seconds",
+            "How long the oldest unsent message has been due, however often it was tried.",
+        )
         self.suppressed = counter(
             "duplicates_suppressed",
             "Repeated work that was dropped, by what noticed it.",
@@ -119,7 +128,7 @@ class Metrics:
         )
 
         self.http = histogram(
-            "http_request_duration_seconds", "One request to the API.", _QUERY, "method", "route", "status_code"
+            "http_request_duration_seconds", "One request to the API.", _REQUEST, "method", "route", "status_code"
         )
         self.http_requests = counter("http_requests", "Requests to the API.", "method", "route", "status_code")
 
@@ -164,22 +173,24 @@ class Metrics:
             "tzdata_release_timestamp_seconds", "When the time zones were released, at the earliest."
         )
         self.tzdata_released.set(released().timestamp())
-        self.info = gauge("heyday_info", "1; the labels say which version of what runs.", "version", "tzdata")
-        self.info.labels(version("heyday"), TZDATA_VERSION).set(1)
+        self.info = gauge("heyday_info", "1; the labels say which version of what runs.", "node", "version", "tzdata")
+        self.info.labels(node, version("heyday"), TZDATA_VERSION).set(1)
 
     def know(self, *, occasions: Iterable[str] = (), systems: Iterable[str] = ()) -> None:
         """Begin the series of these occasions, and of servers that this node depends on."""
         for occasion in occasions:
-            for of_occasion in (self.sent, self.failed, self.lateness):
+            for of_occasion in (self.sent, self.failed, self.expired, self.unknown, self.lateness):
                 of_occasion.labels(occasion)
+            for cause in Cause:
+                self.retried.labels(cause, occasion)
         for system in systems:
             self.outages.labels(system)
             self.dependency_up.labels(system).set(1)
 
-    def claims_freed(self, freed: Counted[tuple[Status, str]]) -> None:
-        """Attempts whose node died or lost them, by the state and the occasion of their message."""
-        self.unknown.inc(freed.total())
-        for (status, occasion), count in freed.items():
+    def claims_freed(self, freed: Iterable[tuple[Status, str]]) -> None:
+        """Attempts whose node died or lost them, each as the state and the occasion of its message."""
+        for (status, occasion), count in Counted(freed).items():
+            self.unknown.labels(occasion).inc(count)
             if status is Status.FAILED:
                 self.failed.labels(occasion).inc(count)
             elif status is Status.SENT:

@@ -59,7 +59,9 @@ class Senders:
 
         def comparable(due: Due) -> object:
             # Those due at one instant have no order.
-            return [(sorted(ids), [due_at[message] for message in ids]) for ids in (due.queued, due.expired)]
+            expired = [moved.id for moved in due.expired]
+            ids_only = [(sorted(ids), [due_at[message] for message in ids]) for ids in (due.queued, expired)]
+            return ids_only, {(moved.id, moved.status, moved.occasion, moved.attempt) for moved in due.expired}
 
         await self._sides.ask(
             f"claim_due up to {limit} by {incarnation} with fence {fence}, late after {late_limit}",
@@ -131,6 +133,7 @@ class Senders:
         await self._sides.ask(
             f"free_claims of {stuck}, hold: {hold}, after {attempts} attempts",
             lambda side: side.messages.free_claims(stuck, hold=hold, attempts=attempts),
+            comparable=lambda freed: sorted(freed, key=lambda moved: moved.id),
         )
 
     async def bury(self) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from service.domain.messages import REDRIVABLE, Outcome, Status
-from service.ports import Claim, Claimed, Due, Pulse, Recorded, Replaced, Result
+from service.ports import Claim, Claimed, Due, Moved, Pulse, Recorded, Replaced, Result
 from tests.fakes.rows import ENDED, AttemptRow, MessageRow, Nowhere
 from tests.fakes.truth import Truth
 
@@ -47,7 +47,7 @@ class FakeMessages:
             if max(row.redriven_at or row.send_at, row.send_at) < now - late_limit:
                 reason = f"too late to send: more than {_interval(late_limit)} after its instant"
                 moved = {"status": Status.EXPIRED, "ended_at": now, "reason": reason}
-                expired.append(row.id)
+                expired.append(Moved(row.id, Status.EXPIRED, row.occasion, row.attempt))
             else:
                 moved = {"status": Status.QUEUED}
                 queued.append(row.id)
@@ -136,12 +136,10 @@ class FakeMessages:
         sending = self._truth.in_state(Status.SENDING)
         return {(row.id, row.attempt) for row in sending if self._since(row.claimed_at, before)}
 
-    async def free_claims(
-        self, stuck: Collection[tuple[UUID, int]] = (), *, hold: bool, attempts: int
-    ) -> Counter[tuple[Status, str]]:
+    async def free_claims(self, stuck: Collection[tuple[UUID, int]] = (), *, hold: bool, attempts: int) -> list[Moved]:
         sending = self._truth.in_state(Status.SENDING)
         dead = [row for row in sending if (row.id, row.attempt) in stuck or not self._truth.lives(row.claimed_by)]
-        freed: Counter[tuple[Status, str]] = Counter()
+        freed = []
         for row in dead[:AT_ONCE]:
             assert row.claimed_at is not None
             assert row.claimed_by is not None
@@ -153,7 +151,7 @@ class FakeMessages:
             if self._was_accepted(row):
                 status, reason = Status.SENT, "accepted by an earlier attempt"
             moved = self._end_attempt(row, status, reason=reason)
-            freed[moved.status, row.occasion] += 1
+            freed.append(Moved(row.id, moved.status, row.occasion, row.attempt))
         return freed
 
     async def take_back_lost(self, *, queued_for: timedelta) -> int:

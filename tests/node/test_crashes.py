@@ -160,6 +160,12 @@ async def test_what_was_remembered_as_accepted_is_not_sent_again(small_world: Wo
 
     assert len(world.acceptances()) == 1
     assert await survivor.metric('duplicates_suppressed_total{by="dedupe"}') == 1
+    # It was sent, but nobody here made a call, or knows how late the call was that the dead node made.
+    assert await survivor.metric('messages_sent_total{occasion="birthday"}') == 1
+    assert await survivor.metric('message_delivery_duration_seconds_count{outcome="accepted"}') == 0
+    assert await survivor.metric('message_lateness_seconds_count{occasion="birthday"}') == 0
+    (line,) = survivor.lines_of("greeting_sent")
+    assert (line["outcome"], line["seconds"], line["lateness"]) == ("accepted", None, None)
 
 
 async def test_senders_that_crash_do_not_use_up_the_prefetch(world: World) -> None:

@@ -33,10 +33,11 @@ async def test_each_attempt_is_one_line_with_what_became_of_it(small_world: Worl
     for line in lines:
         assert line.keys() == {
             *("timestamp", "level", "event", "node", "message", "occasion", "attempt", "outcome"),
-            *("status_code", "seconds", "lateness", "recorded"),
+            *("status_code", "seconds", "lateness", "recorded", "actor"),
         }
         assert (line["node"], line["occasion"], line["recorded"]) == ("node-1", "birthday", True)
         assert 0 <= line["lateness"] < 60
+        assert line["actor"] in {f"senders-{number}" for number in range(4)}
         assert line["seconds"] > 0
 
 
@@ -49,11 +50,11 @@ async def test_each_request_is_one_line(small_world: World) -> None:
 
     line = await node.logged("http_request", request_id="r-1")
     assert line.keys() == {
-        *("timestamp", "level", "event", "node", "request_id", "method", "route", "status", "seconds")
+        *("timestamp", "level", "event", "node", "actor", "request_id", "method", "route", "status", "seconds")
     }
-    assert (line["method"], line["route"], line["status"], line["node"]) == (
+    assert (line["method"], line["route"], line["status"], line["node"], line["actor"]) == (
         *("GET", "/api/v1/users/{id}", 404),
-        "node-1",
+        *("node-1", "api"),
     )
 
 

@@ -137,6 +137,12 @@ async def test_what_a_dead_node_was_sending_is_freed_while_redis_does_not_answer
         await eventually(lambda: world.has("retrying", 20))
 
         assert time.monotonic() - died < 15
+        # Each greeting has its line, although the node that was at it can say nothing any more.
+        lines = living.lines_of(
+            "greeting_retrying", actor="watchman", outcome="unknown", attempt=1, occasion="birthday"
+        )
+        assert len({line["message"] for line in lines}) == len(lines) == 20
+        assert await living.metric('messages_outcome_unknown_total{occasion="birthday"}') == 20
 
 
 async def test_what_was_accepted_while_postgres_was_out_of_reach_is_not_sent_again(small_world: World) -> None:

@@ -67,7 +67,7 @@ async def test_days_without_any_node_are_made_up_for_oldest_first(
     assert len(world.acceptances()) == len({one.key for one in world.acceptances()}) == sent
     if sent == INSTANTS * EACH:
         await assert_oldest_first(world)
-    assert await node.metric("messages_expired_total") == expired
+    assert await node.metric('messages_expired_total{occasion="birthday"}') == expired
     _, page = await node.get("/api/v1/messages?status=expired&limit=500")
     assert len(page["items"]) == min(expired, 500)
     reasons = {one["reason"] for one in page["items"]}
@@ -149,7 +149,10 @@ async def test_what_is_later_than_the_late_limit_expires_and_is_counted(small_wo
     assert await world.counts() == {"expired": 2 * EACH, "sent": 3 * EACH}
     late = await world.value("select max(send_at) from messages where status = 'expired'")
     assert late == NOON + timedelta(hours=2)
-    assert await node.metric("messages_expired_total") == 2 * EACH
+    assert await node.metric('messages_expired_total{occasion="birthday"}') == 2 * EACH
+    lines = node.lines_of("greeting_expired", level="warning", actor="ticker", outcome="not_attempted", attempt=0)
+    expired = await world.fetch("select id::text from messages where status = 'expired'")
+    assert sorted(line["message"] for line in lines) == sorted(row["id"] for row in expired)
     assert len(world.acceptances()) == 3 * EACH
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from uuid import UUID
 
+import asyncpg
+
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.queries import load
 from service.domain.messages import Status
-from service.ports import Claim, Claimed, Due, Pulse, Recorded, Replaced, Result
+from service.ports import Claim, Claimed, Due, Moved, Pulse, Recorded, Replaced, Result
 
 _SQL = load("messages.sql")
 
@@ -35,7 +36,7 @@ class PostgresMessages:
             raise Replaced(highest)
         return Due(
             queued=tuple(row["id"] for row in rows if row["status"] == Status.QUEUED),
-            expired=tuple(row["id"] for row in rows if row["status"] == Status.EXPIRED),
+            expired=tuple(_moved(row) for row in rows if row["status"] == Status.EXPIRED),
         )
 
     async def take_back(self, ids: Sequence[UUID], *, incarnation: int) -> int:
@@ -80,12 +81,9 @@ class PostgresMessages:
     async def sending_for(self, seconds: float) -> set[tuple[UUID, int]]:
         return {(row["id"], row["attempt"]) for row in await self._database.fetch(_SQL.sending_for, seconds)}
 
-    async def free_claims(
-        self, stuck: Collection[tuple[UUID, int]] = (), *, hold: bool, attempts: int
-    ) -> Counter[tuple[Status, str]]:
+    async def free_claims(self, stuck: Collection[tuple[UUID, int]] = (), *, hold: bool, attempts: int) -> list[Moved]:
         ids, numbers = [message for message, _ in stuck], [number for _, number in stuck]
-        rows = await self._database.fetch(_SQL.free_claims, hold, attempts, ids, numbers)
-        return Counter((Status(row["status"]), row["occasion"]) for row in rows)
+        return [_moved(row) for row in await self._database.fetch(_SQL.free_claims, hold, attempts, ids, numbers)]
 
     async def take_back_lost(self, *, queued_for: timedelta) -> int:
         return len(await self._database.fetch(_SQL.take_back_queued, queued_for.total_seconds()))
@@ -104,3 +102,7 @@ class PostgresMessages:
 
     async def oldest_due_age(self) -> float:
         return float(await self._database.value(_SQL.oldest_due))
+
+
+def _moved(row: asyncpg.Record) -> Moved:
+    return Moved(row["id"], Status(row["status"]), row["occasion"], row["attempt"])

@@ -40,9 +40,9 @@ moved as (
         queued_by = $2
     from due
     where m.id = due.id and m.local_year = due.local_year
-    returning m.id, m.status, m.occasion, m.due_at
+    returning m.id, m.status, m.occasion, m.attempt, m.due_at
 )
-select (select number from fence) as fence, id, status, occasion from moved order by due_at
+select (select number from fence) as fence, id, status, occasion, attempt from moved order by due_at
 
 -- name: fence
 select number from fences where name = $1
@@ -206,7 +206,7 @@ moved as (
                           else 'its node died, or lost it, while sending it' end
     from verdict v
     where m.id = v.id and m.local_year = v.local_year
-    returning m.id, m.status, m.occasion
+    returning m.id, m.status, m.occasion, m.attempt
 ),
 logged as (
     insert into attempts (message_id, local_year, number, outcome, incarnation, started_at, duration, error)
@@ -214,7 +214,7 @@ logged as (
     from verdict
     on conflict do nothing
 )
-select id, status, occasion from moved
+select id, status, occasion, attempt from moved
 
 -- name: take_back_queued
 -- Rows that have been queued for long: their stream entry or delivery is lost. One hop back, and the ticker finds them.

@@ -60,7 +60,7 @@ def record(status: Status, outcome: Outcome) -> Move:
 def free_claims(*, hold: bool) -> Move:
     async def move(store: Store, rows: Rows) -> int:
         freed = await store.messages.free_claims([(row["id"], 1) for row in rows], hold=hold, attempts=10)
-        return freed.total()
+        return len(freed)
 
     return move
 

@@ -119,7 +119,7 @@ async def test_a_later_attempt_of_a_message_is_not_freed_for_an_earlier_one_that
     await store.messages.claim_due(fence=1, incarnation=living, limit=1, late_limit=timedelta(hours=48))
     await store.messages.claim_for_sending([message], incarnation=living)
 
-    assert (await store.messages.free_claims(found, hold=False, attempts=10)).total() == 0
+    assert await store.messages.free_claims(found, hold=False, attempts=10) == []
 
     assert await store.statuses() == {message: "sending"}
 

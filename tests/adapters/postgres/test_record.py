@@ -255,7 +255,7 @@ async def test_a_claim_freed_after_the_clock_has_jumped_back_is_not_early(store:
     (claimed,) = await sending(store)
     await clock.advance(timedelta(hours=-1))
 
-    assert (await store.messages.free_claims([(claimed.claim.id, 1)], hold=False, attempts=10)).total() == 1
+    assert len(await store.messages.free_claims([(claimed.claim.id, 1)], hold=False, attempts=10)) == 1
 
     assert await store.database.value("select due_at = send_at from messages")
 
@@ -279,7 +279,7 @@ async def test_stuck_claims_of_a_living_node_are_freed_by_name_only(store: Store
     living = await store.nodes.enter("living")
     stuck, well = await sending(store, 2, incarnation=living)
 
-    assert (await store.messages.free_claims([(stuck.claim.id, 1)], hold=False, attempts=10)).total() == 1
+    assert len(await store.messages.free_claims([(stuck.claim.id, 1)], hold=False, attempts=10)) == 1
 
     assert await store.statuses() == {stuck.claim.id: "retrying", well.claim.id: "sending"}
     (attempt,) = await store.fetch("select message_id, number, outcome, incarnation from attempts")
