@@ -15,10 +15,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint bench load simulate fuzz lock sbom clean
+.PHONY: help demo test coverage lint bench load observe dashboards simulate fuzz lock sbom clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: .venv/installed ## watch 09:00 travel around the world, with servers of its own (ARGS=--once: end after the summary)
 	@$(BIN)/heyday demo $(ARGS)
@@ -43,6 +43,12 @@ bench: .venv/installed-dev ## a wave of 10,000 greetings beside a bare loop, alt
 
 load: .venv/installed-dev ## scenarios of load and stress with a report; without ARGS the list (ARGS="quick --minutes 1")
 	@$(BIN)/python -m loadtest $(ARGS)
+
+observe: .venv/installed-dev ## a real Prometheus watches a bad morning: every panel has its answer, the right alerts fire
+	@$(BIN)/python -m loadtest.observe $(ARGS)
+
+dashboards: ## hold the dashboards against the types that Grafana publishes (needs Node and npm)
+	@cd grafana/check && npm ci --no-audit --no-fund --ignore-scripts && npm run --silent check
 
 simulate: .venv/installed-dev ## the nightly simulation of whole nodes: 20,000 seeds (ARGS="--seeds 500 --from 7")
 	@$(BIN)/python -m tests.simulation $(or $(ARGS),--seeds 20000 --from 0)
@@ -71,7 +77,7 @@ clean: ## delete the virtual environment, the demo's data and every cache
 		home=$$(readlink "$$link"); \
 		case "$$home" in /var/*/heyday-*/*) rm -rf "$${home%/*}" ;; esac; \
 	done
-	rm -rf .venv .heyday .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv grafana/check/node_modules grafana/check/generated .heyday .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:

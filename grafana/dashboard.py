@@ -19,7 +19,9 @@ OCCASION = "occasion"
 """The variable of dashboards about greetings."""
 
 _OCCASIONS = 'label_values(messages_sent_total{job="heyday"}, occasion)'
-_NODES = 'label_values(heyday_info{job="heyday"}, instance)'
+_NODES = 'query_result(heyday_info{job="heyday"})'
+_NODE = '/instance="(?<value>[^"]+)".*node="(?<text>[^"]+)"/'
+"""What one reads is the id that logs and streams have; what is chosen is the address, which every series has."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Row:
 
 def dashboard(uid: str, title: str, description: str, rows: Sequence[Row], *, by_occasion: bool = False) -> Panel:
     """The whole, in Grafana's JSON. `by_occasion`: greetings can be chosen by occasion."""
-    variables = [_source(), _choice("node", "Node", "Addresses of nodes, as Prometheus scrapes them.", _NODES)]
+    variables = [_source(), _choice("node", "Node", "The ids of nodes.", _NODES, _NODE)]
     if by_occasion:
         variables.append(_choice(OCCASION, "Occasion", "Occasions of greetings.", _OCCASIONS))
     return {
@@ -99,7 +101,7 @@ def _source() -> dict[str, Any]:
     }
 
 
-def _choice(name: str, label: str, description: str, query: str) -> dict[str, Any]:
+def _choice(name: str, label: str, description: str, query: str, regex: str = "") -> dict[str, Any]:
     return {
         "type": "query",
         "name": name,
@@ -117,7 +119,7 @@ def _choice(name: str, label: str, description: str, query: str) -> dict[str, An
         "options": [],
         "refresh": 2,  # whenever the range of time changes
         "sort": 1,
-        "regex": "",
+        "regex": regex,
     }
 
 

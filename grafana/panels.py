@@ -1,6 +1,7 @@
 """The kinds of panel that the dashboards are made of, in Grafana's JSON.
 
-A query is PromQL in which NODE stands for the nodes chosen at the top of the dashboard, and ALL for every node.
+A query is PromQL in which NODE stands for the nodes chosen at the top of the dashboard, and ALL for every node. NAMED
+at its end gives series that have an address the label `node`, the id that logs and streams know the node by.
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ Panel = dict[str, Any]
 
 SOURCE = {"type": "prometheus", "uid": "${source}"}
 
-PLACEHOLDERS = {"NODE": 'job="heyday", instance=~"$node"', "ALL": 'job="heyday"'}
+PLACEHOLDERS = {
+    "NAMED": "* on (instance) group_left (node) heyday_info{NODE}",
+    "NODE": 'job="heyday", instance=~"$node"',
+    "ALL": 'job="heyday"',
+}
 
 RED, ORANGE, GREEN, BLUE = "red", "orange", "green", "blue"
 

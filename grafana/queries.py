@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from grafana.files import FOLDER
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query of a panel. `legend` has `{{label}}` for a label's value; `kind` is the panel's type."""
+    """A query of a panel. `legend` has `{{label}}` for a label's value; `kind` is the panel's type; `words` says what a
+    value means, and in which of Grafana's colours it is shown."""
 
     dashboard: str
     panel: str
@@ -21,10 +23,47 @@ class Query:
     unit: str
     legend: str
     expression: str
+    words: Mapping[float, tuple[str, str]] = field(default_factory=dict)
 
     def filled(self, *, lately: str, shown: str) -> str:
         """Its PromQL for all nodes and occasions. `lately`: the window of rates; `shown`: the time of the dashboard."""
         return filled(self.expression, lately=lately, shown=shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A variable at the top of a dashboard, and the query for what can be chosen."""
+
+    dashboard: str
+    name: str
+    query: str
+    regex: str
+
+    @property
+    def expression(self) -> str:
+        """The series that Grafana asks for."""
+        found = re.fullmatch(r"label_values\((.+), \w+\)|query_result\((.+)\)", self.query)
+        assert found is not None, self.query  # noqa: S101 - Grafana would offer nothing
+        return found[1] or found[2]
+
+    def offered(self, labels: Mapping[str, str]) -> str | None:
+        """What can be chosen because of a series with these labels, `__name__` among them; None if nothing."""
+        if self.query.startswith("label_values"):
+            return labels.get(self.query.rpartition(", ")[2].rstrip(")"))
+        told = ",".join(f'{name}="{value}"' for name, value in sorted(labels.items()) if name != "__name__")
+        text = f"{labels.get('__name__', '')}{{{told}}} 1 0"
+        found = re.search(self.regex.strip("/").replace("(?<", "(?P<"), text)
+        return found and found["value"]
+
+
+def choices() -> list[Choice]:
+    """Of every dashboard."""
+    return [
+        Choice(board["title"], one["name"], one["query"]["query"], one["regex"])
+        for board in boards().values()
+        for one in board["templating"]["list"]
+        if one["type"] == "query"
+    ]
 
 
 def filled(expression: str, *, lately: str, shown: str) -> str:
@@ -67,6 +106,11 @@ def queries_of(board: Mapping[str, Any]) -> Iterator[Query]:
                 panel["fieldConfig"]["defaults"]["unit"],
                 target["legendFormat"],
                 target["expr"],
+                {
+                    float(value): (word["text"], word["color"])
+                    for mapping in panel["fieldConfig"]["defaults"].get("mappings", [])
+                    for value, word in mapping["options"].items()
+                },
             )
     for annotation in board["annotations"]["list"]:
         yield Query(board["title"], annotation["name"], "annotation", "none", "", annotation["expr"])

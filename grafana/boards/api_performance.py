@@ -132,13 +132,13 @@ TROUBLE = Row(
         series(
             "Is the API held up by its own process?",
             "How late the event loop ran what was due, at worst, in the last seconds; a request waits as long.",
-            {"{{instance}}": "event_loop_lag_seconds{NODE}"},
+            {"{{node}}": "event_loop_lag_seconds{NODE} NAMED"},
             unit="s",
         ),
         series(
             "Does it wait for the database?",
             "Statements of each node that wait for a connection.",
-            {"{{instance}}": "db_connections_waiting{NODE}"},
+            {"{{node}}": "db_connections_waiting{NODE} NAMED"},
             unit="none",
         ),
     ],

@@ -66,19 +66,19 @@ POOL = Row(
         series(
             "Which node's pool is exhausted?",
             "Statements that wait for a connection, by node.",
-            {"{{instance}}": "db_connections_waiting{NODE}"},
+            {"{{node}}": "db_connections_waiting{NODE} NAMED"},
             unit="none",
         ),
         series(
             "How much waiting does that cost?",
             "Statements that were waiting on average: seconds waited per second. It tells of short queues between two scrapes, too.",
-            {"{{instance}}": "rate(db_connection_wait_seconds_sum{NODE}[$__rate_interval])"},
+            {"{{node}}": "rate(db_connection_wait_seconds_sum{NODE}[$__rate_interval]) NAMED"},
             unit="none",
         ),
         timeline(
             "When was PostgreSQL away, and for which node?",
             "From the first statement that failed for it until every actor got through again.",
-            {"{{instance}}": 'dependency_up{NODE, system="postgres"}'},
+            {"{{node}}": 'dependency_up{NODE, system="postgres"} NAMED'},
             words={1: ("up", GREEN), 0: ("away", RED)},
             width=12,
             height=8,

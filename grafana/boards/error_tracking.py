@@ -32,14 +32,14 @@ NOW = Row(
         figure(
             "How many were too late to send?",
             "Messages that passed HEYDAY_LATE_LIMIT unsent within the time shown.",
-            {"expired": "sum(increase(messages_expired_total{NODE}[$__range]))"},
+            {"expired": 'sum(increase(messages_expired_total{NODE, occasion=~"$occasion"}[$__range]))'},
             unit="short",
             steps=((None, GREEN), (0.001, RED)),
         ),
         figure(
             "How often might somebody be greeted twice?",
             "Attempts within the time shown whose outcome nobody knows. A service that honours Idempotency-Key delivers once.",
-            {"unknown": "sum(increase(messages_outcome_unknown_total{NODE}[$__range]))"},
+            {"unknown": 'sum(increase(messages_outcome_unknown_total{NODE, occasion=~"$occasion"}[$__range]))'},
             unit="short",
             steps=NONE_IS_GOOD,
         ),
@@ -59,14 +59,16 @@ SERVICE = Row(
         timeline(
             "When could greetings leave, and when was the circuit open?",
             "By node: each judges by its own calls. Half-open, one call is the trial and all others wait for its result.",
-            {"{{instance}}": 'circuit_breaker_state{NODE, service="message-api"}'},
+            {"{{node}}": 'circuit_breaker_state{NODE, service="message-api"} NAMED'},
             words=CIRCUIT,
             height=5,
         ),
         series(
             "Why are greetings tried again?",
             "Retries per second by cause. `not_attempted`: claimed, but the circuit had opened.",
-            {"{{cause}}": "sum by (cause) (rate(messages_retried_total{NODE}[$__rate_interval]))"},
+            {
+                "{{cause}}": 'sum by (cause) (rate(messages_retried_total{NODE, occasion=~"$occasion"}[$__rate_interval]))'
+            },
             unit="suffix: /s",
             stacked=True,
         ),
@@ -130,7 +132,7 @@ SERVERS = Row(
         timeline(
             "Which server was away, and for which node?",
             "A server is away while an actor waits for it. `cluster` is a database that the node refuses.",
-            {"{{system}} for {{instance}}": "dependency_up{NODE}"},
+            {"{{system}} for {{node}}": "dependency_up{NODE} NAMED"},
             words=UP,
         ),
         series(

@@ -47,7 +47,7 @@ OBJECTIVE = Row(
         figure(
             "How many were too late to send?",
             "Messages that passed HEYDAY_LATE_LIMIT unsent within the time shown.",
-            {"expired": "sum(increase(messages_expired_total{NODE}[$__range]))"},
+            {"expired": 'sum(increase(messages_expired_total{NODE, occasion=~"$occasion"}[$__range]))'},
             unit="short",
             steps=((None, GREEN), (0.001, RED)),
         ),

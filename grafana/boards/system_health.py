@@ -66,7 +66,7 @@ LATELY = Row(
         timeline(
             "Which server was away, and for which node?",
             "A server is away while an actor waits for it. `cluster` is a database that the node refuses.",
-            {"{{system}} for {{instance}}": "dependency_up{NODE}"},
+            {"{{system}} for {{node}}": "dependency_up{NODE} NAMED"},
             words=UP,
         ),
         series(
@@ -80,7 +80,7 @@ LATELY = Row(
             "Of heyday and of its time zone data. They differ for long only by mistake.",
             "heyday_info{NODE}",
             unit="none",
-            columns={"instance": "node", "version": "version", "tzdata": "time zones"},
+            columns={"node": "node", "instance": "address", "version": "version", "tzdata": "time zones"},
         ),
     ],
 )
@@ -91,7 +91,7 @@ PROCESSES = Row(
         series(
             "How busy is each node?",
             "Processor time per second; a node is one process on one core, so 100 % is all it can do.",
-            {"{{instance}}": "rate(process_cpu_seconds_total{NODE}[$__rate_interval])"},
+            {"{{node}}": "rate(process_cpu_seconds_total{NODE}[$__rate_interval]) NAMED"},
             unit="percentunit",
             width=8,
             limits=((0.9, ORANGE),),
@@ -99,14 +99,14 @@ PROCESSES = Row(
         series(
             "How much memory does each node take?",
             "Resident. It does not grow with the backlog.",
-            {"{{instance}}": "process_resident_memory_bytes{NODE}"},
+            {"{{node}}": "process_resident_memory_bytes{NODE} NAMED"},
             unit="bytes",
             width=8,
         ),
         series(
             "Does something hold up a whole process?",
             "How late the event loop ran what was due, at worst, in the last seconds.",
-            {"{{instance}}": "event_loop_lag_seconds{NODE}"},
+            {"{{node}}": "event_loop_lag_seconds{NODE} NAMED"},
             unit="s",
             width=8,
             limits=((0.5, ORANGE),),
@@ -121,7 +121,7 @@ PROCESSES = Row(
         series(
             "Are the machines' clocks right?",
             "A node's clock minus the database's. The database's decides, so nothing is early for it, but logs mislead.",
-            {"{{instance}}": "clock_skew_seconds{NODE}"},
+            {"{{node}}": "clock_skew_seconds{NODE} NAMED"},
             unit="s",
             width=8,
             least=None,
@@ -130,7 +130,7 @@ PROCESSES = Row(
         series(
             "How near is a node to its limit of open files?",
             "Connections are files. At 100 % it can open no more.",
-            {"{{instance}}": "process_open_fds{NODE} / process_max_fds{NODE}"},
+            {"{{node}}": "process_open_fds{NODE} / process_max_fds{NODE} NAMED"},
             unit="percentunit",
             width=8,
             limits=((0.8, ORANGE),),

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import uvloop
 
+from grafana.queries import choices
 from loadtest import servers
 from loadtest.observe import findings, pictures, story
 from loadtest.observe.prometheus import PrometheusServer
@@ -66,18 +67,19 @@ async def observe(executable: Path, folder: Path | None) -> bool:
         say("two nodes are watched")
         told = await story.tell(dsn, stub_url, f"http://{addresses[0]}", nodes[1], say)
         answers = await findings.ask_everything(prometheus, since=told.began, until=told.ended)
+        empty = await findings.empty_choices(prometheus, since=told.began, until=told.ended)
         alerts = await findings.fired(prometheus, since=told.began, until=told.ended)
-        good = judge(answers, alerts)
+        good = judge(answers, empty, alerts)
         if folder is not None:
             pictures.draw_dashboards(answers, folder, due=told.due, marks=told.marks())
             pictures.draw_story(answers, folder / "overview.png", due=told.due, marks=told.marks())
         return good
 
 
-def judge(answers: list[findings.Answer], alerts: set[str]) -> bool:
+def judge(answers: list[findings.Answer], empty_choices: list[str], alerts: set[str]) -> bool:
     """Say what was found, and whether it is as it should be."""
-    empty = findings.unanswered(answers)
-    say(f"{len(answers)} queries, {len(empty)} without an answer")
+    empty = findings.unanswered(answers) + empty_choices
+    say(f"{len(answers)} queries and {len(choices())} variables, {len(empty)} without an answer")
     for question in empty:
         say(f"  no answer: {question}")
     for alert in sorted(alerts | story.FIRES.keys()):

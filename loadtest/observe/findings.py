@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from grafana.queries import Query, all_queries
+from grafana.queries import Query, all_queries, choices
 from loadtest.observe.prometheus import PrometheusServer, Series
 
 LATELY = "10s"
@@ -40,6 +40,16 @@ async def ask_everything(prometheus: PrometheusServer, *, since: float, until: f
 def unanswered(answers: list[Answer]) -> list[str]:
     """The questions to which there was no answer."""
     return [f"{one.query.dashboard}: {one.query.panel} {one.query.expression}" for one in answers if not one.series]
+
+
+async def empty_choices(prometheus: PrometheusServer, *, since: float, until: float) -> list[str]:
+    """The variables of dashboards with which nothing could be chosen."""
+    empty = []
+    for choice in choices():
+        found = await prometheus.query(choice.expression, since=since, until=until)
+        if not any(choice.offered(series.labels) for series in found):
+            empty.append(f"{choice.dashboard}: ${choice.name} {choice.query}")
+    return empty
 
 
 async def fired(prometheus: PrometheusServer, *, since: float, until: float) -> set[str]:

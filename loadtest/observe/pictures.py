@@ -30,6 +30,9 @@ STORY = (
 
 OBJECTIVE = 60.0
 
+COLOURS = {"green": "#73bf69", "red": "#f2495c", "orange": "#ff9830", "blue": "#5794f2"}
+"""What Grafana's names of colours look like."""
+
 UNITS = {"short": "", "none": "", "percentunit": "share"}
 """What Grafana calls some units, as a reader would."""
 
@@ -89,12 +92,17 @@ def _panel(axes: Axes, title: str, answers: list[Answer], due: float) -> None:
     axes.tick_params(labelsize=7)
     lines = [line for answer in answers for line in answer.series]
     lines.sort(key=lambda line: -max(value for _, value in line[1].points))
+    shown: set[str] = set()
     for row, (name, series) in enumerate(lines[:LINES]):
         times = [at - due for at, _ in series.points]
         values = [value for _, value in series.points]
         if query.kind == "state-timeline":
-            # A bar a series, as Grafana draws it; the darker the higher the value.
-            axes.scatter(times, [row] * len(times), c=values, cmap="RdYlGn_r", vmin=0, vmax=2, marker="|", s=60)
+            # A bar a series, in the colours in which Grafana draws it.
+            for value, (word, colour) in query.words.items():
+                at = [time for time, seen in zip(times, values, strict=True) if seen == value]
+                label = word if at and word not in shown else None
+                shown |= {word} if at else set()
+                axes.scatter(at, [row] * len(at), color=COLOURS[colour], marker="|", s=60, label=label)
         else:
             axes.plot(times, values, linewidth=1, label=name)
     if query.kind == "state-timeline":
@@ -102,6 +110,7 @@ def _panel(axes: Axes, title: str, answers: list[Answer], due: float) -> None:
         axes.set_ylim(-0.7, len(lines[:LINES]) - 0.3)
         for row, (name, _) in enumerate(lines[:LINES]):
             axes.text(0.01, row + 0.15, name, fontsize=6, va="bottom", transform=axes.get_yaxis_transform())
+        axes.legend(fontsize=6, loc="upper right", framealpha=0.6)
         return
     if "against the objective" in title:
         axes.set_yscale("log")

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
-MADE = {"bench": "loadtest.wave", "load": "loadtest", "simulate": "tests.simulation"}
+MADE = {"bench": "loadtest.wave", "load": "loadtest", "observe": "loadtest.observe", "simulate": "tests.simulation"}
 """The modules to which targets of the Makefile hand their ARGS."""
 
 
@@ -82,7 +82,7 @@ def test_every_target_and_module_that_is_run_exists_and_has_the_options() -> Non
             known = said_by(module, "--help")
             lacking += [f"{module} {one}" for one in re.findall(r"--[a-z-]+", command) if one not in known]
 
-    assert {"lint", "test", "coverage", "bench"} <= set(made) <= targets
+    assert {"lint", "test", "coverage", "bench", "observe", "dashboards"} <= set(made) <= targets
     assert lacking == []
 
 

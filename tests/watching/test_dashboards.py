@@ -6,8 +6,10 @@ import json
 import re
 import subprocess
 from collections import Counter
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
@@ -16,12 +18,13 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.files import FOLDER, contents
-from grafana.queries import Query, all_queries, boards, panels_of
+from grafana.queries import Query, all_queries, boards, choices, panels_of
 from tests.docs.test_documents import declared, scraped_name
 from tests.watching.programs import Programs
 from tests.watching.test_alerts import rules
 
 FILES = sorted(FOLDER.glob("*.json"))
+SDK = "grafana_foundation_sdk."
 OF_PROMETHEUS = {"up", "ALERTS"}
 OF_THE_PROCESS = {
     "process_cpu_seconds_total",
@@ -54,6 +57,31 @@ def missing(asked: Any, answered: Any, path: str = "") -> list[str]:
     return [] if asked == answered else [path]
 
 
+def strays(value: Any, wanted: Any, path: str = "") -> list[str]:
+    """Where a model of Grafana's holds what its own annotations do not allow: it takes whatever it is given."""
+    arms = get_args(wanted)
+    if get_origin(wanted) in (Union, UnionType):
+        return min((strays(value, arm, path) for arm in arms), key=len)
+    if isinstance(value, list) and get_origin(wanted) is list:
+        return [one for number, item in enumerate(value) for one in strays(item, arms[0], f"{path}.{number}")]
+    if isinstance(value, dict) and get_origin(wanted) is dict:
+        return [one for key, item in value.items() for one in strays(item, arms[1], f"{path}.{key}")]
+    if isinstance(value, dict) and hasattr(wanted, "from_json"):
+        value = wanted.from_json(value)
+    if arms:
+        fits = get_origin(wanted) is Literal and value in arms
+    elif wanted in (Any, object) or (isinstance(value, wanted) and type(value).__module__.startswith(SDK)):
+        # A panel's options and a target have the type that belongs to the kind of panel, and of data source.
+        hints = get_type_hints(type(value)) if type(value).__module__.startswith(SDK) else {}
+        return [one for name, of in hints.items() for one in strays(getattr(value, name), of, f"{path}.{name}")]
+    elif issubclass(wanted, Enum):
+        fits = value in {one.value for one in wanted}
+    else:
+        numbers = {float: (float, int), int: int}.get(wanted, wanted)
+        fits = isinstance(value, numbers) and (wanted is bool or not isinstance(value, bool))
+    return [] if fits else [f"{path}: {value!r}"]
+
+
 def test_the_files_are_what_their_source_says() -> None:
     """After a change to `grafana/boards`: python -m grafana."""
     assert {file: file.read_text(encoding="utf-8") for file in FILES} == contents()
@@ -68,6 +96,55 @@ def test_grafana_knows_every_field(file: Path) -> None:
     known = json.loads(json.dumps(Dashboard.from_json(board), cls=JSONEncoder))
 
     assert missing(board, known) == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_value_is_one_that_grafana_takes(file: Path) -> None:
+    """It takes a word that it does not know for its default in silence. `make dashboards` asks its TypeScript."""
+    register_default_plugins()
+    board = json.loads(file.read_text(encoding="utf-8"))
+
+    assert strays(Dashboard.from_json(board), Dashboard) == []
+
+
+def test_the_types_are_those_of_the_grafana_that_is_deployed() -> None:
+    """`make dashboards` would hold them against what another Grafana takes."""
+    folder = FOLDER.parent / "check"
+    root = FOLDER.parents[1]
+    wanted = json.loads((folder / "package.json").read_text(encoding="utf-8"))["devDependencies"]
+    locked = json.loads((folder / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+    composed = [file.read_text(encoding="utf-8") for file in sorted(root.glob("docker-compose*.yml"))]
+
+    images = {version for text in composed for version in re.findall(r"grafana/grafana:([\d.]+)", text)}
+    assert images == {wanted["@grafana/schema"]}
+    assert {name: locked[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    assert all("integrity" in one for name, one in locked.items() if name)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (("fieldConfig", "defaults", "custom", "stacking", "mode"), "stacked"),
+        (("fieldConfig", "defaults", "custom", "lineWidth"), "1"),
+        (("fieldConfig", "defaults", "thresholds", "mode"), "relative"),
+        (("options", "tooltip", "mode"), "some"),
+        (("options", "legend", "showLegend"), "yes"),
+        (("targets", 0, "range"), 1),
+        (("gridPos", "w"), True),
+        (("title",), 7),
+    ],
+    ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+def test_a_value_that_grafana_would_not_take_is_noticed(field: tuple[str | int, ...], value: object) -> None:
+    """The test above looks for something that it would find."""
+    register_default_plugins()
+    board = json.loads((FOLDER / "message_processing.json").read_text(encoding="utf-8"))
+    at = next(panel for panel in board["panels"] if panel["type"] == "timeseries")
+    for step in field[:-1]:
+        at = at[step]
+    at[field[-1]] = value
+
+    assert len(strays(Dashboard.from_json(board), Dashboard)) == 1
 
 
 @pytest.mark.parametrize("name", boards())
@@ -108,6 +185,32 @@ def test_the_nodes_can_be_chosen_and_where_greetings_are_shown_the_occasion(name
 
     assert variables == used | {"source", "node"}
     assert ("occasion" in variables) == (name in ("message_processing", "error_tracking"))
+
+
+def test_an_occasion_that_is_chosen_is_all_that_is_shown_of_greetings() -> None:
+    """A figure that goes on counting the others is read as if it did not."""
+    by_occasion = {scraped_name(metric) for metric in declared() if "occasion" in metric._labelnames}
+
+    selectors = [
+        (query, *found)
+        for query in all_queries()
+        for found in re.findall(r"([a-zA-Z_]\w*)\{([^}]*)\}", query.expression)
+        if metrics_of(f"{found[0]}{{") & by_occasion
+    ]
+    assert {name for _, name, _ in selectors} >= {"messages_retried_total", "messages_expired_total"}
+    assert [query.panel for query, _, selector in selectors if 'occasion=~"$occasion"' not in selector] == []
+
+
+def test_a_node_is_chosen_by_the_id_that_logs_and_streams_have() -> None:
+    """Prometheus knows its address only, which after a restart may be another node's."""
+    (node,) = {(one.query, one.regex) for one in choices() if one.name == "node"}
+    choice = next(one for one in choices() if one.name == "node")
+    labels = {"__name__": "heyday_info", "instance": "10.0.0.7:8080", "job": "heyday", "node": "eve-3f", "version": "1"}
+
+    assert choice.offered(labels) == "10.0.0.7:8080"
+    assert choice.offered({**labels, "node": ""}) is None
+    assert re.search(r"\(\?<text>", node[1])
+    assert [query.panel for query in all_queries() if "{{instance}}" in query.legend] == []
 
 
 def test_every_query_uses_metrics_that_are_declared() -> None:

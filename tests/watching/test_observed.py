@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.observe.findings import ask_everything, fired
+from loadtest.observe.findings import ask_everything, empty_choices, fired
 from loadtest.observe.prometheus import PrometheusServer
 from service.email_stub import StubOptions
 from tests.node.harness import NeverCame, World, eventually
@@ -70,4 +70,5 @@ async def test_every_question_of_the_dashboards_has_an_answer(small_world: World
         pytest.fail(f"no answer to: {sorted(unanswered)}")
     await small_world.all_are("sent", A_WAVE)
 
+    assert await empty_choices(prometheus, since=since, until=time.time()) == []
     assert await fired(prometheus, since=since, until=time.time()) == set()

@@ -1,0 +1,18 @@
+// Writes the dashboards as TypeScript, a constant for each panel of the type of its kind, for tsc to hold against schema.ts.
+
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+
+const from = new URL("../dashboards/", import.meta.url);
+const to = new URL("generated/", import.meta.url);
+
+rmSync(to, { recursive: true, force: true });
+mkdirSync(to);
+for (const file of readdirSync(from)) {
+  const { panels, ...board } = JSON.parse(readFileSync(new URL(file, from), "utf-8"));
+  const lines = [
+    'import type { Board, Panels } from "../schema";',
+    `export const board: Board = ${JSON.stringify(board, null, 1)};`,
+    ...panels.map((one) => `/** ${one.title} */\nexport const panel${one.id}: Panels[${JSON.stringify(one.type)}] = ${JSON.stringify(one, null, 1)};`),
+  ];
+  writeFileSync(new URL(file.replace(".json", ".ts"), to), lines.join("\n"));
+}
