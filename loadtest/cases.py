@@ -41,6 +41,8 @@ class Case:
 
     calls: int | None = None
     """HEYDAY_EMAIL_CONCURRENCY of each node; None: all nodes together have as many as is best for these answers."""
+    metrics: bool = True
+    """Whether its nodes count anything: always, but where one measures what that costs (loadtest.telemetry)."""
 
     @property
     def in_flight(self) -> int:
@@ -69,6 +71,8 @@ class Case:
             parts.append(f"{self.calls} calls at a time each")
         if self.rate is not None:
             parts.append(f"at most {self.rate:g}/s")
+        if not self.metrics:
+            parts.append("without metrics")
         return ", ".join(parts)
 
 

@@ -73,11 +73,14 @@ async def nodes(bench: Bench, dsn: str, case: Case) -> AsyncIterator[list[int]]:
     }
     # With the log lines of a node as it is by default, one for each greeting.
     log = bench.servers.place / "nodes.log"
+    program = "actors.cli" if case.metrics else "loadtest.without_metrics"
     connection = await asyncpg.connect(dsn)
     before = await connection.fetchval("select count(*) from nodes where ended_at is null")
     async with AsyncExitStack() as stack:
         running = [
-            await stack.enter_async_context(node(bench.servers, dsn, settings, rabbitmq=not case.stream, log=log))
+            await stack.enter_async_context(
+                node(bench.servers, dsn, settings, rabbitmq=not case.stream, log=log, module=program)
+            )
             for _ in range(case.nodes)
         ]
         until = time.monotonic() + GIVE_UP_AFTER

@@ -21,7 +21,8 @@ _MAKE_WAVE = """
         status, (status in ('sending', 'retrying'))::integer,
         case when status <> 'scheduled' then now() end, case when status <> 'scheduled' then 1 end,
         case when status = 'sending' then now() end, case when status = 'sending' then 1 end
-    from (select *, (array['scheduled', 'queued', 'sending', 'retrying'])[1 + row_number() over (order by id) % 4] as status
+    from (select *,
+            (array['scheduled', 'queued', 'sending', 'retrying'])[1 + row_number() over (order by id) % 4] as status
         from users order by id limit $1) as people
 """
 

@@ -56,6 +56,7 @@ def node(
     rabbitmq: bool = True,
     log: Path | None = None,
     under: Sequence[str] = (),
+    module: str = "actors.cli",
 ) -> AbstractAsyncContextManager[Process]:
     """A node of heyday with its defaults but for these settings, named without their `HEYDAY_`. Without `rabbitmq`, or
     where it is not installed, its delivery queue is a Redis stream."""
@@ -63,7 +64,7 @@ def node(
     if rabbitmq and servers.rabbitmq is not None:
         given["RABBITMQ_URL"] = servers.rabbitmq.url
     environment = {f"HEYDAY_{name}": value for name, value in given.items()}
-    return program("actors.cli", "run", log=log, environment=environment, under=under)
+    return program(module, "run", log=log, environment=environment, under=under)
 
 
 def cpu(*pids: int) -> float:
