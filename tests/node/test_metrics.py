@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -49,7 +50,8 @@ class Watcher:
         _, text = await node.get("/metrics")
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
-                self.values[sample.name, tuple(sorted(sample.labels.items()))].add(sample.value)
+                if not math.isnan(sample.value):  # nothing that could be read just then
+                    self.values[sample.name, tuple(sorted(sample.labels.items()))].add(sample.value)
 
     def highest(self, name: str, **labels: str) -> float:
         """The highest value seen of any series of that name with these labels."""
