@@ -40,7 +40,8 @@ async def test_the_same_wave_is_measured_bare_and_through_nodes(
     one, another = replace(SMALL, actors=1, stream=True), replace(SMALL, nodes=2, latency=0.01, stream=True)
 
     figures_of_bare = await bare.wave(small_bench, replace(SMALL, error_rate=0.1))
-    heydays = [await node_wave.wave(small_bench, case) for case in (one, another)]
+    uncounted = replace(SMALL, metrics=False, stream=True)
+    heydays = [await node_wave.wave(small_bench, case) for case in (one, another, uncounted)]
 
     assert figures_of_bare["perSecond"] > 0
     assert figures_of_bare["nodeMicroseconds"] > 0
