@@ -77,8 +77,9 @@ def strays(value: Any, wanted: Any, path: str = "") -> list[str]:
     elif issubclass(wanted, Enum):
         fits = value in {one.value for one in wanted}
     else:
-        numbers = {float: (float, int), int: int}.get(wanted, wanted)
-        fits = isinstance(value, numbers) and (wanted is bool or not isinstance(value, bool))
+        fits = isinstance(value, (float, int) if wanted is float else wanted) and (
+            wanted is bool or not isinstance(value, bool)
+        )
     return [] if fits else [f"{path}: {value!r}"]
 
 
