@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
 
 from loadtest.servers import Servers
+from service.embedded.processes import death_signal_prefix
 
 
 @asynccontextmanager
@@ -23,13 +25,16 @@ async def program(
     environment: Mapping[str, str] | None = None,
     under: Sequence[str] = (),
 ) -> AsyncIterator[Process]:
-    """`python -m module words…`, ended with the block; it writes what it has to say to `log`, else to our own
-    standard error. Of our environment it gets everything but heyday's settings, and what is given here. `under` is a
-    command that becomes this one, such as one that sets a limit first."""
+    """`python -m module words…`, ended with the block, and with us however we end, where the system offers that.
+
+    It writes what it has to say to `log`, else to our own standard error. Of our environment it gets everything but
+    heyday's settings, and what is given here. `under` is a command that becomes this one, such as one that sets a
+    limit first.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEYDAY_")}
     errors = None if log is None else log.open("ab")
     process = await asyncio.create_subprocess_exec(
-        *under, sys.executable, "-m", module, *words,
+        *death_signal_prefix(signal.SIGTERM), *under, sys.executable, "-m", module, *words,
         env=inherited | dict(environment or {}), stdout=asyncio.subprocess.PIPE, stderr=errors,
     )  # fmt: skip
     if errors is not None:

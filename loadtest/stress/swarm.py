@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from loadtest.stress.results import Results, read
 from loadtest.stress.shapes import Shape
+from service.embedded.processes import death_signal_prefix
 
 GIVE_UP_AFTER = 90.0
 """Seconds beyond those of the shape after which locust is taken to hang."""
@@ -27,6 +29,7 @@ async def swarm(url: str, shape: Shape, place: Path, *, known: Sequence[str]) ->
     """
     (place / "known").write_text("\n".join(known), encoding="utf-8")
     command = [
+        *death_signal_prefix(signal.SIGTERM),
         sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE), "--headless", "--host", url,
         "--shape", str(shape), "--each", f"{shape.each:g}", "--known", str(place / "known"),
         "--csv", str(place / "locust"), "--json-file", str(place / "summary"), "--only-summary",

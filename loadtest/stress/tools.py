@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from loadtest.programs import node
 from loadtest.stress.greetings import Greetings
 from loadtest.stress.scenario import Check, Outcome, Setting, at_least, at_most, none
 from service.domain.pressure import HORIZON, LEAST
+from service.embedded.processes import death_signal_prefix
 
 FAULTS = (
     *("kill-postgres", "restart-postgres", "exhaust-connections", "fill-disk"),
@@ -171,7 +173,13 @@ async def _tool(setting: Setting, module: str, words: Sequence[str]) -> tuple[in
 
 async def _run(module: str, words: Sequence[str]) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, *words, cwd=Path(__file__).parents[2], stdout=asyncio.subprocess.PIPE
+        *death_signal_prefix(signal.SIGTERM),
+        sys.executable,
+        "-m",
+        module,
+        *words,
+        cwd=Path(__file__).parents[2],
+        stdout=asyncio.subprocess.PIPE,
     )
     try:
         said, _ = await process.communicate()

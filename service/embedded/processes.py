@@ -27,7 +27,7 @@ POLL = 0.02
 
 
 @cache
-def _death_signal_prefix(number: signal.Signals) -> tuple[str, ...]:
+def death_signal_prefix(number: signal.Signals) -> tuple[str, ...]:
     """Words before a command that make Linux send it a signal when its parent dies; none where that is not offered."""
     setpriv = shutil.which("setpriv")
     if setpriv is None:
@@ -54,7 +54,7 @@ def spawn(
     """
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - programs and arguments of our own
-            [*_death_signal_prefix(farewell), *command],
+            [*death_signal_prefix(farewell), *command],
             cwd=directory,
             env=_neutral(directory) | dict(environment),
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,

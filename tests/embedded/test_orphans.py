@@ -33,7 +33,7 @@ async def main(place):
     await asyncio.sleep(100)
 
 if sys.argv[2] == "without":
-    processes._death_signal_prefix = lambda number: ()
+    processes.death_signal_prefix = lambda number: ()
 asyncio.run(main(Path(sys.argv[1])))
 """
 
@@ -56,7 +56,7 @@ def left_behind(place: Path, made: list[Server]) -> list[Server]:
     return made
 
 
-@pytest.mark.skipif(not processes._death_signal_prefix(signal.SIGTERM), reason="the system has no death signal")
+@pytest.mark.skipif(not processes.death_signal_prefix(signal.SIGTERM), reason="the system has no death signal")
 async def test_servers_end_with_a_parent_that_is_killed(place: Path, left_behind: list[Server]) -> None:
     """kill -9 of heyday must not leave servers that nobody knows of."""
     await killed_parent(place, "with")
