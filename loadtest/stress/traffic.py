@@ -20,6 +20,9 @@ from loadtest.watch import Gauge, Seen, watching
 RATE_KEPT = 0.95
 """Share of the asked rate that has to be answered."""
 
+RATE_KEPT_CROWDED = 0.6
+"""The same where two cores have more to do than they can: clients that wait for an answer ask less often."""
+
 SETTLED_AFTER = 5.0
 """Seconds after a rate is reached from which it is looked at."""
 
@@ -42,13 +45,13 @@ async def mixed(setting: Setting) -> Outcome:
 async def ramp(setting: Setting) -> Outcome:
     """From nothing to 1,000 requests a second within ten seconds, and on."""
     shape = Shape(((0, 0), (10, 1_000), (40, 1_000)))
-    return await _api(setting, shape, "ramp", p99=5.0, kept=0.8)
+    return await _api(setting, shape, "ramp", p99=5.0, kept=RATE_KEPT_CROWDED)
 
 
 async def sustained(setting: Setting) -> Outcome:
     """500 requests a second."""
     shape = crowd(500, each=1, within=5, seconds=5 + setting.minutes * 60)
-    return await _api(setting, shape, "sustained", p99=1.0)
+    return await _api(setting, shape, "sustained", p99=2.0)
 
 
 async def during_wave(setting: Setting) -> Outcome:
@@ -61,7 +64,7 @@ async def during_wave(setting: Setting) -> Outcome:
         books = await stand.greetings.checks()
         verdict = await stand.greetings.verdict()
     late = at_most("last greeting after its instant", verdict.latest.total_seconds(), 60, " s", digits=1)
-    return _outcome(setting, "api-wave", shape, results, p99=2.0, more=(*books, late))
+    return _outcome(setting, "api-wave", shape, results, p99=4.0, kept=RATE_KEPT_CROWDED, more=(*books, late))
 
 
 async def soak(setting: Setting) -> Outcome:
