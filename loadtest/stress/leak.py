@@ -27,7 +27,8 @@ class Limit:
 
 
 MEMORY = Limit("MB", per_hour=12.0, step=4.0)
-FILES = Limit("files", per_hour=30.0, step=10.0)
+FILES = Limit("files", per_hour=150.0, step=100.0)
+"""Files come and go with the connections to the email service, of which there may be 100 at a time."""
 THREADS = Limit("threads", per_hour=6.0, step=2.0)
 
 

@@ -79,7 +79,8 @@ async def soak(setting: Setting) -> Outcome:
         await asyncio.wait([trickle])
         books = await stand.greetings.checks()
     limits = {"memory": leak.MEMORY, "files": leak.FILES, "threads": leak.THREADS}
-    grown = {name: leak.growth(seen.curves[name], limit) for name, limit in limits.items()}
+    during = {name: [look for look in seen.curves[name] if look[0] <= shape.seconds] for name in limits}
+    grown = {name: leak.growth(during[name], limit) for name, limit in limits.items()}
     found = tuple(_no_leak(name, growth) for name, growth in grown.items())
     plots = [_curve(setting, seen, name, limit.unit) for name, limit in limits.items()]
     return _outcome(setting, "soak", shape, results, p99=0.5, more=(*found, *books), plots=plots)
