@@ -1,7 +1,7 @@
 """Load and stress: runs scenarios on real servers, and writes a report with plots and a verdict for each.
 
     python -m loadtest                                   # what there is, and how long it takes
-    python -m loadtest api-mixed ramp soak --minutes 2   # these, with two minutes of traffic
+    python -m loadtest api-mixed soak --minutes 10       # these, with ten minutes of traffic
     python -m loadtest quick --minutes 1                 # a set: quick, all
     python -m loadtest all --to build/load               # where the report is written
 
