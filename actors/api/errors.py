@@ -20,16 +20,14 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     try:
         return await handler(request)
     except web.HTTPException as error:
+        error.__traceback__ = None  # aiohttp's frame names the error, which would keep both until the collector comes
         if error.status == 405 and request.method == "OPTIONS":
             return web.Response(status=204, headers={"Allow": f"{error.headers['Allow']},OPTIONS"})
         return _document(request, of_http(error))
     except Exception as error:
         if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
             raise  # the client has gone: nobody is there to be answered, and nothing is wrong here
-        problem = of_error(error)
-        if problem.kind is BUG:
-            log.exception("request_failed", route=request.match_info.route.name)
-        return _document(request, problem)
+        return _answer(request, error)
 
 
 def of_error(error: Exception) -> Problem:
@@ -49,6 +47,15 @@ def of_error(error: Exception) -> Problem:
             return Problem(BUSY, "The actor takes no requests at the moment.", headers={"Retry-After": "1"})
         case _:
             return Problem(BUG, "Something went wrong here, not with the request.")
+
+
+def _answer(request: web.Request, error: Exception) -> web.Response:
+    # Not in the frame that caught it: the error names that one, and if it named the error, both would stay, with the
+    # whole request, until the collector comes.
+    problem = of_error(error)
+    if problem.kind is BUG:
+        log.exception("request_failed", route=request.match_info.route.name)
+    return _document(request, problem)
 
 
 def _document(request: web.Request, problem: Problem) -> web.Response:

@@ -204,6 +204,7 @@ def _row(line: Line, rules: Rules, now: datetime) -> Row:
         loaded = load(loader(known), _parsed(line))
         refuse_future(loaded, known, loaded["timezone"], now)
     except Problem as problem:
+        problem.__traceback__ = None  # its frames name the rows before this one, and those this problem
         return Row(line.number, None, [], problem)
     profile = profile_of(loaded, known)
     # Greetings of the past are none of a new user's; the statement decides, this spares it most of them.

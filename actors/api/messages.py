@@ -44,7 +44,7 @@ class MessageRoutes:
     @operation("messages", "List messages", query=MessageQuery, answers={200: Answer("A page.", "MessagePage")})
     async def page(self, request: web.Request) -> web.Response:
         """In the order in which they were planned."""
-        return answer(await self._page(query(request, MessageQuery()), None))
+        return answer(await self._page(query(request, MessageQuery), None))
 
     @operation(
         "messages", "List a user's messages", query=MessageQuery, answers={200: Answer("A page.", "MessagePage")}
@@ -52,7 +52,7 @@ class MessageRoutes:
     async def of_user(self, request: web.Request) -> web.Response:
         """Of a deleted user too: that somebody was greeted stays on record."""
         user_id = uuid_in(request)
-        page = await self._page(query(request, MessageQuery()), user_id)
+        page = await self._page(query(request, MessageQuery), user_id)
         if not page["items"] and not await self._history.knows_user(user_id):
             raise Problem(NOT_FOUND, "There never was such a user.")
         return answer(page)

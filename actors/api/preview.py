@@ -104,7 +104,7 @@ class PreviewRoutes:
         """A dry run: who gets what when, and who is left out and why, from a year back to two years ahead. Nothing is
         planned by it. Pages follow the days of the window; a page may have fewer items than its limit, even none:
         `nextCursor` says whether there is more."""
-        loaded = query(request, PreviewQuery())
+        loaded = query(request, PreviewQuery)
         rules = await self._rules.current()
         after, limit = loaded.pop("cursor"), loaded.pop("limit")
         scope = Scope(**loaded)
@@ -132,7 +132,7 @@ class PreviewRoutes:
     async def forecast(self, request: web.Request) -> web.Response:
         """What leaves in each minute of the hours to come, planned already or still to be planned, and what should have
         left already. With `HEYDAY_EMAIL_RATE` also when each wave will be over."""
-        hours = query(request, ForecastQuery())["hours"]
+        hours = query(request, ForecastQuery)["hours"]
         rate = self._settings.email_rate
         found = await forecast(
             self._previews,

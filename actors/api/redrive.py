@@ -6,7 +6,7 @@ from aiohttp import web
 from marshmallow import RAISE, Schema
 
 from actors.api.answers import answer
-from actors.api.body import load, read_json
+from actors.api.body import load, made, read_json
 from actors.api.calendar_rules import CalendarRules, codes
 from actors.api.documented import Answer, operation
 from actors.api.paths import uuid_in
@@ -70,7 +70,7 @@ class RedriveRoutes:
     @operation("messages", "Redrive messages", body=RedriveSchema, answers={202: Answer("How many.", "RedriveResult")})
     async def many(self, request: web.Request) -> web.Response:
         """All of one status that fit. Send it with `dryRun` first: that only counts them."""
-        loaded = load(RedriveSchema(), await read_json(request))
+        loaded = load(made(RedriveSchema), await read_json(request))
         known = codes(await self._rules.current())
         if loaded["occasion"] is not None and loaded["occasion"] not in known:
             error = FieldError("occasion", f"Expected one of {', '.join(known)}.")

@@ -81,7 +81,7 @@ class UserRoutes:
     @operation("users", "List users", query=UserQuery, answers={200: Answer("A page.", "UserPage")})
     async def page(self, request: web.Request) -> web.Response:
         """In the order in which they were created; a page never repeats or skips anybody."""
-        loaded = query(request, UserQuery())
+        loaded = query(request, UserQuery)
         rules = await self._rules.current()
         limit = loaded.pop("limit")
         found = await self._users.page(after=loaded.pop("cursor"), limit=limit + 1, **loaded)
@@ -153,7 +153,7 @@ class UserRoutes:
         """Unsent greetings are cancelled; the address is free again. `erase=true` also removes every personal detail,
         of a user deleted before too."""
         user_id = uuid_in(request)
-        erase = query(request, DeleteQuery())["erase"]
+        erase = query(request, DeleteQuery)["erase"]
         try:
             found = await self._users.delete(
                 user_id, version=await self._version(user_id, expected(request)), erase=erase
