@@ -184,6 +184,8 @@ async def own_servers(directory: Path, *, connections: int, with_quota: bool) ->
         "max_wal_size": "64MB",
         "wal_recycle": "off",
         "wal_init_zero": "off",
+        # PostgreSQL 18 was seen to stand in its recovery from a full disk until the next checkpoint was due.
+        "checkpoint_timeout": "30s",
     }
     own = Own(
         PostgresServer(directory / "postgres", settings=settings),
