@@ -19,6 +19,9 @@ NAN = float("nan")
 SAMPLE_EVERY = 5.0
 """Seconds between two samples: less than a usual scrape interval."""
 
+DELIVERY = "heyday:delivery"
+"""What the delivery queue is called where it is a stream."""
+
 
 class Sampler(Repeating[object]):
     """Sets the gauges. Those of a server that is away are NaN: what was last read there may be untrue by now. Alerts
@@ -125,6 +128,10 @@ class Sampler(Repeating[object]):
         depth = await self._queue.depth()
         self._metrics.queue_ready.set(depth.ready)
         self._metrics.dead_letters.set(depth.dead)
+        # Where the delivery queue is a stream of Redis its entries are pending like others. How long says nothing: they
+        # wait for their turns under the rate of the email service.
+        for consumer, taken in depth.taken_by.items():
+            self._metrics.stream_consumer_pending.labels(DELIVERY, consumer).set(taken)
 
     def _of_queue(self) -> Iterable[Gauge]:
         return self._metrics.queue_ready, self._metrics.dead_letters

@@ -109,7 +109,8 @@ class StreamDeliveryQueue:
         """How much is in the queue. Raises Unavailable."""
         bundles, dead = await self._bundles.state(), await self._dead.state()
         taken = sum(bundles.pending.values())
-        return QueueDepth(ready=max(0, bundles.length - taken), unacknowledged=taken, dead=dead.length)
+        ready = max(0, bundles.length - taken)
+        return QueueDepth(ready=ready, unacknowledged=taken, dead=dead.length, taken_by=bundles.pending)
 
     async def close(self) -> None:
         """Forget what was received: it is still claimed, and delivered again to this node or after its death."""

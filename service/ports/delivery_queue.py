@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
@@ -20,11 +20,13 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """Bundles ready, bundles taken and not acknowledged (None: the broker does not say), and dead letters."""
+    """Bundles ready, bundles taken and not acknowledged (None: the broker does not say), and dead letters; `taken_by`
+    says by which nodes they were taken, where the queue knows."""
 
     ready: int
     unacknowledged: int | None
     dead: int
+    taken_by: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 class DeliveryQueue(Protocol):

@@ -12,7 +12,7 @@ import pytest
 from actors.sampler import Sampler
 from service.domain.messages import Status
 from service.outages import Outages
-from service.ports import PoolState, Unavailable
+from service.ports import PoolState, QueueDepth, Unavailable
 from service.telemetry.metrics import Metrics
 
 NOW = datetime(2027, 3, 14, 9, tzinfo=UTC)
@@ -45,7 +45,7 @@ class Servers:
         return self._of("redis", SimpleNamespace(length=3, pending={"node-2": 2}, oldest_pending=4.0))
 
     async def depth(self) -> Any:
-        return self._of("rabbitmq", SimpleNamespace(ready=5, dead=1))
+        return self._of("rabbitmq", QueueDepth(ready=5, unacknowledged=2, dead=1, taken_by={"node-3": 2}))
 
 
 OF = {
@@ -83,6 +83,21 @@ async def test_a_node_that_is_cut_off_does_not_go_on_showing_what_it_last_read(s
     assert {name for name, value in away.items() if math.isnan(value)} == {*OF[system]}
     assert (sat_on is None) == (system == "redis")
     assert {name: _value(metrics, name) for name in before} == before
+
+
+async def test_who_sits_on_bundles_is_shown_where_the_delivery_queue_is_a_stream() -> None:
+    """A node that hangs holds deliveries, and only their entries tell which."""
+    servers: Any = Servers()
+    metrics = Metrics()
+    sampler = Sampler(
+        servers, servers, {"heyday:due": servers}, servers,
+        pool=lambda: PoolState(0, 0, 1), tree=_no_tree, outages=Outages(), metrics=metrics,
+    )  # fmt: skip
+
+    await sampler.turn()
+
+    consumer = {"stream": "heyday:delivery", "consumer": "node-3"}
+    assert metrics.registry.get_sample_value("stream_consumer_pending", consumer) == 2
 
 
 def _value(metrics: Metrics, name: str) -> float:
