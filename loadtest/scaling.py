@@ -12,13 +12,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-NODE = 5_000.0
-"""Greetings/s of one node, which is one core, when answers come at once: 0.4 of a bare loop's 13,000 on calm cores."""
+NODE = 3_300.0
+"""Greetings/s of one node when answers come at once, which shares two cores with its servers and the email service:
+`python -m loadtest.wave`. It used 241 µs of processor time a greeting: with a core of its own it does a quarter more."""
 
-PLANNED = 59_000.0
-CLAIMED = 31_000.0
-RECORDED = 66_000.0
-"""Rows/s of one PostgreSQL on such a core: planned, claimed (by the ticker, and again for sending), recorded."""
+PLANNED = 30_000.0
+"""Messages/s that one PostgreSQL plans for two nodes, on the same two cores: `python -m loadtest.planning`."""
+
+POSTGRES = 11_500.0
+"""Greetings/s of one core of PostgreSQL, claimed, claimed for sending and recorded: 87 µs each, `loadtest.wave` again."""
 
 USER = 309 + 2 * 203
 """Bytes of a user with two dates, indexes included: 50,000 of them, pg_total_relation_size."""
@@ -50,7 +52,7 @@ def rate(*, nodes: int, calls: float, latency: float, email_rate: float) -> dict
     """Greetings/s that each part can do: the least of them is what leaves."""
     return {
         "nodes": nodes * NODE,
-        "PostgreSQL": 1 / (2 / CLAIMED + 1 / RECORDED),
+        "PostgreSQL": POSTGRES,
         "calls at a time": nodes * calls / latency,
         "the email service": email_rate,
     }
