@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 NODE = 3_300.0
 """Greetings/s of one node when answers come at once, which shares two cores with its servers and the email service:
-`python -m loadtest.wave`. It used 241 µs of processor time a greeting: with a core of its own it does a quarter more."""
+`python -m loadtest.wave`. It used 241 µs of processor time a greeting: a core of its own would do a quarter more."""
 
 PLANNED = 35_000.0
 """Messages/s that one PostgreSQL plans for two nodes, on the same two cores: `python -m loadtest.planning`."""
 
 POSTGRES = 11_500.0
-"""Greetings/s of one core of PostgreSQL, claimed, claimed for sending and recorded: 87 µs each, `loadtest.wave` again."""
+"""Greetings/s of one core of PostgreSQL, claimed twice and recorded: 87 µs each, by the same measurement."""
 
 USER = 309 + 2 * 203
 """Bytes of a user with two dates, indexes included: 50,000 of them, pg_total_relation_size."""
