@@ -63,10 +63,7 @@ async def test_a_node_that_is_cut_off_does_not_go_on_showing_what_it_last_read(s
     """Alerts take the highest of all nodes: one old figure would fire for hours, or hide that planning has stopped."""
     servers: Any = Servers()
     metrics = Metrics()
-    sampler = Sampler(
-        servers, servers, {"heyday:due": servers}, servers,
-        pool=lambda: PoolState(0, 0, 1), tree=_no_tree, outages=Outages(), metrics=metrics,
-    )  # fmt: skip
+    sampler = _sampler(servers, metrics)
     await sampler.turn()
     before = {name: _value(metrics, name) for names in OF.values() for name in names}
 
@@ -89,15 +86,19 @@ async def test_who_sits_on_bundles_is_shown_where_the_delivery_queue_is_a_stream
     """A node that hangs holds deliveries, and only their entries tell which."""
     servers: Any = Servers()
     metrics = Metrics()
-    sampler = Sampler(
-        servers, servers, {"heyday:due": servers}, servers,
-        pool=lambda: PoolState(0, 0, 1), tree=_no_tree, outages=Outages(), metrics=metrics,
-    )  # fmt: skip
+    sampler = _sampler(servers, metrics)
 
     await sampler.turn()
 
     consumer = {"stream": "heyday:delivery", "consumer": "node-3"}
     assert metrics.registry.get_sample_value("stream_consumer_pending", consumer) == 2
+
+
+def _sampler(servers: Any, metrics: Metrics) -> Sampler:
+    return Sampler(
+        servers, servers, {"heyday:due": servers}, servers,
+        pool=lambda: PoolState(0, 0, 1), tree=_no_tree, outages=Outages(), metrics=metrics,
+    )  # fmt: skip
 
 
 def _value(metrics: Metrics, name: str) -> float:
