@@ -14,7 +14,7 @@ OF_DAY = """'birthday', {year}, 315, '{{"UTC": "2026-03-15T09:00Z", "Asia/Tokyo"
 HOT = [
     ("messages", "pulse", ""),
     ("messages", "outstanding", "20000"),
-    ("messages", "claim_due", "1, 1, 500, interval '48 hours'"),
+    ("messages", "claim_due", "1000000, 1, 500, interval '48 hours'"),  # a fence above that of every ticker so far
     ("messages", "claim_for_sending", f"{IDS}, 1"),
     (
         "messages",
