@@ -2,7 +2,7 @@
 
 -- Business time: due, cron and lateness decisions use this function and nothing else. It is the statement's start,
 -- so one statement sees one instant, and waiting for a lock never makes anything early. A rehearsal or demo database
--- may replace it (service/embedded/clock.py); a node refuses any other database in which it is not the real clock.
+-- may replace it (actors/commands/sandbox/servers/clock.py); a node refuses any other database in which it is not the real clock.
 create function business_now() returns timestamptz
     language sql stable parallel safe
     as $$ select statement_timestamp() $$;
@@ -84,7 +84,7 @@ create table messages (
     due_at          timestamptz not null,            -- when to act next: send_at, or the next attempt
     status          text not null default 'scheduled',
     attempt         smallint not null default 0,     -- attempts begun
-    attempt_base    smallint not null default 0,     -- attempts begun before the last redrive
+    attempts_before_redrive    smallint not null default 0,     -- attempts begun before the last redrive
     tzdata          text not null,                   -- version of the zone data that send_at was computed with
     planned_at      timestamptz not null default business_now(),
     queued_at       timestamptz,
@@ -93,8 +93,8 @@ create table messages (
     claimed_by      bigint,                          -- nodes.incarnation that is sending it
     ended_at        timestamptz,
     redriven_at     timestamptz,
-    buried_at       timestamptz,                     -- when its copy was left with the dead letters
-    reason          text,                            -- why it is where it is, for people
+    dead_lettered_at       timestamptz,                     -- when its copy was left with the dead letters
+    status_reason   text,                            -- why it is where it is, for people
     primary key (id, local_year),
     constraint messages_once unique (user_id, occasion, local_year),
     constraint messages_status check (status in
@@ -104,7 +104,7 @@ create table messages (
         ((status in ('sent', 'failed', 'cancelled', 'expired', 'unknown')) = (ended_at is not null)),
     constraint messages_queued_when check (status <> 'queued' or (queued_at is not null and queued_by is not null)),
     constraint messages_tried check (attempt > 0 or status not in ('sending', 'sent', 'failed', 'unknown')),
-    constraint messages_attempts check (attempt >= attempt_base and attempt_base >= 0),
+    constraint messages_attempts check (attempt >= attempts_before_redrive and attempts_before_redrive >= 0),
     constraint messages_never_early check (due_at >= send_at)
 ) partition by list (local_year);
 
@@ -113,7 +113,7 @@ create index messages_due     on messages (due_at)         where status in ('sch
 create index messages_queued  on messages (queued_at)      where status = 'queued';
 create index messages_sending on messages (claimed_by)     where status = 'sending';
 create index messages_ends    on messages (status, send_at) where status in ('failed', 'unknown', 'expired');
-create index messages_unburied on messages (id)            where status = 'failed' and buried_at is null;
+create index messages_not_dead_lettered on messages (id) where status = 'failed' and dead_lettered_at is null;
 
 
 -- Append-only. An attempt whose node died is written by recovery as unknown; if that node comes back and knows better,
@@ -122,7 +122,7 @@ create table attempts (
     message_id  uuid not null,
     local_year  smallint not null,
     number      smallint not null check (number > 0),
-    outcome     text not null check (outcome in ('accepted', 'refused', 'rejected', 'unknown')),
+    outcome     text not null check (outcome in ('accepted', 'permanent_failure', 'transient_failure', 'unknown')),
     incarnation bigint not null,
     started_at  timestamptz not null,
     duration    double precision not null check (duration >= 0),  -- seconds
@@ -157,13 +157,13 @@ end
 $$;
 
 
--- A row per start of a node. The beat is a counter, not a time: others see that it stopped, whatever their clocks do.
+-- A row per start of a node. The heartbeat is a counter, not a time: others see that it stopped, whatever their clocks do.
 create table nodes (
     incarnation bigint generated always as identity primary key,
     node        text not null,
-    beat        bigint not null default 0,
+    heartbeat   bigint not null default 0,
     started_at  timestamptz not null default clock_timestamp(),
-    beat_at     timestamptz not null default clock_timestamp(),
+    heartbeat_at timestamptz not null default clock_timestamp(),
     ended_at    timestamptz
 );
 
@@ -173,10 +173,10 @@ create index nodes_living on nodes (incarnation) where ended_at is null;
 -- The instant up to which planning has been announced. It is complete up to the earliest range not yet planned.
 create table planning (
     only_row boolean primary key default true check (only_row),
-    up_to    timestamptz not null
+    planned_until    timestamptz not null
 );
 
-insert into planning (up_to) values (business_now());
+insert into planning (planned_until) values (business_now());
 
 -- Planning still to be done: the users of one occasion's one day from after_user (exclusive) to until_user (inclusive),
 -- for the instants from starts_at to ends_at. The row goes in the transaction that plans it.
@@ -202,7 +202,7 @@ declare
     announced timestamptz;
 begin
     perform pg_advisory_xact_lock_shared(hashtext('heyday.planning'));
-    select up_to into announced from planning;
+    select planned_until into announced from planning;
     return announced;
 end
 $$;
@@ -218,13 +218,13 @@ create table job_runs (
 );
 
 
--- The highest fencing number seen per lock: a holder with a lower one has been replaced.
-create table fences (
+-- The highest fencing token seen per lock. A holder with a lower one has been replaced.
+create table fencing_tokens (
     name   text primary key,
-    number bigint not null
+    token  bigint not null
 );
 
-insert into fences (name, number) values ('ticker', 0);
+insert into fencing_tokens (name, token) values ('ticker', 0);
 
 
 do $$

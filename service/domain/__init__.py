@@ -1,1 +1,1 @@
-"""What heyday knows about greetings, in values: no I/O, no clock, standard library and tzdata only."""
+"""The rules about greetings, as values: no I/O, no clock, standard library and tzdata only."""

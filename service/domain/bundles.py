@@ -1,4 +1,4 @@
-"""How message ids travel in bundles: text that a person with a command line can read, checked when it comes back."""
+"""Encodes message ids of a bundle as text that a person with a command line can read, and checks it when decoding."""
 
 from __future__ import annotations
 
@@ -30,9 +30,17 @@ def decode(body: bytes | str) -> tuple[UUID, ...]:
         text = body if isinstance(body, str) else body.decode("ascii")
     except UnicodeDecodeError as error:
         raise Malformed("a bundle is plain ASCII text") from error
-    # The length is looked at first: a huge body is refused without being parsed.
+    # The length comes first, so that a huge body is refused without being parsed.
     if len(text) > 37 * MOST_IDS or _BUNDLE.fullmatch(text) is None:
         raise Malformed(f"not a bundle of up to {MOST_IDS} message ids: {text[:80]!r}")
-    # One conversion for the whole text, then a slice per id: parsing each id by itself takes half as long again.
+    # One conversion of the whole text, then a slice for each id. Parsing each id alone takes half as long again.
     raw = bytes.fromhex(text.replace("-", "").replace(",", ""))
     return tuple(UUID(bytes=raw[at : at + 16]) for at in range(0, len(raw), 16))
+
+
+def messages_in(body: bytes) -> int:
+    """The number of messages that a dead letter stands for; 1 if it cannot be read."""
+    try:
+        return len(decode(body))
+    except Malformed:
+        return 1

@@ -1,9 +1,9 @@
-"""The one instant at which an occasion of a given local year is due; the only place where heyday does calendar rules.
+"""Computes the one instant at which an occasion of a local year is due. No other module has calendar rules.
 
-The local intent (date, time of day, zone) is the truth. Every combination has exactly one answer, worked out in this
-order: a 29 February finds its day, a date that the zone left out gives way to the next, a time of day that is left
-out or comes twice finds its instant. The answer names the first of these rules that applied.
-See docs/explanation/calendar.md.
+The local intent (date, time of day, zone) is the truth. Every combination has exactly one result. The rules apply in
+this order: the leap-day rule of 29 February, the occasion's offset and weekend rule, a date that the zone left out, a
+time of day that is left out or comes twice. The result names the first of these rules that applied. The offset is part
+of the day itself, so it has no name. See docs/explanation/calendar.md.
 """
 
 from __future__ import annotations
@@ -22,20 +22,39 @@ NINE = dt.time(9)
 
 
 class LeapDay(StrEnum):
-    """What 29 February becomes in a common year; the values are those of `HEYDAY_LEAP_DAY`."""
+    """The rule for 29 February in a common year; the values are those of `HEYDAY_LEAP_DAY`."""
 
     FEB28 = "feb28"
     MAR1 = "mar1"
     SKIP = "skip"
 
 
+class Weekend(StrEnum):
+    """The rule for a day that falls on a Saturday or a Sunday; the values are those of an occasion's `weekend`."""
+
+    KEEP = "keep"
+    BEFORE = "before"
+    """The Friday before."""
+    AFTER = "after"
+    """The Monday after."""
+
+
+MAX_OFFSET_DAYS = 60
+"""Days by which an occasion may be shifted, before or after the date."""
+
+MAX_WEEKEND_SHIFT = 2
+"""Days by which a weekend rule moves a day at most: Sunday to Friday, or Saturday to Monday."""
+
+
 class Rule(StrEnum):
-    """Why an occurrence is when it is; the values are those of `heyday when`."""
+    """The rule that gave an occurrence its instant; the values are those of `heyday when`."""
 
     EXACT = "exact"
     """The date and the time of day exist once."""
     LEAP_DAY = "leap_day"
     """29 February in a common year, moved by `LeapDay`."""
+    WEEKEND = "weekend"
+    """A Saturday or Sunday, moved by `Weekend`."""
     MISSING_DATE = "missing_date"
     """The zone left the whole date out: the time of day on the next date that exists."""
     GAP = "gap"
@@ -46,15 +65,28 @@ class Rule(StrEnum):
     """29 February in a common year under `LeapDay.SKIP`: not this year."""
 
 
+@dataclass(frozen=True, slots=True)
+class DayRules:
+    """The rules of an occasion's day: time of day, leap-day rule, weekend rule, and days before (< 0) or after."""
+
+    at: dt.time = NINE
+    leap_day: LeapDay = LeapDay.FEB28
+    weekend: Weekend = Weekend.KEEP
+    offset_days: int = 0
+
+    def __hash__(self) -> int:
+        return hash((self.at, self.offset_days))  # hashing an enum takes longer than all the rest
+
+
 class OutOfRange(ValueError):
     """The instant lies outside the years 1 to 9999 (of UTC, or of the local date)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """When an occasion is due: `send_at` in UTC, `local` as the clocks on the wall there show it, both aware.
+    """One due instant of an occasion: `send_at` in UTC, `local` in the local time of the zone, both aware.
 
-    Both are None when the rule is SKIPPED, and only then.
+    Both are None if and only if the rule is SKIPPED.
     """
 
     rule: Rule
@@ -68,11 +100,19 @@ _ONE_SECOND = dt.timedelta(seconds=1)
 
 
 def occurrence(
-    date: dt.date, timezone: str, year: int, *, at: dt.time = NINE, leap_day: LeapDay = LeapDay.FEB28
+    date: dt.date,
+    timezone: str,
+    year: int,
+    *,
+    at: dt.time = NINE,
+    leap_day: LeapDay = LeapDay.FEB28,
+    weekend: Weekend = Weekend.KEEP,
+    offset_days: int = 0,
 ) -> Occurrence:
-    """When the day of `date` is due in the local year `year`, at `at` (whole seconds) on the clocks of `timezone`.
+    """Compute the instant of the day of `date` in the local year `year`, at `at` (whole seconds) in `timezone`.
 
-    The year of `date` plays no part: whether a person was born by then is the caller's question.
+    The year of `date` plays no part: whether a person was born by then is the caller's question. `year` is that of the
+    day before `offset_days` and `weekend` move it, which may be into another year.
     Raises UnknownZone, and OutOfRange near the ends of the calendar.
     """
     if not 1 <= year <= 9999:
@@ -85,6 +125,12 @@ def occurrence(
         month, day = (2, 28) if leap_day is LeapDay.FEB28 else (3, 1)
         rule = Rule.LEAP_DAY
     try:
+        if offset_days or weekend is not Weekend.KEEP:
+            shifted = dt.date(year, month, day) + dt.timedelta(offset_days)
+            if moved := _weekend_shift(shifted, weekend):
+                shifted += dt.timedelta(moved)
+                rule = Rule.WEEKEND if rule is Rule.EXACT else rule
+            year, month, day = shifted.year, shifted.month, shifted.day
         local = dt.datetime(year, month, day, at.hour, at.minute, at.second, 0, tz)
         second_reading = dt.datetime(year, month, day, at.hour, at.minute, at.second, 0, tz, fold=1)
         # Local times in gaps and overlaps have two readings (PEP 495); nearly all have one, and are done here.
@@ -94,6 +140,14 @@ def occurrence(
     except OverflowError as error:
         raise OutOfRange(f"year {year!r}: the instant in UTC lies outside the years 1 to 9999") from error
     return found if rule is Rule.EXACT else replace(found, rule=rule)
+
+
+def _weekend_shift(day: dt.date, weekend: Weekend) -> int:
+    """Days by which the rule moves that day; 0 from Monday to Friday."""
+    after_friday = day.weekday() - 4
+    if weekend is Weekend.KEEP or after_friday <= 0:
+        return 0
+    return -after_friday if weekend is Weekend.BEFORE else 3 - after_friday
 
 
 def _beside_a_jump(local: dt.datetime, second_reading: dt.datetime, tz: ZoneInfo) -> Occurrence:
@@ -120,7 +174,7 @@ def _beside_a_jump(local: dt.datetime, second_reading: dt.datetime, tz: ZoneInfo
 def _jump_between(earliest: dt.datetime, latest: dt.datetime, tz: ZoneInfo) -> dt.datetime:
     """The first instant, in UTC, whose offset is no longer that of `earliest`.
 
-    `zoneinfo` does not tell its transitions, so this one is found by bisection: to the second, as fine as zone data.
+    `zoneinfo` has no list of its transitions. Bisection finds this one to the second, the precision of zone data.
     """
     old = earliest.astimezone(tz).utcoffset()
 
@@ -132,5 +186,5 @@ def _jump_between(earliest: dt.datetime, latest: dt.datetime, tz: ZoneInfo) -> d
 
 
 def _wall(instant: dt.datetime, tz: ZoneInfo) -> dt.datetime:
-    """What the clocks on the wall show at that instant."""
+    """Return the local time at that instant."""
     return instant.astimezone(tz).replace(tzinfo=None)

@@ -1,6 +1,6 @@
-"""The life of a message: its states, the moves between them, and what an attempt to send it came to.
+"""The states of a message, the moves between them, and the outcomes of its attempts.
 
-The same picture is drawn in docs/explanation/message_states.md and enforced by CHECK constraints in schema/.
+docs/explanation/message_states.md draws the same states. CHECK constraints in schema/ enforce them.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ REDRIVABLE = frozenset({Status.FAILED, Status.UNKNOWN, Status.EXPIRED})
 """Ends from which a person may send a message again."""
 
 MOVES: dict[Status, frozenset[Status]] = {
-    # A recovered claim goes one hop back: queued to scheduled, or to retrying once attempts were made.
-    # Whatever is due in a restored database may have been sent after the backup: adopting it makes that unknown.
-    # And wherever a message is by now, that an attempt was accepted may still turn out: then it is sent.
+    # A recovered claim goes one hop back: from queued to scheduled, or to retrying after an attempt. A message that is
+    # due in a restored database may have been sent after the backup, so adoption makes it unknown. A late acceptance
+    # makes a message in any state sent.
     Status.SCHEDULED: frozenset({Status.QUEUED, Status.CANCELLED, Status.EXPIRED, Status.UNKNOWN, Status.SENT}),
     Status.QUEUED: frozenset(
         {Status.SENDING, Status.SCHEDULED, Status.RETRYING, Status.CANCELLED, Status.UNKNOWN, Status.SENT}
     ),
-    # An attempt that did not succeed is followed by another, unless its user was edited or deleted meanwhile.
+    # Another attempt follows a failed one, unless the user was edited or deleted meanwhile.
     Status.SENDING: frozenset(
         {Status.SENT, Status.RETRYING, Status.FAILED, Status.UNKNOWN, Status.SCHEDULED, Status.CANCELLED}
     ),
@@ -47,9 +47,9 @@ MOVES: dict[Status, frozenset[Status]] = {
     ),
     Status.SENT: frozenset(),
     Status.FAILED: frozenset({Status.SCHEDULED, Status.SENT}),
-    # The email service's ledger may know what nobody here did.
+    # The email service's ledger may have an acceptance that is not recorded here.
     Status.UNKNOWN: frozenset({Status.SCHEDULED, Status.SENT}),
-    # A day that was removed, or had passed, may be put back into the future by an edit, or redriven.
+    # An edit may put a removed or past day into the future, or an operator may redrive it.
     Status.CANCELLED: frozenset({Status.SCHEDULED, Status.SENT}),
     Status.EXPIRED: frozenset({Status.SCHEDULED, Status.SENT}),
 }
@@ -57,24 +57,46 @@ MOVES: dict[Status, frozenset[Status]] = {
 
 
 class Outcome(StrEnum):
-    """What one attempt came to, as far as anybody knows; the values are those of `attempts.outcome`."""
+    """The outcome of one attempt, as far as it is known; the values are those of `attempts.outcome`."""
 
     ACCEPTED = "accepted"
     """The service answered 2xx."""
-    REFUSED = "refused"
-    """The service will never take this message: 400, 401, 403, 404, 422."""
-    REJECTED = "rejected"
-    """The service did not take it now: 408, 429, 5xx, or no connection was made."""
+    PERMANENT_FAILURE = "permanent_failure"
+    """The service refuses this message, while it accepts others."""
+    TRANSIENT_FAILURE = "transient_failure"
+    """The service did not take the message, and the answer is about the service, its URL or our credentials."""
     UNKNOWN = "unknown"
     """The request was written and no answer came: it may or may not have been accepted."""
+
+
+class EmailServiceName(StrEnum):
+    """One of the two email services; the values are those of `attempts.service` and `messages.service`."""
+
+    PRIMARY = "primary"
+    """The service at HEYDAY_EMAIL_URL."""
+    FALLBACK = "fallback"
+    """The service at HEYDAY_EMAIL_FALLBACK_URL."""
+
+
+class UnavailableReason(StrEnum):
+    """The reason why the service accepts no message; the values are those of `email_service_state`."""
+
+    REFUSING = "refusing"
+    UNREACHABLE = "unreachable"
+    TOO_SLOW = "too slow"
+    NOT_AUTHORISED = "not authorised"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The result of one attempt; `called` is false where the result was known without a call.
 
-    `duration` is in seconds, `status_code` is the HTTP status if one was received, `error` is a short
-    description without personal data, `retry_after` is what the service asked for.
+    `duration` is in seconds, `status_code` is the HTTP status if one was received. `error` is a short description
+    without personal data. `throttled`: the service asks for fewer calls, for `retry_after` if it says how long.
+    `timed_out`: the call took longer than it may. `spent`: the attempt counts against the budget of the message.
+    `provider_id` is the service's own id of an accepted message. `unavailable` is the reason why the service took
+    nothing, where the status code does not tell. `in_doubt`: the service answered, and the answer does not rule out
+    that it took the message.
     """
 
     outcome: Outcome
@@ -83,3 +105,9 @@ class Answer:
     error: str | None = None
     retry_after: timedelta | None = None
     called: bool = True
+    throttled: bool = False
+    timed_out: bool = False
+    spent: bool = True
+    provider_id: str | None = None
+    unavailable: UnavailableReason | None = None
+    in_doubt: bool = False

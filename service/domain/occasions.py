@@ -1,85 +1,169 @@
-"""What an occasion is: data that names it, words its greeting, and says when on the day it is due."""
+"""Occasions as data: the name, the texts of the greeting, and the rules for its instant."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, time
 from functools import lru_cache
+from typing import NamedTuple
 
-from service.domain.calendar import NINE, LeapDay
+from service.domain.calendar import MAX_OFFSET_DAYS, LeapDay, Weekend
+from service.domain.languages import language_tag
+from service.domain.texts import MAX_LANGUAGES, Text, mistake
+from service.domain.texts import mistakes as text_mistakes
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_TEMPLATE = re.compile(r"(?:[^{}]|\{\{|\}\}|\{(?:full_name|first_name|last_name)\})*")
+
+CODE_EXPECTED = "expected 1 to 32 of a-z, 0-9 and underscore, the first of them a letter"
+
+DEFAULT_SUBJECT = "A greeting for you"
+"""The subject of an occasion that was made without one."""
 
 
 class InvalidOccasion(ValueError):
-    """An occasion's code, template, time of day or leap-day rule is not what it must be."""
+    """An occasion's code, time of day or rule is not what it must be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
     """One kind of day that users have. `code` is its value in the database, in JSON and in metrics.
 
-    `template` may contain `{full_name}`, `{first_name}` and `{last_name}`; a brace itself is written twice.
-    `send_at` is the local time of day, in whole seconds. Raises InvalidOccasion.
+    `texts` maps language tags to texts. `send_at` is the local time of day, in whole seconds; with `leap_day`, None
+    means that the defaults decide. `offset_days` is days before (< 0) or after the date.
+    """
+
+    code: str
+    default: Text
+    texts: Mapping[str, Text] = field(default_factory=dict)
+    send_at: time | None = None
+    leap_day: LeapDay | None = None
+    weekend: Weekend = Weekend.KEEP
+    offset_days: int = 0
+    active: bool = True
+
+    def mistakes(self) -> list[tuple[str, str]]:
+        """Its mistakes, as pairs of a JSON field and a sentence."""
+        found = [] if is_code(self.code) else [("code", CODE_EXPECTED)]
+        found += text_mistakes(self.default, default=True)
+        if len(self.texts) > MAX_LANGUAGES:
+            found.append(("texts", f"expected at most {MAX_LANGUAGES} languages"))
+        for language, text in self.texts.items():
+            if language_tag(language) != language:
+                found.append((f"texts.{language}", "expected a language tag (BCP 47) such as `de` or `pt-BR`"))
+            found += [(f"texts.{language}.{name}", sentence) for name, sentence in text_mistakes(text, default=False)]
+        if self.send_at is not None and (self.send_at.tzinfo is not None or self.send_at.microsecond):
+            found.append(("sendAt", "expected a time of day in whole seconds, without a zone"))
+        if abs(self.offset_days) > MAX_OFFSET_DAYS:
+            found.append(("offsetDays", f"expected -{MAX_OFFSET_DAYS} to {MAX_OFFSET_DAYS}"))
+        return found
+
+
+def is_code(text: str) -> bool:
+    """True when the text is spelled like the code of an occasion."""
+    return _CODE.fullmatch(text) is not None
+
+
+BIRTHDAY = Occasion("birthday", Text("Happy birthday", "Hey, {full_name} it's your birthday"))
+ANNIVERSARY = Occasion("anniversary", Text("Happy anniversary", "Hey, {full_name} it's your anniversary"))
+
+DEFAULTS = (BIRTHDAY, ANNIVERSARY)
+"""The occasions heyday comes with."""
+
+
+class StoredOccasion(NamedTuple):
+    """The columns of an occasion that planning reads. `send_at` is text: only PostgreSQL knows 24:00."""
+
+    code: str
+    template: str
+    send_at: str | None = None
+    leap_day: str | None = None
+    weekend: str = Weekend.KEEP
+    offset_days: int = 0
+    active: bool = True
+    active_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OccasionRow:
+    """An occasion as planning knows it. `send_at` and `leap_day` are None where the defaults decide.
+
+    An inactive occasion is not planned. No user is greeted for an instant up to `active_since`.
     """
 
     code: str
     template: str
-    send_at: time = NINE
-    leap_day: LeapDay = LeapDay.FEB28
+    send_at: time | None
+    leap_day: str | None
+    weekend: Weekend = Weekend.KEEP
+    offset_days: int = 0
+    active: bool = True
+    active_since: datetime | None = None
 
-    def __post_init__(self) -> None:
-        if not is_code(self.code):
-            raise InvalidOccasion(
-                f"code {self.code!a}: expected 1 to 32 of a-z, 0-9 and underscore, the first of them a letter"
+
+@dataclass(frozen=True, slots=True)
+class OccasionProblem:
+    """A mistake in a stored occasion. One that is `left_out` takes no part in planning and in the API."""
+
+    code: str
+    sentence: str
+    left_out: bool
+    offset_days: int = 0
+
+
+def understand(
+    rows: Iterable[StoredOccasion],
+) -> tuple[tuple[OccasionRow, ...], tuple[OccasionProblem, ...]]:
+    """Parse stored occasions, in the order of their codes.
+
+    The database refuses to store what cannot be understood. A row that is there all the same leaves out its own
+    occasion and no other. A template that cannot be rendered is a problem, but leaves nothing out: it takes no part in
+    planning, and its messages fail with a reason.
+    """
+    occasions: list[OccasionRow] = []
+    problems: list[OccasionProblem] = []
+    fields: dict[str, str] = {}
+    for stored in rows:
+        code = stored.code
+        try:
+            if not is_code(code):
+                raise InvalidOccasion(f"code {code!a}: {CODE_EXPECTED}")
+            if stored.leap_day is not None:
+                LeapDay(stored.leap_day)
+            row = OccasionRow(
+                code,
+                stored.template,
+                time_of_day(stored.send_at),
+                stored.leap_day,
+                Weekend(stored.weekend),
+                stored.offset_days,
+                stored.active,
+                stored.active_since,
             )
-        _filler(self.template)
-        if self.send_at.tzinfo is not None or self.send_at.microsecond:
-            raise InvalidOccasion(f"send_at {self.send_at}: expected a time of day in whole seconds, without a zone")
-        if not isinstance(self.leap_day, LeapDay):
-            raise InvalidOccasion(f"leap_day {self.leap_day!r}: expected one of {', '.join(LeapDay)}")
+            if (other := fields.setdefault(date_field(code), code)) != code:
+                raise InvalidOccasion(f"code {code!a}: occasion {other!a} has the same JSON field")
+        except ValueError as error:
+            problems.append(OccasionProblem(code, str(error), left_out=True, offset_days=stored.offset_days))
+            continue
+        occasions.append(row)
+        if (wrong := mistake(stored.template)) is not None:
+            problems.append(OccasionProblem(code, f"template: {wrong}", left_out=False))
+    return tuple(occasions), tuple(problems)
 
 
-def is_code(text: str) -> bool:
-    """Whether the text is spelled like the code of an occasion."""
-    return _CODE.fullmatch(text) is not None
-
-
-def render(template: str, first_name: str, last_name: str) -> str:
-    """The greeting for that name. Whatever braces a name has stay as they are. Raises InvalidOccasion."""
-    fill = _filler(template)
-    return fill(full_name=f"{first_name} {last_name}", first_name=first_name, last_name=last_name)
-
-
-@lru_cache(maxsize=256)  # one entry an occasion in practice; bounded should templates ever come from users
-def _filler(template: str) -> Callable[..., str]:
-    # `str.format` is harmless and fast once the template is known to hold plain field names only: it looks into no
-    # attribute or format of what it inserts, and never reads the inserted text again.
-    if not _TEMPLATE.fullmatch(template):
-        raise InvalidOccasion(
-            f"template {template!a}: expected no braces but {{full_name}}, {{first_name}}, {{last_name}}, "
-            "and {{ or }} for a brace itself"
-        )
-    if not template.strip():
-        raise InvalidOccasion("template: expected some text")
-    if "\0" in template or not _is_unicode(template):
-        raise InvalidOccasion(f"template {template!a}: expected text that UTF-8 and the database can hold")
-    return template.format
-
-
-def _is_unicode(text: str) -> bool:
+def time_of_day(text: str | None) -> time | None:
+    """Parse a stored time of day. Raises InvalidOccasion for what PostgreSQL has and Python has not: 24:00."""
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        found = None if text is None else time.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidOccasion(f"send_at {text!a}: expected a time of day from 00:00 to 23:59:59") from error
+    if found is not None and found.microsecond:
+        raise InvalidOccasion(f"send_at {text!a}: expected a time of day in whole seconds")
+    return found
 
 
-BIRTHDAY = Occasion("birthday", "Hey, {full_name} it's your birthday")
-ANNIVERSARY = Occasion("anniversary", "Hey, {full_name} it's your anniversary")
-
-DEFAULTS = (BIRTHDAY, ANNIVERSARY)
-"""The occasions heyday comes with."""
+@lru_cache(maxsize=64)
+def date_field(code: str) -> str:
+    """The JSON field of an occasion's date: `birthday` has `birthdayDate`, `name_day` has `nameDayDate`."""
+    return re.sub(r"_+([a-z0-9]?)", lambda match: match[1].upper(), code) + "Date"

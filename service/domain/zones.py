@@ -1,4 +1,4 @@
-"""The time zones heyday knows: those of the pinned `tzdata` package, whatever the machine has installed.
+"""The time zones of the pinned `tzdata` package. The zone files of the machine are not used.
 
 The standard `ZoneInfo("Europe/Paris")` prefers the zone files of the machine, so two nodes could disagree about an
 instant. Zones are read from the package instead, once each, without touching the settings of `zoneinfo`.
@@ -29,9 +29,9 @@ class UnknownZone(LookupError):
 
 
 def zone(name: str) -> ZoneInfo:
-    """The zone of that exact name; the same object every time. Raises UnknownZone.
+    """The zone of that exact name. It is the same object every time. Raises UnknownZone.
 
-    Being made from a file, it can be neither pickled nor deep-copied: send names between processes, not zones.
+    It is made from a file, so it can be neither pickled nor deep-copied: send names between processes, not zones.
     """
     try:
         return _loaded[name]
@@ -49,8 +49,8 @@ def zone_names() -> frozenset[str]:
 def released() -> datetime:
     """The instant before which this release of the zone data cannot have been made.
 
-    No file says when it was. It was not before the year in its name, nor before the leap seconds in it were last
-    looked at, which is done each January and July: so this is half a year too early at most.
+    No file has the date of the release. It is not before the year in its name, nor before the last update of the leap
+    seconds in it, each January and July. So the result is at most half a year too early.
     """
     updated = re.search(
         r"^#updated\s+(\d+)", (files("tzdata") / "zoneinfo" / "leapseconds").read_text("ascii"), re.MULTILINE

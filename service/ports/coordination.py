@@ -1,36 +1,36 @@
-"""What nodes share beside the rows: locks that spare work, keys that narrow a window."""
+"""The state that nodes share beside the rows: locks that avoid double work, and keys of accepted messages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from typing import Protocol
 from uuid import UUID
 
 
 class Locks(Protocol):
-    """Named locks with fencing numbers. A lock spares work; it never decides: the rows do."""
+    """Named locks with fencing tokens. A lock avoids double work. Only the rows decide."""
 
     async def acquire(self, name: str, *, ttl: float, above: int = 0) -> int | None:
-        """Take the lock for `ttl` seconds. Returns a fencing number greater than `above` and than every number
-        given out before (as far as the store remembers), or None when another holds it. Raises Unavailable."""
+        """Take the lock for `ttl` seconds and return a fencing token, or None if it is taken. Raises Unavailable.
+
+        The token is greater than `above`, and than every earlier token that the store remembers.
+        """
 
     async def renew(self, name: str, number: int, *, ttl: float) -> bool:
-        """Hold on to it; False when it is no longer ours. Raises Unavailable."""
+        """Extend the lock. False if it is no longer ours. Raises Unavailable."""
 
     async def release(self, name: str, number: int) -> None:
-        """Give it up if it is ours. Raises Unavailable."""
+        """Release the lock if it is ours. Raises Unavailable."""
 
 
 class AcceptedKeys(Protocol):
-    """Which messages the email service has accepted, remembered before the row says so.
+    """The messages that the email service has accepted, remembered before their rows are updated.
 
     It narrows the window between acceptance and record after a crash. Losing it costs nothing but that.
-    `day` is the UTC date of the message's send_at, which never changes between two attempts of one claim.
     """
 
-    async def accepted(self, messages: Sequence[tuple[UUID, date]]) -> set[UUID]:
-        """Those of the messages that were accepted before. Raises Unavailable."""
+    async def accepted(self, messages: Sequence[UUID]) -> set[UUID]:
+        """Return those of the messages that were accepted before. Raises Unavailable."""
 
-    async def remember(self, messages: Sequence[tuple[UUID, date]]) -> None:
+    async def remember(self, messages: Sequence[UUID]) -> None:
         """Remember these as accepted. Raises Unavailable."""

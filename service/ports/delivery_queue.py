@@ -20,8 +20,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """Bundles ready, bundles taken and not acknowledged (None: the broker does not say), and dead letters; `taken_by`
-    says by which nodes they were taken, where the queue knows."""
+    """Bundles ready, bundles taken and not acknowledged (None: unknown), and dead letters.
+
+    `taken_by` has the bundles of each node, if the queue knows them.
+    """
 
     ready: int
     unacknowledged: int | None
@@ -49,19 +51,19 @@ class DeliveryQueue(Protocol):
         """
 
     async def acknowledge(self, delivery: Delivery) -> None:
-        """Forget the delivery. A receipt whose channel is gone is ignored: the broker delivers it again."""
+        """Delete the delivery. A receipt whose channel is gone is ignored, and the broker delivers it again."""
 
     async def pause(self) -> None:
         """Stop consuming and give back what was taken and not yet received; the next `receive` consumes again."""
 
-    async def bury(self, ids: Sequence[UUID]) -> None:
-        """Leave a copy of failed messages with the dead letters, confirmed. Raises Unavailable."""
+    async def dead_letter(self, ids: Sequence[UUID]) -> None:
+        """Publish copies of failed messages to the dead letters, with confirms. Raises Unavailable."""
 
     async def requeue_abandoned(self, *, living: Collection[str]) -> int:
-        """Put back what nodes that are not `living` had taken; 0 where the broker does that itself."""
+        """Put back the bundles of nodes that are not `living`. 0 if the broker does that itself."""
 
     async def depth(self) -> QueueDepth:
-        """How much is in the queue. Raises Unavailable."""
+        """The bundles and dead letters in the queue. Raises Unavailable."""
 
     async def close(self) -> None:
         """Close connections; what was not acknowledged is delivered again."""

@@ -1,4 +1,4 @@
-"""What the world outside says instead of an answer; every adapter speaks these words."""
+"""The errors that every adapter raises instead of those of its library."""
 
 from __future__ import annotations
 
@@ -11,37 +11,104 @@ class Unavailable(Exception):
         self.system = system
         self.reason = reason
 
+    def anew(self) -> Unavailable:
+        """Return the same outage as a new exception. One that is raised twice collects both tracebacks."""
+        return Unavailable(self.system, self.reason)
+
+
+class RulesChanged(Unavailable):
+    """The planning rules have changed since the instants were computed: compute them again."""
+
+    def __init__(self) -> None:
+        super().__init__("postgres", "the planning rules have just changed")
+
+    def anew(self) -> RulesChanged:
+        return RulesChanged()
+
+
+class UnsuitableDatabase(Exception):
+    """No node can work with this database; the text says why, and what to do."""
+
+
+class Unsupported(Unavailable):
+    """A server is of a kind that heyday cannot work with. At start it is an error of the configuration."""
+
 
 class NotAdopted(Unavailable):
-    """The database is not the one that this cluster worked with: nothing is sent until a person has adopted it."""
+    """The database is not the one that this cluster worked with. No node sends until an operator has adopted it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__("cluster", f"{reason}; `heyday doctor` says more, `heyday doctor --adopt` accepts it as it is")
 
 
 class Emptied(Exception):
-    """A store has lost what it held: the work in it has to be seeded again from the rows."""
+    """A store has lost its content. The work in it must be published again from the rows."""
 
 
 class CircuitOpen(Exception):
     """The circuit is open: nothing was sent and no attempt was spent."""
 
 
-class Replaced(Exception):
-    """Another holder has taken the lock since: its fencing number, which is higher than ours, is `number`."""
+class StaleFencingToken(Exception):
+    """Another owner has taken the lock since. Its fencing token `number` is higher than ours."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"replaced by the holder of fencing number {number}")
+        super().__init__(f"another owner has taken the lock: its fencing token is {number}")
         self.number = number
 
 
+class Busy(Exception):
+    """The actor takes no requests now: it is restarting, draining, or has a full mailbox."""
+
+
 class EmailTaken(Exception):
-    """Another user, not deleted, has this address."""
+    """Another user, who is not deleted, has this address."""
+
+
+class ExternalIdTaken(Exception):
+    """Another user, who is not deleted, has this external id."""
 
 
 class UserChanged(Exception):
-    """The user is no longer of the version that the change was made for; it is of `version`."""
+    """The user is no longer at the version that the change was made for. The present one is `version`."""
 
     def __init__(self, version: int) -> None:
         super().__init__(f"the user is of version {version} now")
         self.version = version
+
+
+class UserNotFound(Exception):
+    """The user does not exist, or is deleted."""
+
+
+class OccasionChanged(Exception):
+    """The occasion is not at the expected version. The present one is `version`, None if it does not exist."""
+
+    def __init__(self, version: int | None) -> None:
+        super().__init__(f"the occasion is of version {version} now")
+        self.version = version
+
+
+class OccasionInUse(Exception):
+    """Users have dates of the occasion, or messages were made for it."""
+
+
+class ReservationLost(Exception):
+    """The request took so long that another request has taken over its Idempotency-Key. Nothing was done."""
+
+
+class RowRefused(Exception):
+    """The database refuses the values of this one row; `reason` quotes none of them."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class HoldRefused(Exception):
+    """The hold cannot be made; `field` names the value at fault, and `reason` says what was expected."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason

@@ -1,4 +1,4 @@
-"""The rows of messages, for those who look at them."""
+"""The rows of messages, for reading."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from service.domain.messages import Outcome, Status
+from service.domain.messages import EmailServiceName, Outcome, Status
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as its row says."""
+    """A message as its row has it.
+
+    `service` is the email service that it was claimed for last. Of a sent message it is the one that took it.
+    """
 
     id: UUID
     user_id: UUID
@@ -27,12 +30,16 @@ class Message:
     planned_at: datetime
     ended_at: datetime | None
     redriven_at: datetime | None
-    reason: str | None
+    status_reason: str | None
+    service: EmailServiceName | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PastAttempt:
-    """An attempt that is on record; `duration` is in seconds, `node` is None when that node's row is gone."""
+    """A recorded attempt. `duration` is in seconds. `node` is None if the row of that node was deleted.
+
+    `provider_id` is the email service's own id of the message, if its answer had one.
+    """
 
     number: int
     node: str | None
@@ -42,11 +49,16 @@ class PastAttempt:
     status_code: int | None
     error: str | None
     recorded_at: datetime
+    provider_id: str | None
+    service: EmailServiceName = EmailServiceName.PRIMARY
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """A message with everything that is on record about its way; `has_user`: its user is not deleted."""
+    """A message with everything that is on record about its way; `has_user`: its user is not deleted.
+
+    `text_version` is the version of the occasion's text that was claimed last.
+    """
 
     message: Message
     queued_at: datetime | None
@@ -55,33 +67,46 @@ class Timeline:
     claimed_node: str | None
     has_user: bool
     attempts: tuple[PastAttempt, ...]
+    text_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
-    """Which messages: None leaves a filter out; `since` and `until` bound send_at, the second exclusively."""
+    """Selects messages: None, or no status, leaves a filter out.
+
+    `since` and `until` bound send_at, the second exclusively. `email` is the address of a user who is not deleted.
+    `timezones` are those that messages were planned for. `ids` are those of messages.
+    """
 
     user_id: UUID | None = None
-    status: Status | None = None
+    statuses: tuple[Status, ...] = ()
     occasion: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    email: str | None = None
+    timezones: tuple[str, ...] = ()
+    ids: tuple[UUID, ...] = ()
 
 
 class History(Protocol):
-    """What became of messages. Every method raises Unavailable."""
+    """Reads messages and their attempts. Every method raises Unavailable."""
 
-    async def page(self, wanted: MessageFilter, *, after: UUID | None, limit: int) -> list[Message]:
-        """Messages in the order of their ids, those after `after`."""
+    async def page(
+        self, wanted: MessageFilter, *, after: UUID | None, limit: int, newest_first: bool = False
+    ) -> list[Message]:
+        """Messages in the order of their ids, or in the opposite one, those after `after`."""
+
+    async def count(self, wanted: MessageFilter) -> int | None:
+        """The number of messages. None if no index gives it at a bounded cost."""
 
     async def knows_user(self, user_id: UUID) -> bool:
-        """Whether there is or was such a user, deleted and erased ones included."""
+        """True if there is or was such a user; deleted and erased ones count."""
 
     async def timeline(self, message_id: UUID) -> Timeline | None:
-        """One message with its way, or None if there is none."""
+        """One message with its timeline, or None if there is none."""
 
     async def redrivable(self, wanted: MessageFilter, *, limit: int) -> list[UUID]:
         """Up to `limit` messages of that status, which may be redriven, of users not deleted, oldest first."""
 
     async def count_redrivable(self, wanted: MessageFilter) -> int:
-        """How many of those there are."""
+        """Return the number of those messages."""

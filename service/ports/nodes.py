@@ -1,4 +1,4 @@
-"""The rows of nodes: who lives."""
+"""The rows of nodes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,28 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class NodeBeat:
-    """A node's start, its id, and how often its heart has beaten since."""
+    """The incarnation of a node, its id, and the count of its heartbeats."""
 
     incarnation: int
     node: str
-    beat: int
+    heartbeat: int
+
+
+class NodeName:
+    """The name of a running node, for its row and its consumers: its id, unless another living node has that.
+
+    Use its text when you need the name, because membership may change it when the node enters.
+    """
+
+    def __init__(self, node_id: str) -> None:
+        self._node_id = self._name = node_id
+
+    def __str__(self) -> str:
+        return self._name
+
+    def add_incarnation(self, incarnation: int) -> None:
+        """Make the name different from that of another node with the same id."""
+        self._name = f"{self._node_id}.{incarnation}"
 
 
 class Nodes(Protocol):
@@ -22,13 +39,16 @@ class Nodes(Protocol):
         """Begin an incarnation and return its number, under which this start of the node claims."""
 
     async def beat(self, incarnation: int) -> bool:
-        """Say that it lives; False when others have ended it."""
+        """Send a heartbeat. False if others have ended the incarnation."""
 
     async def living(self) -> list[NodeBeat]:
-        """The incarnations not ended, as their rows say."""
+        """The incarnations that have not ended, by their rows."""
 
     async def end(self, beat: NodeBeat) -> bool:
-        """End an incarnation whose beat is still the one seen; False when it has moved, or another was first."""
+        """End an incarnation whose heartbeat count is still the one seen.
+
+        False if it moved, or if another node was first.
+        """
 
     async def leave(self, incarnation: int) -> None:
-        """End our own."""
+        """End our own incarnation."""

@@ -1,84 +1,66 @@
-"""The rows by which nodes share planning."""
+"""The rows through which nodes share planning."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime
 from typing import Protocol
-from uuid import UUID
+
+from service.domain.planning import CalendarDefaults, OccasionDay, PlanningRules
+from service.domain.rules import RulesState
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """Business time, the instant up to which planning is announced, and that up to which it is complete."""
+    """Business time, the instant up to which planning is announced, and the instant up to which it is complete."""
 
     now: datetime
     announced: datetime
     complete: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
-    """One occasion's one day (`month_day` is month * 100 + day) in one local year."""
-
-    occasion: str
-    local_year: int
-    month_day: int
-
-
-@dataclass(frozen=True, slots=True)
-class PlanRange:
-    """Users of one day, after `after_user` and up to `until_user`, for the instants in [starts_at, ends_at)."""
-
-    day: Day
-    after_user: UUID | None
-    until_user: UUID | None
-    starts_at: datetime
-    ends_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class OccasionRow:
-    """An occasion as stored: None where the node's settings decide."""
-
-    code: str
-    template: str
-    send_at: time | None
-    leap_day: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The instant that a user's occasion should have in a local year; None: it has none."""
-
-    occasion: str
-    local_year: int
-    send_at: datetime | None
-
-
 class Planning(Protocol):
-    """The rows by which nodes share planning. Every method raises Unavailable."""
+    """The rows through which nodes share planning. Every method raises Unavailable.
 
-    async def occasions(self) -> list[OccasionRow]:
-        """Every occasion."""
+    An instance has the defaults of its node, which count only while no node has written any.
+    """
+
+    async def rules(self) -> PlanningRules:
+        """The rules in force, with every occasion that is understood."""
+
+    async def rules_state(self) -> RulesState:
+        """The input of `service.domain.rules`."""
+
+    async def change_rules(
+        self, version: int, defaults: CalendarDefaults | None, *, incarnation: int
+    ) -> list[int] | None:
+        """In one transaction: write the defaults (None: keep them) and announce ranges that plan again what is unsent.
+
+        Returns the ids of the ranges; None when the rules are not of `version` any more.
+        """
+
+    async def settle_rules(self, version: int) -> None:
+        """Forget the replaced defaults, if every living node has those of `version`."""
 
     async def planned(self) -> Planned:
-        """How far planning is."""
+        """The progress of planning."""
 
     async def announce(
-        self, job: str, scheduled_at: datetime, *, incarnation: int, up_to: datetime, days: Sequence[Day]
+        self, job: str, scheduled_at: datetime, *, incarnation: int, up_to: datetime, days: Sequence[OccasionDay]
     ) -> list[int] | None:
-        """In one transaction: write down the run, the ranges of `days` from the announced instant to `up_to`, and
-        announce it. Returns the ids of the ranges; None when this run has been made by somebody already."""
+        """In one transaction: record the run, announce `up_to`, and write the ranges of `days` up to there.
+
+        Returns the ids of the ranges; None when this run was made before.
+        """
 
     async def open_ranges(self, *, older_than: float, limit: int) -> list[int]:
-        """Ranges announced more than `older_than` seconds ago and not planned."""
+        """Ranges that were announced more than `older_than` seconds ago and are not planned."""
 
-    async def plan(
-        self, range_id: int, instants: Callable[[PlanRange], Sequence[tuple[str, datetime]]], *, tzdata: str
-    ) -> int | None:
-        """In one transaction: take the range and make its messages, given the instant of each zone.
+    async def plan(self, range_id: int, rules: PlanningRules, *, tzdata: str) -> int | None:
+        """In one transaction: take the range and make, or move, its messages by `rules`.
 
-        Returns how many messages were made; None when the range was planned, or is being planned, by somebody else.
+        Returns how many messages were made or moved; None when there is nothing to do: another node plans the range or
+        has planned it, or its occasion is left out, and the range stays. Raises RulesChanged when `rules` have a
+        version that is not in force.
         """

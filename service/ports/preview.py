@@ -1,15 +1,18 @@
-"""What a preview reads: users' days beside the messages that they have, and how many are still to be made."""
+"""The input of a preview: users' days with their messages, and the numbers still to be planned."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from service.domain.dates import OccasionDate
+from service.domain.planning import OccasionDay
+from service.domain.recipients import Recipient
 from service.ports.history import Message
-from service.ports.planning import Day, Planned
+from service.ports.planning import Planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,9 @@ class Candidate:
 
     `send_at` is the instant that the calendar gives for the user as they are now, None where it was not asked;
     `to_plan`: a range that is announced and not planned yet has them.
+    `suppressed`: why nothing may be written to the address, the reason of a suppression or `only_to`.
+    `is_first_year`: the date itself lies in the local year, so its first occurrence is the next. `inactive`: the
+    occasion is not active, or was not at `send_at`.
     """
 
     user_id: UUID
@@ -29,6 +35,9 @@ class Candidate:
     send_at: datetime | None
     message: Message | None
     to_plan: bool
+    is_first_year: bool = False
+    suppressed: str | None = None
+    inactive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +46,7 @@ class PersonalDay:
 
     occasion: str
     local_year: int
-    date: date | None
+    date: OccasionDate | None
     message: Message | None
     to_plan: tuple[tuple[datetime, datetime], ...]
 
@@ -51,6 +60,7 @@ class Person:
     created_at: datetime
     deleted_at: datetime | None
     days: tuple[PersonalDay, ...]
+    suppressed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +75,7 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is on its way or due now, and what leaves later, counted by instant and occasion.
+    """The messages that are on their way or due now, and those that leave later, counted by instant and occasion.
 
     `to_plan` has what planning will still make, by the instant; `planned` what it has made, by the minute it is due.
     """
@@ -79,11 +89,11 @@ class Load:
 
 
 class Previews(Protocol):
-    """Reading for those who look ahead, and back. Every method raises Unavailable."""
+    """Reads for previews and forecasts. Every method raises Unavailable."""
 
     async def of_day(
         self,
-        day: Day,
+        day: OccasionDay,
         instants: Mapping[str, datetime],
         windows: Windows,
         *,
@@ -97,10 +107,10 @@ class Previews(Protocol):
         users who have no message in this part.
         """
 
-    async def astray(
+    async def orphaned(
         self,
         windows: Windows,
-        instants: Mapping[Day, Mapping[str, datetime]],
+        instants: Mapping[OccasionDay, Mapping[str, datetime]],
         *,
         years: Sequence[int],
         occasion: str | None,
@@ -115,10 +125,15 @@ class Previews(Protocol):
     async def person(self, user_id: UUID, years: Sequence[int]) -> Person | None:
         """One user's days in those local years, or None if there never was such a user."""
 
+    async def recipients(self, wanted: Sequence[tuple[UUID, str, int | None]]) -> list[Recipient | None]:
+        """For each user, occasion and local year the recipient and text now. None for an erased user."""
+
     async def user_of(self, email: str) -> UUID | None:
         """The user, not deleted, who has this address."""
 
     async def load(
-        self, until: Callable[[Planned], datetime], instants: Callable[[Planned], Mapping[Day, Mapping[str, datetime]]]
+        self,
+        until: Callable[[Planned], datetime],
+        instants: Callable[[Planned], Mapping[OccasionDay, Mapping[str, datetime]]],
     ) -> Load:
-        """What leaves up to `until`, as of one moment; `instants` are those that may still have to be planned."""
+        """Count what leaves up to `until`, as of one moment; `instants` are those that may still have to be planned."""

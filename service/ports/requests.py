@@ -1,4 +1,4 @@
-"""What the API keeps of requests: answers to repeat, and how many a client may make."""
+"""Kept responses of the API, and the limits on each client's requests."""
 
 from __future__ import annotations
 
@@ -6,52 +6,71 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
+from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """The right to answer under a key; it is lost when another has taken the key over."""
+    """The right to answer under a key. It is lost when another request takes the key over."""
 
     key: bytes
     started_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class KeptAnswer:
-    """What a key was used for, by the fingerprint of the request, and how that was answered; `status` is None while
-    another request is being worked on."""
+class CreatedUser:
+    """A user that a stored request created. The stored response has only the id, because the rest is personal data."""
+
+    id: UUID
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KeptResponse:
+    """The request that used a key, by its fingerprint, and its response.
+
+    `status` is None while another request is worked on. `created` replaces the body of a response that shows a user.
+    """
 
     fingerprint: bytes
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    created: CreatedUser | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """A response to keep under a reserved key."""
+
+    reserved: Reserved
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Idempotency(Protocol):
-    """The answers given under an Idempotency-Key, for 24 hours. Every method raises Unavailable."""
+    """The responses to requests with an Idempotency-Key, for 24 hours. Every method raises Unavailable.
 
-    async def reserve(self, key: bytes, fingerprint: bytes) -> Reserved | KeptAnswer | None:
-        """Take the key for a request; or what it was used for; or None when another took it this very moment."""
+    Methods that do the work of a request take its `Reserved` or `Keep`. They keep the response in the transaction of
+    the work, so that no crash parts the two. `keep` is for the responses of requests that changed nothing.
+    """
 
-    async def keep(
-        self, reserved: Reserved, *, status: int, headers: dict[str, str], body: bytes, resource: str | None
-    ) -> None:
-        """Keep the answer; `resource` is the path of what was made, by which erasing it finds the answer."""
+    async def reserve(self, key: bytes, fingerprint: bytes) -> Reserved | KeptResponse | None:
+        """Take the key for a request. Returns what it was used for, or None when another took it this very moment."""
+
+    async def keep(self, keep: Keep) -> None:
+        """Keep a response, unless the key was taken over or has one."""
 
     async def release(self, reserved: Reserved) -> None:
-        """Forget the key: the request was not done, and may be tried again."""
-
-
-class KeptAnswers(Protocol):
-    """The same answers, when nobody asks for them any more."""
-
-    async def forget_expired(self) -> int:
-        """Delete some of those older than 24 hours; 0 when there are no more. Raises Unavailable."""
+        """Forget a key without a response: the request was not done, and may be sent again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Whether a client may make a request, how many more at once, and in how many seconds all or one again."""
+    """The verdict about a request: allowed or not, how many more at once, and the seconds to wait."""
 
     allowed: bool
     remaining: int
@@ -60,7 +79,7 @@ class Allowance:
 
 
 class RequestRate(Protocol):
-    """How many requests a client may make on all nodes together."""
+    """The limit on a client's requests on all nodes together."""
 
     limit: int
     """Requests that may be made at once by a client that has made none."""
@@ -68,4 +87,7 @@ class RequestRate(Protocol):
     """Seconds in which so many may be made."""
 
     async def take(self, client: str) -> Allowance:
-        """Count a request of that client. Never raises Unavailable: without a shared count it counts on its own."""
+        """Count a request of that client.
+
+        Never raises Unavailable: without the shared count the node counts on its own.
+        """

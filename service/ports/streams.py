@@ -1,4 +1,4 @@
-"""Distribution of work: streams that a node claims entries from."""
+"""Streams that distribute work: nodes claim their entries."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stream entry that this node has claimed and not yet finished; `traceparent` is what whoever appended it said
-    of their trace."""
+    """A stream entry that this node has claimed and not yet finished; `traceparent` is that of its sender, or None."""
 
     id: str
     body: str
@@ -19,8 +18,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """Figures of one stream: entries in it, how many are pending (claimed, not finished) by consumer, and the seconds
-    since the oldest of those was appended."""
+    """The entries of one stream, the pending ones (claimed, not finished) by consumer, and the age of the oldest.
+
+    The age is in seconds since that entry was appended.
+    """
 
     length: int
     pending: dict[str, int]
@@ -29,7 +30,7 @@ class StreamState:
 
 @dataclass(frozen=True, slots=True)
 class Requeued:
-    """How many abandoned entries were put back, and the bodies of those given up after too many tries."""
+    """The number of abandoned entries that were put back, and the bodies of those with too many tries."""
 
     entries: int
     given_up: tuple[str, ...]
@@ -57,7 +58,7 @@ class WorkStream(Protocol):
         """
 
     async def unfinished(self, *, count: int) -> list[Entry]:
-        """The oldest entries this node had claimed and not finished: read at (re)start. Raises Unavailable."""
+        """The oldest entries that this node has claimed and not finished, read after a start. Raises Unavailable."""
 
     async def finish(self, entries: Sequence[Entry]) -> None:
         """Acknowledge and delete, in one round trip. Raises Unavailable."""

@@ -2,44 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 from uuid import UUID
 
+from service.domain.planning import DesiredMessage
 from service.domain.users import Profile, User
-from service.ports.planning import Wanted
+from service.ports.audit import Principal
+from service.ports.errors import ExternalIdTaken, RowRefused
+from service.ports.requests import Reserved
+
+Created: TypeAlias = UUID | RowRefused | ExternalIdTaken | None
+"""The result of a row of `create_many`."""
+
+
+class UserEdit(Protocol):
+    """A user who is locked for a change, within a transaction."""
+
+    @property
+    def user(self) -> User:
+        """The user before the change."""
+
+    @property
+    def now(self) -> datetime:
+        """Business time of the transaction."""
+
+    async def store(self, profile: Profile, desired: list[DesiredMessage]) -> User:
+        """Store the profile, and move the messages as `desired` says. Raises EmailTaken,
+        ExternalIdTaken, RowRefused."""
+
+
+class UserEdits(Protocol):
+    """Users who are locked for changes, within a transaction."""
+
+    @property
+    def users(self) -> Mapping[UUID, User]:
+        """The users before the changes, by id. Those who are not there, or no longer, are left out."""
+
+    @property
+    def now(self) -> datetime:
+        """Business time of the transaction."""
+
+    async def store(self, changes: Sequence[tuple[UUID, Profile, list[DesiredMessage]]]) -> None:
+        """Store profiles, one at most for each user, and move the messages as `desired` says: all of them, or none.
+
+        Raises EmailTaken, ExternalIdTaken, RowRefused when one of them is refused.
+        """
 
 
 class Users(Protocol):
     """The rows of users. Every method raises Unavailable."""
 
-    async def create(self, profile: Profile, wanted: list[Wanted]) -> User:
-        """Store a user and the messages that planning has already passed. Raises EmailTaken."""
+    async def create(
+        self, profile: Profile, desired: list[DesiredMessage], *, reserved: Reserved | None = None
+    ) -> User:
+        """Store a user and the messages that planning has already passed.
+
+        With `reserved`, the same transaction keeps that this user was created under that key. Raises EmailTaken,
+        ExternalIdTaken, ReservationLost, RowRefused.
+        """
 
     async def get(self, user_id: UUID) -> User | None:
         """A user, or None if there is none, or no longer."""
 
-    async def page(
-        self, *, after: UUID | None, limit: int, email: str | None, timezone: str | None, birthday: int | None
-    ) -> list[User]:
-        """Users in the order of their ids, those after `after`; `birthday` is month * 100 + day."""
+    async def match(self, wanted: Sequence[tuple[str | None, str]]) -> list[User | None]:
+        """For each external id and address the user it means, in order: who has that external id; if there is none, who
+        has that address and no external id of their own. Without an external id, who has that address."""
 
-    async def change(
+    def editing(self, user_id: UUID, *, version: int | None) -> AbstractAsyncContextManager[UserEdit]:
+        """Lock a user, at this version unless it is None, for the changes of one transaction.
+
+        The end of the block commits it, and an exception rolls it back. Raises UserNotFound, UserChanged.
+        """
+
+    def editing_many(self, user_ids: Sequence[UUID]) -> AbstractAsyncContextManager[UserEdits]:
+        """Lock users for the changes of one transaction, as `editing` locks one."""
+
+    async def delete(self, user_id: UUID, *, version: int | None, erase_by: Principal | None = None) -> bool:
+        """Mark as deleted, and cancel what is unsent. False if there is no such user. Raises UserChanged.
+
+        With `erase_by`, all personal data is removed, also of a user who was deleted before, and the same transaction
+        adds that to the audit log.
+        """
+
+    async def new_ids(self, count: int) -> list[UUID]:
+        """Ids for users that will be created soon, in the order of time."""
+
+    async def create_many(
         self,
-        user_id: UUID,
-        edit: Callable[[User], Profile],
-        plan: Callable[[Profile, Profile, datetime], list[Wanted]],
+        rows: Sequence[tuple[Profile, list[DesiredMessage]]],
         *,
-        version: int | None,
-    ) -> User | None:
-        """In one transaction: lock the user, store what `edit` makes of it, and move the messages as `plan`
-        (given before, after and now) says. None if there is no such user. Raises EmailTaken, UserChanged."""
+        ids: Sequence[UUID] | None = None,
+        again: bool = False,
+    ) -> list[Created]:
+        """Store many users in one statement, as `create` does one.
 
-    async def delete(self, user_id: UUID, *, version: int | None, erase: bool) -> bool:
-        """Mark as deleted, cancel what is unsent, and forget the person when `erase`, which a deleted user can be too.
-        False if there is no such user. Raises UserChanged."""
-
-    async def create_many(self, rows: Sequence[tuple[Profile, list[Wanted]]]) -> list[UUID | None]:
-        """Store many users in one statement, as `create` does one. For each, in order, its id; None where the address
-        is taken, be it by an earlier row."""
+        Returns, in order, the id of each, None where the address is taken, also by an earlier row, ExternalIdTaken
+        where the key is, and RowRefused where the database refuses the row: no row stops another. `ids` are those to
+        give. With `again`, rows that an earlier call stored under these ids count as stored: its answer may be lost.
+        """

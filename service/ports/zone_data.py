@@ -1,4 +1,4 @@
-"""Which release of the zone data the unsent messages follow, and how they are made to follow another."""
+"""The release of the zone data that unsent messages follow, and the moves to another."""
 
 from __future__ import annotations
 
@@ -7,50 +7,35 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from service.ports.planning import Day
+from service.domain.planning import OccasionDay, TzdataMove, UnsentDay
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """`release`: every unsent message follows at least this one; None: none was ever planned. `up_to`: how far planning
-    is announced. `agreed`: every living node has the release of the one that asks."""
+    """The release of the zone data that unsent messages follow.
+
+    Every unsent message follows at least `release`; None when nothing was ever planned. Planning is announced up to
+    `planned_until`. `agreed`: every living node has the release of the node that asks.
+    """
 
     release: str | None
-    up_to: datetime
+    planned_until: datetime
     agreed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class UnsentDay:
-    """So many unsent messages of one day in one zone, all due at `send_at`."""
-
-    day: Day
-    timezone: str
-    send_at: datetime
-    messages: int
-
-
-@dataclass(frozen=True, slots=True)
-class Shifted:
-    """Messages whose instant is another by newer zone data."""
-
-    unsent: UnsentDay
-    send_at: datetime
 
 
 class ZoneData(Protocol):
     """The release of one node among those of the others. Every method raises Unavailable."""
 
     async def followed(self) -> Followed:
-        """Which release the unsent messages follow."""
+        """The release that the unsent messages follow."""
 
     async def unsent(self) -> list[UnsentDay]:
         """The unsent messages that were planned with another release than ours; without those that a person redrove."""
 
     async def follow(
-        self, shifted: Sequence[Shifted], *, days: Sequence[Day], starts_at: datetime, ends_at: datetime
+        self, moves: Sequence[TzdataMove], *, days: Sequence[OccasionDay], starts_at: datetime, ends_at: datetime
     ) -> list[int]:
-        """In one transaction: move what is shifted, have `days` planned again for the instants in [starts_at, ends_at),
+        """In one transaction: apply `moves`, have `days` planned again for the instants in [starts_at, ends_at),
         and note our release as followed if all living nodes have it. Returns the ids of the ranges to plan."""
 
     async def fall_back(self) -> None:

@@ -1,7 +1,7 @@
-"""The calendar a second time, slow and plain, to hold the fast one against.
+"""A second, slow and plain calendar, to check the fast one.
 
-It only ever asks which local time an instant has, which zone data defines without exception, and never which instant
-a local time has, where the folds, gaps and bugs are.
+It only computes the local time of an instant, which zone data defines without exception. It never computes the instant
+of a local time, where folds and gaps cause bugs.
 """
 
 from datetime import UTC, date, datetime, time, timedelta
@@ -17,7 +17,7 @@ SECOND = timedelta(seconds=1)
 
 
 def expected(day: date, timezone: str, at: time) -> tuple[Rule, datetime]:
-    """The rule and the instant (UTC) for a date and a time of day, leap days aside."""
+    """Return the rule and the instant (UTC) for a date and a time of day, without leap-day rules."""
     wanted = datetime.combine(day, at)
     pieces = _pieces(timezone, wanted)
     hits = [wanted - offset for start, end, offset in pieces if start + offset <= wanted < end + offset]
@@ -30,7 +30,10 @@ def expected(day: date, timezone: str, at: time) -> tuple[Rule, datetime]:
 
 
 def _pieces(timezone: str, around: datetime) -> list[tuple[datetime, datetime, timedelta]]:
-    """The days around as (from, to, offset), in naive UTC; no zone changes its clocks twice within half an hour."""
+    """Return the days around as (from, to, offset), in naive UTC.
+
+    No zone changes its clocks twice within half an hour.
+    """
     first, last = around - 3 * DAY, around + 3 * DAY
     pieces, start, here = [], first, first
     while here < last:
@@ -54,7 +57,7 @@ def _offset(timezone: str, instant: datetime) -> timedelta:
 
 
 def days_of_change(timezone: str, year: int) -> list[date]:
-    """The dates of the year, in UTC, on which the zone changes its clocks."""
+    """Return the dates of the year, in UTC, on which the zone changes its clocks."""
     days = [datetime(year, 1, 1, tzinfo=None) + n * DAY for n in range(365)]  # noqa: DTZ001 - naive UTC
     offsets = [_offset(timezone, day) for day in days]
     changes = zip(days, offsets, offsets[1:], strict=False)
@@ -69,7 +72,7 @@ TIMES = st.sampled_from([time(9), time(0), time(23, 59, 59), time(2, 30), time(1
 
 @st.composite
 def days(draw: st.DrawFn, timezone: str) -> date:
-    """Any date, or as often one within a day or two of a change of that zone's clocks."""
+    """Draw any date, or as often one within two days of a clock change of that zone."""
     year = draw(st.integers(1840, 2100) | st.integers(1970, 2040))
     changes = days_of_change(timezone, year) if draw(st.booleans()) else []
     if changes:

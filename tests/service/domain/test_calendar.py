@@ -1,4 +1,4 @@
-"""Each rule of the calendar at places and days where it is known to apply."""
+"""Each rule of the calendar, at places and days where it is known to apply."""
 
 from datetime import UTC, date, datetime, time
 
@@ -28,14 +28,14 @@ def utc(text: str) -> datetime:
     ],
 )
 def test_29_february_moves_in_common_years_as_configured(leap_day: LeapDay, year: int, expected: str) -> None:
-    """An earlier system greeted nobody of that day in common years; 2100 is one, though divisible by four."""
+    """An earlier system greeted no user of that day in common years. 2100 is one, although divisible by four."""
     found = occurrence(LEAP_BIRTHDAY, "UTC", year, leap_day=leap_day)
 
     assert (found.rule, found.send_at) == (Rule.LEAP_DAY, utc(expected))
 
 
 def test_29_february_can_be_skipped_in_common_years() -> None:
-    """The only case without an instant."""
+    """This is the only case without an instant."""
     found = occurrence(LEAP_BIRTHDAY, "UTC", 2027, leap_day=LeapDay.SKIP)
 
     assert (found.rule, found.send_at, found.local) == (Rule.SKIPPED, None, None)
@@ -44,7 +44,7 @@ def test_29_february_can_be_skipped_in_common_years() -> None:
 @pytest.mark.parametrize("leap_day", LeapDay)
 @pytest.mark.parametrize("year", [2000, 2024, 2028, 2400])
 def test_29_february_is_itself_in_leap_years(leap_day: LeapDay, year: int) -> None:
-    """No configuration touches a day that exists; 2000 and 2400 are leap years, though centuries."""
+    """The rule does not apply then. 2000 and 2400 are leap years."""
     found = occurrence(LEAP_BIRTHDAY, "UTC", year, leap_day=leap_day)
 
     assert (found.rule, found.send_at) == (Rule.EXACT, datetime(year, 2, 29, 9, tzinfo=UTC))
@@ -52,7 +52,7 @@ def test_29_february_is_itself_in_leap_years(leap_day: LeapDay, year: int) -> No
 
 @pytest.mark.parametrize("day", [date(2000, 2, 28), date(2000, 3, 1)])
 def test_the_neighbours_of_29_february_are_not_leap_days(day: date) -> None:
-    """Only people of the 29th have a leap day."""
+    """Only 29 February is a leap day."""
     assert occurrence(day, "UTC", 2027, leap_day=LeapDay.SKIP).rule is Rule.EXACT
 
 
@@ -90,7 +90,7 @@ def test_the_neighbours_of_29_february_are_not_leap_days(day: date) -> None:
 def test_a_time_that_the_clocks_jump_over_becomes_the_instant_of_the_jump(
     timezone: str, day: str, at: str, expected: str
 ) -> None:
-    """Never before the time people would have seen, and never an hour later than needed."""
+    """A greeting is not early, and not an hour late."""
     intended = date.fromisoformat(day)
 
     found = occurrence(intended, timezone, intended.year, at=time.fromisoformat(at))
@@ -106,7 +106,7 @@ def test_a_time_that_the_clocks_jump_over_becomes_the_instant_of_the_jump(
     ],
 )
 def test_the_edges_of_a_gap_are_not_in_it(timezone: str, day: str, at: str, before: str, after: str) -> None:
-    """The last second before the jump and the first after it exist."""
+    """The last second before the jump and the first second after it exist."""
     intended = date.fromisoformat(day)
 
     found = occurrence(intended, timezone, intended.year, at=time.fromisoformat(at))
@@ -131,7 +131,7 @@ def test_the_edges_of_a_gap_are_not_in_it(timezone: str, day: str, at: str, befo
     ],
 )
 def test_of_a_time_that_comes_twice_the_first_is_taken(timezone: str, day: str, at: str, expected: str) -> None:
-    """Once a year means once, and nobody is made to wait."""
+    """There is one greeting, as early as possible."""
     intended = date.fromisoformat(day)
 
     found = occurrence(intended, timezone, intended.year, at=time.fromisoformat(at))
@@ -140,7 +140,7 @@ def test_of_a_time_that_comes_twice_the_first_is_taken(timezone: str, day: str, 
 
 
 def test_nine_o_clock_is_nine_o_clock_around_ramadan_in_casablanca() -> None:
-    """The offset is +01:00 but for Ramadan, which moves through the year: no rule of months can know it."""
+    """The offset is +01:00 except during Ramadan, which moves through the year, so no rule by month is right."""
     hours = [
         occurrence(date(1990, month, day), "Africa/Casablanca", 2025).send_at
         for month, day in [(2, 22), (2, 23), (4, 5), (4, 6)]
@@ -178,7 +178,10 @@ MISSING = {
 @pytest.mark.parametrize("at", [time(0), time(9), time(23, 59, 59)])
 @pytest.mark.parametrize("timezone", MISSING)
 def test_a_date_that_does_not_exist_gives_way_to_the_same_time_of_the_next(timezone: str, at: time) -> None:
-    """West to east over the date line, a date is lost: its people are greeted a day later, at the usual time."""
+    """A place that crosses the date line from west to east loses a date.
+
+    Greetings come a day later, at the same time.
+    """
     missing = MISSING[timezone]
     following = date.fromordinal(missing.toordinal() + 1)
 
@@ -192,7 +195,7 @@ def test_a_date_that_does_not_exist_gives_way_to_the_same_time_of_the_next(timez
 
 @pytest.mark.parametrize("timezone", MISSING)
 def test_the_dates_beside_a_missing_one_are_ordinary(timezone: str) -> None:
-    """The gap ends where it ends."""
+    """Only the missing date moves."""
     for step in (-1, 1):
         beside = date.fromordinal(MISSING[timezone].toordinal() + step)
 
@@ -200,7 +203,7 @@ def test_the_dates_beside_a_missing_one_are_ordinary(timezone: str) -> None:
 
 
 def test_31_december_can_be_due_in_the_next_year() -> None:
-    """Kiritimati had no 31 December 1994: the occasion of local year 1994 falls on 1 January 1995."""
+    """Kiritimati had no 31 December 1994, so the occasion of local year 1994 is on 1 January 1995."""
     found = occurrence(date(1990, 12, 31), "Pacific/Kiritimati", 1994)
 
     assert found.send_at == utc("1994-12-31 19:00")
@@ -211,7 +214,7 @@ def test_31_december_can_be_due_in_the_next_year() -> None:
 
 
 def test_a_day_begins_26_hours_earlier_in_kiritimati_than_west_of_the_date_line() -> None:
-    """Who takes dates in UTC is a day off on both sides."""
+    """Code that takes dates in UTC is a day off on both sides."""
     first = occurrence(date(1990, 1, 1), "Pacific/Kiritimati", 2026)
     last = occurrence(date(1990, 1, 1), "Etc/GMT+12", 2026)
 
@@ -231,7 +234,7 @@ def test_a_day_begins_26_hours_earlier_in_kiritimati_than_west_of_the_date_line(
 def test_a_leap_day_that_meets_a_change_of_the_clocks_is_a_leap_day(
     timezone: str, year: int, leap_day: LeapDay, at: time, expected: str
 ) -> None:
-    """Both rules apply to the instant, and the answer names the one that applied first."""
+    """Both rules apply to the instant. The answer names the one that applied first."""
     found = occurrence(LEAP_BIRTHDAY, timezone, year, at=at, leap_day=leap_day)
 
     assert (found.rule, found.send_at) == (Rule.LEAP_DAY, utc(expected))
@@ -241,14 +244,14 @@ def test_a_leap_day_that_meets_a_change_of_the_clocks_is_a_leap_day(
 @pytest.mark.parametrize("year", [-1, 0, 10_000, 10**30])
 @pytest.mark.parametrize("leap_day", LeapDay)
 def test_a_year_without_a_calendar_is_out_of_range(year: int, leap_day: LeapDay) -> None:
-    """Also for a leap day that would be skipped: a wrong year is a mistake, not an answer."""
+    """This holds even if the leap day would be skipped, because a wrong year is an error."""
     with pytest.raises(OutOfRange):
         occurrence(LEAP_BIRTHDAY, "UTC", year, leap_day=leap_day)
 
 
 @pytest.mark.parametrize("at", [time(0), time(9), time(23, 59, 59)])
 def test_the_first_and_the_last_day_have_an_instant_or_are_out_of_range(at: time) -> None:
-    """East of Greenwich the year 1 begins, and west of it 9999 ends, in a year that cannot be written."""
+    """East of Greenwich the year 1 begins, and west of it the year 9999 ends, in a UTC year that cannot be written."""
     for timezone in zone_names():
         for day in (date(1, 1, 1), date(9999, 12, 31)):
             try:
@@ -260,7 +263,7 @@ def test_the_first_and_the_last_day_have_an_instant_or_are_out_of_range(at: time
 
 
 def test_out_of_range_is_what_the_ends_are_where_utc_has_no_year_for_them() -> None:
-    """Both sides do happen, so the test above is about something."""
+    """Both results occur, so the test above can fail."""
     with pytest.raises(OutOfRange):
         occurrence(date(1, 1, 1), "Etc/GMT-14", 1, at=time(0))
     with pytest.raises(OutOfRange):
@@ -268,13 +271,13 @@ def test_out_of_range_is_what_the_ends_are_where_utc_has_no_year_for_them() -> N
 
 
 def test_an_unknown_zone_is_an_error_even_for_a_skipped_day() -> None:
-    """A mistake in the data does not hide for three years out of four."""
+    """Otherwise an error in the data would be hidden in three years of four."""
     with pytest.raises(UnknownZone):
         occurrence(LEAP_BIRTHDAY, "Mars/Olympus", 2027, leap_day=LeapDay.SKIP)
 
 
 def test_the_fold_and_zone_of_the_configured_time_play_no_part() -> None:
-    """`fold` would otherwise quietly choose the second of two."""
+    """`fold` would silently choose the second of two instants."""
     assert occurrence(date(1990, 11, 2), "America/New_York", 2025, at=time(1, 30, fold=1)).send_at == utc(
         "2025-11-02 05:30"
     )

@@ -1,4 +1,4 @@
-"""The page about the calendar is true: every example on it is run."""
+"""The examples of docs/explanation/calendar.md are correct."""
 
 import json
 import re
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from actors.commands.when import answer
 from service.domain.calendar import LeapDay, Rule
-from service.when import answer
 
-PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "calendar.md"
+PAGE = Path(__file__).parents[3] / "docs" / "explanation" / "calendar.md"
 EXAMPLE = re.compile(
     r"^\$ echo '(?P<question>\{.*\})' \|(?P<settings>(?: HEYDAY_\w+=\S+)*) heyday when\n(?P<answer>.*)$", re.MULTILINE
 )
@@ -18,7 +18,7 @@ EXAMPLES = list(EXAMPLE.finditer(PAGE.read_text(encoding="utf-8")))
 
 
 def test_the_page_has_an_example_of_every_rule() -> None:
-    """A rule without an example is a rule without a test of its description."""
+    """Without an example, the description of a rule is not tested."""
     assert {json.loads(example["answer"]).get("rule") for example in EXAMPLES} >= set(Rule)
     assert len(EXAMPLES) == PAGE.read_text(encoding="utf-8").count("$ echo")
 

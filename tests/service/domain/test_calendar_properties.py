@@ -1,4 +1,4 @@
-"""What holds for every zone and every date."""
+"""Properties of the calendar for every zone and every date."""
 
 from datetime import UTC, datetime, time, timedelta
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from service.domain.calendar import LeapDay, Rule, occurrence
 from service.domain.zones import zone, zone_names
-from tests.domain.reference import TIMES, ZONES, days, expected
+from tests.service.domain.reference import TIMES, ZONES, days, expected
 
 DAY = timedelta(days=1)
 quick = settings(max_examples=120, derandomize=True, deadline=None)
@@ -18,7 +18,7 @@ quick = settings(max_examples=120, derandomize=True, deadline=None)
 def test_the_rule_and_the_instant_are_those_of_the_plain_reference(
     data: st.DataObject, timezone: str, at: time
 ) -> None:
-    """The reference shares no code with the calendar, and no function of `zoneinfo` that goes from local to UTC."""
+    """The reference shares no code with the calendar, and uses no function of `zoneinfo` from local time to UTC."""
     day = data.draw(days(timezone))
 
     found = occurrence(day, timezone, day.year, at=at)
@@ -31,7 +31,7 @@ def test_the_rule_and_the_instant_are_those_of_the_plain_reference(
 def test_the_local_time_is_the_intended_one_except_by_rule(
     data: st.DataObject, timezone: str, at: time, leap_day: LeapDay
 ) -> None:
-    """Never early: by the clocks on the wall, what was asked for or, in a gap, something later."""
+    """On a local clock the greeting is on time or, in a gap, later. It is never early."""
     day = data.draw(days(timezone))
 
     found = occurrence(day, timezone, day.year, at=at, leap_day=leap_day)
@@ -56,7 +56,7 @@ def test_the_local_time_is_the_intended_one_except_by_rule(
 @quick
 @given(data=st.data(), timezone=ZONES, at=TIMES)
 def test_a_later_date_has_a_later_instant(data: st.DataObject, timezone: str, at: time) -> None:
-    """Greetings leave in the order of their dates; only a missing date shares the instant of the next."""
+    """Greetings leave in the order of their dates. Only a missing date shares the instant of the next."""
     day = data.draw(days(timezone))
 
     today = occurrence(day, timezone, day.year, at=at)
@@ -72,10 +72,10 @@ def test_a_later_date_has_a_later_instant(data: st.DataObject, timezone: str, at
 
 @quick
 @given(data=st.data(), timezone=ZONES, at=TIMES, year=st.integers(1900, 2200), leap_day=st.sampled_from(LeapDay))
-def test_the_same_question_has_the_same_answer_whatever_the_year_of_the_date(
+def test_the_year_of_the_date_does_not_change_the_instant(
     data: st.DataObject, timezone: str, at: time, year: int, leap_day: LeapDay
 ) -> None:
-    """An instant is derived again and again: by the planner, after an edit, after a crash."""
+    """Planner, edits and recovery compute an instant again and again."""
     day = data.draw(days(timezone))
     same_day_of_a_leap_year = day.replace(year=2000)
 
@@ -86,7 +86,7 @@ def test_the_same_question_has_the_same_answer_whatever_the_year_of_the_date(
 
 
 def test_every_zone_has_one_instant_for_every_day_of_a_year() -> None:
-    """All zones, all days of a year, at nine: each instant within 26 hours of the date's own 09:00 UTC."""
+    """Each instant is within 26 hours of 09:00 UTC of its date."""
     new_year = datetime(2027, 1, 1, 9, tzinfo=UTC)
 
     for timezone in zone_names():

@@ -1,4 +1,4 @@
-"""Instants worked out by others, which heyday must agree with."""
+"""Instants computed elsewhere, which heyday must reproduce."""
 
 import json
 from datetime import UTC, date, datetime
@@ -13,14 +13,14 @@ CASES: list[dict[str, Any]] = json.loads(Path(__file__).with_name("time_cases.js
 
 
 def test_the_table_of_cases_is_complete() -> None:
-    """An empty or shortened table would make the test below pass without testing."""
+    """With an empty or shortened table the test below would pass without testing."""
     assert len(CASES) == 38
     assert len({case["id"] for case in CASES}) == len(CASES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_send_at_is_what_the_table_says(case: dict[str, Any]) -> None:
-    """The table is external truth: half-hour zones, both ends of the date line, changes of the clocks, leap days."""
+    """The table has half-hour zones, both sides of the date line, clock changes and leap days."""
     found = occurrence(date.fromisoformat(case["date"]), case["timezone"], case["year"])
 
     assert found.send_at == datetime.fromisoformat(case["send_at"])

@@ -1,4 +1,4 @@
-"""Windows laid in a row: every occurrence falls into one of them, and into one only."""
+"""Adjacent windows: every occurrence falls into exactly one of them."""
 
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from service.domain.calendar import LeapDay, Rule, occurrence
 from service.domain.windows import days_of_interest, occurrences_in
 from service.domain.zones import UnknownZone, zone_names
-from tests.domain.reference import TIMES, ZONES, days
+from tests.service.domain.reference import TIMES, ZONES, days
 
 DAY = timedelta(days=1)
 NAIVE = datetime(2027, 1, 1)  # noqa: DTZ001 - what must be refused
@@ -19,7 +19,7 @@ quick = settings(max_examples=100, derandomize=True, deadline=None)
 def due_in(
     start: datetime, end: datetime, timezone: str, at: time, leap_day: LeapDay
 ) -> list[tuple[int, int, datetime, Rule]]:
-    """What the planner does with a window, for one zone."""
+    """Return what the planner does with a window, for one zone."""
     return [
         (year, month_day, send_at, rule)
         for year, month_day in days_of_interest(start, end)
@@ -39,7 +39,7 @@ def due_in(
 def test_an_occurrence_is_found_in_every_window_that_its_instant_falls_into(
     data: st.DataObject, timezone: str, at: time, leap_day: LeapDay, length: timedelta, part: int
 ) -> None:
-    """A day that the planner does not look at is a greeting lost; nobody would notice."""
+    """A day that the planner does not look at is a lost greeting."""
     day = data.draw(days(timezone) | st.integers(1850, 2100).map(lambda year: date(year, 2, 28)))
     if day.month == 2 and day.day == 28 and part % 2:
         month_day, intended, year = 229, date(2000, 2, 29), day.year
@@ -60,7 +60,7 @@ def test_an_occurrence_is_found_in_every_window_that_its_instant_falls_into(
 def test_two_windows_side_by_side_share_nothing_and_lose_nothing(
     data: st.DataObject, timezone: str, at: time, leap_day: LeapDay, shift: int
 ) -> None:
-    """Planning goes on from the instant where it ended, wherever that is: here as often on an occurrence itself."""
+    """Planning continues where it ended, here often at an occurrence itself."""
     day = data.draw(days(timezone))
     send_at = occurrence(day, timezone, day.year, at=at).send_at
     assert send_at is not None
@@ -77,7 +77,7 @@ def test_two_windows_side_by_side_share_nothing_and_lose_nothing(
     ("timezone", "missing"), [("Pacific/Apia", date(2011, 12, 30)), ("Pacific/Kiritimati", date(1994, 12, 31))]
 )
 def test_a_missing_date_is_found_in_the_window_of_the_next(timezone: str, missing: date) -> None:
-    """The occurrence lies a day, and in Kiritimati a year, after its date."""
+    """The occurrence is a day after its date, and in Kiritimati in the next year."""
     send_at = occurrence(missing, timezone, missing.year).send_at
     assert send_at is not None
 
@@ -92,14 +92,14 @@ def test_a_missing_date_is_found_in_the_window_of_the_next(timezone: str, missin
     [(LeapDay.FEB28, datetime(2027, 2, 28, 9, tzinfo=UTC)), (LeapDay.MAR1, datetime(2027, 3, 1, 9, tzinfo=UTC))],
 )
 def test_29_february_is_due_in_common_years_as_configured(leap_day: LeapDay, instant: datetime) -> None:
-    """The day is no day of the year, and yet is looked at."""
+    """The planner looks at this day although the year does not have it."""
     due = due_in(instant, instant + timedelta(seconds=1), "UTC", time(9), leap_day)
 
     assert (2027, 229, instant, Rule.LEAP_DAY) in due
 
 
 def test_29_february_is_looked_at_where_its_day_begins_first() -> None:
-    """Midnight of 28 February in Kiritimati is the morning of the 27th in UTC: 1 March is still far away."""
+    """Midnight of 28 February in Kiritimati is the morning of the 27th in UTC."""
     midnight = datetime(2027, 2, 27, 10, tzinfo=UTC)
 
     due = due_in(midnight, midnight + timedelta(seconds=1), "Pacific/Kiritimati", time(0), LeapDay.FEB28)
@@ -108,7 +108,7 @@ def test_29_february_is_looked_at_where_its_day_begins_first() -> None:
 
 
 def test_a_skipped_day_is_due_in_no_window() -> None:
-    """Configured not to be greeted in common years."""
+    """The rule `skip` gives no greeting in common years."""
     start = datetime(2027, 2, 20, tzinfo=UTC)
 
     due = due_in(start, start + 20 * DAY, "UTC", time(9), LeapDay.SKIP)
@@ -118,7 +118,7 @@ def test_a_skipped_day_is_due_in_no_window() -> None:
 
 
 def test_a_date_is_due_in_every_zone_once() -> None:
-    """From Kiritimati to the date line in 48 hours and some."""
+    """This takes about two days, from Kiritimati to the date line."""
     start = datetime(2026, 12, 30, tzinfo=UTC)
 
     due = occurrences_in(101, 2027, zone_names(), start, start + 4 * DAY)
@@ -127,7 +127,7 @@ def test_a_date_is_due_in_every_zone_once() -> None:
 
 
 def test_the_start_of_a_window_is_in_it_and_its_end_is_not() -> None:
-    """Half open, or the instant at the border would be planned twice or never."""
+    """Otherwise the instant at the border would be planned twice or never."""
     nine = datetime(2027, 5, 5, 9, tzinfo=UTC)
 
     assert len(occurrences_in(505, 2027, ["UTC"], nine, nine + DAY)) == 1
@@ -135,7 +135,7 @@ def test_the_start_of_a_window_is_in_it_and_its_end_is_not() -> None:
 
 
 def test_an_empty_window_is_of_no_interest() -> None:
-    """Nothing is due between an instant and itself, or an earlier one."""
+    """A window that ends at its start, or before it, has no days."""
     noon = datetime(2027, 1, 1, 12, tzinfo=UTC)
 
     assert days_of_interest(noon, noon) == []
@@ -143,7 +143,7 @@ def test_an_empty_window_is_of_no_interest() -> None:
 
 
 def test_days_of_interest_are_few_and_in_order() -> None:
-    """Each of them costs a query: a plan of two days looks at a handful of days."""
+    """Each day costs a query. A plan of two days has a handful."""
     start = datetime(2027, 2, 28, tzinfo=UTC)
 
     found = days_of_interest(start, start + 2 * DAY)
@@ -152,7 +152,7 @@ def test_days_of_interest_are_few_and_in_order() -> None:
 
 
 def test_the_ends_of_the_calendar_make_no_window_fail() -> None:
-    """`datetime.min` and `datetime.max` are what people write for "always"."""
+    """Callers use `datetime.min` and `datetime.max` for "always"."""
     first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
     assert days_of_interest(first, first + DAY) == [(1, 101), (1, 102), (1, 103)]
@@ -168,7 +168,7 @@ def test_naive_datetimes_are_refused(start: datetime, end: datetime) -> None:
 
 
 def test_mistakes_in_the_question_are_errors() -> None:
-    """A day that no year has, or a zone that nobody knows, must not look like "nobody is due"."""
+    """An impossible day or unknown zone must not look like "no user is due"."""
     start = datetime(2027, 1, 1, tzinfo=UTC)
 
     with pytest.raises(ValueError, match="day"):

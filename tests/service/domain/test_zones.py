@@ -23,7 +23,7 @@ def test_every_listed_name_loads_as_that_zone() -> None:
     ["UTC", "GMT", "Etc/GMT+12", "Etc/GMT-14", "Europe/Kyiv", "Europe/Kiev", "America/Argentina/ComodRivadavia", "EST"],
 )
 def test_links_and_names_without_a_continent_are_zones(name: str) -> None:
-    """They are in people's profiles: `Europe/Kiev` from before 2022, `UTC` from servers."""
+    """Users have them: `Europe/Kiev` from before 2022, `UTC` from servers."""
     assert name in zone_names()
     assert zone(name) is zone(name)
 
@@ -57,7 +57,7 @@ def test_links_and_names_without_a_continent_are_zones(name: str) -> None:
     ],
 )
 def test_any_other_string_is_an_unknown_zone(name: str) -> None:
-    """Names come from the outside: none may reach another file, crash, or fill the log."""
+    """Names come from clients. None may open another file, cause a crash, or fill the log."""
     with pytest.raises(UnknownZone) as caught:
         zone(name)
 
@@ -66,7 +66,7 @@ def test_any_other_string_is_an_unknown_zone(name: str) -> None:
 
 
 def test_the_names_are_those_that_zoneinfo_finds_in_the_package() -> None:
-    """`posixrules` is a setting of the machine, not a zone; `Factory` is on tzdata's list and therefore stays."""
+    """`posixrules` is a setting of the machine, not a zone. `Factory` is on tzdata's list."""
     program = "import zoneinfo; zoneinfo.reset_tzpath(to=()); print(*zoneinfo.available_timezones())"
     from_package = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
@@ -75,14 +75,14 @@ def test_the_names_are_those_that_zoneinfo_finds_in_the_package() -> None:
 
 
 def test_the_version_is_the_iana_name_of_the_package() -> None:
-    """Rows are stamped with it, so it must be the release that the data is of: 2026.6 is 2026f."""
+    """Rows have this release: the package 2026.6 is 2026f."""
     year, _, ordinal = version("tzdata").partition(".")
 
     assert year + chr(ord("a") + int(ordinal) - 1) == TZDATA_VERSION
 
 
 def test_the_zone_files_and_the_zone_of_the_machine_play_no_part() -> None:
-    """Two nodes must agree about an instant whatever their images have installed, or `TZ` says."""
+    """Nodes must agree about an instant, whatever zone files or `TZ` their images have."""
     program = (
         "from datetime import date\n"
         "from service.domain.calendar import occurrence\n"
@@ -97,7 +97,7 @@ def test_the_zone_files_and_the_zone_of_the_machine_play_no_part() -> None:
 
 
 def test_loading_leaves_the_settings_of_zoneinfo_alone() -> None:
-    """The database driver and others in the process use `zoneinfo`, too."""
+    """Other code in the process uses `zoneinfo`, too, such as the database driver."""
     path, theirs = zoneinfo.TZPATH, zoneinfo.ZoneInfo("Europe/Paris")
 
     ours = zone("Europe/Paris")
