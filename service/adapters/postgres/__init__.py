@@ -1,1 +1,1 @@
-"""PostgreSQL, the only truth: each module runs the SQL of the file that bears its name."""
+"""PostgreSQL, the only truth. Each module runs the SQL of the file with its name."""

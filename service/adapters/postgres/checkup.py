@@ -1,4 +1,4 @@
-"""What a doctor asks PostgreSQL: the server, what this role may do, the years there are, the nodes, what waits."""
+"""Reads what `heyday doctor` checks in PostgreSQL: server, privileges, partitions, nodes and waiting messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SQL = load("checkup.sql")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The server and how it is set up; connections of everybody, and those of heyday."""
+    """The server and its settings; `connections` of all clients, and `ours` of heyday."""
 
     version_number: int
     version: str
@@ -29,7 +29,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class LivingNode:
-    """A node that has not ended, and for how many seconds it has not been heard."""
+    """A node that has not ended; `silent` is the seconds since its last heartbeat."""
 
     incarnation: int
     node: str
@@ -38,11 +38,11 @@ class LivingNode:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The ticker's fence (None: its row is gone), messages unknown, failed and not buried, overdue by 5 minutes."""
+    """The ticker's fence (None: its row is gone), and counts of unknown, failed and overdue messages (5 min)."""
 
     fence: int | None
     unknown: int
-    unburied: int
+    awaiting_dead_letter: int
     overdue: int
 
 
@@ -57,26 +57,22 @@ class PostgresCheckup:
         assert row is not None  # noqa: S101 - a SELECT without FROM has one row
         return Server(*row)
 
-    async def lacks_privileges(self) -> list[str]:
-        """Tables with which this role may not work."""
-        return [row["relname"] for row in await self._database.fetch(_SQL.lacks_privileges)]
-
-    async def may_make_years(self) -> bool:
-        """Whether this role can make the partitions of a year to come."""
-        return bool(await self._database.value(_SQL.may_make_years))
+    async def lacking_grants(self) -> list[str]:
+        """The statements that give this role what a node needs and it lacks."""
+        return [row["statement"] for row in await self._database.fetch(_SQL.lacking_grants)]
 
     async def years(self) -> tuple[int, list[int]]:
-        """This year, and those for which messages and attempts have a place."""
+        """This year, and the years that have partitions of messages and attempts."""
         row = await self._database.row(_SQL.years)
         assert row is not None  # noqa: S101 - a SELECT without FROM has one row
         return row["this_year"], list(row["years"])
 
     async def nodes(self) -> list[LivingNode]:
-        """Those that have not ended."""
+        """Nodes that have not ended."""
         return [LivingNode(*row) for row in await self._database.fetch(_SQL.nodes)]
 
     async def work(self) -> Work:
-        """What waits."""
+        """The counts of waiting messages."""
         row = await self._database.row(_SQL.work)
         assert row is not None  # noqa: S101 - a SELECT without FROM has one row
         return Work(*row)

@@ -8,19 +8,41 @@ select current_setting('server_version_num')::integer as version_number, current
     current_setting('synchronous_commit') as synchronous_commit,
     pg_encoding_to_char((select encoding from pg_database where datname = current_database())) as encoding
 
--- name: lacks_privileges
--- Tables that this role may not work with as a node does.
-select c.relname
+-- name: lacking_grants
+-- The grants that this role lacks: privileges on tables (grouped by privilege), sequences and functions. The sequence
+-- of an identity column, and the function of a trigger, need no privilege of their own.
+with home as (select relnamespace as oid from pg_class where oid = 'messages'::regclass),
+lacking as (
+    select c.relname, string_agg(upper(wanted.privilege), ', ' order by wanted.place) as privileges
+    from pg_class c
+    cross join unnest(array['select', 'insert', 'update', 'delete']) with ordinality as wanted (privilege, place)
+    where c.relnamespace = (select oid from home) and c.relkind in ('r', 'p') and not c.relispartition
+        and not has_table_privilege(c.oid, wanted.privilege)
+        and (wanted.privilege = 'select'
+            or c.relname <> 'schema_migrations' -- a node only reads it
+                and (wanted.privilege = 'insert' or c.relname <> 'audit')) -- this one is append-only
+    group by c.relname
+)
+select format('GRANT %s ON %s TO %I',
+    privileges, string_agg(quote_ident(relname), ', ' order by relname), current_user) as statement
+from lacking
+group by privileges
+union all
+select format('GRANT USAGE ON SEQUENCE %s TO %I',
+    string_agg(quote_ident(c.relname), ', ' order by c.relname), current_user)
 from pg_class c
-where c.relkind in ('r', 'p') and not c.relispartition
-    and c.relnamespace = (select relnamespace from pg_class where oid = 'messages'::regclass)
-    and not (has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'insert')
-        and has_table_privilege(c.oid, 'update') and has_table_privilege(c.oid, 'delete'))
-order by c.relname
-
--- name: may_make_years
--- Partitions of a year to come are made by a function that acts as the owner of the schema.
-select has_function_privilege('ensure_year(integer)', 'execute')
+where c.relnamespace = (select oid from home) and c.relkind = 'S'
+    and case when c.relkind = 'S' then not has_sequence_privilege(c.oid, 'usage') end
+    and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'i')
+having count(*) > 0
+union all
+select format('GRANT EXECUTE ON FUNCTION %s TO %I',
+    string_agg(p.oid::regprocedure::text, ', ' order by p.proname), current_user)
+from pg_proc p
+where p.pronamespace = (select oid from home) and p.prokind = 'f' and p.prorettype <> 'trigger'::regtype
+    and not has_function_privilege(p.oid, 'execute')
+    and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e') -- of an extension
+having count(*) > 0
 
 -- name: years
 -- The years that have a partition, of both tables.
@@ -31,16 +53,16 @@ select extract(year from business_now())::integer as this_year, array(
     order by 1) as years
 
 -- name: nodes
--- The nodes that have not ended, and for how long each has not been heard, in seconds of real time.
-select incarnation, node, extract(epoch from clock_timestamp() - beat_at)::double precision as silent
+-- The nodes that have not ended, and the seconds of real time since the last heartbeat of each.
+select incarnation, node, extract(epoch from clock_timestamp() - heartbeat_at)::double precision as silent
 from nodes
 where ended_at is null
 order by incarnation
 
 -- name: work
--- What waits, what waits for a person, and the fence of the ticker.
-select (select number from fences where name = 'ticker') as fence,
+-- Counts of messages that wait, and the fencing token of the ticker.
+select (select token from fencing_tokens where name = 'ticker') as fence,
     (select count(*) from messages where status = 'unknown') as unknown,
-    (select count(*) from messages where status = 'failed' and buried_at is null) as unburied,
+    (select count(*) from messages where status = 'failed' and dead_lettered_at is null) as awaiting_dead_letter,
     (select count(*) from messages
         where status in ('scheduled', 'retrying') and due_at < business_now() - interval '5 minutes') as overdue

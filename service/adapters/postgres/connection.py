@@ -11,19 +11,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 
+from service.adapters.postgres.session import CONNECT_TIMEOUT, SET_LOCAL, SETTINGS, Servers, Session
 from service.ports import PoolState, Unavailable
 
 if TYPE_CHECKING:
     # Generic in their stubs only.
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
-CONNECT_WITHIN = 5.0
-"""Seconds to establish one connection."""
+QUERY_TIMEOUT = 15.0
+"""Seconds for one statement. The largest batches take well under one second."""
 
-QUERY_WITHIN = 15.0
-"""Seconds for one statement; the largest batches take well under one."""
-
-MIGRATE_WITHIN = 600.0
+MIGRATE_TIMEOUT = 600.0
 """Seconds for one statement of a migration, which may build an index."""
 
 TRANSIENT = (
@@ -38,76 +36,115 @@ TRANSIENT = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,  # the database is not there yet
     asyncpg.ObjectNotInPrerequisiteStateError,  # the database was closed to connections by its administrator
-    # The library's own state is broken: a statement was given to a connection just as the server said goodbye to it.
+    # The library's own state is broken: the server ended the connection just as a statement was sent.
     asyncpg.InternalClientError,
 )
-"""What a server does when it is away or busy with itself. Anything else is a bug of ours and is left to crash."""
+"""Errors of a server that is away or busy. Any other error is a bug and crashes the actor."""
+
+_OF_RAISE = "exec_stmt_raise"
+"""The function of the server that reports errors of `raise`: a trigger refuses, and no privilege is missing."""
 
 _UNANSWERED = (TimeoutError, asyncpg.InternalClientError, asyncio.CancelledError)
-"""After these a connection may be in the middle of an answer: it is closed, and nobody waits for the rest."""
+"""After these errors a connection may be in the middle of an answer. It is closed without waiting for the rest."""
 
-_SESSION = {
-    "application_name": "heyday",
-    "timezone": "UTC",
-    "jit": "off",  # every statement here is short; compiling one costs more than running it
-    "statement_timeout": "30s",  # for the statement whose client is gone: ours give up earlier
-    "lock_timeout": "10s",
-    "idle_in_transaction_session_timeout": "30s",
-}
+_UNUSABLE = (*_UNANSWERED, asyncpg.ReadOnlySQLTransactionError)
+"""After these errors a connection is closed. A server that became a standby refuses all other writes, too."""
 
 
 @contextmanager
 def translating() -> Iterator[None]:
-    """Turn what a server does when it is away into Unavailable."""
+    """Turn the errors of a server that is away into Unavailable."""
     try:
         yield
     except TRANSIENT as error:
-        raise Unavailable("postgres", _reason(error)) from error
+        raise Unavailable("postgres", server_sentence(error)) from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        if error.server_source_function == _OF_RAISE:
+            raise
+        raise Unavailable(
+            "postgres",
+            f"the role of HEYDAY_DATABASE_URL lacks a privilege ({server_sentence(error)}): run `heyday doctor` with "
+            "this URL, and let the owner run the GRANT that it names, or deploy/postgres/roles.sql",
+        ) from error
+    except asyncpg.ClientConfigurationError as error:
+        # A file of certificates is gone that was there when the settings were read.
+        raise Unavailable("postgres", server_sentence(error)) from error
     except asyncpg.InterfaceError as error:
-        # One class for a closed connection, which is an outage, and for misuse, which is a bug; what it says of an
-        # argument quotes the argument.
+        # asyncpg has one class for a closed connection, which is an outage, and for misuse, which is a bug. The text
+        # about an argument quotes the argument.
         if not isinstance(error, ValueError) and "clos" in str(error):
-            raise Unavailable("postgres", _reason(error)) from error
+            raise Unavailable("postgres", server_sentence(error)) from error
         raise
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError, asyncpg.UndefinedColumnError) as error:
-        raise Unavailable("postgres", f"the schema is not ready, run `heyday migrate`: {_reason(error)}") from error
+        raise Unavailable(
+            "postgres",
+            f"the schema is not ready, run `heyday migrate`; if it was run, grant this role USAGE on the schema: "
+            f"{server_sentence(error)}",
+        ) from error
 
 
-def _reason(error: BaseException) -> str:
-    """The server's sentence alone: its detail and its hint may quote rows, and outages are shown to everybody."""
+def server_sentence(error: BaseException) -> str:
+    """The server's sentence without its detail and hint, which may quote rows: outages are shown to everyone."""
     text = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
     return str(text) or type(error).__name__
 
 
-async def connect_once(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
-    """One connection outside any pool, for migrations and checks. Raises Unavailable."""
+async def connect_once(dsn: str) -> Session:
+    """Make one connection outside any pool, for migrations and checks. Raises Unavailable."""
     with translating():
-        return await asyncpg.connect(
-            dsn,
-            timeout=CONNECT_WITHIN,
-            command_timeout=MIGRATE_WITHIN,
-            # Waiting for a lock, a change of the schema holds up everybody behind it: better to fail, and be run again.
-            server_settings={"application_name": "heyday", "lock_timeout": "60s"},
-        )
+        return await Servers(dsn).connect(command_timeout=MIGRATE_TIMEOUT)
+
+
+@asynccontextmanager
+async def in_transaction(connection: Connection) -> AsyncIterator[None]:
+    """Open a transaction with the time-outs of a session, because behind a pooler no setting lasts longer."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        if is_pooled(connection):
+            await connection.execute(SET_LOCAL)
+        yield
+    except _UNANSWERED:
+        raise  # the connection is closed, and the server rolls back without being asked
+    except BaseException:
+        await transaction.rollback()
+        raise
+    await transaction.commit()
+
+
+@asynccontextmanager
+async def in_one_session(connection: Connection) -> AsyncIterator[None]:
+    """Open a transaction behind a pooler, which keeps one session of the server meanwhile. Elsewhere do nothing."""
+    if is_pooled(connection):
+        async with in_transaction(connection):
+            yield
+    else:
+        yield
+
+
+def is_pooled(connection: Connection) -> bool:
+    """True when a pooler such as PgBouncer is between this connection and the server."""
+    return bool(getattr(connection, "pooled", False))
 
 
 async def _leave_as_it_is(_connection: Connection) -> None:
-    """Nothing here changes a session beyond its transaction, which the library ends: resetting it in the server, as the
-    library would, is a round trip after each statement."""
+    """Reset nothing, because no code changes a session beyond its transaction. asyncpg's reset costs a round trip."""
 
 
 @dataclass
 class _Use:
-    """How a pool is used, by all its shares: connections taken, and callers that wait for one."""
+    """The use of a pool by all its shares: connections taken, and callers that wait for one."""
 
     taken: int = 0
     waiting: int = 0
 
 
 class Database:
-    """The pool. `observe(query, seconds)` is told how long each statement took, `waited(seconds)` how long a caller had
-    to wait while every connection was in use, and `opened(connection)` comes before anything else that a new connection
-    is used for."""
+    """A pool of connections.
+
+    `observe(query, seconds)` takes the duration of each statement. `waited(seconds)` takes the wait of a caller while
+    every connection was in use. `opened(connection)` runs before a new connection is used.
+    """
 
     def __init__(
         self,
@@ -119,6 +156,7 @@ class Database:
         opened: Callable[[Connection], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._dsn = dsn
+        self._servers = Servers(dsn, SETTINGS)
         self._size = size
         self._observe = observe
         self._waited = waited
@@ -129,43 +167,67 @@ class Database:
         self._places = asyncio.Semaphore(size)
 
     def share(self, most: int) -> Database:
-        """The same pool, of which at most so many connections are used at once: whoever asks without end leaves the
-        others to everybody else. It is opened and closed with the whole."""
+        """Return the same pool, limited to `most` connections at once for the callers of this share.
+
+        It is opened and closed with the whole.
+        """
         shared = Database(self._dsn, size=self._size, observe=self._observe, waited=self._waited)
         shared._use = self._use
         shared._whole, shared._places = self._whole, asyncio.Semaphore(most)
         return shared
 
     async def open(self) -> None:
-        """Make the pool; connections are made when they are needed, so a server that is away does not matter yet."""
+        """Create the pool. Connections are made when they are needed, so the server may be down."""
         self._pool = asyncpg.create_pool(
-            self._dsn,
+            connect=self._connect,
+            connection_class=Session,
             min_size=0,
             max_size=self._size,
-            timeout=CONNECT_WITHIN,
-            command_timeout=QUERY_WITHIN,
-            server_settings=_SESSION,
-            init=self._opened,
+            timeout=CONNECT_TIMEOUT,
+            command_timeout=QUERY_TIMEOUT,
+            init=self._init,
             reset=_leave_as_it_is,
         )
         await self._pool
 
+    async def use(self, dsn: str) -> None:
+        """Connect to another URL from now on. A connection in use is closed when it is returned."""
+        self._dsn, self._servers = dsn, Servers(dsn, SETTINGS)
+        if self._pool is not None:
+            await self._pool.expire_connections()
+
+    async def _connect(self, *arguments: Any, **options: Any) -> Session:
+        return await self._servers.connect(*arguments, **options)
+
+    async def _init(self, connection: Connection) -> None:
+        if self._opened is not None:
+            async with in_one_session(connection):
+                await self._opened(connection)
+
     async def close(self) -> None:
-        """Close every connection, at once where a server does not answer."""
+        """Close every connection at once, also when the server does not answer."""
         if self._pool is not None:
             self._pool.terminate()
 
     @property
     def state(self) -> PoolState:
-        """How the pool is used now."""
+        """The connections of the pool now."""
         if self._pool is None:
             return PoolState(0, 0, self._size)
         idle = self._pool.get_idle_size()
         return PoolState(self._pool.get_size() - idle, idle, self._size, self._use.waiting)
 
     @asynccontextmanager
-    async def connection(self, *, within: float = CONNECT_WITHIN) -> AsyncIterator[Connection]:
-        """A connection of the pool, had within so many seconds. Raises Unavailable, from the body too."""
+    async def connection(self, *, within: float = CONNECT_TIMEOUT) -> AsyncIterator[Connection]:
+        """Lend a connection of the pool, within this many seconds. Raises Unavailable, also from the body.
+
+        Behind a pooler the body is one transaction.
+        """
+        async with self._acquired(within) as connection, in_one_session(connection):
+            yield connection
+
+    @asynccontextmanager
+    async def _acquired(self, within: float) -> AsyncIterator[Connection]:
         pool = self._whole._pool  # noqa: SLF001 - one of our own
         if pool is None:
             raise RuntimeError("the pool is not open")
@@ -173,14 +235,14 @@ class Database:
             connection = await self._take(pool, within)
             try:
                 yield connection
-            except _UNANSWERED:
-                # The server may never answer: asking it to cancel, or to reset, could wait as long.
-                with suppress(asyncpg.InterfaceError):  # the library may have given it up already
+            except _UNUSABLE:
+                # The server may never answer, and a cancel or reset request could take as long.
+                with suppress(asyncpg.InterfaceError):  # the library may have closed it already
                     connection.terminate()
                 raise
             finally:
                 try:
-                    await pool.release(connection, timeout=CONNECT_WITHIN)
+                    await pool.release(connection, timeout=CONNECT_TIMEOUT)
                 finally:
                     self._use.taken -= 1
                     self._places.release()
@@ -213,38 +275,29 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """A transaction on a connection of the pool. Raises Unavailable; nothing is committed then, or all of it is."""
-        async with self.connection() as connection:
-            transaction = connection.transaction()
-            await transaction.start()
-            try:
-                yield connection
-            except _UNANSWERED:
-                raise  # the connection is closed, and the server rolls back without being asked
-            except BaseException:
-                await transaction.rollback()
-                raise
-            await transaction.commit()
+        """Open a transaction on a connection of the pool. Raises Unavailable: all or nothing is committed then."""
+        async with self._acquired(CONNECT_TIMEOUT) as connection, in_transaction(connection):
+            yield connection
 
-    async def fetch(self, query: str, *args: Any, within: float = QUERY_WITHIN) -> list[asyncpg.Record]:
-        """All rows of one statement, which commits by itself. Raises Unavailable."""
+    async def fetch(self, query: str, *args: Any, within: float = QUERY_TIMEOUT) -> list[asyncpg.Record]:
+        """All rows of one statement in its own transaction. Raises Unavailable."""
         with self.timing(query):
             async with self.connection() as connection:
                 return await connection.fetch(query, *args, timeout=within)
 
-    async def row(self, query: str, *args: Any, within: float = QUERY_WITHIN) -> asyncpg.Record | None:
+    async def row(self, query: str, *args: Any, within: float = QUERY_TIMEOUT) -> asyncpg.Record | None:
         """The first row, or None. Raises Unavailable."""
         rows = await self.fetch(query, *args, within=within)
         return rows[0] if rows else None
 
-    async def value(self, query: str, *args: Any, within: float = QUERY_WITHIN) -> Any:
+    async def value(self, query: str, *args: Any, within: float = QUERY_TIMEOUT) -> Any:
         """The first column of the first row, or None. Raises Unavailable."""
         row = await self.row(query, *args, within=within)
         return row[0] if row is not None else None
 
     @contextmanager
     def timing(self, query: str) -> Iterator[None]:
-        """Tell `observe` how long the body took, under the name of the query (see queries.py)."""
+        """Give `observe` the duration of the body under the name of the query (see queries.py)."""
         began = time.perf_counter()
         try:
             yield

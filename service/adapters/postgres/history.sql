@@ -1,24 +1,48 @@
--- name: page
--- Pages by id, which grows with the time of planning. Filters that are null fall away: the plan is made anew while that
--- is cheaper, so the indexes of the failed, unknown and expired ones are used.
-select id, user_id, occasion, local_year, timezone, send_at, due_at, status, attempt, tzdata, planned_at, ended_at,
-    redriven_at, reason
-from messages
-where ($1::uuid is null or id > $1)
-    and ($2::uuid is null or user_id = $2)
-    and ($3::text is null or status = $3)
+-- fragment: filters
+    ($2::uuid is null or user_id = $2)
+    and ($3::text[] is null or status = any($3))
     and ($4::text is null or occasion = $4)
     and ($5::timestamptz is null or send_at >= $5)
     and ($6::timestamptz is null or send_at < $6)
+    and ($7::text is null or user_id = (select u.id from users u where u.email_key = $7 and u.deleted_at is null))
+    and ($8::text[] is null or timezone = any($8))
+    and ($9::uuid[] is null or id = any($9))
+
+-- name: page
+-- Pages by id, which grows with the time of planning. Null filters cost nothing: PostgreSQL makes a plan for the given
+-- values while that is cheaper, so it uses the indexes of failed, unknown and expired messages.
+select id, user_id, occasion, local_year, timezone, send_at, due_at, status, attempt, tzdata, planned_at, ended_at,
+    redriven_at, status_reason, service
+from messages
+where ($1::uuid is null or id > $1) and
+{{filters}}
 order by id
-limit $7
+limit $10
+
+-- name: newest
+-- The same as `page`, in the opposite order.
+select id, user_id, occasion, local_year, timezone, send_at, due_at, status, attempt, tzdata, planned_at, ended_at,
+    redriven_at, status_reason, service
+from messages
+where ($1::uuid is null or id < $1) and
+{{filters}}
+order by id desc
+limit $10
+
+-- name: count
+select count(*) from (
+    select from messages
+    where ($1::uuid is null or id > $1) and
+    {{filters}}
+    limit $10
+) counted
 
 -- name: knows_user
 -- Deleted and erased users keep their row.
 select exists (select from users where id = $1)
 
 -- name: message
--- A message with the nodes that had it in their hands, and whether its user is still there.
+-- A message with the nodes that claimed it, and whether its user still exists.
 select m.*, queued.node as queued_node,
     coalesce(claimed.node, (
         select n.node from attempts a join nodes n on n.incarnation = a.incarnation
@@ -31,31 +55,47 @@ left join nodes claimed on claimed.incarnation = m.claimed_by
 where m.id = $1
 
 -- name: attempts
-select a.number, a.outcome, a.started_at, a.duration, a.status_code, a.error, a.recorded_at, n.node
+select a.number, a.outcome, a.started_at, a.duration, a.status_code, a.error, a.recorded_at, a.provider_id, a.service, n.node
 from attempts a
 left join nodes n on n.incarnation = a.incarnation
 where a.message_id = $1 and a.local_year = $2
 order by a.number, a.recorded_at
 
 -- name: redrivable
--- Those of deleted users are left: nobody is there to greet.
+-- It has the filters of a page. Messages of deleted users, and of inactive occasions, are left out.
 select m.id
-from messages m
+from (
+    select id, user_id, occasion, send_at from messages
+    where status in ('failed', 'unknown', 'expired') and ($1::uuid is null or id > $1) and
+    {{filters}}
+) m
 join users u on u.id = m.user_id and u.deleted_at is null
-where m.status = $1
-    and m.status in ('failed', 'unknown', 'expired')
-    and ($2::text is null or m.occasion = $2)
-    and ($3::timestamptz is null or m.send_at >= $3)
-    and ($4::timestamptz is null or m.send_at < $4)
+join occasions o on o.code = m.occasion and o.active
 order by m.send_at, m.id
-limit $5
+limit $10
+
+-- name: reasons
+-- What would be redriven, by the reason. The rows of deleted users, and of occasions that are not active, are counted apart.
+select coalesce(m.status_reason, 'no reason is on record') as reason, count(*) as messages,
+    count(*) filter (where u.id is not null and o.code is not null) as redrivable,
+    min(m.send_at) as oldest, max(m.send_at) as newest, min(m.id::text)::uuid as example
+from (
+    select id, user_id, occasion, send_at, status_reason from messages
+    where status in ('failed', 'unknown', 'expired') and ($1::uuid is null or id > $1) and
+    {{filters}}
+) m
+left join users u on u.id = m.user_id and u.deleted_at is null
+left join occasions o on o.code = m.occasion and o.active
+group by 1
+order by 2 desc, 1
+limit $10
 
 -- name: count_redrivable
 select count(*)
-from messages m
+from (
+    select user_id, occasion from messages
+    where status in ('failed', 'unknown', 'expired') and ($1::uuid is null or id > $1) and
+    {{filters}}
+) m
 join users u on u.id = m.user_id and u.deleted_at is null
-where m.status = $1
-    and m.status in ('failed', 'unknown', 'expired')
-    and ($2::text is null or m.occasion = $2)
-    and ($3::timestamptz is null or m.send_at >= $3)
-    and ($4::timestamptz is null or m.send_at < $4)
+join occasions o on o.code = m.occasion and o.active

@@ -1,34 +1,32 @@
-"""The answers given under an Idempotency-Key, shared by all nodes."""
+"""The responses given under an Idempotency-Key, shared by all nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from datetime import datetime
+from typing import Any, TypeAlias
+from uuid import UUID
 
 import asyncpg
 import orjson
 
+from service.adapters.batching import Batcher
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.queries import load
-from service.adapters.together import Together
-from service.ports import KeptAnswer, Reserved
+from service.ports import CreatedUser, Keep, KeptResponse, Reserved
 
 _SQL = load("idempotency.sql")
 
-WORKED_ON_FOR = 60.0
-"""Seconds after which a request that has not been answered has died with its node."""
+RESERVATION_TIMEOUT = 60.0
+"""Seconds after which a request without a response counts as dead, with its node."""
 
-MOST_AT_ONCE = 64
-"""Keys reserved, or answers kept, by one statement for requests that came at the same time."""
+MAX_BATCH = 64
+"""Keys reserved, or responses stored, by one statement for concurrent requests."""
 
-FORGOTTEN_AT_ONCE = 1000
-"""Expired answers deleted by one statement, which takes some milliseconds."""
+CONCURRENT_BATCHES = 2
+"""Statements of a kind under way at once."""
 
-ROUNDS = 2
-"""Such statements of a kind under way at once."""
-
-Found: TypeAlias = Reserved | KeptAnswer | None
-Answer: TypeAlias = tuple[Reserved, int, dict[str, str], bytes, str | None]
+Found: TypeAlias = Reserved | KeptResponse | None
 
 
 class PostgresIdempotency:
@@ -36,56 +34,36 @@ class PostgresIdempotency:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._reserving = Together(self._reserve, system="postgres", most=MOST_AT_ONCE, at_once=ROUNDS)
-        self._keeping = Together(self._keep, system="postgres", most=MOST_AT_ONCE, at_once=ROUNDS)
+        self._reserving = Batcher(self._reserve, system="postgres", most=MAX_BATCH, at_once=CONCURRENT_BATCHES)
+        self._keeping = Batcher(self._keep, system="postgres", most=MAX_BATCH, at_once=CONCURRENT_BATCHES)
 
     async def reserve(self, key: bytes, fingerprint: bytes) -> Found:
         return await self._reserving((key, fingerprint))
 
-    async def keep(
-        self, reserved: Reserved, *, status: int, headers: dict[str, str], body: bytes, resource: str | None
-    ) -> None:
-        await self._keeping((reserved, status, headers, body, resource))
+    async def keep(self, keep: Keep) -> None:
+        await self._keeping(keep)
 
     async def release(self, reserved: Reserved) -> None:
         await self._database.fetch(_SQL.release, reserved.key, reserved.started_at)
 
     async def _reserve(self, asked: Sequence[tuple[bytes, bytes]]) -> list[Found]:
-        # Of several requests with one key at the same time the first is given to the server.
+        # Of several requests with one key at the same time, the first goes to the server.
         first: dict[bytes, bytes] = {}
         for key, fingerprint in asked:
             first.setdefault(key, fingerprint)
-        rows = await self._database.fetch(_SQL.reserve, list(first), list(first.values()), WORKED_ON_FOR)
+        rows = await self._database.fetch(_SQL.reserve, list(first), list(first.values()), RESERVATION_TIMEOUT)
         found = {row["key"]: _found(row) for row in rows}
         outcomes = []
         for key, _ in asked:
             outcomes.append(outcome := found[key])
             if isinstance(outcome, Reserved):
-                # Those who came with it find it being worked on.
-                found[key] = KeptAnswer(first[key])
+                # The others find it in progress.
+                found[key] = KeptResponse(first[key])
         return outcomes
 
-    async def _keep(self, answers: Sequence[Answer]) -> list[None]:
-        await self._database.fetch(
-            _SQL.keep,
-            [reserved.key for reserved, *_ in answers],
-            [reserved.started_at for reserved, *_ in answers],
-            [status for _, status, *_ in answers],
-            [orjson.dumps(headers).decode() for _, _, headers, *_ in answers],
-            [body for _, _, _, body, _ in answers],
-            [resource for *_, resource in answers],
-        )
-        return [None] * len(answers)
-
-
-class PostgresKeptAnswers:
-    """Implements `service.ports.KeptAnswers`."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def forget_expired(self) -> int:
-        return len(await self._database.fetch(_SQL.forget_expired, FORGOTTEN_AT_ONCE))
+    async def _keep(self, keeps: Sequence[Keep]) -> list[None]:
+        await self._database.fetch(_SQL.keep, *keep_arguments(keeps))
+        return [None] * len(keeps)
 
 
 def _found(row: asyncpg.Record) -> Found:
@@ -94,5 +72,22 @@ def _found(row: asyncpg.Record) -> Found:
     if row["fingerprint"] is None:
         return None
     if row["status"] is None:
-        return KeptAnswer(row["fingerprint"])
-    return KeptAnswer(row["fingerprint"], row["status"], orjson.loads(row["headers"]), row["body"])
+        return KeptResponse(row["fingerprint"])
+    created = None
+    # A node of the previous version leaves this column unchanged when it takes over an expired key.
+    if row["created"] is not None and row["status"] == 201 and not row["body"]:
+        document = orjson.loads(row["created"])
+        instants = (datetime.fromisoformat(document[name]) for name in ("created_at", "updated_at"))
+        created = CreatedUser(UUID(document["id"]), document["version"], *instants)
+    return KeptResponse(row["fingerprint"], row["status"], orjson.loads(row["headers"]), row["body"], created)
+
+
+def keep_arguments(keeps: Sequence[Keep]) -> tuple[list[Any], ...]:
+    """The arguments of the statement `keep`, which other adapters run in the transaction of their work."""
+    return (
+        [keep.reserved.key for keep in keeps],
+        [keep.reserved.started_at for keep in keeps],
+        [keep.status for keep in keeps],
+        [orjson.dumps(dict(keep.headers)).decode() for keep in keeps],
+        [keep.body for keep in keeps],
+    )

@@ -1,4 +1,4 @@
-"""Compares what the email service has accepted with our rows, in a temporary table: millions of keys cost no memory."""
+"""Compares the acceptances of the email service with the rows, in a temporary table that holds millions of keys."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from service.adapters.postgres.connection import connect_once, translating
+import asyncpg
+
+from service.adapters.postgres import audit
+from service.adapters.postgres.connection import connect_once, is_pooled, translating
 from service.adapters.postgres.queries import load
+from service.ports import AuditAction, Principal, Unavailable
 
 if TYPE_CHECKING:
     from service.adapters.postgres.connection import Connection
@@ -20,7 +24,7 @@ _SQL = load("ledger.sql")
 
 
 class Difference(StrEnum):
-    """How ledger and rows can differ; the values are those of the JSON lines."""
+    """The kinds of difference between ledger and rows. The values are those of the JSON lines."""
 
     TWICE = "twice"
     NOT_SENT_HERE = "not_sent_here"
@@ -30,7 +34,7 @@ class Difference(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Differing:
-    """A key that differs: its times in the ledger, our row's state and reason, and when it was accepted, or sent."""
+    """A key that differs: its times in the ledger, state and reason of our row, and when it was accepted or sent."""
 
     difference: Difference
     id: UUID
@@ -42,7 +46,7 @@ class Differing:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much the ledger has, and the instants of its first and last acceptance, if it has instants."""
+    """The size of the ledger, and the instants of its first and last acceptance, if it has instants."""
 
     lines: int
     keys: int
@@ -51,18 +55,18 @@ class Bounds:
 
 
 class PostgresLedger:
-    """A ledger that is being compared. Every method raises Unavailable."""
+    """A ledger under comparison. Every method raises Unavailable."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def add(self, rows: Sequence[tuple[UUID, datetime | None]]) -> None:
-        """Add acceptances: keys, and when, if that is known."""
+        """Add acceptances: keys with their times, if known."""
         with translating():
             await self._connection.copy_records_to_table("ledger", records=rows, columns=["key", "at"])
 
     async def bounds(self) -> Bounds:
-        """Once everything was added."""
+        """Return the bounds, once everything is added."""
         with translating():
             await self._connection.execute(_SQL.loaded)
             await self._connection.execute("analyze ledger")
@@ -73,26 +77,39 @@ class PostgresLedger:
     async def differing(
         self, difference: Difference, since: datetime | None, until: datetime | None
     ) -> AsyncIterator[Differing]:
-        """Every key that differs in that way; `since` and `until` bound what was sent here."""
+        """Every key with this kind of difference. `since` and `until` bound the messages sent here."""
         bounds = (since, until) if difference is Difference.NOT_ACCEPTED_THERE else ()
         with translating():
             async with self._connection.transaction():
                 async for row in self._connection.cursor(getattr(_SQL, difference), *bounds, prefetch=1000):
-                    yield Differing(difference, row["id"], row["times"], row["status"], row["reason"], row["at"])
+                    yield Differing(difference, row["id"], row["times"], row["status"], row["status_reason"], row["at"])
 
-    async def mend(self, *, incarnation: int, reason: str) -> int:
-        """Record up to 5,000 messages as sent that are unknown here and accepted there. Returns how many."""
+    async def mend(self, *, incarnation: int, reason: str, by: Principal) -> int:
+        """Record as sent up to 5,000 messages that are unknown here and accepted there. Returns their number.
+
+        The same transaction adds them to the audit log.
+        """
         with translating():
-            return len(await self._connection.fetch(_SQL.mend, incarnation, reason))
+            async with self._connection.transaction():
+                rows = await self._connection.fetch(_SQL.mend, incarnation, reason)
+                await audit.record(self._connection, by, AuditAction.MESSAGES_MENDED, [row["id"] for row in rows])
+        return len(rows)
 
 
 @asynccontextmanager
 async def opened(dsn: str) -> AsyncIterator[PostgresLedger]:
-    """An empty ledger on a connection of its own. Raises Unavailable."""
+    """Open an empty ledger on its own connection. Raises Unavailable, also if temporary tables cannot be made."""
     connection = await connect_once(dsn)
     try:
+        if is_pooled(connection):
+            reason = "a pooler keeps no temporary table; set HEYDAY_DATABASE_URL to the server itself"
+            raise Unavailable("postgres", reason)
         with translating():
-            await connection.execute(_SQL.open)
+            try:
+                await connection.execute(_SQL.open)
+            except asyncpg.InsufficientPrivilegeError as error:
+                reason = "this role may not make temporary tables; set HEYDAY_DATABASE_URL to the role that migrates"
+                raise Unavailable("postgres", reason) from error
         yield PostgresLedger(connection)
     finally:
         connection.terminate()

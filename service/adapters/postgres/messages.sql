@@ -1,87 +1,321 @@
--- name: pulse
--- The instant, how fast it runs, and when the next message is due. One index probe per year; read every second or so.
-select
-    business_now() as now,
-    clock_timestamp() as real_now,
-    business_rate() as rate,
-    (select min(due_at) from messages where status in ('scheduled', 'retrying')) as next_due
+-- fragment: not_set_aside
+-- A row that PostgreSQL could not change is left out for a while, so that it stops no other. One that was set aside in the
+-- future, or for longer than an hour, was so before the clock was set back. The condition is that of set_aside.sql.
+id not in (
+    select message_id from set_aside
+    where look_again_at > business_now() and since <= business_now() + interval '1 second'
+        and look_again_at <= business_now() + interval '1 hour' * business_rate())
 
--- name: outstanding
--- How many messages are on their way, up to a limit: enough to decide on back-pressure.
-select count(*) from (
-    select from messages where status = 'queued' limit $1
-) as queued
+-- fragment: is_due
+status in ('scheduled', 'retrying') and due_at <= business_now()
 
--- name: claim_due
--- Oldest first; what is too late to send expires here, in the same pass. A ticker whose fencing number is not the
--- highest claims nothing. The locked rows are joined by their whole key, so that only their partitions are touched.
--- Lateness counts from the later of the instant and the redrive: one that was redriven may have been moved since.
-with fence as (
-    update fences set number = $1 where name = 'ticker' and number <= $1
-    returning number
-),
-due as (
-    select id, local_year
-    from messages
-    where status in ('scheduled', 'retrying') and due_at <= business_now()
-    order by due_at
-    limit coalesce((select $3::integer from fence), 0)
-    for update skip locked
-),
+-- fragment: of_ended_node
+claimed_by not in (select incarnation from nodes where ended_at is null)
+
+-- fragment: queued_for_long
+status = 'queued'
+    and (queued_at < business_now() - make_interval(secs => $1 * business_rate())
+        or queued_at > business_now() + interval '1 second')
+
+-- fragment: of_latest_claim
+status = 'queued' and queued_by = $1
+    and queued_at = (select max(queued_at) from messages where status = 'queued' and queued_by = $1)
+
+-- fragment: unsent_status
+-- The state of a message that goes one hop back. After an attempt since the last redrive it is a retry.
+case when m.attempt > m.attempts_before_redrive then 'retrying' else 'scheduled' end
+
+-- fragment: not_replanned_now
+-- While the messages of an occasion move to other instants, none is handed out by an old instant. This begins with the
+-- change of the occasion itself. It is bounded, because a range that cannot be planned must not delay the others for
+-- long.
+occasion <> all (array(
+    select r.occasion from plan_ranges r
+    where r.replans and r.announced_at > clock_timestamp() - interval '10 minutes'
+    union all
+    select o.code from occasions o, planning p
+    where o.rules_version > p.replanned_version and o.rules_changed_at > clock_timestamp() - interval '10 minutes'))
+
+-- fragment: not_held
+-- Both sub-queries run once for each statement. The condition is that of `active` in holds.sql.
+not exists (select from holds h where h.occasion is null and h.released_at is null and coalesce(h.until > business_now(), true))
+    and occasion <> all (array(
+        select h.occasion from holds h
+        where h.occasion is not null and h.released_at is null and coalesce(h.until > business_now(), true)))
+
+-- fragment: raise_fence
+-- A ticker whose fencing token is not the highest claims nothing.
+fence as (
+    update fencing_tokens set token = $1 where name = 'ticker' and token <= $1
+    returning token
+)
+
+-- fragment: due_message
+-- A due message and its next state. Lateness counts from the later of the instant and the redrive, because a redriven
+-- message may have been moved since. A message of unknown outcome does not expire. It may have been delivered, so it
+-- waits for an operator.
+m.id, m.local_year,
+        case when greatest(m.redriven_at, m.send_at) >= business_now() - $4::interval then 'queued'
+             when exists (select from attempts a where a.message_id = m.id and a.local_year = m.local_year
+                          and a.number > m.attempts_before_redrive and a.outcome = 'unknown') then 'unknown'
+             else 'expired' end as next_status
+
+-- fragment: move_due
+-- The locked rows are joined by their whole key, so that only their partitions are touched.
 moved as (
     update messages m set
-        status    = case when greatest(m.redriven_at, m.send_at) < business_now() - $4::interval
-                         then 'expired' else 'queued' end,
-        ended_at  = case when greatest(m.redriven_at, m.send_at) < business_now() - $4::interval
-                         then business_now() end,
-        reason    = case when greatest(m.redriven_at, m.send_at) < business_now() - $4::interval
-                         then 'too late to send: more than ' || $4::interval || ' after its instant' else m.reason end,
+        status    = due.next_status,
+        ended_at  = case when due.next_status <> 'queued' then business_now() end,
+        status_reason = case when due.next_status <> 'queued'
+                         then 'too late to send: more than ' || $4::interval || ' after its instant' else m.status_reason end,
         queued_at = business_now(),
         queued_by = $2
     from due
     where m.id = due.id and m.local_year = due.local_year
     returning m.id, m.status, m.occasion, m.attempt, m.due_at
 )
-select (select number from fence) as fence, id, status, occasion, attempt from moved order by due_at
+select (select token from fence) as fence, id, status, occasion, attempt from moved order by due_at
+
+-- fragment: verdict
+-- The next state of each row of `concluded`. If the user was edited while the message was being sent, the edit decides,
+-- and no attempt is made for the old day.
+select c.*,
+    case when c.follows <> 'retrying' or c.reschedule_to is null then c.follows
+         when c.reschedule_to = 'infinity' then 'cancelled' else 'scheduled' end as next_status,
+    case when c.follows = 'retrying' and c.reschedule_to < 'infinity' then c.reschedule_to else c.send_at end as next_send_at
+from concluded c
+
+-- fragment: follow_verdict
+-- Moves a message by its verdict `v`. The clock may have jumped back since the claim, but a retry is never due before
+-- the instant.
+    status        = v.next_status,
+    send_at       = v.next_send_at,
+    -- No delay means that no attempt was made. The message keeps its place among the due ones.
+    due_at        = case when v.follows = 'retrying'
+                         then greatest(business_now() + make_interval(secs => v.delay), v.next_send_at,
+                                       case when v.delay is null then m.due_at end)
+                         else m.due_at end,
+    timezone      = case when v.next_status <> v.follows then (select u.timezone from users u where u.id = m.user_id)
+                         else m.timezone end,
+    ended_at      = case when v.next_status in ('retrying', 'scheduled') then null else business_now() end,
+    claimed_by    = null,
+    reschedule_to = null
+
+-- fragment: service_that_accepted
+-- The service of an accepted attempt that is on record.
+(select a.service from attempts a
+    where a.message_id = m.id and a.local_year = m.local_year and a.outcome = 'accepted' order by a.number limit 1)
+
+-- fragment: given_outcomes
+select * from unnest(
+    $1::bigint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::text[], $6::double precision[],
+    $7::text[], $8::double precision[], $9::double precision[], $10::smallint[], $11::text[], $12::boolean[], $13::text[],
+    $14::text[], $15::boolean[]
+) as t (incarnation, id, local_year, attempt, status, delay, outcome, ago, duration, status_code, error, spent, provider_id,
+    service, in_doubt)
+
+-- fragment: log_attempts
+insert into attempts
+    (message_id, local_year, number, outcome, incarnation, started_at, duration, status_code, error, provider_id,
+    service, in_doubt)
+select id, local_year, attempt, outcome, incarnation,
+    business_now() - make_interval(secs => ago * business_rate()), duration, status_code, error, provider_id,
+    service, in_doubt
+from outcome
+where outcome is not null
+on conflict do nothing
+
+-- name: read_clock
+-- The instant, the rate of the clock, and the next due instant without held messages. It reads one index entry per
+-- year, or per year and occasion during a hold of an occasion, about once a second. `held` has the occasions; '' means
+-- all.
+select
+    business_now() as now,
+    clock_timestamp() as real_now,
+    business_rate() as rate,
+    h.held,
+    case when '' = any(h.held) then null
+         when h.held = '{}' then (
+            select min(due_at) from messages where status in ('scheduled', 'retrying') and {{not_set_aside}})
+         else (
+            select min(next.due_at)
+            from occasions o
+            cross join lateral (
+                select min(due_at) as due_at from messages
+                where occasion = o.code and status in ('scheduled', 'retrying') and {{not_set_aside}}
+            ) next
+            where o.code <> all (h.held))
+    end as next_due
+from (
+    select array(
+        select distinct coalesce(occasion, '') from holds
+        where released_at is null and coalesce(until > business_now(), true)) as held
+) h
+
+-- name: outstanding
+-- Counts the messages on their way, up to a limit: enough to decide on back-pressure.
+select count(*) from (
+    select from messages where status = 'queued' limit $1
+) as queued
+
+-- name: claim_due
+-- Oldest first. Messages that are too late expire in the same pass. $5: only these ids, or null for all.
+with {{raise_fence}},
+due as (
+    select {{due_message}}
+    from messages m
+    where {{is_due}} and {{not_replanned_now}} and {{not_held}} and {{not_set_aside}}
+        and ($5::uuid[] is null or id = any($5))
+    order by due_at
+    limit coalesce((select $3::integer from fence), 0)
+    for update skip locked
+),
+{{move_due}}
+
+-- name: claim_due_around_holds
+-- The same during a hold of an occasion. It does not read the due messages of that occasion, however many there are.
+with {{raise_fence}},
+oldest as (
+    select found.id, found.local_year
+    from occasions o
+    cross join lateral (
+        select id, local_year, due_at from messages
+        where occasion = o.code and {{is_due}} and {{not_replanned_now}} and {{not_held}} and {{not_set_aside}}
+            and ($5::uuid[] is null or id = any($5))
+        order by due_at
+        limit $3::integer
+    ) found
+    where o.code <> all (array(
+        select h.occasion from holds h
+        where h.occasion is not null and h.released_at is null and coalesce(h.until > business_now(), true)))
+    order by found.due_at
+    limit coalesce((select $3::integer from fence), 0)
+),
+due as (
+    select {{due_message}}
+    from oldest o join messages m on m.id = o.id and m.local_year = o.local_year
+    where {{is_due}}
+    order by m.due_at
+    for update of m skip locked
+),
+{{move_due}}
+
+-- name: due_ids
+select id from messages where {{is_due}} and {{not_replanned_now}} and {{not_held}} and {{not_set_aside}}
+order by due_at limit $1
 
 -- name: fence
-select number from fences where name = $1
+select token from fencing_tokens where name = $1
 
 -- name: claim_for_sending
--- The compare-and-set before any call: only what is queued and due, and only once. It reads name, address and text as
--- they are now. Rows are locked in the order of their ids, so that two claims of the same bundle wait and do not deadlock.
--- coalesce keeps them from being found by the index of what is queued: the planner read all that is queued for each
--- bundle, which took PostgreSQL 95 instead of 32 µs a greeting with 20,000 of them.
-with held as (
-    select id, local_year
+-- The compare-and-set before any call: only queued and due messages, and only once. A claim that is repeated because
+-- its answer was lost has the same token ($3) and gets its own rows again. It reads name, address and text as they are
+-- now, and chooses the text as service/domain/texts.py does. Messages of an inactive occasion are not sent: planning
+-- cancels them. A message that became too late in the queue ($4) stays queued: recovery takes it back, and claim_due
+-- ends it. Rows are locked in the order of their ids, so that two claims of the same bundle wait and do not deadlock.
+-- coalesce prevents the use of the index of queued messages. The planner read all of them for each bundle, which took
+-- PostgreSQL 95 instead of 32 µs a greeting with 20,000 queued. Verdicts other than 'sending' are the reasons why a
+-- message is not sent now: 'held' goes one hop back and keeps its place among the due messages; the others are ends.
+-- $5: the addresses and @domains that may be written to, or null for all.
+-- The claim names the email service before the call: $6 are the messages for the fallback service. A message that one of
+-- the services may have taken at an earlier attempt, also before a redrive, is claimed for that one whatever $6 says.
+with locked as (
+    select id, local_year, user_id, occasion, attempt, status = 'sending' as repeated, {{not_held}} as not_held
     from messages
-    where id = any($1::uuid[]) and coalesce(status, '') = 'queued' and due_at <= business_now()
+    where id = any($1::uuid[])
+        and (coalesce(status, '') = 'queued' and due_at <= business_now()
+                and ($4::interval is null or greatest(redriven_at, send_at) >= business_now() - $4::interval)
+            or coalesce(status, '') = 'sending' and claimed_by = $2 and claim_token = $3::bigint)
     order by id
     for update
+),
+judged as (
+    select l.id, l.local_year, l.repeated, u.first_name, u.last_name, u.email, u.locale,
+        case when l.attempt > 0 then (
+            select a.service from attempts a
+            where a.message_id = l.id and a.local_year = l.local_year and (a.outcome = 'unknown' or a.in_doubt)
+            order by a.number limit 1) end as pinned_to,
+        o.subject, o.template, o.template_with_years, o.texts, o.text_version,
+        case when l.repeated then 'sending'
+             when not l.not_held then 'held'
+             when not (u.email_key = any($5::text[]) or substring(u.email_key from '@[^@]*$') = any($5::text[]))
+                then 'only_to'
+             else coalesce((
+                select min(s.reason) from suppressions s
+                where s.address_hash = sha256(convert_to(u.email_key, 'UTF8'))), 'sending')
+        end as verdict
+    from locked l
+    join users u on u.id = l.user_id and u.deleted_at is null
+    join occasions o on o.code = l.occasion and (o.active or l.repeated)
+),
+claimed as (
+    update messages m set
+        status = case j.verdict when 'sending' then 'sending' when 'held' then {{unsent_status}} else 'cancelled' end,
+        claimed_by = case when j.verdict = 'sending' then $2::bigint end,
+        claim_token = case when j.verdict = 'sending' then $3::bigint else m.claim_token end,
+        claimed_at = case when j.verdict = 'sending' then business_now() else m.claimed_at end,
+        service = case when j.repeated or j.verdict <> 'sending' then m.service
+                       when j.pinned_to is not null then j.pinned_to
+                       when m.id = any($6::uuid[]) then 'fallback' else 'primary' end,
+        -- At its maximum the number stays the same. By then only the order of attempts depends on it.
+        attempt = case when j.repeated or j.verdict <> 'sending' then m.attempt else least(m.attempt + 1, 32767) end,
+        text_version = case when j.verdict = 'sending' then j.text_version else m.text_version end,
+        ended_at = case when j.verdict not in ('sending', 'held') then business_now() end,
+        status_reason = case j.verdict when 'sending' then m.status_reason
+                        when 'held' then 'taken back: sending is held'
+                        when 'only_to' then 'HEYDAY_ONLY_TO does not name the address'
+                        else 'the address is suppressed: ' || j.verdict end
+    from judged j
+    where m.id = j.id and m.local_year = j.local_year
+    returning j.verdict, m.id, m.user_id, m.local_year, m.attempt, m.attempts_before_redrive, m.attempts_spent, m.send_at,
+        m.occasion, m.service, j.pinned_to is not null as pinned, j.first_name, j.last_name, j.email, j.locale, j.subject,
+        j.template, j.template_with_years, j.texts
 )
-update messages m set status = 'sending', attempt = m.attempt + 1, claimed_by = $2, claimed_at = business_now()
-from held, users u, occasions o
-where m.id = held.id and m.local_year = held.local_year
-    and u.id = m.user_id and u.deleted_at is null and o.code = m.occasion
-returning m.id, m.local_year, m.attempt, m.attempt_base, m.send_at, m.occasion,
-    u.first_name, u.last_name, u.email, o.template
+select c.verdict, c.id, c.local_year, c.attempt, c.attempts_before_redrive, c.attempts_spent, c.send_at, c.occasion,
+    c.service, c.pinned, c.first_name, c.last_name, c.email, past.unknown_for, past.last_ago, dated.years,
+    coalesce(own.text ->> 'subject', c.subject) as subject,
+    case
+        when own.text is null then
+            case when dated.years is null then c.template else coalesce(c.template_with_years, c.template) end
+        when dated.years is null then coalesce(own.text ->> 'textWithoutYears', own.text ->> 'text')
+        else own.text ->> 'text'
+    end as template
+from claimed c
+left join lateral (
+    -- The longest language tag that begins the locale: the lookup of RFC 4647, 3.4.
+    select t.value as text from jsonb_each(c.texts) t
+    where lower(c.locale) = lower(t.key) or lower(c.locale) like lower(t.key) || '-%'
+    order by length(t.key) desc
+    limit 1
+) own on c.texts <> '{}' and c.locale is not null
+left join lateral (
+    select c.local_year - extract(year from d.date)::integer as years from occasion_dates d
+    where d.user_id = c.user_id and d.occasion = c.occasion and d.year_known
+) dated on c.template_with_years is not null or own.text ->> 'textWithoutYears' is not null
+cross join lateral (
+    select
+        extract(epoch from business_now() - min(a.started_at) filter (where a.outcome = 'unknown'))::double precision
+            as unknown_for,
+        (extract(epoch from business_now() - max(a.started_at + make_interval(secs => a.duration * business_rate())))
+            / business_rate())::double precision as last_ago
+    from attempts a
+    -- The first condition saves the read for a first attempt.
+    where c.attempt > c.attempts_before_redrive + 1 and a.message_id = c.id and a.local_year = c.local_year
+        and a.number > c.attempts_before_redrive and a.number < c.attempt
+) past
 
 -- name: record
--- Outcomes and attempts, one statement per batch. An attempt is kept even when the message was no longer ours to move:
--- what the service answered is a fact. An acceptance settles the message wherever it is by now: its claim may have been
--- freed, and the row be held, wait for another attempt, have failed or expired. Only what somebody is sending at this
--- moment is left to them, and their record finds the acceptance; and what its user's deletion has cancelled stays so.
--- An outcome of null is an attempt that was not made, and is not spent.
--- The clock may have jumped back since the claim: a retry is still never due before the instant. A message whose user was
--- edited meanwhile goes where the edit wants it, rather than to another attempt for the day that was.
+-- Outcomes and attempts, one statement per batch. An attempt is kept even if the message belongs to another claim now,
+-- because the answer of the service must not be lost. An acceptance settles the message in nearly any state: its claim
+-- may have been released, and the message may be held, wait for another attempt, have failed or expired. There are two
+-- exceptions. If another node is sending the message now, that node's record finds the acceptance. A message that the
+-- deletion of its user has cancelled stays cancelled. An outcome of null is an attempt that was not made.
 with outcome as (
-    select * from unnest(
-        $1::bigint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::text[], $6::double precision[],
-        $7::text[], $8::double precision[], $9::double precision[], $10::smallint[], $11::text[]
-    ) as t (incarnation, id, local_year, attempt, status, delay, outcome, ago, duration, status_code, error)
+    {{given_outcomes}}
 ),
 held as (
-    select m.id, m.local_year, m.send_at, m.moved_to, i.incarnation, i.attempt, i.status as wanted, false as late,
+    select m.id, m.local_year, m.send_at, m.reschedule_to, i.incarnation, i.attempt, i.delay, i.status as wanted,
+        false as late,
         case when i.status = 'sent' then i.status
              when i.id in (select id from outcome where outcome = 'accepted') then 'sent'
              when exists (select from attempts a where a.message_id = m.id and a.local_year = m.local_year
@@ -94,9 +328,9 @@ held as (
     for update of m
 ),
 late as (
-    -- By its key and whatever its state, which is looked at once it is locked: the claim may have been freed just now.
-    select m.id, m.local_year, m.send_at, m.moved_to, i.incarnation, i.attempt, i.status as wanted, true as late,
-        'sent' as follows
+    -- Found by key in any state. The state is checked after the lock, because the claim may have just been released.
+    select m.id, m.local_year, m.send_at, m.reschedule_to, i.incarnation, i.attempt, i.delay, i.status as wanted,
+        true as late, 'sent' as follows
     from (
         select * from outcome o
         where o.outcome = 'accepted'
@@ -105,135 +339,129 @@ late as (
     ) i
     cross join lateral (
         select * from messages where id = i.id and local_year = i.local_year
-        offset 0  -- keeps what follows from being looked at before
+        offset 0  -- forces this to be evaluated first
         for update
     ) m
     where m.status not in ('sending', 'sent')
         and (m.status <> 'cancelled' or exists (select from users u where u.id = m.user_id and u.deleted_at is null))
 ),
+concluded as (
+    select * from held union all select * from late
+),
 verdict as (
-    select v.id, v.local_year, v.incarnation, v.attempt, v.wanted, v.late, v.follows,
-        case when v.follows <> 'retrying' or v.moved_to is null then v.follows
-             when v.moved_to = 'infinity' then 'cancelled' else 'scheduled' end as status,
-        case when v.follows = 'retrying' and v.moved_to < 'infinity' then v.moved_to else v.send_at end as send_at
-    from (select * from held union all select * from late) v
+    {{verdict}}
 ),
 moved as (
     update messages m set
-        status     = v.status,
-        -- A backup that was put in its place may know of fewer attempts.
-        attempt    = case when i.outcome is null and v.follows <> 'sent' then m.attempt - 1
-                          else greatest(m.attempt, i.attempt) end,
-        send_at    = v.send_at,
-        due_at     = case when v.follows = 'retrying'
-                          then greatest(business_now() + make_interval(secs => i.delay), v.send_at) else m.due_at end,
-        timezone   = case when v.status <> v.follows then (select u.timezone from users u where u.id = m.user_id)
-                          else m.timezone end,
-        ended_at   = case when v.status in ('retrying', 'scheduled') then null else business_now() end,
-        claimed_by = null,
-        moved_to   = null,
-        reason     = case when v.status <> v.follows then 'the user was edited while it was being sent'
-                          when v.late then 'accepted: the answer was recorded late'
-                          when v.follows <> v.wanted then 'accepted by an earlier attempt' else i.error end
+        {{follow_verdict}},
+        -- A restored backup may have fewer attempts.
+        attempt = case when i.outcome is null and v.follows <> 'sent' then m.attempt - 1
+                       else greatest(m.attempt, i.attempt) end,
+        attempts_spent = case when i.outcome is not null and i.spent then least(m.attempts_spent + 1, 32767)
+                              else m.attempts_spent end,
+        service = case when i.outcome = 'accepted' then i.service
+                       when v.follows = 'sent' then coalesce({{service_that_accepted}}, m.service) else m.service end,
+        status_reason = case when v.next_status <> v.follows then 'the user was edited while it was being sent'
+                       when v.late then 'accepted: the answer was recorded late'
+                       when v.follows <> v.wanted then 'accepted by an earlier attempt' else i.error end
     from verdict v, outcome i
-    -- The batch may hold an answer to an earlier attempt of the same message too.
+    -- The batch may also have an answer to an earlier attempt of the same message.
     where m.id = v.id and m.local_year = v.local_year
         and i.id = v.id and i.incarnation = v.incarnation and i.attempt = v.attempt
     returning m.id, m.status, m.occasion, m.send_at, i.outcome, i.ago
 ),
 logged as (
-    insert into attempts
-        (message_id, local_year, number, outcome, incarnation, started_at, duration, status_code, error)
-    select id, local_year, attempt, outcome, incarnation,
-        business_now() - make_interval(secs => ago * business_rate()), duration, status_code, error
-    from outcome
-    where outcome is not null
-    on conflict do nothing
+    {{log_attempts}}
 )
 select id, status, occasion, outcome,
     extract(epoch from business_now() - make_interval(secs => ago * business_rate()) - send_at)::double precision
         as lateness
 from moved
 
+-- name: record_attempts
+-- The attempts alone, if the message cannot be changed. The answer must not be lost: release_claims finds it later.
+with outcome as (
+    {{given_outcomes}}
+)
+{{log_attempts}}
+
 -- name: sending_for
--- One that was claimed in the future was claimed before the clock was set back.
+-- A claim in the future was made before the clock was set back.
 select id, attempt from messages
 where status = 'sending'
     and (claimed_at < business_now() - make_interval(secs => $1 * business_rate())
         or claimed_at > business_now() + interval '1 second')
 
--- name: free_claims
--- What nodes that have ended were sending, and the attempts ($3, $4) that were found stuck: nobody knows whether the
--- service took it, unless an earlier attempt was accepted. An attempt that has ended since it was found is not freed,
--- nor is the one after it.
-with dead as (
-    -- As they are once they are locked: they may have been edited a moment ago.
-    select m.*,
+-- name: release_claims
+-- Releases the claims of ended nodes, and the attempts ($2, $3) that were found stuck. Their outcome is unknown, unless
+-- an earlier attempt was accepted. An attempt that has ended since it was found is not released, and neither is the
+-- next one. No attempt is spent, because its end says nothing about the message.
+-- $1 and $5: an unknown outcome waits for a person, at the primary and at the fallback service.
+with concluded as (
+    -- Their state after the lock, because they may have just been edited.
+    select m.id, m.local_year, m.send_at, m.reschedule_to, m.attempt, m.claimed_by, m.claimed_at, m.service,
+        0::double precision as delay,
         case when exists (select from attempts a where a.message_id = m.id and a.local_year = m.local_year
                           and a.outcome = 'accepted') then 'sent'
-             when $1 then 'unknown' when m.attempt - m.attempt_base >= $2 then 'failed' else 'retrying' end as follows
+             when case m.service when 'fallback' then $5::boolean else $1::boolean end then 'unknown'
+             else 'retrying' end as follows
     from messages m
     where m.status = 'sending'
-        and (m.claimed_by not in (select incarnation from nodes where ended_at is null)
-            or (m.id, m.attempt) in (select * from unnest($3::uuid[], $4::smallint[])))
+        and ({{of_ended_node}} or (m.id, m.attempt) in (select * from unnest($2::uuid[], $3::smallint[])))
+        and {{not_set_aside}} and ($4::uuid[] is null or id = any($4))
     order by m.id
     limit 5000
     for update skip locked
 ),
 verdict as (
-    -- As in record: a message whose user was edited meanwhile goes where the edit wants it.
-    select d.id, d.local_year, d.attempt, d.claimed_by, d.claimed_at, d.follows,
-        case when d.follows <> 'retrying' or d.moved_to is null then d.follows
-             when d.moved_to = 'infinity' then 'cancelled' else 'scheduled' end as status,
-        case when d.follows = 'retrying' and d.moved_to < 'infinity' then d.moved_to else d.send_at end as send_at
-    from dead d
+    {{verdict}}
 ),
 moved as (
     update messages m set
-        status     = v.status,
-        send_at    = v.send_at,
-        due_at     = case when v.follows = 'retrying' then greatest(business_now(), v.send_at) else m.due_at end,
-        timezone   = case when v.status <> v.follows then (select u.timezone from users u where u.id = m.user_id)
-                          else m.timezone end,
-        ended_at   = case when v.status in ('retrying', 'scheduled') then null else business_now() end,
-        claimed_by = null,
-        moved_to   = null,
-        reason     = case when v.status <> v.follows then 'the user was edited while it was being sent'
-                          when v.status = 'sent' then 'accepted by an earlier attempt'
-                          else 'its node died, or lost it, while sending it' end
+        {{follow_verdict}},
+        service = case when v.next_status = 'sent' then coalesce({{service_that_accepted}}, m.service) else m.service end,
+        status_reason = case when v.next_status <> v.follows then 'the user was edited while it was being sent'
+                      when v.next_status = 'sent' then 'accepted by an earlier attempt'
+                      else 'its node died, or lost it, while sending it' end
     from verdict v
     where m.id = v.id and m.local_year = v.local_year
     returning m.id, m.status, m.occasion, m.attempt
 ),
 logged as (
-    insert into attempts (message_id, local_year, number, outcome, incarnation, started_at, duration, error)
-    select id, local_year, attempt, 'unknown', claimed_by, claimed_at, 0, 'no record of its end'
+    insert into attempts (message_id, local_year, number, outcome, incarnation, started_at, duration, error, service)
+    select id, local_year, attempt, 'unknown', claimed_by, claimed_at, 0, 'no record of its end',
+        coalesce(service, 'primary')
     from verdict
     on conflict do nothing
 )
 select id, status, occasion, attempt from moved
 
--- name: take_back_queued
--- Rows that have been queued for long: their stream entry or delivery is lost. One hop back, and the ticker finds them.
--- So are those that were queued in the future: the clock was set back, and what came of it was dropped as not yet due.
+-- name: claims_of_ended_nodes
+select id, attempt from messages where status = 'sending' and {{of_ended_node}} and {{not_set_aside}} limit 5000
+
+-- name: requeue_lost
+-- Rows that were queued too long ago: their stream entry or delivery is lost. They go one hop back, and the ticker
+-- finds them. Rows queued in the future are included: the clock was set back, and their bundles were dropped as not yet
+-- due.
 with lost as (
     select id, local_year
     from messages
-    where status = 'queued'
-        and (queued_at < business_now() - make_interval(secs => $1 * business_rate())
-            or queued_at > business_now() + interval '1 second')
+    where {{queued_for_long}} and {{not_set_aside}} and ($2::uuid[] is null or id = any($2))
     order by queued_at
     limit 5000
     for update skip locked
 )
 update messages m set
-    status = case when m.attempt > m.attempt_base then 'retrying' else 'scheduled' end,
-    reason = 'taken back: it had been queued for too long'
+    status = {{unsent_status}},
+    status_reason = 'taken back: it had been queued for too long'
 from lost
 where m.id = lost.id and m.local_year = lost.local_year
 returning m.id
 
--- name: take_back_claims_of
+-- name: lost_in_queue
+select id from messages where {{queued_for_long}} and {{not_set_aside}} order by queued_at limit 5000
+
+-- name: requeue_claims
 -- Rows that this node's ticker claimed and could not append to the stream.
 with mine as (
     select id, local_year from messages
@@ -241,71 +469,82 @@ with mine as (
     order by id
     for update
 )
-update messages m set status = case when m.attempt > m.attempt_base then 'retrying' else 'scheduled' end
+update messages m set status = {{unsent_status}}
 from mine
 where m.id = mine.id and m.local_year = mine.local_year
 returning m.id
 
--- name: take_back_claim
--- The latest claim of a ticker that has died: the one that it may not have appended to the stream. One statement made
--- it, so its rows have one queued_at. The claims before it are in the stream, or in the queue.
+-- name: requeue_claim
+-- The latest claim of a ticker that died or got no answer. It may be missing in the stream. One statement made it, so
+-- its rows have the same queued_at. Earlier claims are in the stream or in the queue.
 with lost as (
     select id, local_year
     from messages
-    where status = 'queued' and queued_by = $1
-        and queued_at = (select max(queued_at) from messages where status = 'queued' and queued_by = $1)
+    where {{of_latest_claim}} and {{not_set_aside}} and ($2::uuid[] is null or id = any($2))
     order by id
     for update skip locked
 )
 update messages m set
-    status = case when m.attempt > m.attempt_base then 'retrying' else 'scheduled' end,
-    reason = 'taken back: the node that claimed it died'
+    status = {{unsent_status}},
+    status_reason = 'taken back: the claim of its ticker may be lost'
 from lost
 where m.id = lost.id and m.local_year = lost.local_year
 returning m.id
 
--- name: unburied
-select id from messages where status = 'failed' and buried_at is null order by id limit 500
+-- name: latest_claim
+select id from messages where {{of_latest_claim}} and {{not_set_aside}}
 
--- name: buried
--- In the order of their ids, as everything that moves several messages: an acceptance may settle some at this moment.
+-- name: awaiting_dead_letter
+select id from messages where status = 'failed' and dead_lettered_at is null and {{not_set_aside}} order by id limit 500
+
+-- name: mark_dead_lettered
+-- Rows are locked in the order of their ids, as in every statement for several rows, because an acceptance may settle
+-- some of them now.
 with held as (
     select id, local_year from messages
-    where id = any($1::uuid[]) and status = 'failed' and buried_at is null
+    where id = any($1::uuid[]) and status = 'failed' and dead_lettered_at is null
     order by id
     for update
 )
-update messages m set buried_at = business_now()
+update messages m set dead_lettered_at = business_now()
 from held
 where m.id = held.id and m.local_year = held.local_year
 
 -- name: redrive
--- A person sends it again: at once, with a fresh budget of attempts, whatever the time. Not to a user who is deleted.
+-- Schedules messages again, due now, with all attempts to spend. Messages of deleted users and inactive occasions are
+-- left out.
 with held as (
     select m.id, m.local_year
     from messages m join users u on u.id = m.user_id and u.deleted_at is null
+    join occasions o on o.code = m.occasion and o.active
     where m.id = any($1::uuid[]) and m.status in ('failed', 'unknown', 'expired')
     order by m.id
     for update of m
 )
 update messages m set
     status = 'scheduled', due_at = greatest(business_now(), m.send_at), redriven_at = business_now(),
-    attempt_base = m.attempt, ended_at = null, buried_at = null, reason = 'redriven'
+    attempts_before_redrive = m.attempt, attempts_spent = 0, ended_at = null, dead_lettered_at = null, status_reason = 'redriven'
 from held
 where m.id = held.id and m.local_year = held.local_year
 returning m.id
 
 -- name: open_by_status
--- Counts of what is not finished, from the partial indexes; the ends are counted by the events that make them, all but
--- `unknown`, which is no end for the person who has to decide.
+-- Counts the states that are not an end, `unknown`, and `failed` of the last 30 days, by the partial indexes. It reads at most
+-- $1 rows of each index, so that its cost does not grow with the backlog.
 select status, count(*) as count
-from messages
-where status in ('scheduled', 'retrying') or status = 'queued' or status = 'sending' or status = 'unknown'
+from (
+    (select status from messages where status in ('scheduled', 'retrying') limit $1)
+    union all (select status from messages where status = 'queued' limit $1)
+    union all (select status from messages where status = 'sending' limit $1)
+    union all (select status from messages where status = 'unknown' limit $1)
+    union all (select status from messages
+        where status = 'failed' and send_at > business_now() - interval '30 days' limit $1)
+) as counted
 group by status
 
 -- name: oldest_due
--- Wherever it waits: for the ticker, in the queue (those queued first were due first), or for the end of its attempt. Those
--- that were put off, to another attempt or by an edit, have been due since their instant, or since they were redriven.
+-- A message may wait for the ticker, in the queue (the first queued were the first due), or for the end of its attempt.
+-- A message that was put off, to another attempt or by an edit, has been due since its instant, or since its redrive.
 select greatest(0, coalesce(extract(epoch from business_now() - least(
     (select min(due_at) from messages where status in ('scheduled', 'retrying') and due_at <= business_now()),
     (select min(greatest(redriven_at, send_at)) from messages

@@ -1,19 +1,19 @@
 -- name: enter
-insert into nodes (node, tzdata) values ($1, $2) returning incarnation
+insert into nodes (node, tzdata, send_at, leap_day) values ($1, $2, $3, $4) returning incarnation
 
 -- name: beat
--- No row: others have seen no beat for too long, and have freed what this incarnation held.
-update nodes set beat = beat + 1, beat_at = clock_timestamp()
+-- It returns no row if others have seen no heartbeat for too long, and have ended this incarnation.
+update nodes set heartbeat = heartbeat + 1, heartbeat_at = clock_timestamp()
 where incarnation = $1 and ended_at is null
-returning beat
+returning heartbeat
 
 -- name: living
-select incarnation, node, beat from nodes where ended_at is null order by incarnation
+select incarnation, node, heartbeat from nodes where ended_at is null order by incarnation
 
 -- name: ended
--- Compare-and-set on the beat: a node that beat in the meantime is alive.
+-- Compare-and-set on the heartbeat: a node with a new heartbeat is alive.
 update nodes set ended_at = clock_timestamp()
-where incarnation = $1 and beat = $2 and ended_at is null
+where incarnation = $1 and heartbeat = $2 and ended_at is null
 returning node
 
 -- name: leave

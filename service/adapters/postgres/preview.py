@@ -1,9 +1,9 @@
-"""Looks ahead, and back: users' days beside the messages that they have, by pages, and counts of what will leave."""
+"""Reads users' days with their messages, by pages, and counts what will be sent."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -12,28 +12,41 @@ import orjson
 
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.history import message_of
+from service.adapters.postgres.occasions import PostgresOccasions
 from service.adapters.postgres.queries import load
+from service.adapters.postgres.user_lists import PostgresUserLists
+from service.domain.dates import parse_day
+from service.domain.planning import OccasionDay
+from service.domain.recipients import Recipient, recipient
+from service.domain.suppressions import ONLY_TO, may_write_to
 from service.domain.users import email_key
-from service.ports import Candidate, Day, Load, Person, PersonalDay, Planned, Windows
+from service.ports import Candidate, Load, Person, PersonalDay, Planned, Windows
 
 _SQL = load("preview.sql")
 _PLANNING = load("planning.sql")
 
 
 ASTRAY_WITHIN = 25.0
-"""Seconds to look through the messages of a day for those astray, which may be a million; below the server's own."""
+"""Seconds to search a day, of perhaps a million messages, for orphaned ones. It is below the server's time-out."""
 
 
 class PostgresPreviews:
-    """Implements `service.ports.Previews`."""
+    """Implements `service.ports.Previews`. `only_to` has the addresses and `@domains` that may be written to."""
 
-    def __init__(self, database: Database, *, late_limit: timedelta) -> None:
+    def __init__(self, database: Database, *, late_limit: timedelta, only_to: Collection[str] | None = None) -> None:
         self._database = database
+        self._users = PostgresUserLists(database)
+        self._occasions = PostgresOccasions(database)
         self._late_limit = late_limit
+        self._only_to = only_to
+
+    def _suppressed(self, row: asyncpg.Record) -> str | None:
+        """Return the reason why the address gets nothing, by the same rule as the claim for sending."""
+        return row["suppressed"] if may_write_to(row["email_key"], self._only_to) else ONLY_TO
 
     async def of_day(
         self,
-        day: Day,
+        day: OccasionDay,
         instants: Mapping[str, datetime],
         windows: Windows,
         *,
@@ -52,12 +65,12 @@ class PostgresPreviews:
             windows.whole_ends_at,
             deleted,
         )
-        return [_candidate(row, day.occasion, day.local_year) for row in rows]
+        return [_candidate(row, day.occasion, day.local_year, self._suppressed(row)) for row in rows]
 
-    async def astray(
+    async def orphaned(
         self,
         windows: Windows,
-        instants: Mapping[Day, Mapping[str, datetime]],
+        instants: Mapping[OccasionDay, Mapping[str, datetime]],
         *,
         years: Sequence[int],
         occasion: str | None,
@@ -70,7 +83,7 @@ class PostgresPreviews:
             for zone in zones
         }
         rows = await self._database.fetch(
-            _SQL.astray,
+            _SQL.orphaned,
             windows.starts_at,
             windows.ends_at,
             years,
@@ -80,7 +93,7 @@ class PostgresPreviews:
             limit,
             within=ASTRAY_WITHIN,
         )
-        return [_candidate(row, row["occasion"], row["local_year"]) for row in rows]
+        return [_candidate(row, row["occasion"], row["local_year"], self._suppressed(row)) for row in rows]
 
     async def person(self, user_id: UUID, years: Sequence[int]) -> Person | None:
         rows = await self._database.fetch(_SQL.person, user_id, years)
@@ -88,21 +101,36 @@ class PostgresPreviews:
             return None
         first = rows[0]
         return Person(
-            first["person"], first["zone"], first["created_at"], first["deleted_at"], tuple(map(_personal_day, rows))
+            first["person"],
+            first["zone"],
+            first["created_at"],
+            first["deleted_at"],
+            tuple(map(_personal_day, rows)),
+            self._suppressed(first),
         )
+
+    async def recipients(self, wanted: Sequence[tuple[UUID, str, int | None]]) -> list[Recipient | None]:
+        users = await self._users.of_ids({user_id for user_id, _, _ in wanted})
+        occasions = {entry.occasion.code: entry.occasion for entry in await self._occasions.all()} if users else {}
+        return [
+            recipient(users[user_id], occasions.get(code), local_year) if user_id in users else None
+            for user_id, code, local_year in wanted
+        ]
 
     async def user_of(self, email: str) -> UUID | None:
         found: UUID | None = await self._database.value(_SQL.user_of, email_key(email))
         return found
 
     async def load(
-        self, until: Callable[[Planned], datetime], instants: Callable[[Planned], Mapping[Day, Mapping[str, datetime]]]
+        self,
+        until: Callable[[Planned], datetime],
+        instants: Callable[[Planned], Mapping[OccasionDay, Mapping[str, datetime]]],
     ) -> Load:
         with self._database.timing(_SQL.planned_by_minute):
             async with self._database.transaction() as connection:
                 # One snapshot: a message that planning makes meanwhile is counted on one side, and on one only.
                 await connection.execute("set transaction isolation level repeatable read, read only")
-                row = await connection.fetchrow(_PLANNING.planned_up_to)
+                row = await connection.fetchrow(_PLANNING.planned_until)
                 if row is None:
                     raise LookupError("the table planning has lost its row")
                 at = Planned(row["now"], row["announced"], row["complete"])
@@ -123,11 +151,11 @@ class PostgresPreviews:
         )
 
 
-def _lookup(day: Day, instants: Mapping[str, datetime]) -> tuple[str, int, int, str]:
+def _lookup(day: OccasionDay, instants: Mapping[str, datetime]) -> tuple[str, int, int, str]:
     return day.occasion, day.local_year, day.month_day, orjson.dumps(dict(instants)).decode()
 
 
-def _candidate(row: asyncpg.Record, occasion: str, local_year: int) -> Candidate:
+def _candidate(row: asyncpg.Record, occasion: str, local_year: int, suppressed: str | None) -> Candidate:
     return Candidate(
         row["person"],
         occasion,
@@ -138,6 +166,8 @@ def _candidate(row: asyncpg.Record, occasion: str, local_year: int) -> Candidate
         row["instant"],
         None if row["id"] is None else message_of(row),
         row["to_plan"],
+        row["is_first_year"],
+        suppressed,
     )
 
 
@@ -145,7 +175,7 @@ def _personal_day(row: asyncpg.Record) -> PersonalDay:
     return PersonalDay(
         row["code"],
         row["year"],
-        row["date"],
+        None if row["date"] is None else parse_day(row["date"]),
         None if row["id"] is None else message_of(row),
         tuple((window.lower, window.upper) for window in row["to_plan"]),
     )

@@ -1,4 +1,4 @@
-"""What a restored database thinks is still to be sent, and how that is settled, or held back for a person."""
+"""Messages that are unsent in a restored database: read, held for a person, or recorded as sent."""
 
 from __future__ import annotations
 
@@ -25,27 +25,30 @@ class DueNow:
 
 
 class PostgresRestored:
-    """A database that was restored from a backup, before anybody works with it."""
+    """A database that was restored from a backup, before nodes work with it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def due(self, at: datetime) -> list[DueNow]:
-        """What was due at that instant and is unsent, by state. Raises Unavailable."""
+        """Messages that were due at that instant and are unsent, by state. Raises Unavailable."""
         rows = await self._database.fetch(_SQL.due, at)
         return [DueNow(Status(row["status"]), row["count"], row["oldest"], row["newest"]) for row in rows]
 
     async def page(self, at: datetime, *, after: UUID | None, limit: int) -> list[tuple[UUID, date]]:
-        """Ids and days of those, in the order of their ids. Raises Unavailable."""
+        """Ids and days of these messages, in the order of their ids. Raises Unavailable."""
         rows = await self._database.fetch(_SQL.due_ids, at, after, limit)
         return [(row["id"], row["send_at"].date()) for row in rows]
 
     async def hold(self, ids: Sequence[UUID], *, incarnation: int, reason: str) -> int:
-        """Let those that are unsent wait for a person in state unknown. Returns how many. Raises Unavailable."""
+        """Move the unsent messages to unknown, where they wait for an operator.
+
+        Returns their number. Raises Unavailable.
+        """
         return await self._conclude(ids, incarnation, reason, Status.UNKNOWN, Outcome.UNKNOWN)
 
     async def settle(self, ids: Sequence[UUID], *, incarnation: int, reason: str) -> int:
-        """Record those that are unsent as sent, by an accepted attempt. Returns how many. Raises Unavailable."""
+        """Record the unsent messages as sent, by an accepted attempt. Returns their number. Raises Unavailable."""
         return await self._conclude(ids, incarnation, reason, Status.SENT, Outcome.ACCEPTED)
 
     async def _conclude(

@@ -1,5 +1,5 @@
 -- name: due
--- What this database thinks is still to be sent and is due, by state.
+-- Unsent and due messages of this database, by state.
 select status, count(*) as count, min(send_at) as oldest, max(send_at) as newest
 from messages
 where status in ('scheduled', 'queued', 'retrying', 'sending') and send_at <= $1
@@ -13,8 +13,8 @@ order by id
 limit $3
 
 -- name: conclude
--- What is unsent here becomes unknown, or sent. An attempt that was perhaps made after the backup is an attempt whose
--- outcome nobody knows, one that Redis remembers was accepted: it is on record as that.
+-- Unsent messages become unknown, or sent. An attempt may have been made after the backup. It is recorded with an
+-- unknown outcome, or as accepted if Redis remembers that.
 with unsent as (
     select id, local_year from messages
     where id = any($1::uuid[]) and status in ('scheduled', 'queued', 'retrying', 'sending')
@@ -26,16 +26,16 @@ moved as (
         status     = $4,
         attempt    = case when m.status = 'sending' then m.attempt else m.attempt + 1 end,
         claimed_by = null,
-        moved_to   = null,
+        reschedule_to   = null,
         ended_at   = business_now(),
-        reason     = $3
+        status_reason     = $3
     from unsent
     where m.id = unsent.id and m.local_year = unsent.local_year
-    returning m.id, m.local_year, m.attempt
+    returning m.id, m.local_year, m.attempt, m.service
 ),
 logged as (
-    insert into attempts (message_id, local_year, number, outcome, incarnation, started_at, duration, error)
-    select id, local_year, attempt, $5, $2, business_now(), 0, $3 from moved
+    insert into attempts (message_id, local_year, number, outcome, incarnation, started_at, duration, error, service)
+    select id, local_year, attempt, $5, $2, business_now(), 0, $3, coalesce(service, 'primary') from moved
     on conflict do nothing
 )
 select id from moved

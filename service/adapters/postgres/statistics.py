@@ -1,11 +1,9 @@
-"""What PostgreSQL has counted about our queries and tables."""
+"""PostgreSQL's statistics of our queries and tables."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-
-import asyncpg
 
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.queries import load
@@ -38,7 +36,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table's rows, reads from end to end, updates, and how long ago it was cleaned up and looked at (seconds)."""
+    """A table: rows, full scans, updates, and the seconds since it was vacuumed and analyzed."""
 
     name: str
     live: int
@@ -63,12 +61,16 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """Connections and what they wait for; `oldest_transaction` in seconds, `cached` a share of the pages read."""
+    """Connections. `oldest_transaction` is in seconds, `oldest_holder` names its session.
+
+    `cached` is the share of pages that were in memory.
+    """
 
     connections: int
     max_connections: int
     waiting: int
     oldest_transaction: float
+    oldest_holder: str | None
     cached: float | None
     deadlocks: int
     autovacuum: str
@@ -81,25 +83,25 @@ class PostgresStatistics:
         self._database = database
 
     async def statements(self, limit: int) -> list[Statement] | None:
-        """Those that took the most time, longest first; None where the extension is not there, or not for this role."""
+        """The statements that took the most time, longest first. None without the extension or its privilege."""
         try:
             rows = await self._database.fetch(_STATEMENTS, limit)
-        except (asyncpg.InsufficientPrivilegeError, Unavailable):
+        except Unavailable:
             return None
         return [
             Statement(_name(row["query"]), row["calls"], row["seconds"], row["mean"], row["longest"]) for row in rows
         ]
 
     async def tables(self) -> list[Table]:
-        """Ours, partitions one by one."""
+        """Our tables, each partition by itself."""
         return [Table(*row) for row in await self._database.fetch(_SQL.tables)]
 
     async def unused_indexes(self) -> list[Index]:
-        """Large ones."""
+        """Large indexes that no query has used."""
         return [Index(*row) for row in await self._database.fetch(_SQL.unused_indexes)]
 
     async def sessions(self) -> Sessions:
-        """Right now."""
+        """The present connections."""
         row = await self._database.row(_SQL.sessions)
         assert row is not None  # noqa: S101 - a SELECT without FROM has one row
         return Sessions(*row)

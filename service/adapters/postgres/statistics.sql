@@ -1,5 +1,5 @@
 -- name: tables
--- Our tables, partitions one by one, as the server has counted since its statistics were reset.
+-- Our tables, each partition by itself, as counted since the statistics were reset.
 select s.relname as name, s.n_live_tup as live, s.n_dead_tup as dead, s.seq_scan as scans, s.seq_tup_read as scanned,
     s.n_tup_upd as updates, s.n_tup_hot_upd as hot, s.n_mod_since_analyze as since_analyze,
     extract(epoch from clock_timestamp() - greatest(s.last_autovacuum, s.last_vacuum))::double precision as vacuumed_ago,
@@ -18,13 +18,26 @@ where s.idx_scan = 0 and not i.indisunique and pg_relation_size(s.indexrelid) > 
 order by 3 desc
 
 -- name: sessions
--- Who waits for whom, and who keeps a transaction open: rows cannot be cleaned up behind it.
+-- Sessions that wait, and the oldest transaction with its holder: vacuum removes no row that it can see.
+with transactions as (
+    select extract(epoch from clock_timestamp() - xact_start)::double precision as seconds,
+        'session ' || pid || coalesce(' of ' || usename, '') || coalesce(' (' || nullif(application_name, '') || ')', '')
+            || coalesce(' at ' || host(client_addr), '') || coalesce(', ' || state, '') as holder
+    from pg_stat_activity
+    where backend_type in ('client backend', 'walsender') and pid <> pg_backend_pid() and xact_start is not null
+    union all
+    select extract(epoch from clock_timestamp() - prepared)::double precision, 'prepared transaction ' || gid
+    from pg_prepared_xacts
+),
+oldest as (
+    select * from transactions order by seconds desc limit 1
+)
 select
     (select count(*) from pg_stat_activity where backend_type = 'client backend') as connections,
     current_setting('max_connections')::integer as max_connections,
     (select count(*) from pg_stat_activity where wait_event_type = 'Lock') as waiting,
-    (select coalesce(max(extract(epoch from clock_timestamp() - xact_start)), 0)::double precision from pg_stat_activity
-        where backend_type = 'client backend' and pid <> pg_backend_pid()) as oldest_transaction,
+    coalesce((select seconds from oldest), 0)::double precision as oldest_transaction,
+    (select holder from oldest) as oldest_holder,
     (select blks_hit::double precision / nullif(blks_hit + blks_read, 0) from pg_stat_database
         where datname = current_database()) as cached,
     (select deadlocks from pg_stat_database where datname = current_database()) as deadlocks,

@@ -1,36 +1,83 @@
-"""Users and their days; every change moves the messages that it touches in the same transaction."""
+"""Users and their days. A change also changes the user's messages, in the same transaction."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 import asyncpg
+import orjson
 
-from service.adapters.postgres.connection import Database
+from service.adapters.batching import Batcher
+from service.adapters.postgres import audit
+from service.adapters.postgres.connection import Database, server_sentence
 from service.adapters.postgres.queries import load
-from service.adapters.together import Together
+from service.adapters.postgres.set_aside import ROW_FAULTS, run_in_halves
+from service.domain.dates import MonthDay, parse_day, stored_date
+from service.domain.planning import DesiredMessage
 from service.domain.users import Profile, User, email_key
-from service.ports import EmailTaken, UserChanged, Wanted
+from service.ports import (
+    AuditAction,
+    Created,
+    EmailTaken,
+    ExternalIdTaken,
+    Principal,
+    ReservationLost,
+    Reserved,
+    RowRefused,
+    RulesChanged,
+    UserChanged,
+    UserNotFound,
+)
 
 if TYPE_CHECKING:
     from service.adapters.postgres.connection import Connection
 
+T = TypeVar("T")
+
 _SQL = load("users.sql")
+_SUPPRESSIONS = load("suppressions.sql")
 _PLANNING = load("planning.sql")
+
+RULES_CHANGED = "HD001"
+"""The SQLSTATE with which planning_fence_for refuses instants by rules that have changed."""
 
 _ONE_ADDRESS = "users_email_key"
 """The constraint that keeps addresses unique among users not deleted."""
 
+_ONE_KEY = "users_external_id"
+"""The constraint that keeps external ids unique."""
 
 MOST_AT_ONCE = 64
-"""Users created or read by one statement for requests that came at the same time."""
+"""Users created or read by one statement for concurrent requests."""
 
 ROUNDS = 2
-"""Such statements under way at once: while the server commits one it can work on the other."""
+"""Such statements at the same time. While the server commits one, it can work on another."""
+
+
+@contextmanager
+def _refusing_rows() -> Iterator[None]:
+    """Translate the database's refusal of a single row. Raises EmailTaken, ExternalIdTaken, RowRefused."""
+    try:
+        yield
+    except ROW_FAULTS as error:
+        if isinstance(error, asyncpg.UniqueViolationError) and error.constraint_name == _ONE_ADDRESS:
+            raise EmailTaken from error
+        if isinstance(error, asyncpg.UniqueViolationError) and error.constraint_name == _ONE_KEY:
+            raise ExternalIdTaken from error
+        raise RowRefused(server_sentence(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _NewUser:
+    profile: Profile
+    desired: list[DesiredMessage]
+    id: UUID | None = None
+    reserved: Reserved | None = None
 
 
 class PostgresUsers:
@@ -40,93 +87,143 @@ class PostgresUsers:
         self._database = database
         self._late_limit = late_limit
         self._tzdata = tzdata
-        self._creating = Together(self._create, system="postgres", most=MOST_AT_ONCE, at_once=ROUNDS)
-        self._reading = Together(self._read, system="postgres", most=MOST_AT_ONCE, at_once=ROUNDS)
+        self._creating = Batcher(self._create, system="postgres", most=MOST_AT_ONCE, at_once=ROUNDS)
+        self._reading = Batcher(self._read, system="postgres", most=MOST_AT_ONCE, at_once=ROUNDS)
 
-    async def create(self, profile: Profile, wanted: list[Wanted]) -> User:
-        row = await self._creating((profile, wanted))
-        if row is None:
-            raise EmailTaken
+    async def create(
+        self, profile: Profile, desired: list[DesiredMessage], *, reserved: Reserved | None = None
+    ) -> User:
+        with _refusing_rows():
+            row = await self._creating(_NewUser(profile, desired, reserved=reserved))
+        if row["lost"]:
+            raise ReservationLost
+        if row["id"] is None:
+            raise ExternalIdTaken if await self._taken_keys([profile]) else EmailTaken
         return User(row["id"], profile, row["version"], row["created_at"], row["updated_at"])
 
-    async def create_many(self, rows: Sequence[tuple[Profile, list[Wanted]]]) -> list[UUID | None]:
-        return [None if row is None else row["id"] for row in await self._create(rows)]
+    async def new_ids(self, count: int) -> list[UUID]:
+        return [row["id"] for row in await self._database.fetch(_SQL.new_ids, count)]
 
-    async def _create(self, rows: Sequence[tuple[Profile, list[Wanted]]]) -> list[asyncpg.Record | None]:
-        """The row of each, None for a taken address."""
+    async def create_many(
+        self,
+        rows: Sequence[tuple[Profile, list[DesiredMessage]]],
+        *,
+        ids: Sequence[UUID] | None = None,
+        again: bool = False,
+    ) -> list[Created]:
+        given: Sequence[UUID | None] = ids or [None] * len(rows)
+        new = [_NewUser(profile, desired, id_) for (profile, desired), id_ in zip(rows, given, strict=True)]
+        made: list[Created] = [None] * len(new)
+
+        async def create(lines: Sequence[int]) -> list[None]:
+            for line, row in zip(lines, await self._create([new[line] for line in lines]), strict=True):
+                made[line] = row["id"]
+            return []
+
+        async def refuse(line: int, error: Exception) -> None:
+            made[line] = RowRefused(server_sentence(error))
+
+        # Of two rows with one key the first wins, so the second waits for it. A statement stores rows in the order of
+        # their addresses.
+        waiting = list(range(len(new)))
+        while waiting:
+            turn, waiting = _one_of_each_key(new, waiting, made)
+            await run_in_halves(turn, create, refuse)
+        if again and None in made:
+            stored = {row["id"] for row in await self._database.fetch(_SQL.existing_ids, list(given))}
+            made = [id_ if id_ in stored else one for one, id_ in zip(made, given, strict=True)]
+        if taken := await self._taken_keys([row.profile for row, one in zip(new, made, strict=True) if one is None]):
+            return [
+                ExternalIdTaken() if one is None and row.profile.external_id in taken else one
+                for row, one in zip(new, made, strict=True)
+            ]
+        return made
+
+    async def _taken_keys(self, profiles: Sequence[Profile]) -> set[str]:
+        """Return the external ids of these unstored profiles that other users have."""
+        keys = [profile.external_id for profile in profiles if profile.external_id is not None]
+        return {row["external_id"] for row in await self._database.fetch(_SQL.taken_keys, keys)} if keys else set()
+
+    async def _create(self, rows: Sequence[_NewUser]) -> list[asyncpg.Record]:
+        """Return one row for each. Its id is null for a taken address. `lost` is true for a lost reservation."""
         lines = range(len(rows))
-        days = [(line, *day) for line in lines for day in rows[line][0].dates.items()]
-        instants = [(line, w) for line in lines for w in rows[line][1] if w.send_at is not None]
-        found = await self._database.fetch(
-            _SQL.create_users,
-            *zip(*(_columns(profile) for profile, _ in rows), strict=True),
-            list(lines),
-            [line for line, _, _ in days],
-            [occasion for _, occasion, _ in days],
-            [day for _, _, day in days],
-            [line for line, _ in instants],
-            *_arrays([w for _, w in instants]),
-            self._tzdata,
-        )
-        made = {row["line"]: row for row in found}
-        return [made.get(line) for line in lines]
+        days = [(line, *day) for line in lines for day in rows[line].profile.dates.items()]
+        instants = [(line, w) for line in lines for w in rows[line].desired if w.send_at is not None]
+        version = _rules_version(row.desired for row in rows)
+        with _translating_rules():
+            found = await self._database.fetch(
+                _SQL.create_users,
+                *map(_column, zip(*(_columns(row.profile) for row in rows), strict=True)),
+                list(lines),
+                [line for line, _, _ in days],
+                [occasion for _, occasion, _ in days],
+                [stored_date(day) for _, _, day in days],
+                [line for line, _ in instants],
+                *_arrays([w for _, w in instants]),
+                self._tzdata,
+                [row.id for row in rows],
+                _column([row.reserved and row.reserved.key for row in rows]),
+                _column([row.reserved and row.reserved.started_at for row in rows]),
+                version,
+                _column([row.profile.external_id for row in rows]),
+                _column([row.profile.locale for row in rows]),
+                [not isinstance(day, MonthDay) for _, _, day in days],
+            )
+        return sorted(found, key=lambda row: int(row["line"]))
 
     async def get(self, user_id: UUID) -> User | None:
         row = await self._reading(user_id)
-        return None if row is None else _user(row)
+        return None if row is None else user_of(row)
 
     async def _read(self, user_ids: Sequence[UUID]) -> list[asyncpg.Record | None]:
         found = {row["id"]: row for row in await self._database.fetch(_SQL.get_users, user_ids)}
         return [found.get(user_id) for user_id in user_ids]
 
-    async def page(
-        self, *, after: UUID | None, limit: int, email: str | None, timezone: str | None, birthday: int | None
-    ) -> list[User]:
-        key = None if email is None else email_key(email)
-        rows = await self._database.fetch(_SQL.list_users, after, key, timezone, birthday, limit)
-        return [_user(row) for row in rows]
+    async def match(self, wanted: Sequence[tuple[str | None, str]]) -> list[User | None]:
+        keys, addresses = [key for key, _ in wanted], [email_key(address) for _, address in wanted]
+        rows = await self._database.fetch(_SQL.match_users, keys, addresses)
+        found = {row["line"]: user_of(row) for row in rows}
+        return [found.get(line) for line in range(1, len(wanted) + 1)]
 
-    async def change(
-        self,
-        user_id: UUID,
-        edit: Callable[[User], Profile],
-        plan: Callable[[Profile, Profile, datetime], list[Wanted]],
-        *,
-        version: int | None,
-    ) -> User | None:
-        try:
+    @asynccontextmanager
+    async def editing(self, user_id: UUID, *, version: int | None) -> AsyncIterator[_Edit]:
+        async with self.editing_many([user_id]) as editing:
+            user = editing.users.get(user_id)
+            if user is None:
+                raise UserNotFound
+            if version not in (None, user.version):
+                raise UserChanged(user.version)
+            yield _Edit(editing, user)
+
+    @asynccontextmanager
+    async def editing_many(self, user_ids: Sequence[UUID]) -> AsyncIterator[_Edits]:
+        with _refusing_rows():
             async with self._database.transaction() as connection:
-                now = await self._lock(connection, user_id, version)
-                if now is None:
-                    return None
-                before = _user(await _one(connection, _SQL.get_user, user_id))
-                profile = edit(before)
-                row = await _one(connection, _SQL.update_user, user_id, *_columns(profile))
-                await connection.execute(_SQL.drop_dates, user_id, list(profile.dates))
-                await connection.execute(
-                    _SQL.put_dates, user_id, list(profile.dates.keys()), list(profile.dates.values())
-                )
-                if wanted := plan(before.profile, profile, now):
-                    await connection.fetch(
-                        _PLANNING.plan_user, user_id, *_arrays(wanted), self._late_limit, self._tzdata
-                    )
-                return User(row["id"], profile, row["version"], row["created_at"], row["updated_at"])
-        except asyncpg.UniqueViolationError as error:
-            if error.constraint_name != _ONE_ADDRESS:
-                raise
-            raise EmailTaken from error
+                locked = await connection.fetch(_SQL.lock_users, user_ids)
+                ids = [row["id"] for row in locked]
+                found = await connection.fetch(_SQL.get_users, ids) if ids else []
+                users = {row["id"]: user_of(row) for row in found}
+                # Without a user nobody asks for the instant.
+                now = locked[0]["now"] if locked else datetime.min.replace(tzinfo=UTC)
+                yield _Edits(connection, users, now, late_limit=self._late_limit, tzdata=self._tzdata)
 
-    async def delete(self, user_id: UUID, *, version: int | None, erase: bool) -> bool:
+    async def delete(self, user_id: UUID, *, version: int | None, erase_by: Principal | None = None) -> bool:
+        with _refusing_rows():
+            return await self._delete(user_id, version, erase_by)
+
+    async def _delete(self, user_id: UUID, version: int | None, erase_by: Principal | None) -> bool:
         async with self._database.transaction() as connection:
-            lock = _SQL.lock_user_or_deleted if erase else _SQL.lock_user
+            lock = _SQL.lock_user_or_deleted if erase_by else _SQL.lock_user
             if await self._lock(connection, user_id, version, lock) is None:
                 return False
             await connection.execute(_SQL.delete_user, user_id)
             await connection.execute(_PLANNING.cancel_user, user_id)
-            if erase:
+            if erase_by:
                 await connection.execute(_SQL.drop_all_dates, user_id)
+                await connection.execute(_SUPPRESSIONS.forget_address, user_id)
                 await connection.execute(_SQL.erase_user, user_id)
-                await connection.execute(_SQL.forget_answers, f"/api/v1/users/{user_id}")
+                await connection.execute(_SQL.forget_responses, f"/api/v1/users/{user_id}")
+                await audit.record(connection, erase_by, AuditAction.USER_ERASED, [user_id])
             return True
 
     async def _lock(
@@ -142,16 +239,106 @@ class PostgresUsers:
         return now
 
 
-async def _one(connection: Connection, query: str, *args: object) -> asyncpg.Record:
-    row = await connection.fetchrow(query, *args)
-    assert row is not None  # noqa: S101 - its row is locked by this transaction
-    return row
+def _one_of_each_key(
+    rows: Sequence[_NewUser], waiting: Sequence[int], made: Sequence[Created]
+) -> tuple[list[int], list[int]]:
+    """Split the waiting rows: those to store next, and those that wait on. One with a stored key is left out."""
+    stored = {row.profile.external_id for row, one in zip(rows, made, strict=True) if isinstance(one, UUID)} - {None}
+    turn: list[int] = []
+    later: list[int] = []
+    keys: set[str | None] = set()
+    for line in waiting:
+        key = rows[line].profile.external_id
+        if key not in stored:
+            (later if key in keys else turn).append(line)
+            keys |= {key} - {None}
+    return turn, later
+
+
+class _Edits:
+    """Implements `service.ports.UserEdits`."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        users: dict[UUID, User],
+        now: datetime,
+        *,
+        late_limit: timedelta,
+        tzdata: str,
+    ) -> None:
+        self.users = users
+        self.now = now
+        self._connection = connection
+        self._late_limit = late_limit
+        self._tzdata = tzdata
+
+    async def store(self, changes: Sequence[tuple[UUID, Profile, list[DesiredMessage]]]) -> None:
+        await self.stored(changes)
+
+    async def stored(self, changes: Sequence[tuple[UUID, Profile, list[DesiredMessage]]]) -> list[User]:
+        """As `store`; the users after the changes."""
+        connection = self._connection
+        ids = [user_id for user_id, _, _ in changes]
+        profiles = {user_id: profile for user_id, profile, _ in changes}
+        rows = await connection.fetch(
+            _SQL.update_users,
+            ids,
+            *zip(*(_columns(profile) for profile in profiles.values()), strict=True),
+            [profile.external_id for profile in profiles.values()],
+            [profile.locale for profile in profiles.values()],
+        )
+        days = [(user_id, *day) for user_id, profile in profiles.items() for day in profile.dates.items()]
+        kept = [user_id for user_id, _, _ in days], [occasion for _, occasion, _ in days]
+        await connection.execute(_SQL.drop_dates, ids, *kept)
+        dates = [stored_date(day) for _, _, day in days]
+        await connection.execute(_SQL.put_dates, *kept, dates, [not isinstance(day, MonthDay) for _, _, day in days])
+        desired = [(user_id, one) for user_id, _, of_user in changes for one in of_user]
+        if desired:
+            with _translating_rules():
+                await connection.fetchval(_PLANNING.fence_for, _rules_version(of_user for _, _, of_user in changes))
+            owners, arrays = [user_id for user_id, _ in desired], _arrays([one for _, one in desired])
+            await connection.execute(_PLANNING.plan_users, owners, *arrays, self._late_limit, self._tzdata)
+        return [
+            User(row["id"], profiles[row["id"]], row["version"], row["created_at"], row["updated_at"]) for row in rows
+        ]
+
+
+class _Edit:
+    """Implements `service.ports.UserEdit`."""
+
+    def __init__(self, editing: _Edits, user: User) -> None:
+        self.user = user
+        self.now = editing.now
+        self._editing = editing
+
+    async def store(self, profile: Profile, desired: list[DesiredMessage]) -> User:
+        (user,) = await self._editing.stored([(self.user.id, profile, desired)])
+        return user
+
+
+def _rules_version(desired: Iterable[Sequence[DesiredMessage]]) -> int | None:
+    """The version of the rules that computed these instants. Raises RulesChanged when there are several."""
+    versions = {one.rules_version for of_user in desired for one in of_user} - {None}
+    if len(versions) > 1:
+        raise RulesChanged
+    return next(iter(versions), None)
+
+
+@contextmanager
+def _translating_rules() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        if error.sqlstate != RULES_CHANGED:
+            raise
+        raise RulesChanged from error
 
 
 def _columns(profile: Profile) -> tuple[str | None, ...]:
     return (
         profile.first_name,
-        profile.last_name,
+        profile.last_name or "",
         profile.email,
         email_key(profile.email),
         profile.timezone,
@@ -160,19 +347,27 @@ def _columns(profile: Profile) -> tuple[str | None, ...]:
     )
 
 
-def _arrays(wanted: list[Wanted]) -> tuple[list[str], list[int], list[datetime | None]]:
-    return [w.occasion for w in wanted], [w.local_year for w in wanted], [w.send_at for w in wanted]
+def _column(values: Sequence[T]) -> Sequence[T]:
+    """The values for an `unnest` of several arrays, which fills up with nulls: nothing when all of them are null."""
+    return values if any(value is not None for value in values) else ()
 
 
-def _user(row: asyncpg.Record) -> User:
-    dates = {occasion: date.fromisoformat(day) for occasion, day in json.loads(row["dates"]).items()}
+def _arrays(desired: list[DesiredMessage]) -> tuple[list[str], list[int], list[datetime | None]]:
+    return [w.occasion for w in desired], [w.local_year for w in desired], [w.send_at for w in desired]
+
+
+def user_of(row: asyncpg.Record) -> User:
+    """The user of a row with its dates as JSON."""
+    dates = {occasion: parse_day(day) for occasion, day in orjson.loads(row["dates"]).items()}
     profile = Profile(
         row["first_name"],
-        row["last_name"],
+        row["last_name"] or None,
         row["email"],
         row["timezone"],
         dates,
         row["location_city"],
         row["location_country"],
+        row["external_id"],
+        row["locale"],
     )
     return User(row["id"], profile, row["version"], row["created_at"], row["updated_at"])

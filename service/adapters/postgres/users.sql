@@ -1,29 +1,41 @@
 -- name: create_users
--- Users, their days and what is planned of them already, in one statement: one round trip, all or nothing. Their ids are
--- made first, so that rows can refer to them. Of two rows with one address the first wins. Addresses are taken in one
--- order by everybody: of two statements with the same ones, one waits for the other, and never both.
--- $8: lines; $9..$11: line, occasion and date of each day; $12..$15: line, occasion, local year and instant of each
--- greeting around now.
+-- Users, their days and their planned messages, in one statement: one round trip, all or nothing. The ids are made
+-- first, so that rows can refer to them. Of two rows with one address the first wins. All statements lock addresses in
+-- one order, so that of two with the same users one waits for the other. A row with an Idempotency-Key is created only
+-- while its reservation holds, and the key gets the id in this statement, so that no crash separates the two. The fence
+-- comes before the ids. It refuses instants by old rules ($20), and is held until the commit. $8: lines; $9..$11, $23:
+-- line, occasion, date of each day, and if its year is known; $12..$15: line, occasion, local year and instant of each
+-- greeting around now. $21, $22: external ids, and languages.
 with fence as materialized (
-    select planning_fence() as up_to
+    select planning_fence_for($20::bigint) as planned_until
 ),
 given as materialized (
-    select uuid_v7() as id, t.*
-    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::integer[])
-        as t (first_name, last_name, email, email_key, timezone, location_city, location_country, line)
+    select coalesce(t.given_id, uuid_v7()) as id, t.*
+    from fence, unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::integer[],
+                $17::uuid[], $18::bytea[], $19::timestamptz[], $21::text[], $22::text[])
+        as t (first_name, last_name, email, email_key, timezone, location_city, location_country, line,
+              given_id, key, reserved_at, external_id, locale)
+),
+reserved as materialized (
+    select key, started_at from idempotency_keys
+    where key = any($18::bytea[]) and status is null
+    order by key
+    for update
 ),
 new_users as (
-    insert into users (id, first_name, last_name, email, email_key, timezone, location_city, location_country)
-    select id, first_name, last_name, email, email_key, timezone, location_city, location_country
-    from given
+    insert into users (
+        id, first_name, last_name, email, email_key, timezone, location_city, location_country, external_id, locale)
+    select id, first_name, last_name, email, email_key, timezone, location_city, location_country, external_id, locale
+    from given g
+    where g.key is null or exists (select from reserved r where r.key = g.key and r.started_at = g.reserved_at)
     order by email_key, line
-    on conflict (email_key) where deleted_at is null do nothing
+    on conflict do nothing
     returning id, version, created_at, updated_at
 ),
 new_dates as (
-    insert into occasion_dates (user_id, occasion, date)
-    select g.id, d.occasion, d.date
-    from unnest($9::integer[], $10::text[], $11::date[]) as d (line, occasion, date)
+    insert into occasion_dates (user_id, occasion, date, year_known)
+    select g.id, d.occasion, d.date, d.year_known
+    from unnest($9::integer[], $10::text[], $11::date[], $23::boolean[]) as d (line, occasion, date, year_known)
     join given g on g.line = d.line
     join new_users n on n.id = g.id
 ),
@@ -35,79 +47,110 @@ new_messages as (
             as t (line, occasion, local_year, send_at)
     join given g on g.line = t.line
     join new_users n on n.id = g.id
-    where t.send_at > n.created_at and t.send_at < f.up_to
+    where t.send_at > n.created_at and t.send_at < f.planned_until
+),
+kept as (
+    update idempotency_keys k set
+        status = 201, body = '', resource = '/api/v1/users/' || n.id, headers = '{}',
+        created = jsonb_build_object(
+            'id', n.id, 'version', n.version, 'created_at', n.created_at, 'updated_at', n.updated_at)
+    from given g
+    join new_users n on n.id = g.id
+    where k.key = g.key and k.key = any($18::bytea[])
 )
-select g.line, n.*
+select g.line, n.*,
+    g.key is not null
+        and not exists (select from reserved r where r.key = g.key and r.started_at = g.reserved_at) as lost
 from given g
-join new_users n on n.id = g.id
+left join new_users n on n.id = g.id
+
+-- name: new_ids
+select uuid_v7() as id from generate_series(1, $1)
+
+-- name: existing_ids
+select id from users where id = any($1::uuid[])
+
+-- name: taken_keys
+select external_id from users where external_id = any($1::text[]) and deleted_at is null
 
 -- name: get_users
--- As get_user, for several who ask at the same time.
+-- The users of several requests or changes.
 select u.*, (
-    select coalesce(jsonb_object_agg(d.occasion, d.date), '{}') from occasion_dates d where d.user_id = u.id
+    select coalesce(jsonb_object_agg(d.occasion, to_char(d.date, case when d.year_known then 'YYYY-MM-DD' else '--MM-DD' end)), '{}')
+    from occasion_dates d where d.user_id = u.id
 ) as dates
 from users u
 where u.id = any($1::uuid[]) and u.deleted_at is null
 
--- name: get_user
-select u.*, (
-    select coalesce(jsonb_object_agg(d.occasion, d.date), '{}') from occasion_dates d where d.user_id = u.id
+-- name: match_users
+-- $1, $2: external ids (or null), and addresses in the form in which they are compared.
+select t.line, u.*, (
+    select coalesce(jsonb_object_agg(d.occasion, to_char(d.date, case when d.year_known then 'YYYY-MM-DD' else '--MM-DD' end)), '{}')
+    from occasion_dates d where d.user_id = u.id
 ) as dates
-from users u
-where u.id = $1 and u.deleted_at is null
-
--- name: list_users
--- Pages by id, which grows with time: a page never repeats or skips a user, whatever is created meanwhile.
-select u.*, (
-    select coalesce(jsonb_object_agg(d.occasion, d.date), '{}') from occasion_dates d where d.user_id = u.id
-) as dates
-from users u
-where u.deleted_at is null
-    and ($1::uuid is null or u.id > $1)
-    and ($2::text is null or u.email_key = $2)
-    and ($3::text is null or u.timezone = $3)
-    and ($4::smallint is null or exists (
-        select from occasion_dates d where d.user_id = u.id and d.occasion = 'birthday' and d.month_day = $4))
-order by u.id
-limit $5
+from unnest($1::text[], $2::text[]) with ordinality as t (external_id, email_key, line)
+cross join lateral (
+    select found.* from (
+        select 1 as place, * from users where external_id = t.external_id and deleted_at is null
+        union all
+        select 2, * from users
+        where email_key = t.email_key and deleted_at is null and (t.external_id is null or external_id is null)
+    ) found
+    order by place
+    limit 1
+) u
 
 -- name: lock_user
--- Whoever changes a user holds this until it commits; a planner that reads the row waits, and reads it again.
+-- A transaction that changes a user holds this lock until it commits. A planner that reads the row waits, and reads it
+-- again.
 select id, version, business_now() as now from users where id = $1 and deleted_at is null for update
 
 -- name: lock_user_or_deleted
--- Who was deleted can still be erased, once.
+-- A deleted user can still be erased, once.
 select id, version, business_now() as now from users where id = $1 and email <> '' for update
 
--- name: update_user
-update users set
-    first_name = $2, last_name = $3, email = $4, email_key = $5, timezone = $6,
-    location_city = $7, location_country = $8, version = version + 1, updated_at = business_now()
-where id = $1
-returning id, version, created_at, updated_at
+-- name: lock_users
+-- As lock_user, in the order of the ids: of two transactions with the same users, one waits for the other.
+select id, version, business_now() as now from users where id = any($1::uuid[]) and deleted_at is null order by id for update
+
+-- name: update_users
+update users u set
+    first_name = t.first_name, last_name = t.last_name, email = t.email, email_key = t.email_key, timezone = t.timezone,
+    location_city = t.location_city, location_country = t.location_country, external_id = t.external_id,
+    locale = t.locale, version = u.version + 1, updated_at = business_now()
+from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+        $10::text[])
+    as t (id, first_name, last_name, email, email_key, timezone, location_city, location_country, external_id, locale)
+where u.id = t.id
+returning u.id, u.version, u.created_at, u.updated_at
 
 -- name: drop_dates
-delete from occasion_dates where user_id = $1 and occasion <> all($2::text[])
+-- $1: users; $2, $3: user and occasion of each date that stays.
+delete from occasion_dates d using unnest($1::uuid[]) as t (id)
+where d.user_id = t.id
+    and (d.user_id, d.occasion) not in (select user_id, occasion from unnest($2::uuid[], $3::text[]) as k (user_id, occasion))
 
 -- name: put_dates
-insert into occasion_dates (user_id, occasion, date)
-select $1, t.occasion, t.date from unnest($2::text[], $3::date[]) as t (occasion, date)
-on conflict (user_id, occasion) do update set date = excluded.date where occasion_dates.date <> excluded.date
+insert into occasion_dates (user_id, occasion, date, year_known)
+select t.user_id, t.occasion, t.date, t.year_known
+from unnest($1::uuid[], $2::text[], $3::date[], $4::boolean[]) as t (user_id, occasion, date, year_known)
+on conflict (user_id, occasion) do update set date = excluded.date, year_known = excluded.year_known
+    where (occasion_dates.date, occasion_dates.year_known) <> (excluded.date, excluded.year_known)
 
 -- name: delete_user
 update users set deleted_at = coalesce(deleted_at, business_now()), updated_at = business_now(), version = version + 1
 where id = $1
 
 -- name: erase_user
--- What is kept is that somebody was greeted, not who.
+-- The row still shows that a user was greeted, but not who.
 update users set
     first_name = '', last_name = '', email = '', email_key = id::text, timezone = 'UTC',
-    location_city = null, location_country = null
+    location_city = null, location_country = null, external_id = null, locale = null
 where id = $1
 
 -- name: drop_all_dates
 delete from occasion_dates where user_id = $1
 
--- name: forget_answers
--- Answers kept under an Idempotency-Key show the user as they were.
+-- name: forget_responses
+-- The stored responses whose Idempotency-Key created this user.
 delete from idempotency_keys where resource = $1

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from uuid import UUID
+
+import asyncpg
 
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.queries import load
-from service.ports import Day, Followed, Shifted, UnsentDay
+from service.adapters.postgres.set_aside import ROW_FAULTS, SetAsideMessages
+from service.domain.planning import OccasionDay, TzdataMove, UnsentDay
+from service.ports import Followed, SetAside
 
 _SQL = load("zone_data.sql")
 _PLANNING = load("planning.sql")
 
 FOLLOW_WITHIN = 300.0
-"""Seconds to look at, or to move, everything unsent: a million messages of one zone take some tens of them."""
+"""Seconds to read, or to move, all unsent messages. A million in one zone take some tens of seconds."""
 
 
 class PostgresZoneData:
     """Implements `service.ports.ZoneData` for a node whose zone data is of this `release`, such as `2026f`."""
 
-    def __init__(self, database: Database, *, release: str) -> None:
+    def __init__(
+        self, database: Database, *, release: str, on_set_aside: Callable[[SetAside], None] = lambda _message: None
+    ) -> None:
         self._database = database
+        self._aside = SetAsideMessages(database, on_set_aside)
         self._release = release
 
     async def followed(self) -> Followed:
         row = await self._database.row(_SQL.followed, self._release)
         if row is None:
             raise LookupError("the table planning has lost its row")
-        return Followed(row["release"], row["up_to"], row["agreed"])
+        return Followed(row["release"], row["planned_until"], row["agreed"])
 
     async def unsent(self) -> list[UnsentDay]:
         async with self._database.transaction() as connection:
@@ -35,7 +43,7 @@ class PostgresZoneData:
             rows = await connection.fetch(_SQL.unsent, self._release, timeout=FOLLOW_WITHIN)
         return [
             UnsentDay(
-                Day(row["occasion"], row["local_year"], row["month_day"]),
+                OccasionDay(row["occasion"], row["local_year"], row["month_day"]),
                 row["timezone"],
                 row["send_at"],
                 row["messages"],
@@ -44,11 +52,27 @@ class PostgresZoneData:
         ]
 
     async def follow(
-        self, shifted: Sequence[Shifted], *, days: Sequence[Day], starts_at: datetime, ends_at: datetime
+        self, moves: Sequence[TzdataMove], *, days: Sequence[OccasionDay], starts_at: datetime, ends_at: datetime
     ) -> list[int]:
-        unsent = [one.unsent for one in shifted]
+        try:
+            return await self._follow(moves, days, starts_at, ends_at)
+        except ROW_FAULTS:
+            columns = _columns(moves)
+            found = await self._database.fetch(_SQL.shift_ids, *columns, within=FOLLOW_WITHIN)
+
+            async def shift(some: Sequence[UUID]) -> list[asyncpg.Record]:
+                return await self._database.fetch(_SQL.shift, *columns, self._release, some, within=FOLLOW_WITHIN)
+
+            # One row cannot be moved, and the others must not keep the instants of the older release.
+            await self._aside.run("follow_zones", [row["id"] for row in found], shift)
+            return await self._follow([], days, starts_at, ends_at)
+
+    async def _follow(
+        self, moves: Sequence[TzdataMove], days: Sequence[OccasionDay], starts_at: datetime, ends_at: datetime
+    ) -> list[int]:
         async with self._database.transaction() as connection:
             await connection.execute(_PATIENTLY)
+            await connection.execute(_SQL.shift, *_columns(moves), self._release, None, timeout=FOLLOW_WITHIN)
             rows = await connection.fetch(
                 _PLANNING.add_ranges,
                 [day.occasion for day in days],
@@ -58,23 +82,25 @@ class PostgresZoneData:
                 [None] * len(days),
                 starts_at,
                 ends_at,
-            )
-            await connection.execute(
-                _SQL.shift,
-                [one.day.occasion for one in unsent],
-                [one.day.local_year for one in unsent],
-                [one.day.month_day for one in unsent],
-                [one.timezone for one in unsent],
-                [one.send_at for one in unsent],
-                [one.send_at for one in shifted],
-                self._release,
-                timeout=FOLLOW_WITHIN,
+                False,
             )
             await connection.execute(_SQL.note, self._release)
             return [row["id"] for row in rows]
 
     async def fall_back(self) -> None:
         await self._database.fetch(_SQL.fall_back, self._release)
+
+
+def _columns(moves: Sequence[TzdataMove]) -> tuple[list[object], ...]:
+    unsent = [one.unsent for one in moves]
+    return (
+        [one.day.occasion for one in unsent],
+        [one.day.local_year for one in unsent],
+        [one.day.month_day for one in unsent],
+        [one.timezone for one in unsent],
+        [one.send_at for one in unsent],
+        [one.send_at for one in moves],
+    )
 
 
 _PATIENTLY = f"set local statement_timeout = '{FOLLOW_WITHIN:.0f}s'"

@@ -15,8 +15,8 @@ from service.adapters.postgres.messages import PostgresMessages
 from service.adapters.postgres.nodes import PostgresNodes
 from service.adapters.postgres.planning import PostgresPlanning
 from service.adapters.postgres.users import PostgresUsers
+from service.domain.planning import DesiredMessage
 from service.domain.users import Profile
-from service.ports import Wanted
 
 LATE_LIMIT = timedelta(hours=48)
 
@@ -33,11 +33,14 @@ class Store:
     users: PostgresUsers
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
-        """Rows of a statement of the test's own."""
+        """Fetch rows for the test's own statement."""
         return await self.database.fetch(query, *args)
 
     async def due(self, count: int, *, ago: timedelta = timedelta(minutes=1)) -> list[UUID]:
-        """So many scheduled messages of as many users, due a second apart, the last of them `ago`; oldest first."""
+        """Make this many scheduled messages of as many users, due a second apart, the last of them `ago`.
+
+        Oldest first.
+        """
         rows = await self.fetch(
             """
             with made as (
@@ -57,7 +60,7 @@ class Store:
         return [row["id"] for row in sorted(rows, key=lambda row: row["due_at"])]
 
     async def queued(self, count: int, *, fence: int = 1, incarnation: int = 1) -> list[UUID]:
-        """So many queued messages, oldest first."""
+        """Make this many queued messages. Oldest first."""
         await self.due(count)
         due = await self.messages.claim_due(fence=fence, incarnation=incarnation, limit=count, late_limit=LATE_LIMIT)
         return list(due.queued)
@@ -86,11 +89,12 @@ _number = iter(range(1_000_000_000))
 
 
 def profile(birthday: date, timezone: str = "UTC") -> Profile:
-    """Somebody with an address of their own."""
-    return Profile("Ada", "Smith", f"ada{next(_number)}@example.com", timezone, {"birthday": birthday})
+    """Return a user with a unique address, born on that day, in a leap year if the day is of this century."""
+    born = birthday if birthday.year < 2000 else birthday.replace(year=1992)
+    return Profile("Ada", "Smith", f"ada{next(_number)}@example.com", timezone, {"birthday": born})
 
 
-def nine(day: date, hours_east: int = 0) -> list[Wanted]:
-    """The birthday of that date, at 09:00 so many hours east of Greenwich."""
+def nine(day: date, hours_east: int = 0) -> list[DesiredMessage]:
+    """The birthday of that date, at 09:00 in a zone this many hours east of Greenwich."""
     at = datetime(day.year, day.month, day.day, 9, tzinfo=UTC) - timedelta(hours=hours_east)
-    return [Wanted("birthday", day.year, at)]
+    return [DesiredMessage("birthday", day.year, at)]

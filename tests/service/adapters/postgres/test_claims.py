@@ -1,4 +1,4 @@
-"""Claims follow the business clock and the fencing numbers, whatever the queue and the other nodes do."""
+"""Tests that claims obey the business clock and the fencing tokens."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from collections import Counter
 from datetime import timedelta
 from uuid import UUID
 
+import pytest
+
 from service.domain.messages import Answer, Outcome, Status
+from service.domain.planning import DesiredMessage
+from service.domain.retry import FIRST
 from service.domain.users import Profile, User
-from service.ports import Replaced, Result, Wanted
-from tests.adapters.postgres.conftest import LATE_LIMIT, Store
+from service.ports import Result, StaleFencingToken
 from tests.conftest import Clock
+from tests.edits import edited
+from tests.principals import OPERATOR
+from tests.service.adapters.postgres.conftest import LATE_LIMIT, Store
 
 
 async def claim_due(store: Store, *, fence: int = 1, incarnation: int = 1, limit: int = 500) -> list[UUID]:
@@ -20,7 +26,7 @@ async def claim_due(store: Store, *, fence: int = 1, incarnation: int = 1, limit
 
 
 async def test_tickers_that_replace_one_another_claim_each_row_once(store: Store) -> None:
-    """The lock is lost and taken again: each holder has a higher number, and the others still run for a moment."""
+    """When the lock changes hands, each holder gets a higher token, and earlier holders still run for a moment."""
     ids = await store.due(1000)
     claimed: list[UUID] = []
     replaced: list[int] = []
@@ -29,7 +35,7 @@ async def test_tickers_that_replace_one_another_claim_each_row_once(store: Store
         try:
             while batch := await claim_due(store, fence=fence, incarnation=fence, limit=50):
                 claimed.extend(batch)
-        except Replaced:
+        except StaleFencingToken:
             replaced.append(fence)
 
     await asyncio.gather(*(ticker(fence) for fence in range(1, 11)))
@@ -38,11 +44,11 @@ async def test_tickers_that_replace_one_another_claim_each_row_once(store: Store
     assert 10 not in replaced
     owners = await store.fetch("select id, queued_by from messages")
     assert len(owners) == 1000
-    assert await store.database.value("select number from fences where name = 'ticker'") == 10
+    assert await store.database.value("select token from fencing_tokens where name = 'ticker'") == 10
 
 
 async def test_a_row_that_is_being_changed_does_not_hold_up_the_others(store: Store) -> None:
-    """One slow transaction of one user must not keep a million greetings waiting."""
+    """One slow transaction must not delay a million greetings."""
     ids = await store.due(10)
     async with store.database.transaction() as connection:
         await connection.execute("select from messages where id = $1 for update", ids[0])
@@ -52,8 +58,19 @@ async def test_a_row_that_is_being_changed_does_not_hold_up_the_others(store: St
     assert await claim_due(store) == ids[:1]
 
 
+async def test_the_counts_of_gauges_read_a_bounded_number_of_rows(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gauge must not cost more when a million messages are planned."""
+    monkeypatch.setattr("service.adapters.postgres.messages.COUNT_LIMIT", 10)
+    await store.queued(7)
+    await store.due(15)
+
+    assert await store.messages.open_by_status() == {Status.SCHEDULED: 10, Status.QUEUED: 7}
+
+
 async def test_what_is_due_is_decided_by_the_business_clock(store: Store, clock: Clock) -> None:
-    """The clock of the database moves, and with it, and with nothing else, what is due."""
+    """Only the database's clock decides what is due."""
     ids = await store.due(3, ago=timedelta(hours=-2))
     assert await claim_due(store) == []
 
@@ -62,8 +79,19 @@ async def test_what_is_due_is_decided_by_the_business_clock(store: Store, clock:
     assert await claim_due(store) == ids
 
 
+async def test_a_message_that_became_too_late_in_the_queue_is_not_sent(store: Store, clock: Clock) -> None:
+    """After days of an open circuit, messages that were queued before it are too late and expire."""
+    ids = await store.queued(2)
+    await clock.advance(timedelta(hours=49))
+
+    assert await store.messages.claim_for_sending(ids, incarnation=1, late_limit=LATE_LIMIT) == []
+    assert await store.messages.requeue_lost(queued_for=timedelta(seconds=90)) == 2
+    assert await claim_due(store) == []
+    assert set((await store.statuses()).values()) == {"expired"}
+
+
 async def test_a_queued_message_that_is_not_due_any_more_is_not_sent(store: Store, clock: Clock) -> None:
-    """It was queued while the clock was wrong: what is in the queue does not make it nine o'clock."""
+    """It was queued while the clock was wrong, and its instant has not come."""
     ids = await store.queued(3)
     await clock.advance(timedelta(hours=-3))
 
@@ -75,31 +103,31 @@ async def test_a_queued_message_that_is_not_due_any_more_is_not_sent(store: Stor
 
 
 async def test_a_message_is_expired_only_when_it_is_later_than_the_limit(store: Store) -> None:
-    """In the same pass that queues the others; expired is an end that people see, with its reason."""
+    """The pass that queues the others expires it, with a reason that people can read."""
     (late,) = await store.due(1, ago=LATE_LIMIT + timedelta(minutes=1))
     (in_time,) = await store.due(1, ago=LATE_LIMIT - timedelta(minutes=1))
 
     due = await store.messages.claim_due(fence=1, incarnation=1, limit=9, late_limit=LATE_LIMIT)
 
     assert (due.queued, [one.id for one in due.expired]) == ((in_time,), [late])
-    (row,) = await store.fetch("select reason, ended_at is not null as ended from messages where id = $1", late)
+    (row,) = await store.fetch("select status_reason, ended_at is not null as ended from messages where id = $1", late)
     assert row["ended"]
-    assert row["reason"].startswith("too late to send")
+    assert row["status_reason"].startswith("too late to send")
 
 
 async def test_a_redriven_message_that_was_moved_since_is_late_by_its_new_instant(store: Store, clock: Clock) -> None:
-    """Redriven in spring, moved to autumn by its user: in autumn it is on time."""
+    """A message redriven in spring, whose user moved it to autumn, is on time in autumn."""
     (message,) = await store.due(1, ago=timedelta(hours=49))
     await store.messages.claim_due(fence=1, incarnation=1, limit=9, late_limit=LATE_LIMIT)
-    await store.messages.redrive([message])
+    await store.messages.redrive([message], by=OPERATOR)
     (row,) = await store.fetch("select user_id, local_year from messages")
     in_a_week = await clock.now() + timedelta(days=7)
 
     def edit(user: User) -> Profile:
         return user.profile
 
-    wanted = [Wanted("birthday", row["local_year"], in_a_week)]
-    await store.users.change(row["user_id"], edit, lambda *_: wanted, version=None)
+    desired = [DesiredMessage("birthday", row["local_year"], in_a_week)]
+    await edited(store.users, row["user_id"], edit, lambda *_: desired, version=None)
     await clock.advance(timedelta(days=7, minutes=1))
 
     due = await store.messages.claim_due(fence=1, incarnation=1, limit=9, late_limit=LATE_LIMIT)
@@ -108,7 +136,7 @@ async def test_a_redriven_message_that_was_moved_since_is_late_by_its_new_instan
 
 
 async def test_a_claim_reads_the_person_as_they_are_now(store: Store) -> None:
-    """A name corrected at 08:59 is the name in the greeting."""
+    """A name corrected at 08:59 is in the greeting at 09:00."""
     (message,) = await store.queued(1)
     await store.fetch("update users set first_name = 'Grace', last_name = 'Hopper', email = 'grace@example.com'")
     await store.fetch("update occasions set template = 'Hello {full_name}' where code = 'birthday'")
@@ -117,68 +145,68 @@ async def test_a_claim_reads_the_person_as_they_are_now(store: Store) -> None:
 
     assert (claimed.first_name, claimed.last_name, claimed.email) == ("Grace", "Hopper", "grace@example.com")
     assert claimed.template == "Hello {full_name}"
-    assert (claimed.claim.attempt, claimed.claim.incarnation, claimed.attempts_spent) == (1, 7, 1)
+    assert (claimed.claim.attempt, claimed.claim.incarnation, claimed.history) == (1, 7, FIRST)
 
 
-async def test_nobody_is_greeted_who_was_deleted(store: Store) -> None:
-    """Not even where a row was left queued by mistake."""
+async def test_no_deleted_user_is_greeted(store: Store) -> None:
+    """This holds even if a row stayed `queued` by mistake."""
     ids = await store.queued(2)
     await store.fetch("update users set deleted_at = business_now()")
 
     assert await store.messages.claim_for_sending(ids, incarnation=1) == []
 
 
-async def test_ids_that_are_not_there_are_nobodys(store: Store) -> None:
-    """A queue may hold what a restored database has not."""
+async def test_unknown_ids_are_ignored(store: Store) -> None:
+    """A queue may hold ids that a restored database does not have."""
     assert await store.messages.claim_for_sending([UUID(int=7)], incarnation=1) == []
     assert await store.messages.claim_for_sending([], incarnation=1) == []
 
 
 async def test_a_redrive_gives_a_fresh_budget_of_attempts(store: Store) -> None:
-    """A person has mended what was wrong: the attempts that failed before do not count."""
+    """The operator has repaired the cause, so earlier attempts do not count."""
     (message,) = await store.queued(1)
     (claimed,) = await store.messages.claim_for_sending([message], incarnation=1)
-    refused = Answer(Outcome.REFUSED, 0.1, 422)
+    refused = Answer(Outcome.PERMANENT_FAILURE, 0.1, 422)
     await store.messages.record([Result(claimed.claim, Status.FAILED, refused, began=0.0)], at=0.1)
-    await store.messages.buried([message])
+    await store.messages.mark_dead_lettered([message])
 
-    assert await store.messages.redrive([message, message]) == [message]
-    assert await store.messages.redrive([message]) == []
+    assert await store.messages.redrive([message, message], by=OPERATOR) == [message]
+    assert await store.messages.redrive([message], by=OPERATOR) == []
 
     assert await claim_due(store) == [message]
     (again,) = await store.messages.claim_for_sending([message], incarnation=1)
-    assert (again.claim.attempt, again.attempts_spent) == (2, 1)
+    assert (again.claim.attempt, again.history) == (2, FIRST)
 
 
 async def test_a_redrive_after_the_clock_has_jumped_back_is_not_early(store: Store, clock: Clock) -> None:
-    """The schema refuses a due instant before the greeting's: the redrive must ask for the greeting's."""
+    """The schema refuses a due instant before the greeting's, so the redrive must use the greeting's instant."""
     (message,) = await store.due(1, ago=timedelta(hours=49))
     await store.messages.claim_due(fence=1, incarnation=1, limit=9, late_limit=LATE_LIMIT)
     await clock.advance(timedelta(hours=-50))
 
-    assert await store.messages.redrive([message]) == [message]
+    assert await store.messages.redrive([message], by=OPERATOR) == [message]
 
     assert await claim_due(store) == []
     assert await store.database.value("select due_at = send_at from messages")
 
 
-async def test_the_pulse_tells_the_time_and_what_is_due_next(store: Store, clock: Clock) -> None:
-    """The ticker sleeps until then, by that clock."""
-    empty = await store.messages.pulse()
+async def test_the_clock_is_read_with_the_next_due_instant(store: Store, clock: Clock) -> None:
+    """The ticker sleeps until then."""
+    empty = await store.messages.read_clock()
     await store.due(3, ago=timedelta(hours=-1))
     await clock.rate(60)
 
-    pulse = await store.messages.pulse()
+    reading = await store.messages.read_clock()
 
     assert (empty.next_due, empty.rate) == (None, 1.0)
-    assert pulse.rate == 60.0
-    assert pulse.next_due is not None
-    assert timedelta(minutes=50) < pulse.next_due - pulse.now < timedelta(hours=1)
-    assert pulse.real_now - empty.real_now < timedelta(minutes=1)
+    assert reading.rate == 60.0
+    assert reading.next_due is not None
+    assert timedelta(minutes=50) < reading.next_due - reading.now < timedelta(hours=1)
+    assert reading.real_now - empty.real_now < timedelta(minutes=1)
 
 
 async def test_what_is_on_its_way_is_counted_no_further_than_asked(store: Store) -> None:
-    """Back-pressure asks whether there is much, not how much: the answer must not cost more for a million."""
+    """Back-pressure needs a bounded count, which must not cost more with a million rows."""
     await store.queued(20)
 
     assert await store.messages.outstanding(50) == 20
@@ -186,7 +214,7 @@ async def test_what_is_on_its_way_is_counted_no_further_than_asked(store: Store)
 
 
 async def test_the_figures_of_the_open_are_those_of_the_rows(store: Store) -> None:
-    """The gauges that people watch in an outage."""
+    """Operators watch these gauges during an outage."""
     assert await store.messages.oldest_due_age() == 0.0
     ids = await store.queued(6)
     await store.messages.claim_for_sending(ids[:2], incarnation=1)
@@ -199,7 +227,7 @@ async def test_the_figures_of_the_open_are_those_of_the_rows(store: Store) -> No
 
 
 async def test_a_message_that_is_tried_again_and_again_has_been_due_since_its_instant(store: Store) -> None:
-    """One that the service has rejected for an hour would look as if nothing were late, and nobody be called."""
+    """Otherwise a message that was not accepted for an hour would not look late."""
     await store.queued(1)
     await store.due(1, ago=timedelta(hours=1))
     await store.fetch(
@@ -222,13 +250,46 @@ async def test_a_message_that_is_tried_again_and_again_has_been_due_since_its_in
 
 
 async def test_a_message_that_is_redriven_is_due_since_then(store: Store) -> None:
-    """It was given up before, and counted; what a person sends again is not late by days."""
+    """It was counted when it failed. A redriven message is not late by days."""
     await store.due(1, ago=timedelta(hours=1))
     await store.fetch("update messages set status = 'expired', ended_at = business_now()")
     (row,) = await store.fetch("select id from messages")
-    await store.messages.redrive([row["id"]])
+    await store.messages.redrive([row["id"]], by=OPERATOR)
     await store.fetch(
         "update messages set status = 'retrying', attempt = 1, due_at = business_now() + interval '5 minutes'"
     )
 
     assert await store.messages.oldest_due_age() < 30
+
+
+async def test_a_repeated_claim_gets_its_own_rows_and_no_others(store: Store) -> None:
+    """The answer to the first claim was lost. Nothing was sent, so no attempt has an unknown outcome."""
+    ids = await store.queued(4)
+    first = await store.messages.claim_for_sending(ids[:2], incarnation=1, token=11)
+    await store.messages.claim_for_sending(ids[2:3], incarnation=1, token=12)
+
+    again = await store.messages.claim_for_sending(ids, incarnation=1, token=11)
+    of_another_node = await store.messages.claim_for_sending(ids, incarnation=2, token=11)
+    without_token = await store.messages.claim_for_sending(ids, incarnation=1)
+
+    assert {one.claim for one in again} >= {one.claim for one in first}
+    assert {one.claim.id for one in again} == {ids[0], ids[1], ids[3]}
+    assert {one.claim.attempt for one in again} == {1}
+    assert (of_another_node, without_token) == ([], [])
+
+
+async def test_a_claim_tells_what_was_tried_before(store: Store, clock: Clock) -> None:
+    """The next step depends on spent attempts, and on the age of an unknown outcome."""
+    (message,) = await store.queued(1)
+    for answer in (Answer(Outcome.UNKNOWN, 2.0), Answer(Outcome.TRANSIENT_FAILURE, 1.0, 503, spent=False)):
+        (claimed,) = await store.messages.claim_for_sending([message], incarnation=1)
+        await store.messages.record([Result(claimed.claim, Status.RETRYING, answer, began=0.0)], at=answer.duration)
+        assert await claim_due(store) == [message]
+
+    (claimed,) = await store.messages.claim_for_sending([message], incarnation=1)
+
+    assert (claimed.claim.attempt, claimed.history.made, claimed.history.spent) == (3, 2, 1)
+    assert claimed.history.unknown_for is not None
+    assert timedelta(seconds=2) <= claimed.history.unknown_for < timedelta(seconds=60)
+    assert claimed.history.last_ago is not None
+    assert 0 <= claimed.history.last_ago < 60

@@ -1,24 +1,25 @@
-"""The row by which a database is recognised, and where PostgreSQL says that it is."""
+"""The row that identifies a database, and its location in PostgreSQL."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
 import asyncpg
 
-from actors.lease import Lease
-from actors.recognition import Recognition
 from service.adapters.postgres.cluster import PostgresCluster, look_through
 from service.adapters.postgres.connection import Database
 from service.domain.cluster import Identity
-from service.ports import Recalled
-from tests.adapters.postgres.conftest import Store
+from service.node.cluster_guard import ClusterGuard
+from service.node.lease import Lease
+from service.ports import Recalled, Unavailable
 from tests.servers import Servers
+from tests.service.adapters.postgres.conftest import Store
 
 
 async def test_many_nodes_make_one_identity(store: Store) -> None:
-    """They start at the same time."""
+    """The nodes start at the same time."""
     row = PostgresCluster(store.database)
 
     assert await row.make("production") == await row.make("another") == (await row.look()).identity
@@ -26,7 +27,7 @@ async def test_many_nodes_make_one_identity(store: Store) -> None:
 
 
 async def test_a_generation_is_as_long_with_ten_nodes_as_with_one(store: Store) -> None:
-    """Otherwise the slack of one generation would shrink with every node."""
+    """Otherwise the tolerance of one generation would shrink with every node."""
     row = PostgresCluster(store.database)
     made = await row.make(None)
     here = (await row.look()).here
@@ -39,7 +40,7 @@ async def test_a_generation_is_as_long_with_ten_nodes_as_with_one(store: Store) 
 
 
 async def test_a_clock_that_jumped_back_does_not_stop_the_generations(store: Store) -> None:
-    """The row was marked in the future then."""
+    """The row's time stamp is in the future then."""
     row = PostgresCluster(store.database)
     made = await row.make(None)
     await store.fetch("update cluster_identity set marked_at = marked_at + $1::interval", timedelta(hours=1))
@@ -50,9 +51,9 @@ async def test_a_clock_that_jumped_back_does_not_stop_the_generations(store: Sto
 
 
 async def test_a_copy_of_a_database_is_elsewhere(store: Store, servers: Servers) -> None:
-    """Even on the same server; and so is a table that was restored into the same database."""
+    """A copy on the same server counts, and so does a table restored into the same database."""
     row = PostgresCluster(store.database)
-    home = (await row.make(None)).place
+    home = (await row.make(None)).location
     name = store.dsn.rsplit("/", 1)[1]
     await store.database.close()
     admin = await asyncpg.connect(servers.postgres.dsn("postgres"))
@@ -63,7 +64,7 @@ async def test_a_copy_of_a_database_is_elsewhere(store: Store, servers: Servers)
     seen = await PostgresCluster(copy).look()
 
     assert seen.identity is not None
-    assert seen.identity.place == home
+    assert seen.identity.location == home
     assert seen.here.database != home.database
     assert seen.here.timeline == home.timeline
     await copy.fetch("create table kept as table cluster_identity")
@@ -76,7 +77,7 @@ async def test_a_copy_of_a_database_is_elsewhere(store: Store, servers: Servers)
 
 
 class EmptiedRedis:
-    """It remembers nothing."""
+    """A Redis that was emptied."""
 
     async def recall(self) -> Recalled:
         return Recalled(None, None)
@@ -85,17 +86,20 @@ class EmptiedRedis:
         pass
 
 
-async def test_a_connection_to_another_database_ends_the_lease_before_anything_is_asked_through_it(
+async def test_a_connection_to_another_database_ends_the_lease_before_its_first_query(
     store: Store, servers: Servers
 ) -> None:
-    """A node looks at its database before each beat; within the second and a half after it, a backup that was put in
-    its place would have been sent. A connection that is merely a new one changes nothing."""
+    """A node checks its database before each heartbeat.
+
+    In the 1.5 s between two checks, it could send from a backup that was put in its place. A new connection to the same
+    database changes nothing.
+    """
     lease = Lease()
-    pool = Database(store.dsn, size=2, opened=lambda one: recognition.opened(partial(look_through, one)))
-    recognition = Recognition(PostgresCluster(pool), EmptiedRedis(), name=None)
-    recognition.on_other = lease.end
+    pool = Database(store.dsn, size=2, opened=lambda one: guard.opened(partial(look_through, one)))
+    guard = ClusterGuard(PostgresCluster(pool), EmptiedRedis(), name=None)
+    guard.on_database_changed = lease.end
     await pool.open()
-    await recognition.check()
+    await guard.check()
     lease.renew(1, lease.now())
     name = store.dsn.rsplit("/", 1)[1]
     await store.database.close()
@@ -103,7 +107,7 @@ async def test_a_connection_to_another_database_ends_the_lease_before_anything_i
     cut = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1"
 
     await admin.fetch(cut, name)
-    assert await pool.value("select current_database()") == name
+    assert await _database_of(pool) == name
     assert lease.holds(1)
 
     asked_at = lease.now()
@@ -113,9 +117,20 @@ async def test_a_connection_to_another_database_ends_the_lease_before_anything_i
     await admin.execute(f'alter database "{name}_backup" rename to "{name}"')
     async with pool.connection():
         assert not lease.holds(1)
-    lease.renew(1, asked_at)  # a beat that was asked for before is taken by the backup
+    lease.renew(1, asked_at)  # a heartbeat that was sent before is accepted by the backup
     assert not lease.holds(1)
 
     await pool.close()
     await admin.execute(f'drop database "{name}_broken" with (force)')
     await admin.close()
+
+
+async def _database_of(pool: Database) -> str:
+    """The name of the database that the pool uses now.
+
+    The first statement on a connection that the server has just ended is Unavailable. The connection is then gone.
+    """
+    for _ in range(2):
+        with suppress(Unavailable):
+            return str(await pool.value("select current_database()"))
+    return str(await pool.value("select current_database()"))

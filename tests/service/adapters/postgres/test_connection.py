@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 
 import asyncpg
 import pytest
 
+from actors.commands.sandbox.servers.relay import relayed
 from service.adapters.postgres import connection as postgres
 from service.adapters.postgres.connection import Database, connect_once
-from service.embedded.relay import relayed
 from service.ports import Unavailable
 from tests.node.harness import eventually
 from tests.servers import Postgres, Servers
+from tests.stopwatch import Stopwatch
 
 
 @pytest.fixture
 def server(_fleet: Servers) -> Postgres:
-    """The PostgreSQL of the session, to be stopped, killed and started."""
+    """The PostgreSQL of the session, which the test may stop, kill and start."""
     return _fleet.postgres
 
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Database]:
-    """A pool of one connection, so that whoever leaves it broken breaks the next."""
+    """A pool of one connection, so that a broken connection fails the next statement."""
     pool = Database(database, size=1)
     await pool.open()
     yield pool
@@ -35,18 +35,18 @@ async def pool(database: str) -> AsyncIterator[Database]:
 
 @contextmanager
 def unavailable(*, within: float) -> Iterator[None]:
-    """The body is refused as Unavailable in time."""
-    began = time.monotonic()
+    """Check that the body raises Unavailable in time."""
+    watch = Stopwatch()
     with pytest.raises(Unavailable) as refused:
         yield
     assert refused.value.system == "postgres"
-    assert time.monotonic() - began < within
+    assert watch.seconds() < within
 
 
 async def test_a_server_that_is_away_is_an_outage_and_what_comes_after_it_works(
     server: Postgres, pool: Database
 ) -> None:
-    """Idle connections are dead then, and nobody must notice but by the first refusal."""
+    """Idle connections are dead after it. Only the first statement may fail."""
     assert await pool.value("select 1") == 1
 
     await server.kill()
@@ -59,7 +59,7 @@ async def test_a_server_that_is_away_is_an_outage_and_what_comes_after_it_works(
 
 
 async def test_a_server_that_dies_under_a_statement_is_an_outage(server: Postgres, pool: Database) -> None:
-    """The statement may have committed or not: the caller asks again, which is harmless."""
+    """The statement may have been committed. The caller repeats it, which is harmless."""
     async with pool.connection() as connection:
         assert await connection.fetchval("select 1") == 1
     asking = asyncio.ensure_future(pool.value("select pg_sleep(60)"))
@@ -89,7 +89,7 @@ async def test_opening_needs_no_server(server: Postgres, database: str) -> None:
 
 
 async def test_a_statement_that_hangs_is_given_up_and_its_connection_too(pool: Database) -> None:
-    """A connection in the middle of an answer must not answer the next question with it."""
+    """A reused connection could deliver the old answer to the next statement."""
     with unavailable(within=1):
         await pool.value("select pg_sleep(60)", within=0.1)
 
@@ -98,7 +98,7 @@ async def test_a_statement_that_hangs_is_given_up_and_its_connection_too(pool: D
 
 
 async def test_a_server_that_stands_still_is_an_outage_within_the_deadline(database: str) -> None:
-    """A machine that is stopped closes no connection: nothing but the clock tells."""
+    """A stopped machine closes no connection, so only a deadline detects it."""
     async with relayed(database) as relay:
         pool = Database(relay.url, size=1)
         await pool.open()
@@ -113,11 +113,11 @@ async def test_a_server_that_stands_still_is_an_outage_within_the_deadline(datab
         await pool.close()
 
 
-async def test_a_server_that_stands_still_in_a_transaction_is_an_outage_within_the_deadline(
+async def test_a_server_that_stands_still_in_a_transaction_is_an_outage_in_time(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody waits for it to roll back: it does that by itself when the connection is gone."""
-    monkeypatch.setattr(postgres, "QUERY_WITHIN", 0.2)
+    """The client does not wait for the rollback, which the server makes when the connection ends."""
+    monkeypatch.setattr(postgres, "QUERY_TIMEOUT", 0.2)
     async with relayed(database) as relay:
         pool = Database(relay.url, size=1)
         await pool.open()
@@ -133,7 +133,7 @@ async def test_a_server_that_stands_still_in_a_transaction_is_an_outage_within_t
 
 
 async def test_a_pool_that_is_used_up_is_an_outage_within_the_deadline(pool: Database) -> None:
-    """Waiting for a connection is waiting for the database."""
+    """The deadline covers the wait for a connection."""
     async with pool.connection():
         with unavailable(within=1):
             await pool.connection(within=0.1).__aenter__()
@@ -144,7 +144,7 @@ async def test_a_pool_that_is_used_up_is_an_outage_within_the_deadline(pool: Dat
 
 
 async def test_a_caller_that_is_cancelled_leaves_a_connection_that_works(pool: Database) -> None:
-    """A request that is abandoned, an actor that is stopped."""
+    """Requests are abandoned, and actors are stopped."""
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await pool.value("select pg_sleep(60)")
@@ -153,7 +153,7 @@ async def test_a_caller_that_is_cancelled_leaves_a_connection_that_works(pool: D
 
 
 async def test_a_caller_that_is_cancelled_does_not_wait_for_a_server_that_stands_still(database: str) -> None:
-    """A node that has to stop stops, and says that it was stopped, not that there was an outage."""
+    """A node that must stop does so at once, and reports a cancellation and no outage."""
     async with relayed(database) as relay:
         pool = Database(relay.url, size=1)
         await pool.open()
@@ -167,12 +167,12 @@ async def test_a_caller_that_is_cancelled_does_not_wait_for_a_server_that_stands
 
         asking = asyncio.ensure_future(ask())
         await frozen.wait()
-        began = time.monotonic()
+        watch = Stopwatch()
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
 
-        assert time.monotonic() - began < 1
+        assert watch.seconds() < 1
         relay.thaw()
         assert await pool.value("select 42") == 42
         await pool.close()
@@ -180,7 +180,7 @@ async def test_a_caller_that_is_cancelled_does_not_wait_for_a_server_that_stands
 
 @pytest.mark.parametrize("how", ["pg_cancel_backend", "pg_terminate_backend"])
 async def test_a_statement_that_an_operator_ends_is_an_outage(pool: Database, database: str, how: str) -> None:
-    """A failover and an operator's hand look like this; the statement is made again."""
+    """Failovers and operators end statements like this, and the caller repeats them."""
     async with AsyncExitStack() as stack:
         operator = await asyncpg.connect(database)
         stack.push_async_callback(operator.close)
@@ -195,7 +195,7 @@ async def test_a_statement_that_an_operator_ends_is_an_outage(pool: Database, da
 
 
 async def test_a_transaction_that_the_server_has_ended_is_an_outage(pool: Database, database: str) -> None:
-    """A node that was suspended in the middle of one finds this when it wakes."""
+    """A node that was suspended in a transaction gets this error when it continues."""
     operator = await asyncpg.connect(database)
     with unavailable(within=5):
         async with pool.transaction() as connection:
@@ -210,7 +210,7 @@ async def test_a_transaction_that_the_server_has_ended_is_an_outage(pool: Databa
 
 
 async def test_a_deadlock_is_an_outage(database: str) -> None:
-    """The same statement again succeeds."""
+    """The same statement succeeds when repeated."""
     pool = Database(database, size=2)
     await pool.open()
     met = asyncio.Barrier(2)
@@ -228,7 +228,7 @@ async def test_a_deadlock_is_an_outage(database: str) -> None:
 
 
 async def test_a_database_that_is_not_there_yet_is_an_outage(server: Postgres, database: str) -> None:
-    """Somebody is still making it."""
+    """It may be created later."""
     pool = Database(server.dsn("nowhere"), size=1)
     await pool.open()
 
@@ -248,7 +248,7 @@ async def test_a_schema_that_is_not_there_yet_says_what_to_do(pool: Database) ->
     ("query", "bug"), [("selec 1", asyncpg.PostgresSyntaxError), ("select 1 / 0", asyncpg.DivisionByZeroError)]
 )
 async def test_a_bug_is_not_an_outage(pool: Database, query: str, bug: type[Exception]) -> None:
-    """Waited out, it would be waited for until the end of time."""
+    """A node must not wait for the end of a bug."""
     with pytest.raises(bug):
         await pool.value(query)
 
@@ -256,7 +256,7 @@ async def test_a_bug_is_not_an_outage(pool: Database, query: str, bug: type[Exce
 
 
 async def test_misuse_is_not_an_outage(pool: Database) -> None:
-    """Two statements at once on one connection are our mistake."""
+    """Two statements at once on one connection are a bug of heyday."""
     async with pool.connection() as connection:
         first = asyncio.ensure_future(connection.fetchval("select pg_sleep(0.2)"))
         await asyncio.sleep(0)
@@ -266,7 +266,7 @@ async def test_misuse_is_not_an_outage(pool: Database) -> None:
 
 
 async def test_a_transaction_that_fails_leaves_nothing(pool: Database) -> None:
-    """All or nothing is what every hop relies on."""
+    """Every hop depends on it."""
 
     async def fail_half_way() -> None:
         async with pool.transaction() as connection:
@@ -280,7 +280,7 @@ async def test_a_transaction_that_fails_leaves_nothing(pool: Database) -> None:
 
 
 async def test_each_statement_is_timed_under_its_name(database: str) -> None:
-    """The durations that people see are named as the queries in the files are."""
+    """Metrics of durations use the names in the SQL files."""
     seen: list[tuple[str, float]] = []
     pool = Database(database, size=1, observe=lambda query, seconds: seen.append((query, seconds)))
     await pool.open()
@@ -294,7 +294,7 @@ async def test_each_statement_is_timed_under_its_name(database: str) -> None:
 
 
 async def test_a_share_leaves_the_other_connections_to_the_others(database: str) -> None:
-    """However many requests wait for the database, a greeting that is due does not wait behind them."""
+    """API requests that wait for the database must not delay a due greeting."""
     pool = Database(database, size=3)
     await pool.open()
     share = pool.share(2)
@@ -321,7 +321,7 @@ async def test_a_share_leaves_the_other_connections_to_the_others(database: str)
 
 
 async def test_no_session_remembers_what_a_transaction_set(pool: Database) -> None:
-    """Connections are handed on as they are: nothing may be left in them."""
+    """Connections are reused without a reset."""
     async with pool.transaction() as connection:
         await connection.execute("set local work_mem = '1MB'")
         await connection.execute("select pg_advisory_xact_lock(1)")

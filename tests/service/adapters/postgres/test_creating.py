@@ -1,4 +1,4 @@
-"""Users made at the same time share statements, and nothing else."""
+"""Users created at the same time share statements, and do not affect each other."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import pytest
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.idempotency import PostgresIdempotency
 from service.adapters.postgres.users import MOST_AT_ONCE, PostgresUsers
+from service.domain.planning import DesiredMessage
 from service.domain.users import Profile
-from service.ports import EmailTaken, KeptAnswer, Reserved, Wanted
+from service.ports import EmailTaken, Keep, KeptResponse, Reserved
 
 
 @pytest.fixture
 async def statements(database: str) -> list[str]:
-    """The names of the statements that were made."""
+    """The names of the executed statements."""
     return []
 
 
@@ -39,7 +40,7 @@ def ada(number: int) -> Profile:
 
 
 async def test_users_made_at_the_same_time_share_statements(users: PostgresUsers, statements: list[str]) -> None:
-    """A round trip and a commit for each would be most of what a request costs."""
+    """A round trip and a commit for each would be most of the cost of a request."""
     made = await asyncio.gather(*(users.create(ada(number), []) for number in range(200)))
 
     assert [user.profile.last_name for user in made] == [f"No {number}" for number in range(200)]
@@ -53,7 +54,7 @@ async def test_users_made_at_the_same_time_share_statements(users: PostgresUsers
 
 
 async def test_of_those_with_one_address_at_the_same_time_one_is_made(users: PostgresUsers) -> None:
-    """Whether they share a statement or not."""
+    """This holds within one statement and across statements."""
     outcomes = await asyncio.gather(
         *(users.create(ada(number % 5), []) for number in range(100)), return_exceptions=True
     )
@@ -61,12 +62,12 @@ async def test_of_those_with_one_address_at_the_same_time_one_is_made(users: Pos
     assert sum(isinstance(outcome, EmailTaken) for outcome in outcomes) == 95
 
 
-async def test_statements_with_the_same_addresses_in_other_orders_do_not_lock_one_another_out(
+async def test_statements_with_the_same_addresses_in_other_orders_do_not_deadlock(
     users: PostgresUsers,
 ) -> None:
-    """Of two imports of one file, one read backwards, a deadlock would make one an outage."""
+    """Two imports of one file in different orders must not deadlock."""
     for round_ in range(5):
-        rows: list[tuple[Profile, list[Wanted]]] = [(ada(1_000 * round_ + number), []) for number in range(300)]
+        rows: list[tuple[Profile, list[DesiredMessage]]] = [(ada(1_000 * round_ + number), []) for number in range(300)]
 
         one, other = await asyncio.gather(users.create_many(rows), users.create_many(rows[::-1]))
 
@@ -74,19 +75,17 @@ async def test_statements_with_the_same_addresses_in_other_orders_do_not_lock_on
 
 
 async def test_keys_reserved_at_the_same_time_are_reserved_once_each(pool: Database, statements: list[str]) -> None:
-    """Those who come with the first see what it was used for, as those who come later do."""
+    """Concurrent requests with one key see its first use, as later ones do."""
     idempotency = PostgresIdempotency(pool)
 
     outcomes = await asyncio.gather(
         *(idempotency.reserve(bytes([number % 3]), bytes([number % 2])) for number in range(60))
     )
     reserved = [outcome for outcome in outcomes if isinstance(outcome, Reserved)]
-    await asyncio.gather(
-        *(idempotency.keep(one, status=201, headers={}, body=one.key, resource=None) for one in reserved)
-    )
+    await asyncio.gather(*(idempotency.keep(Keep(one, 201, {}, one.key)) for one in reserved))
     again = await asyncio.gather(*(idempotency.reserve(bytes([key]), b"other") for key in range(3)))
 
     assert sorted(one.key for one in reserved) == [b"\0", b"\1", b"\2"]
-    assert all(outcome is None or isinstance(outcome, KeptAnswer | Reserved) for outcome in outcomes)
-    assert [one.body for one in again if isinstance(one, KeptAnswer)] == [b"\0", b"\1", b"\2"]
+    assert all(outcome is None or isinstance(outcome, KeptResponse | Reserved) for outcome in outcomes)
+    assert [one.body for one in again if isinstance(one, KeptResponse)] == [b"\0", b"\1", b"\2"]
     assert statements.count("reserve") < 20

@@ -1,32 +1,37 @@
-"""A user who is edited or deleted while their greeting is on the wire: the attempt counts, another one may not."""
+"""A user is edited or deleted while their greeting is being sent: the attempt counts, and another may not be made."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
+import asyncpg
 import pytest
 
 from service.domain.messages import Answer, Outcome, Status
+from service.domain.planning import DesiredMessage
 from service.domain.users import Profile
-from service.ports import Claimed, Result, Wanted
-from tests.adapters.postgres.conftest import Store
+from service.ports import Claimed, Result
 from tests.conftest import Clock
+from tests.edits import edited
+from tests.node.harness import eventually
+from tests.service.adapters.postgres.conftest import Store
 
 ACCEPTED = Answer(Outcome.ACCEPTED, 0.1, 200)
-REJECTED = Answer(Outcome.REJECTED, 0.2, 503, "unavailable")
+REJECTED = Answer(Outcome.TRANSIENT_FAILURE, 0.2, 503, "unavailable")
 
 End = Callable[[Store, Claimed], Awaitable[object]]
 
 
 async def rejected(store: Store, claimed: Claimed) -> None:
-    """The attempt did not succeed."""
+    """Record that the attempt did not succeed."""
     await store.messages.record([Result(claimed.claim, Status.RETRYING, REJECTED, began=0.0)], at=1.0)
 
 
 async def freed(store: Store, _claimed: Claimed) -> None:
-    """Nobody knows of the attempt: its node has died."""
-    await store.messages.free_claims(hold=False, attempts=10)
+    """Release the claim: the node has died, and the outcome is unknown."""
+    await store.messages.release_claims(hold=False)
 
 
 async def being_sent(store: Store) -> Claimed:
@@ -36,21 +41,47 @@ async def being_sent(store: Store) -> Claimed:
 
 
 async def move(store: Store, claimed: Claimed, to: datetime | None, *, timezone: str = "Asia/Tokyo") -> None:
-    """The user moves, and is to be greeted then, or not at all."""
+    """Move the user's day to that instant, or remove it."""
     user = await store.database.value("select user_id from messages")
 
-    def plan(_before: Profile, _after: Profile, _now: datetime) -> list[Wanted]:
-        return [Wanted("birthday", claimed.claim.local_year, to)]
+    def plan(_before: Profile, _after: Profile, _now: datetime) -> list[DesiredMessage]:
+        return [DesiredMessage("birthday", claimed.claim.local_year, to)]
 
     def edit(user: object) -> Profile:
         return Profile("Ada", "Smith", "ada@example.com", timezone, {})
 
-    await store.users.change(user, edit, plan, version=None)
+    await edited(store.users, user, edit, plan, version=None)
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+async def test_an_edit_that_waited_for_the_end_of_an_attempt_is_made(store: Store, deleted: bool) -> None:
+    """The row is `sending` when the statement begins, and `retrying` when the statement gets the lock."""
+    claimed = await being_sent(store)
+    user = await store.database.value("select user_id from messages")
+    recording, other = await asyncpg.connect(store.dsn), await asyncpg.connect(store.dsn)
+    await recording.execute("begin; update messages set status = 'retrying', claimed_by = null")
+
+    async def edit() -> None:
+        if deleted:
+            await store.users.delete(user, version=None)
+        else:
+            await move(store, claimed, claimed.send_at + timedelta(hours=5))
+
+    editing = asyncio.ensure_future(edit())
+    waits = "select count(*) from pg_locks where not granted"
+    await eventually(lambda: other.fetchval(waits))
+
+    await recording.execute("commit")
+    await editing
+
+    assert set((await store.statuses()).values()) == {"cancelled" if deleted else "scheduled"}
+    await recording.close()
+    await other.close()
 
 
 @pytest.mark.parametrize("end", [rejected, freed])
 async def test_a_day_moved_ahead_while_being_sent_is_greeted_at_its_new_instant(store: Store, end: End) -> None:
-    """Tried again at once, the greeting would come before the 09:00 that is wanted now."""
+    """A retry at once would come before the new 09:00."""
     claimed = await being_sent(store)
     later = claimed.send_at + timedelta(hours=5)
 
@@ -58,29 +89,29 @@ async def test_a_day_moved_ahead_while_being_sent_is_greeted_at_its_new_instant(
     assert set((await store.statuses()).values()) == {"sending"}
     await end(store, claimed)
 
-    (row,) = await store.fetch("select status, send_at, due_at, timezone, ended_at, moved_to from messages")
+    (row,) = await store.fetch("select status, send_at, due_at, timezone, ended_at, reschedule_to from messages")
     assert tuple(row) == ("scheduled", later, later, "Asia/Tokyo", None, None)
 
 
 @pytest.mark.parametrize("end", [rejected, freed])
 async def test_a_day_removed_while_being_sent_is_not_tried_again(store: Store, end: End) -> None:
-    """The person said that there is no such day."""
+    """The user no longer has the day."""
     claimed = await being_sent(store)
 
     await move(store, claimed, None)
     await end(store, claimed)
 
-    (row,) = await store.fetch("select status, ended_at is not null, moved_to, reason from messages")
+    (row,) = await store.fetch("select status, ended_at is not null, reschedule_to, status_reason from messages")
     assert tuple(row) == ("cancelled", True, None, "the user was edited while it was being sent")
 
 
 @pytest.mark.parametrize("end", [rejected, freed])
 async def test_a_user_deleted_while_being_sent_to_is_not_sent_to_again(store: Store, end: End) -> None:
-    """It used to wait in the queue, for a claim that no deleted user allows, until it was too late."""
+    """No claim takes messages of deleted users, so the message would wait until it expires."""
     claimed = await being_sent(store)
     user = await store.database.value("select user_id from messages")
 
-    await store.users.delete(user, version=None, erase=False)
+    await store.users.delete(user, version=None)
     await end(store, claimed)
 
     assert set((await store.statuses()).values()) == {"cancelled"}
@@ -93,12 +124,12 @@ async def test_an_attempt_that_succeeds_counts_wherever_the_day_was_moved(store:
     await move(store, claimed, claimed.send_at + timedelta(hours=5))
     await store.messages.record([Result(claimed.claim, Status.SENT, ACCEPTED, began=0.0)], at=1.0)
 
-    (row,) = await store.fetch("select status, send_at, moved_to from messages")
+    (row,) = await store.fetch("select status, send_at, reschedule_to from messages")
     assert tuple(row) == ("sent", claimed.send_at, None)
 
 
 async def test_a_day_moved_away_and_back_is_tried_again_as_if_nothing_had_been(store: Store) -> None:
-    """The last edit is the one that counts."""
+    """The last edit counts."""
     claimed = await being_sent(store)
 
     await move(store, claimed, None)
@@ -110,7 +141,7 @@ async def test_a_day_moved_away_and_back_is_tried_again_as_if_nothing_had_been(s
 
 
 async def test_a_later_attempt_of_a_message_is_not_freed_for_an_earlier_one_that_was_stuck(store: Store) -> None:
-    """Between the look and the deed the attempt may end and another begin, whose node is well."""
+    """Between the check and the release, the attempt may end and another begin on a healthy node."""
     living = await store.nodes.enter("living")
     (message,) = await store.queued(1)
     (claimed,) = await store.messages.claim_for_sending([message], incarnation=living)
@@ -119,23 +150,23 @@ async def test_a_later_attempt_of_a_message_is_not_freed_for_an_earlier_one_that
     await store.messages.claim_due(fence=1, incarnation=living, limit=1, late_limit=timedelta(hours=48))
     await store.messages.claim_for_sending([message], incarnation=living)
 
-    assert await store.messages.free_claims(found, hold=False, attempts=10) == []
+    assert await store.messages.release_claims(found, hold=False) == []
 
     assert await store.statuses() == {message: "sending"}
 
 
 async def test_what_was_queued_before_the_clock_was_set_back_is_taken_back(store: Store, clock: Clock) -> None:
-    """Its bundle is dropped as not yet due; at its instant it must be waiting for the ticker again."""
+    """Its bundle is dropped as not yet due, so the ticker must find it again at its instant."""
     (message,) = await store.queued(1)
     await clock.advance(timedelta(hours=-2))
 
-    assert await store.messages.take_back_lost(queued_for=timedelta(seconds=90)) == 1
+    assert await store.messages.requeue_lost(queued_for=timedelta(seconds=90)) == 1
 
     assert await store.statuses() == {message: "scheduled"}
 
 
 async def test_what_was_claimed_before_the_clock_was_set_back_may_be_stuck(store: Store, clock: Clock) -> None:
-    """Else a claim that its node has lost would be found only when the clock is there again."""
+    """Otherwise a claim that its node has lost would be found only when the clock reaches its old value."""
     claimed = await being_sent(store)
     await clock.advance(timedelta(hours=-2))
 

@@ -1,4 +1,4 @@
-"""The moves of messages: each a compare-and-set, made once however many try."""
+"""The moves of messages: each is a compare-and-set, and happens once."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from uuid import UUID
 import pytest
 
 from service.domain.messages import Answer, Outcome, Status
-from service.ports import Claimed, Replaced, Result
-from tests.adapters.postgres.conftest import LATE_LIMIT, Store
+from service.ports import Claimed, Result, StaleFencingToken
+from tests.principals import OPERATOR
+from tests.service.adapters.postgres.conftest import LATE_LIMIT, Store
 
 ACCEPTED = Answer(Outcome.ACCEPTED, 0.1, 200)
 
@@ -26,7 +27,7 @@ async def claim_due(store: Store, *, limit: int = 500, fence: int = 1, incarnati
 
 
 async def test_what_is_due_is_claimed_oldest_first_and_once_by_however_many(store: Store) -> None:
-    """Two tickers at work are a mistake that must cost nothing."""
+    """Two tickers at work must be harmless."""
     ids = await store.due(900)
 
     first = await claim_due(store, limit=100)
@@ -36,19 +37,19 @@ async def test_what_is_due_is_claimed_oldest_first_and_once_by_however_many(stor
     assert Counter(message for part in rest for message in part) == Counter(ids[100:])
 
 
-async def test_what_is_not_due_yet_is_not_claimed(store: Store) -> None:
-    """Nothing is early."""
+async def test_a_message_that_is_not_due_is_not_claimed(store: Store) -> None:
+    """No greeting is early."""
     await store.due(5, ago=timedelta(seconds=-3600))
 
     assert await claim_due(store) == []
 
 
 async def test_a_ticker_that_was_replaced_claims_nothing_and_is_told(store: Store) -> None:
-    """It may have stood still with the lock in its hand."""
+    """It may have been suspended while it held the lock."""
     await store.due(5)
     assert len(await claim_due(store, limit=1, fence=8)) == 1
 
-    with pytest.raises(Replaced) as replaced:
+    with pytest.raises(StaleFencingToken) as replaced:
         await claim_due(store, fence=7)
 
     assert replaced.value.number == 8
@@ -56,19 +57,19 @@ async def test_a_ticker_that_was_replaced_claims_nothing_and_is_told(store: Stor
 
 
 async def test_what_is_later_than_the_limit_expires_and_a_redriven_one_does_not(store: Store) -> None:
-    """A person who sends it again after a week knows that it is late."""
+    """An operator redrives late messages on purpose."""
     late, redriven = await store.due(2, ago=timedelta(hours=49))
     due = await store.messages.claim_due(fence=1, incarnation=1, limit=9, late_limit=LATE_LIMIT)
     assert {one.id for one in due.expired} == {late, redriven}
 
-    assert await store.messages.redrive([redriven]) == [redriven]
+    assert await store.messages.redrive([redriven], by=OPERATOR) == [redriven]
 
     assert await claim_due(store) == [redriven]
     assert (await store.statuses())[late] == "expired"
 
 
 async def test_a_bundle_is_claimed_by_one_of_many_senders(store: Store) -> None:
-    """Three copies of a bundle in the queue must not make three calls."""
+    """Three copies of a bundle must not make three calls."""
     ids = await store.queued(200)
 
     claims = await asyncio.gather(
@@ -79,7 +80,7 @@ async def test_a_bundle_is_claimed_by_one_of_many_senders(store: Store) -> None:
 
 
 async def test_bundles_that_overlap_are_claimed_without_deadlock(store: Store) -> None:
-    """Entries that were put back come in another company."""
+    """Messages that were put back may be in other bundles."""
     ids = await store.queued(300)
 
     claims = await asyncio.gather(
@@ -93,10 +94,10 @@ async def test_bundles_that_overlap_are_claimed_without_deadlock(store: Store) -
 
 
 async def test_only_the_owner_of_a_claim_moves_it_and_once(store: Store) -> None:
-    """An answer that comes after the claim was taken over is a fact to keep, and no reason to move."""
+    """An answer after the claim was taken over is recorded, but moves nothing."""
     (message,) = await store.queued(1)
     (first,) = await store.messages.claim_for_sending([message], incarnation=1)
-    assert len(await store.messages.free_claims([(message, 1)], hold=False, attempts=10)) == 1
+    assert len(await store.messages.release_claims([(message, 1)], hold=False)) == 1
     assert await claim_due(store) == [message]
     (second,) = await store.messages.claim_for_sending([message], incarnation=2)
 
@@ -111,7 +112,7 @@ async def test_only_the_owner_of_a_claim_moves_it_and_once(store: Store) -> None
 
 
 async def test_an_attempt_that_was_not_made_is_not_spent(store: Store) -> None:
-    """While the circuit is open the budget of attempts stays whole."""
+    """An open circuit spends no attempts."""
     (message,) = await store.queued(1)
     (claimed,) = await store.messages.claim_for_sending([message], incarnation=1)
 
@@ -122,10 +123,10 @@ async def test_an_attempt_that_was_not_made_is_not_spent(store: Store) -> None:
 
 
 async def test_a_retry_is_due_after_its_delay(store: Store) -> None:
-    """One mechanism for all that is due: a retry is a row with an instant."""
+    """A retry is a row with a due instant, like any other due message."""
     (message,) = await store.queued(1)
     (claimed,) = await store.messages.claim_for_sending([message], incarnation=1)
-    rejected = Answer(Outcome.REJECTED, 0.1, 503)
+    rejected = Answer(Outcome.TRANSIENT_FAILURE, 0.1, 503)
 
     result = Result(claimed.claim, Status.RETRYING, rejected, began=0.0, delay=timedelta(seconds=90))
     await store.messages.record([result], at=0.1)
@@ -135,20 +136,16 @@ async def test_a_retry_is_due_after_its_delay(store: Store) -> None:
     assert timedelta(seconds=85) < row["wait"] <= timedelta(seconds=90)
 
 
-@pytest.mark.parametrize(
-    ("hold", "attempts", "status"), [(False, 10, "retrying"), (False, 1, "failed"), (True, 10, "unknown")]
-)
-async def test_the_claims_of_an_ended_node_have_an_unknown_outcome(
-    store: Store, hold: bool, attempts: int, status: str
-) -> None:
-    """Nobody knows whether the service accepted them. Those of a living node are left alone."""
+@pytest.mark.parametrize(("hold", "status"), [(False, "retrying"), (True, "unknown")])
+async def test_the_claims_of_an_ended_node_have_an_unknown_outcome(store: Store, hold: bool, status: str) -> None:
+    """The service may have accepted them. Claims of a living node are not touched."""
     dead, living = await store.nodes.enter("dead"), await store.nodes.enter("living")
     ids = await store.queued(4)
     await store.messages.claim_for_sending(ids[:2], incarnation=dead)
     await store.messages.claim_for_sending(ids[2:], incarnation=living)
     await store.nodes.leave(dead)
 
-    freed = await asyncio.gather(*(store.messages.free_claims(hold=hold, attempts=attempts) for _ in range(5)))
+    freed = await asyncio.gather(*(store.messages.release_claims(hold=hold) for _ in range(5)))
 
     assert [(one.status, one.occasion, one.attempt) for each in freed for one in each] == [(status, "birthday", 1)] * 2
     assert await store.statuses() == dict(zip(ids, [status, status, "sending", "sending"], strict=True))
@@ -156,13 +153,13 @@ async def test_the_claims_of_an_ended_node_have_an_unknown_outcome(
 
 
 async def test_only_the_latest_claim_of_a_dead_ticker_is_taken_back(store: Store) -> None:
-    """It is the one that may not have reached the stream; a claim of another ticker is nobody else's business."""
+    """Only the latest claim may be missing in the stream; claims of other tickers are not touched."""
     await store.due(9)
     before = await claim_due(store, limit=3, incarnation=7)
     latest = await claim_due(store, limit=3, incarnation=7)
     other = await claim_due(store, limit=3, incarnation=8)
 
-    assert await store.messages.take_back_claim(incarnation=7) == 3
+    assert await store.messages.requeue_claim(incarnation=7) == 3
 
     statuses = await store.statuses()
     assert {statuses[message] for message in latest} == {"scheduled"}
@@ -170,17 +167,17 @@ async def test_only_the_latest_claim_of_a_dead_ticker_is_taken_back(store: Store
 
 
 async def test_what_was_queued_for_long_is_taken_back_and_what_was_not_stays(store: Store) -> None:
-    """The evidence of a lost entry: somebody has emptied a store."""
+    """Its entry is lost, for example because a store was emptied."""
     lost, fresh = await store.queued(2)
     await store.fetch("update messages set queued_at = queued_at - interval '2 minutes' where id = $1", lost)
 
-    assert await store.messages.take_back_lost(queued_for=timedelta(seconds=90)) == 1
+    assert await store.messages.requeue_lost(queued_for=timedelta(seconds=90)) == 1
 
     assert await store.statuses() == {lost: "scheduled", fresh: "queued"}
 
 
-async def test_a_beat_decides_who_lives(store: Store) -> None:
-    """A node may be ended by the beat that was seen, once; it is told at its next beat."""
+async def test_a_heartbeat_decides_which_node_lives(store: Store) -> None:
+    """A node can be ended only at the heartbeat that was seen, and once. It learns this at its next heartbeat."""
     incarnation = await store.nodes.enter("node")
     (seen,) = await store.nodes.living()
     assert await store.nodes.beat(incarnation)

@@ -1,4 +1,4 @@
-"""The moves that the statements make are those that the domain draws, all of them and no other."""
+"""The SQL statements make exactly the moves that the domain allows."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import asyncpg
 from service.adapters.postgres.ledger import opened
 from service.adapters.postgres.restored import PostgresRestored
 from service.domain.messages import MOVES, Answer, Outcome, Status
+from service.domain.planning import DesiredMessage
 from service.domain.users import Profile, User
-from service.ports import Claim, Result, Wanted
-from tests.adapters.postgres.conftest import LATE_LIMIT, Store
+from service.ports import Claim, Result
+from tests.edits import edited
+from tests.principals import OPERATOR
+from tests.service.adapters.postgres.conftest import LATE_LIMIT, Store
 
 ONE_OF_EACH = """
 with made as (
@@ -55,14 +58,12 @@ def recording(status: Status, outcome: Outcome | None) -> Callable[[Store, Rows]
     return record
 
 
-def freeing(*, hold: bool, attempts: int) -> Callable[[Store, Rows], Awaitable[object]]:
-    return lambda store, rows: store.messages.free_claims(
-        [(row["id"], 1) for row in rows], hold=hold, attempts=attempts
-    )
+def freeing(*, hold: bool) -> Callable[[Store, Rows], Awaitable[object]]:
+    return lambda store, rows: store.messages.release_claims([(row["id"], 1) for row in rows], hold=hold)
 
 
 def moving(by: timedelta | None) -> Callable[[Store, Rows], Awaitable[object]]:
-    """Every user's day is put so far from now, or removed."""
+    """Move every user's day by this much from now, or remove it."""
 
     async def move(store: Store, rows: Rows) -> None:
         def edit(user: User) -> Profile:
@@ -70,23 +71,25 @@ def moving(by: timedelta | None) -> Callable[[Store, Rows], Awaitable[object]]:
 
         for row in rows:
 
-            def plan(_before: Profile, _after: Profile, now: datetime, year: int = row["local_year"]) -> list[Wanted]:
-                return [Wanted("birthday", year, None if by is None else now + by)]
+            def plan(
+                _before: Profile, _after: Profile, now: datetime, year: int = row["local_year"]
+            ) -> list[DesiredMessage]:
+                return [DesiredMessage("birthday", year, None if by is None else now + by)]
 
-            await store.users.change(row["user_id"], edit, plan, version=None)
+            await edited(store.users, row["user_id"], edit, plan, version=None)
 
     return move
 
 
 async def delete(store: Store, rows: Rows) -> None:
     for row in rows:
-        await store.users.delete(row["user_id"], version=None, erase=False)
+        await store.users.delete(row["user_id"], version=None)
 
 
 def to_what_is_sending(
     *statements: Callable[[Store, Rows], Awaitable[object]],
 ) -> Callable[[Store, Rows], Awaitable[object]]:
-    """One after the other, which is one move: the first leaves what is being sent where it is."""
+    """Make both edits one after the other. The first leaves messages that are being sent unchanged."""
 
     async def all_of_them(store: Store, rows: Rows) -> None:
         for statement in statements:
@@ -106,7 +109,7 @@ async def settling(store: Store, rows: Rows) -> None:
 async def mending(store: Store, rows: Rows) -> None:
     async with opened(store.dsn) as ledger:
         await ledger.add([(message, None) for message in ids(rows)])
-        await ledger.mend(incarnation=1, reason="in the ledger")
+        await ledger.mend(incarnation=1, reason="in the ledger", by=OPERATOR)
 
 
 STATEMENTS: dict[str, Callable[[Store, Rows], Awaitable[object]]] = {
@@ -114,18 +117,17 @@ STATEMENTS: dict[str, Callable[[Store, Rows], Awaitable[object]]] = {
     "claim what is late": claiming(timedelta(seconds=1)),
     "claim for sending": lambda store, rows: store.messages.claim_for_sending(ids(rows), incarnation=1),
     "record an acceptance": recording(Status.SENT, Outcome.ACCEPTED),
-    "record a refusal": recording(Status.FAILED, Outcome.REFUSED),
-    "record a rejection": recording(Status.RETRYING, Outcome.REJECTED),
+    "record a refusal": recording(Status.FAILED, Outcome.PERMANENT_FAILURE),
+    "record a rejection": recording(Status.RETRYING, Outcome.TRANSIENT_FAILURE),
     "record what nobody knows": recording(Status.UNKNOWN, Outcome.UNKNOWN),
     "record no attempt": recording(Status.RETRYING, None),
-    "free claims": freeing(hold=False, attempts=10),
-    "free claims without attempts left": freeing(hold=False, attempts=1),
-    "free claims and hold": freeing(hold=True, attempts=10),
-    "take back the lost": lambda store, _rows: store.messages.take_back_lost(queued_for=timedelta(seconds=30)),
-    "take back one's own": lambda store, rows: store.messages.take_back(ids(rows), incarnation=1),
-    "take back a dead ticker's": lambda store, _rows: store.messages.take_back_claim(incarnation=1),
-    "bury": lambda store, rows: store.messages.buried(ids(rows)),
-    "redrive": lambda store, rows: store.messages.redrive(ids(rows)),
+    "free claims": freeing(hold=False),
+    "free claims and hold": freeing(hold=True),
+    "take back the lost": lambda store, _rows: store.messages.requeue_lost(queued_for=timedelta(seconds=30)),
+    "take back one's own": lambda store, rows: store.messages.requeue(ids(rows), incarnation=1),
+    "take back a dead ticker's": lambda store, _rows: store.messages.requeue_claim(incarnation=1),
+    "dead letter": lambda store, rows: store.messages.mark_dead_lettered(ids(rows)),
+    "redrive": lambda store, rows: store.messages.redrive(ids(rows), by=OPERATOR),
     "hold after a restore": holding,
     "settle after a restore": settling,
     "mend by the ledger": mending,
@@ -136,12 +138,12 @@ STATEMENTS: dict[str, Callable[[Store, Rows], Awaitable[object]]] = {
     "remove the day": moving(None),
     "delete the user": delete,
     "record a rejection after a move": to_what_is_sending(moving(timedelta(hours=1)), recording(Status.RETRYING, None)),
-    "free a claim after a deletion": to_what_is_sending(delete, freeing(hold=False, attempts=10)),
+    "free a claim after a deletion": to_what_is_sending(delete, freeing(hold=False)),
 }
 
 
 async def test_the_statements_make_every_move_of_the_domain_and_no_other(store: Store) -> None:
-    """The picture that people read, the checks of the schema, and what the SQL does must be one machine."""
+    """The diagram, the constraints of the schema and the SQL must describe one state machine."""
     made: dict[tuple[Status, Status], set[str]] = {}
 
     for name, statement in STATEMENTS.items():

@@ -1,18 +1,20 @@
-"""Planning and users at the same time: nobody is missed, or planned twice, or keeps an instant of the past."""
+"""Planning and edits at the same time: no user is missed, planned twice, or keeps an old instant."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import json
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from service.adapters.postgres.planning import USERS_PER_RANGE
 from service.adapters.postgres.queries import load
+from service.domain.planning import DesiredMessage, OccasionDay
 from service.domain.users import Profile, User
-from service.ports import Day, PlanRange, Wanted
-from tests.adapters.postgres.conftest import Store, nine, profile
+from tests.edits import edited
 from tests.node.harness import eventually
+from tests.service.adapters.postgres.conftest import Store, nine, profile
+from tests.service.adapters.postgres.planned import RULES
 
 USERS, PLANNING = load("users.sql"), load("planning.sql")
 
@@ -30,26 +32,19 @@ async def announce(store: Store, day: date) -> list[int]:
     """Announce past that day."""
     up_to = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=2)
     ranges = await store.planning.announce(
-        "daily", up_to, incarnation=1, up_to=up_to, days=[Day("birthday", day.year, day.month * 100 + day.day)]
+        "daily", up_to, incarnation=1, up_to=up_to, days=[OccasionDay("birthday", day.year, day.month * 100 + day.day)]
     )
     assert ranges is not None
     return ranges
 
 
-def instants(planned: PlanRange) -> Sequence[tuple[str, datetime]]:
-    """09:00 of the range's day in every zone of this test."""
-    day = date(planned.day.local_year, *divmod(planned.day.month_day, 100))
-    nine_utc = datetime(day.year, day.month, day.day, 9, tzinfo=UTC)
-    return [(zone, nine_utc - timedelta(hours=east)) for zone, east in ZONES.items()]
-
-
 async def plan(store: Store, ranges: list[int]) -> int:
-    """Plan them; how many messages that made."""
-    return sum([await store.planning.plan(number, instants, tzdata="test") or 0 for number in ranges])
+    """Plan the ranges, and return the number of new messages."""
+    return sum([await store.planning.plan(number, RULES, tzdata="test") or 0 for number in ranges])
 
 
 async def somebody_waits(store: Store) -> bool:
-    """Whether a connection of this database waits for a lock."""
+    """Return True if a connection of this database waits for a lock."""
     query = (
         "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"
     )
@@ -57,7 +52,7 @@ async def somebody_waits(store: Store) -> bool:
 
 
 async def test_a_user_who_is_created_while_planning_is_announced_is_never_missed(store: Store) -> None:
-    """Whoever is written before the announcement is found by the range, and whoever after plans for themselves."""
+    """The range finds users written before the announcement. Users written after it plan for themselves."""
     day = await in_three_days(store)
     announced: list[int] = []
     some_are_there = asyncio.Event()
@@ -78,29 +73,42 @@ async def test_a_user_who_is_created_while_planning_is_announced_is_never_missed
 
     assert by_themselves + by_the_range == 300
     assert await store.database.value("select count(distinct user_id) from messages") == 300
-    # Both ways were taken, or nothing was shown.
+    # Both orders must occur, or the test shows nothing.
     assert by_themselves > 0
     assert by_the_range > 0
 
 
-async def test_an_announcement_waits_for_whoever_is_writing_a_user(store: Store) -> None:
-    """The writer has read how far planning was: the range must not be cut before everybody can see the user."""
+async def test_an_announcement_waits_for_writers_of_users(store: Store) -> None:
+    """The writer has read the planned instant, so the range must not be cut before the user is visible."""
     day = await in_three_days(store)
     ada = profile(day)
     async with store.database.transaction() as connection:
         columns = (ada.first_name, ada.last_name, ada.email, ada.email, ada.timezone, None, None, 1)
         wanted = nine(day)[0]
-        days = ([1], ["birthday"], [day])
+        days = ([1], ["birthday"], [ada.dates["birthday"]])
         greetings = ([1], ["birthday"], [wanted.local_year], [wanted.send_at])
-        await connection.fetch(USERS.create_users, *([column] for column in columns), *days, *greetings, "test")
+        await connection.fetch(
+            USERS.create_users,
+            *([column] for column in columns),
+            *days,
+            *greetings,
+            "test",
+            [None],
+            [None],
+            [None],
+            None,
+            [None],
+            [None],
+            [True],
+        )
         announcing = asyncio.ensure_future(announce(store, day))
         await eventually(lambda: somebody_waits(store), within=5)
 
     assert await plan(store, await announcing) == 1
 
 
-async def test_the_planner_waits_for_whoever_is_changing_a_user(store: Store) -> None:
-    """It reads the user again then, and makes no message of what was true before."""
+async def test_the_planner_waits_for_a_change_of_a_user(store: Store) -> None:
+    """It then reads the user again, and uses no old values."""
     day = await in_three_days(store)
     user = await store.users.create(profile(day), nine(day))
     ranges = await announce(store, day)
@@ -112,15 +120,16 @@ async def test_the_planner_waits_for_whoever_is_changing_a_user(store: Store) ->
     assert await planning == 0
 
 
-async def test_whoever_changes_a_user_waits_for_the_planner(store: Store) -> None:
-    """The message that is being made has to be there before it can be moved."""
+async def test_a_change_of_a_user_waits_for_the_planner(store: Store) -> None:
+    """A message that is being created must exist before it can be moved."""
     day = await in_three_days(store)
     user = await store.users.create(profile(day), nine(day))
     await announce(store, day)
-    arguments = ("birthday", day.year, day.month * 100 + day.day, None, None, ["UTC"], [nine(day)[0].send_at], "test")
+    instants = json.dumps({"UTC": str(nine(day)[0].send_at)})
+    arguments = ("birthday", day.year, day.month * 100 + day.day, None, None, instants, "test")
     async with store.database.transaction() as connection:
         await connection.execute(PLANNING.plan_range, *arguments)
-        deleting = asyncio.ensure_future(store.users.delete(user.id, version=None, erase=False))
+        deleting = asyncio.ensure_future(store.users.delete(user.id, version=None))
         await eventually(lambda: somebody_waits(store), within=5)
 
     assert await deleting
@@ -128,7 +137,7 @@ async def test_whoever_changes_a_user_waits_for_the_planner(store: Store) -> Non
 
 
 async def test_a_user_who_moves_while_the_planner_runs_keeps_no_instant_of_before(store: Store) -> None:
-    """The two lock the same rows: whichever is second sees what the first has done."""
+    """Both lock the same rows, so the second sees the changes of the first."""
     day = await in_three_days(store)
     users = [await store.users.create(profile(day), nine(day)) for _ in range(60)]
     ranges = await announce(store, day)
@@ -137,10 +146,10 @@ async def test_a_user_who_moves_while_the_planner_runs_keeps_no_instant_of_befor
         def edit(before: User) -> Profile:
             return Profile("Ada", "Smith", before.profile.email, zone, before.profile.dates)
 
-        def rules(_before: Profile, after: Profile, _now: datetime) -> list[Wanted]:
+        def rules(_before: Profile, after: Profile, _now: datetime) -> list[DesiredMessage]:
             return nine(day, ZONES[after.timezone])
 
-        await store.users.change(user.id, edit, rules, version=None)
+        await edited(store.users, user.id, edit, rules, version=None)
 
     async def move_twice(user: User) -> None:
         await move(user, "Asia/Tokyo")
@@ -154,36 +163,34 @@ async def test_a_user_who_moves_while_the_planner_runs_keeps_no_instant_of_befor
 
 
 async def test_a_user_who_is_deleted_while_the_planner_runs_is_not_greeted(store: Store) -> None:
-    """Deleted before, the planner finds nobody; deleted after, the message is cancelled."""
+    """If deleted before, the planner does not find the user. If deleted after, the message is cancelled."""
     day = await in_three_days(store)
     users = [await store.users.create(profile(day), nine(day)) for _ in range(60)]
     ranges = await announce(store, day)
 
-    await asyncio.gather(
-        plan(store, ranges), *(store.users.delete(user.id, version=None, erase=False) for user in users)
-    )
+    await asyncio.gather(plan(store, ranges), *(store.users.delete(user.id, version=None) for user in users))
 
     assert set((await store.statuses()).values()) <= {"cancelled"}
 
 
 async def test_each_range_is_planned_once_by_however_many(store: Store) -> None:
-    """An entry may be handed out again; the row says whether there is anything left to do."""
+    """An entry may be handed out again. The row shows if there is work left."""
     day = await in_three_days(store)
     for _ in range(20):
         await store.users.create(profile(day), nine(day))
     (number,) = await announce(store, day)
 
-    made = await asyncio.gather(*(store.planning.plan(number, instants, tzdata="test") for _ in range(8)))
+    made = await asyncio.gather(*(store.planning.plan(number, RULES, tzdata="test") for _ in range(8)))
 
     assert sorted(made, key=str) == [20, *[None] * 7]
     assert await store.planning.open_ranges(older_than=0, limit=10) == []
 
 
 async def test_an_announcement_is_made_once_by_however_many_nodes(store: Store) -> None:
-    """Every node runs the daily job; its instant is claimed in the transaction of its first fact."""
+    """Every node runs the daily job, and one transaction claims the instant."""
     day = await in_three_days(store)
     up_to = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    days = [Day("birthday", day.year, day.month * 100 + day.day)]
+    days = [OccasionDay("birthday", day.year, day.month * 100 + day.day)]
 
     ranges = await asyncio.gather(
         *(store.planning.announce("daily", up_to, incarnation=n, up_to=up_to, days=days) for n in range(8))
@@ -195,8 +202,8 @@ async def test_an_announcement_is_made_once_by_however_many_nodes(store: Store) 
     assert planned.complete < up_to
 
 
-async def test_a_day_of_many_users_is_cut_into_parts_that_cover_everybody(store: Store) -> None:
-    """A million birthdays on one day are the work of many transactions, on every node."""
+async def test_a_day_of_many_users_is_cut_into_parts_that_cover_all_users(store: Store) -> None:
+    """A million birthdays on one day are planned by many transactions on all nodes."""
     day = await in_three_days(store)
     count = 2 * USERS_PER_RANGE + 10
     await store.fetch(
@@ -212,7 +219,7 @@ async def test_a_day_of_many_users_is_cut_into_parts_that_cover_everybody(store:
     )
 
     ranges = await announce(store, day)
-    made = [await store.planning.plan(number, instants, tzdata="test") for number in ranges]
+    made = [await store.planning.plan(number, RULES, tzdata="test") for number in ranges]
 
     assert made == [USERS_PER_RANGE, USERS_PER_RANGE, 10]
     everybody: set[UUID] = {row["user_id"] for row in await store.fetch("select user_id from messages")}

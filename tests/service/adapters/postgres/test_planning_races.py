@@ -1,33 +1,25 @@
-"""Users are written and planned at the same time: in the end each has the message that the calendar says."""
+"""Users are written and planned at the same time: in the end each has the message that the calendar gives."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
+from service.domain.planning import DesiredMessage
 from service.domain.users import Profile, User
-from service.domain.windows import occurrences_in
-from service.ports import PlanRange, Wanted
-from tests.adapters.postgres.conftest import Store, profile
-from tests.adapters.postgres.planned import announce, begin_at, expected, rules_for, utc
 from tests.conftest import Clock
+from tests.edits import edited
+from tests.service.adapters.postgres.conftest import Store, profile
+from tests.service.adapters.postgres.planned import RULES, announce, begin_at, expected, rules_for, utc
 
 BEGIN = utc("2030-05-01 18:00")
 ZONES = ["Pacific/Kiritimati", "Asia/Tokyo", "Asia/Kolkata", "UTC", "America/Lima", "Pacific/Honolulu"]
 BIRTHDAYS = [date(1990, 5, day) for day in (2, 3, 4)]
 HOURS = 72
-"""How much is announced in the end: all but the last evening in Honolulu."""
-
-
-def instants(planned: PlanRange) -> Sequence[tuple[str, datetime]]:
-    """As service.planning, in the zones of this test only: a planner that takes no time meets more writers."""
-    found = occurrences_in(planned.day.month_day, planned.day.local_year, ZONES, planned.starts_at, planned.ends_at)
-    return [(zone, send_at) for zone, send_at, _rule in found]
-
+"""The last announced instant: all but the last evening in Honolulu."""
 
 SLOW_COMMITS = """
 create function dawdle() returns trigger language plpgsql as $$
@@ -39,30 +31,30 @@ $$;
 create constraint trigger slow after insert or update on {table}
     deferrable initially deferred for each row execute function dawdle();
 """
-"""Everything was read and written, and nobody else sees it yet: the moment in which two may miss one another."""
+"""Everything was read and written but is not visible yet: in this moment two writers may miss each other."""
 
 
 async def begin_slowly(store: Store, clock: Clock, table: str) -> None:
-    """Begin, with commits of that table's rows that take their time, as they do with a standby to wait for."""
+    """Make commits to that table slow, as with a synchronous standby."""
     await begin_at(store, clock, BEGIN)
     async with store.database.connection() as connection:
         await connection.execute(SLOW_COMMITS.format(table=table))
 
 
 async def announce_step_by_step(store: Store, over: asyncio.Event, *, hours: int) -> None:
-    """Announce so much more, and plan it, again and again."""
+    """Announce and plan one step after another."""
     try:
         for ahead in range(hours, HOURS + 1, hours):
             ranges = await announce(store, BEGIN + timedelta(hours=ahead))
             # Two planners get every range, as after a recovery.
-            planners = (store.planning.plan(number, instants, tzdata="test") for number in [*ranges, *ranges])
+            planners = (store.planning.plan(number, RULES, tzdata="test") for number in [*ranges, *ranges])
             await asyncio.gather(*planners)
     finally:
         over.set()
 
 
 async def check_every_message(store: Store) -> tuple[int, int]:
-    """Each user has what the calendar says and nothing else; how many have a message, and how many none yet."""
+    """Check each user's message against the calendar. Return how many users have one, and how many have none yet."""
     announced = (await store.planning.planned()).announced
     rows = await store.fetch(
         """
@@ -94,15 +86,13 @@ async def check_every_message(store: Store) -> tuple[int, int]:
     return with_message, len(rows) - with_message
 
 
-async def test_whoever_is_created_while_planning_goes_on_is_planned_by_one_or_the_other(
-    store: Store, clock: Clock
-) -> None:
-    """Hundreds are created over eight connections, one by one and many at once, while ever more is announced."""
+async def test_a_user_created_during_planning_is_planned_once(store: Store, clock: Clock) -> None:
+    """Eight connections create hundreds of users, one by one and in batches, while announcements go on."""
     await begin_slowly(store, clock, "users")
     over = asyncio.Event()
     chance = random.Random(7)
 
-    def somebody() -> tuple[Profile, list[Wanted]]:
+    def somebody() -> tuple[Profile, list[DesiredMessage]]:
         who = profile(chance.choice(BIRTHDAYS), chance.choice(ZONES))
         return who, rules_for(who, BEGIN)
 
@@ -125,25 +115,24 @@ async def test_whoever_is_created_while_planning_goes_on_is_planned_by_one_or_th
     assert without > 0
 
 
-async def test_whoever_moves_while_planning_goes_on_is_greeted_by_their_new_day_and_zone(
-    store: Store, clock: Clock
-) -> None:
-    """A planner must not make a message from what was true before, nor an editor miss what a planner is making."""
+async def test_a_user_who_moves_during_planning_is_greeted_by_the_new_day_and_zone(store: Store, clock: Clock) -> None:
+    """A planner must not use old values, and an editor must not miss a message that is being planned."""
     await begin_slowly(store, clock, "messages")
     chance = random.Random(11)
     people = [profile(chance.choice(BIRTHDAYS), chance.choice(ZONES)) for _ in range(300)]
-    ids = [one for one in await store.users.create_many([(who, rules_for(who, BEGIN)) for who in people]) if one]
+    made = await store.users.create_many([(who, rules_for(who, BEGIN)) for who in people])
+    ids = [one for one in made if isinstance(one, UUID)]
 
     def edit(user: User) -> Profile:
         return replace(user.profile, timezone=chance.choice(ZONES), dates={"birthday": chance.choice(BIRTHDAYS)})
 
-    def rules(_before: Profile, after: Profile, now: datetime) -> list[Wanted]:
+    def rules(_before: Profile, after: Profile, now: datetime) -> list[DesiredMessage]:
         return rules_for(after, now)
 
     async def move_once_each(mine: list[UUID]) -> None:
-        # Once: the next move would put right what this one has missed.
+        # Once only, because the next move would repair what this one missed.
         for user_id in mine:
-            assert await store.users.change(user_id, edit, rules, version=None) is not None
+            assert await edited(store.users, user_id, edit, rules, version=None) is not None
 
     await asyncio.gather(
         announce_step_by_step(store, asyncio.Event(), hours=24), *(move_once_each(ids[n::8]) for n in range(8))

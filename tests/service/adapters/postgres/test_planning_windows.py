@@ -1,26 +1,37 @@
-"""Planning covers every instant and every user once, however long nobody planned."""
+"""Planning covers every instant and every user once, after any time without planning."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import pytest
 
 from service.adapters.postgres import planning
+from service.domain.calendar import DayRules
+from service.domain.planning import PlanningRules
 from service.domain.users import Profile, User
-from service.ports import PlanRange
-from tests.adapters.postgres.conftest import Store, profile
-from tests.adapters.postgres.planned import announce, begin_at, create, messages, plan, plan_all, rules_for, utc
-from tests.adapters.postgres.test_planning import somebody_waits
 from tests.conftest import Clock
+from tests.edits import edited
 from tests.node.harness import eventually
+from tests.service.adapters.postgres.conftest import Store, profile
+from tests.service.adapters.postgres.planned import (
+    RULES,
+    announce,
+    begin_at,
+    create,
+    messages,
+    plan,
+    plan_all,
+    rules_for,
+    utc,
+)
+from tests.service.adapters.postgres.test_planning import somebody_waits
 
 
-async def test_ten_days_that_nobody_planned_are_made_good(store: Store, clock: Clock) -> None:
-    """Any outage is made up for from where planning stopped, each greeting once, at its own instant."""
+async def test_ten_days_without_planning_are_caught_up(store: Store, clock: Clock) -> None:
+    """Planning continues where it stopped: each greeting once, at its own instant."""
     await begin_at(store, clock, utc("2030-05-01 00:00"))
     for day in range(1, 15):
         await create(store, f"1990-05-{day:02}")
@@ -33,7 +44,7 @@ async def test_ten_days_that_nobody_planned_are_made_good(store: Store, clock: C
 
 
 async def test_windows_laid_in_a_row_plan_each_greeting_once(store: Store, clock: Clock) -> None:
-    """The end of one is the begin of the next, and belongs to one of them, around the world."""
+    """The end of one window is the start of the next, and belongs to one of them."""
     await begin_at(store, clock, utc("2030-05-01 00:00"))
     for zone in ("Pacific/Kiritimati", "Asia/Tokyo", "UTC", "America/Lima", "Pacific/Niue"):
         await create(store, "1990-05-03", zone)
@@ -56,7 +67,7 @@ async def test_windows_laid_in_a_row_plan_each_greeting_once(store: Store, clock
 
 
 async def test_the_years_end_is_no_end(store: Store, clock: Clock) -> None:
-    """Both years have their days in one window, and the partitions of a year that nobody has seen are made."""
+    """One window can hold days of two years, and the partitions of the new year are created."""
     await begin_at(store, clock, utc("2030-12-30 00:00"))
     for birthday in ("1990-12-31", "1990-01-01", "1990-01-02"):
         await create(store, birthday, "Pacific/Kiritimati")
@@ -72,7 +83,7 @@ async def test_the_years_end_is_no_end(store: Store, clock: Clock) -> None:
 
 
 async def test_the_partitions_of_a_year_are_there_before_it_is_announced(store: Store, clock: Clock) -> None:
-    """A user who is being created waits for the announcement in the middle of a statement, and then needs them."""
+    """A statement that creates a user waits for the announcement, and then needs the partitions."""
     await begin_at(store, clock, utc("2030-12-30 00:00"))
     async with store.database.transaction() as connection:
         await connection.execute("select planning_fence()")
@@ -87,7 +98,7 @@ async def test_the_partitions_of_a_year_are_there_before_it_is_announced(store: 
 
 @pytest.mark.parametrize(("year", "day"), [(2031, "02-28"), (2032, "02-29")])
 async def test_a_leap_day_is_planned_in_every_year(store: Store, clock: Clock, year: int, day: str) -> None:
-    """29 February is found from the day that stands in for it, once."""
+    """29 February is found once, by the day that replaces it."""
     await begin_at(store, clock, utc(f"{year}-02-26 00:00"))
     await create(store, "1992-02-29")
 
@@ -97,8 +108,8 @@ async def test_a_leap_day_is_planned_in_every_year(store: Store, clock: Clock, y
     assert [row["send_at"] for row in await messages(store)] == [utc(f"{year}-{day} 09:00")]
 
 
-async def test_who_came_after_the_instant_waits_for_next_year(store: Store, clock: Clock) -> None:
-    """Catching up must not greet those who were not there."""
+async def test_a_user_created_after_the_instant_waits_for_next_year(store: Store, clock: Clock) -> None:
+    """Catching up must not greet users created after the instant."""
     await begin_at(store, clock, utc("2030-05-01 00:00"))
     await create(store, "1990-05-02")
     await clock.set(utc("2030-05-02 09:00:01"))
@@ -110,7 +121,7 @@ async def test_who_came_after_the_instant_waits_for_next_year(store: Store, cloc
 
 
 async def test_a_move_to_a_zone_of_the_same_clock_shows_in_the_message(store: Store, clock: Clock) -> None:
-    """Nothing moves, so the message goes on its way; people who look at it see where the user is."""
+    """The instant stays the same, but the message shows the new zone."""
     await begin_at(store, clock, utc("2030-05-01 00:00"))
     await create(store, "1990-05-02", "Europe/Paris")
     await announce(store, utc("2030-05-04 00:00"))
@@ -121,20 +132,20 @@ async def test_a_move_to_a_zone_of_the_same_clock_shows_in_the_message(store: St
     def edit(user: User) -> Profile:
         return replace(user.profile, timezone="Europe/Berlin")
 
-    await store.users.change(user_id, edit, lambda _before, after, now: rules_for(after, now), version=None)
+    await edited(store.users, user_id, edit, lambda _before, after, now: rules_for(after, now), version=None)
 
     (row,) = await messages(store)
     assert (row["timezone"], row["status"]) == ("Europe/Berlin", "retrying")
     assert row["due_at"] - row["send_at"] == timedelta(minutes=5)
 
 
-async def test_who_was_deleted_is_left_out(store: Store, clock: Clock) -> None:
-    """The days of a deleted user are kept, and mean nothing."""
+async def test_a_deleted_user_is_left_out(store: Store, clock: Clock) -> None:
+    """The days of a deleted user are kept, and have no effect."""
     await begin_at(store, clock, utc("2030-05-01 00:00"))
     for _ in range(2):
         await create(store, "1990-05-02")
     user_id = await store.database.value("select id from users limit 1")
-    assert await store.users.delete(user_id, version=None, erase=False)
+    assert await store.users.delete(user_id, version=None)
 
     await announce(store, utc("2030-05-04 00:00"))
 
@@ -143,7 +154,7 @@ async def test_who_was_deleted_is_left_out(store: Store, clock: Clock) -> None:
 
 
 async def test_planning_is_complete_up_to_the_earliest_open_range(store: Store, clock: Clock) -> None:
-    """What is announced is a promise; health shows how much of it is kept."""
+    """Health shows the planned instant beside the announced one."""
     begin, middle, end = utc("2030-05-01 00:00"), utc("2030-05-02 00:00"), utc("2030-05-03 00:00")
     await begin_at(store, clock, begin)
     first = await announce(store, middle)
@@ -163,7 +174,7 @@ async def test_planning_is_complete_up_to_the_earliest_open_range(store: Store, 
 
 
 async def test_what_was_announced_is_not_announced_again(store: Store, clock: Clock) -> None:
-    """A later run that reaches no further is written down, and makes no work."""
+    """A later run that reaches no further is recorded, and makes no range."""
     await begin_at(store, clock, utc("2030-05-01 00:00"))
     await announce(store, utc("2030-05-03 00:00"))
 
@@ -173,24 +184,26 @@ async def test_what_was_announced_is_not_announced_again(store: Store, clock: Cl
 
 
 async def test_a_range_whose_transaction_fails_is_there_again(store: Store, clock: Clock) -> None:
-    """It is taken in the transaction that plans it: both or neither."""
+    """The range is removed in the transaction that plans it."""
     await begin_at(store, clock, utc("2030-05-01 00:00"))
     await create(store, "1990-05-02")
     ranges = await announce(store, utc("2030-05-04 00:00"))
 
-    def fail(_planned: PlanRange) -> Sequence[tuple[str, datetime]]:
-        raise ZeroDivisionError
+    class Failing(PlanningRules):
+        def of(self, code: str) -> DayRules:
+            raise ZeroDivisionError
 
+    failing = Failing(RULES.send_at, RULES.leap_day, RULES.occasions)
     for range_id in ranges:
         with pytest.raises(ZeroDivisionError):
-            await store.planning.plan(range_id, fail, tzdata="test")
+            await store.planning.plan(range_id, failing, tzdata="test")
 
     assert await store.planning.open_ranges(older_than=0, limit=100) == ranges
     assert await plan_all(store) == 1
 
 
-async def test_young_ranges_are_left_to_whoever_was_given_them(store: Store, clock: Clock) -> None:
-    """They are on their way through the stream."""
+async def test_young_ranges_are_left_to_the_planners_that_have_them(store: Store, clock: Clock) -> None:
+    """Their entries are still in the stream."""
     await begin_at(store, clock, utc("2030-05-01 00:00"))
     ranges = await announce(store, utc("2030-05-04 00:00"))
 
@@ -201,7 +214,7 @@ async def test_young_ranges_are_left_to_whoever_was_given_them(store: Store, clo
 async def test_the_parts_of_a_day_neither_overlap_nor_leave_anybody_out(
     store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The user at a cut belongs to one part, and those who come before, between and after the cuts to some."""
+    """A user at a cut belongs to one part, and so does every user before, between and after the cuts."""
     monkeypatch.setattr(planning, "USERS_PER_RANGE", 3)
     await begin_at(store, clock, utc("2030-05-01 00:00"))
     people = [profile(date(1990, 5, 2)) for _ in range(10)]

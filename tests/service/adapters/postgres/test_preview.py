@@ -1,9 +1,9 @@
-"""What a preview says is what planning, ticker and edits then do: for every zone, rule and kind of user."""
+"""A preview shows what planning, ticker and edits then do, for every zone, rule and kind of user."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -13,16 +13,17 @@ import pytest
 
 from service.adapters.postgres.preview import PostgresPreviews
 from service.domain.calendar import LeapDay, OutOfRange, Rule, occurrence
+from service.domain.planning import PlanningRules, days, desired_messages, horizon
 from service.domain.users import Profile
 from service.domain.zones import zone_names
-from service.forecast import forecast
-from service.planning import Rules, days, horizon, instants, wanted
-from service.ports import PlanRange
-from service.preview import Preview, Scope
-from service.prospects import EXPECTED, LeftOut, Prospect
-from tests.adapters.postgres.conftest import LATE_LIMIT, Store
-from tests.adapters.postgres.planned import begin_at, utc
+from service.reports.eligibility import EXPECTED, LeftOut, Prospect
+from service.reports.forecast import forecast
+from service.reports.preview import Preview, Scope
 from tests.conftest import Clock
+from tests.edits import edited
+from tests.principals import OPERATOR
+from tests.service.adapters.postgres.conftest import LATE_LIMIT, Store
+from tests.service.adapters.postgres.planned import begin_at, utc
 
 ZONES = sorted(zone_names())
 DAY = timedelta(days=1)
@@ -31,7 +32,7 @@ Key = tuple[UUID, str, int]
 
 
 class Begin(NamedTuple):
-    """A window's middle, and the rules of the three occasions."""
+    """The middle of a window, and the rules of the three occasions."""
 
     at: str
     leap_day: LeapDay
@@ -52,7 +53,7 @@ BEGINS = [
 
 
 class Stage:
-    """A service with users in every zone, planned and seen by one set of rules."""
+    """A service with users in a third of all zones, planned and previewed by one set of rules."""
 
     def __init__(self, store: Store, clock: Clock, begin: Begin) -> None:
         self.store = store
@@ -61,21 +62,24 @@ class Stage:
         self.at = utc(begin.at)
         self.random = random.Random(begin.at)
         self.previews = PostgresPreviews(store.database, late_limit=LATE_LIMIT)
-        self.rules = Rules(time(9), begin.leap_day, ())
+        self.rules = PlanningRules(time(9), begin.leap_day, ())
+        # A third for each begin: all of them together see each zone at least twice.
+        self.zones = ZONES[BEGINS.index(begin) % 3 :: 3]
 
     async def set_up(self) -> None:
-        """A user in every zone, most with three occasions within days of the begin; planned up to the begin."""
+        """Create a user in each of its zones, most with three occasions near the begin, and plan up to the begin."""
         await begin_at(self.store, self.clock, self.at)
         await self.clock.rate(0)
         await self.store.fetch("insert into occasions (code, template) values ('name_day', 'Hey')")
         for code, (at, leap_day) in {"anniversary": self.begin.anniversary, "name_day": self.begin.name_day}.items():
             query = "update occasions set send_at = $2, leap_day = $3 where code = $1"
             await self.store.fetch(query, code, at, leap_day)
+        await self.store.fetch("update planning set replanned_version = rules_version")
         await self.read_rules()
         for year in range(self.at.year - 1, self.at.year + 2):
             await self.store.fetch("select ensure_year($1)", year)
-        await self.store.users.create_many([(self.profile(zone), []) for zone in ZONES])
-        # Most have been there for long; every fifth came within hours of some instant.
+        await self.store.users.create_many([(self.profile(zone), []) for zone in self.zones])
+        # Most users are old. Every fifth was created within hours of some instant.
         await self.store.fetch(
             """
             update users set created_at = case
@@ -88,25 +92,25 @@ class Stage:
         )
 
     async def read_rules(self) -> None:
-        """What the occasions say now."""
-        self.rules = Rules(time(9), self.begin.leap_day, tuple(await self.store.planning.occasions()))
+        """Read the rules of the occasions."""
+        self.rules = replace((await self.store.planning.rules()), leap_day=self.begin.leap_day, version=None)
 
     def profile(self, zone: str) -> Profile:
-        """Somebody who may lack one occasion."""
+        """A user who may lack one occasion."""
         dates = {occasion: self.date() for occasion in ("birthday", "anniversary", "name_day")}
         if self.random.random() < 0.2:
             del dates[self.random.choice(sorted(dates))]
         return Profile("Ada", "Smith", f"ada{self.random.getrandbits(60)}@example.com", zone, dates)
 
     def date(self) -> date:
-        """A date whose day is near the begin; 29 February as often as it can be."""
+        """A date whose day is near the begin, and often 29 February."""
         day = self.at.date() + timedelta(days=self.random.randint(-4, 7))
         if (day.month, day.day) in ((2, 28), (3, 1)) and self.random.random() < 0.6:
             return date(1992, 2, 29)
         return date(1980, day.month, day.day)
 
     async def announce(self) -> None:
-        """The daily job."""
+        """Run the daily job."""
         planned = await self.store.planning.planned()
         up_to = horizon(planned.now)
         await self.store.planning.announce(
@@ -114,57 +118,55 @@ class Stage:
         )
 
     async def plan(self, every: int = 1) -> None:
-        """Plan every so manieth of the open ranges."""
+        """Plan the open ranges, or one in `every`."""
         for range_id in (await self.store.planning.open_ranges(older_than=0, limit=100_000))[::every]:
-            await self.store.planning.plan(range_id, self._instants, tzdata="test")
-
-    def _instants(self, found: PlanRange) -> Sequence[tuple[str, datetime]]:
-        return instants(self.rules, found)
+            await self.store.planning.plan(range_id, self.rules, tzdata="test")
 
     async def live(self, count: int) -> None:
-        """Planning goes on for so many days."""
+        """Let planning run for this many days."""
         for _ in range(count):
             await self.clock.advance(DAY)
             await self.announce()
             await self.plan()
 
     async def send(self) -> None:
-        """Whatever is due is claimed, or expires; of what is claimed most is sent, some fails."""
+        """Claim or expire due messages. Most of the claimed ones are sent, some fail."""
         await self.store.messages.claim_due(fence=1, incarnation=1, limit=100_000, late_limit=LATE_LIMIT)
         await self.store.fetch(
             """
-            update messages set ended_at = business_now(), attempt = 1, reason = 'test',
+            update messages set ended_at = business_now(), attempt = 1, status_reason = 'test',
                 status = (array['sent', 'sent', 'sent', 'failed', 'unknown'])[1 + abs(hashtext(id::text)) % 5]
             where status = 'queued'
             """
         )
 
     async def edit(self) -> None:
-        """Some move, get or lose a date, are deleted, or come."""
+        """Move some users, give or remove dates, delete some, create some."""
         now = await self.clock.now()
         ids = [row["id"] for row in await self.store.fetch("select id from users where deleted_at is null order by id")]
         for user_id in self.random.sample(ids, 120):
             if self.random.random() < 0.2:
-                await self.store.users.delete(user_id, version=None, erase=self.random.random() < 0.3)
+                erase_by = OPERATOR if self.random.random() < 0.3 else None
+                await self.store.users.delete(user_id, version=None, erase_by=erase_by)
                 continue
-            await self.store.users.change(user_id, lambda user: self._moved(user.profile), self._wanted, version=None)
-        for zone in self.random.sample(ZONES, 40):
+            await edited(self.store.users, user_id, lambda user: self._moved(user.profile), self._wanted, version=None)
+        for zone in self.random.sample(self.zones, 40):
             profile = self.profile(zone)
             await self.store.users.create(profile, self._wanted(None, profile, now))
         failed = await self.store.fetch("select id from messages where status in ('failed', 'expired') limit 15")
-        await self.store.messages.redrive([row["id"] for row in failed])
+        await self.store.messages.redrive([row["id"] for row in failed], by=OPERATOR)
 
     def _moved(self, profile: Profile) -> Profile:
-        new = self.profile(self.random.choice(ZONES))
+        new = self.profile(self.random.choice(self.zones))
         dates = new.dates if self.random.random() < 0.6 else profile.dates
         return Profile(profile.first_name, profile.last_name, profile.email, new.timezone, dates)
 
     def _wanted(self, _before: Profile | None, after: Profile, now: datetime) -> list[Any]:
         dates = {row.code: after.dates.get(row.code) for row in self.rules.occasions}
-        return wanted(self.rules, dates, after.timezone, now=now)
+        return desired_messages(self.rules, dates, after.timezone, now=now)
 
     async def look(self, starts_at: datetime, ends_at: datetime, **scope: Any) -> dict[Key, Prospect]:
-        """A preview of the window, in pages of some size; nobody is in it twice."""
+        """Preview the window in pages of some size, and check that no user is in it twice."""
         planned = await self.store.planning.planned()
         preview = Preview(self.previews, self.rules, planned, late_limit=LATE_LIMIT)
         limit = self.random.choice([37, 100, 500])
@@ -180,18 +182,19 @@ class Stage:
         return keyed
 
     async def messages(self) -> dict[Key, asyncpg.Record]:
-        """Every message."""
+        """Return every message."""
         rows = await self.store.fetch("select * from messages")
         return {(row["user_id"], row["occasion"], row["local_year"]): row for row in rows}
 
     async def days(self, starts_at: datetime, ends_at: datetime) -> dict[Key, tuple[datetime, bool]]:
-        """Every day of a user that the calendar puts into the window, worked out one by one; whether it is skipped."""
+        """Compute every day of a user within the window, one by one, and whether it is skipped."""
         rows = await self.store.fetch(
             "select d.*, u.timezone from occasion_dates d join users u on u.id = user_id and u.deleted_at is null"
         )
         found = {}
         for row in rows:
-            at, leap_day = self.rules.of(row["occasion"])
+            due = self.rules.of(row["occasion"])
+            at, leap_day = due.at, due.leap_day
             for year in range(starts_at.year - 1, ends_at.year + 2):
                 try:
                     one = occurrence(row["date"], row["timezone"], year, at=at, leap_day=leap_day)
@@ -205,7 +208,7 @@ class Stage:
 
 
 def at(*begins: Begin) -> pytest.MarkDecorator:
-    """Runs a test on a stage for each of these."""
+    """Run a test on a stage for each of these."""
     return pytest.mark.parametrize("stage", begins, indirect=True, ids=[begin.at for begin in begins])
 
 
@@ -217,8 +220,8 @@ async def stage(request: pytest.FixtureRequest, store: Store, clock: Clock) -> S
 
 
 @at(*BEGINS)
-async def test_everybody_whom_a_preview_expects_is_planned_and_nobody_else(stage: Stage) -> None:
-    """The promise of a dry run. Some of what is announced is not planned yet, and the rest not announced."""
+async def test_exactly_the_users_whom_a_preview_expects_are_planned(stage: Stage) -> None:
+    """Some announced ranges are not planned yet, and later ones are not announced."""
     await stage.announce()
     await stage.plan(every=2)
     starts_at, ends_at = stage.at - 3 * DAY, stage.at + 8 * DAY
@@ -231,8 +234,8 @@ async def test_everybody_whom_a_preview_expects_is_planned_and_nobody_else(stage
     made = {key: row for key, row in (await stage.messages()).items() if key not in before}
     made = {key: row for key, row in made.items() if starts_at <= row["send_at"] < ends_at}
     expected = {key: one for key, one in seen.items() if one.status == EXPECTED}
-    assert len(before) > 50
-    assert len(expected) > 300
+    assert len(before) > 20
+    assert len(expected) > 100
     assert expected.keys() == made.keys()
     for key, one in expected.items():
         row = made[key]
@@ -246,7 +249,7 @@ async def test_everybody_whom_a_preview_expects_is_planned_and_nobody_else(stage
 
 @at(*BEGINS[::2])
 async def test_who_is_left_out_is_left_out_for_the_reason_that_is_given(stage: Stage) -> None:
-    """After days of edits, failures, redrives and another rule: each reason is checked against the rows, one by one."""
+    """After days of edits, failures, redrives and another rule, each reason is checked against the rows."""
     starts_at, ends_at = stage.at + DAY / 2, stage.at + 4.5 * DAY
     for _ in range(3):
         await stage.announce()
@@ -303,7 +306,9 @@ async def test_who_is_left_out_is_left_out_for_the_reason_that_is_given(stage: S
             case LeftOut.TOO_LATE_TO_SEND:
                 assert row is None or row["status"] in ("expired", "scheduled")
                 assert one.send_at is not None
-                assert one.send_at < now - LATE_LIMIT
+                # A message that expired at an earlier instant stays expired, even if the new instant would not be too
+                # late.
+                assert one.send_at < now - LATE_LIMIT or (row is not None and row["status"] == "expired")
             case LeftOut.NOT_PLANNED:
                 assert row is None
                 assert key not in after
@@ -312,13 +317,13 @@ async def test_who_is_left_out_is_left_out_for_the_reason_that_is_given(stage: S
                 assert row["status"] == one.left_out
             case _:
                 raise AssertionError(one)
-    # The others need luck, or have a test of their own.
+    # The others need luck, or have their own test.
     assert reasons >= {None, LeftOut.CREATED_TOO_LATE, LeftOut.FAILED, LeftOut.UNKNOWN, LeftOut.DELETED}
 
 
 @at(*BEGINS[1::4])
 async def test_after_an_outage_a_preview_knows_what_will_expire(stage: Stage) -> None:
-    """Nothing was planned for three days: what is late by less than the limit leaves at once, the rest never."""
+    """Nothing was planned for three days. Messages within the late limit leave at once, and the others expire."""
     await stage.announce()
     await stage.plan(every=2)
     await stage.clock.advance(3 * DAY)
@@ -331,12 +336,12 @@ async def test_after_an_outage_a_preview_knows_what_will_expire(stage: Stage) ->
     await stage.store.messages.claim_due(fence=1, incarnation=1, limit=100_000, late_limit=LATE_LIMIT)
 
     rows = {key: row for key, row in (await stage.messages()).items() if starts_at <= row["send_at"] < now}
-    assert len(rows) > 300
+    assert len(rows) > 80
     leaves = {key for key, one in seen.items() if one.left_out is None}
     too_late = {key for key, one in seen.items() if one.left_out is LeftOut.TOO_LATE_TO_SEND}
     assert leaves == {key for key, row in rows.items() if row["status"] == "queued"}
     assert too_late >= {key for key, row in rows.items() if row["status"] == "expired"}
-    # What lies before the begin nobody will plan: it is too late for those, too.
+    # Days before the begin are not planned: it is too late for those, too.
     assert all(one.send_at is not None and one.send_at < stage.at for key, one in seen.items()
                if key in too_late and key not in rows)  # fmt: skip
     assert leaves & before.keys()
@@ -345,7 +350,7 @@ async def test_after_an_outage_a_preview_knows_what_will_expire(stage: Stage) ->
 
 @at(*BEGINS[::6])
 async def test_a_preview_of_one_user_is_their_part_of_the_whole(stage: Stage) -> None:
-    """It is read in another way, so it could say something else."""
+    """It uses another query, so the results could differ."""
     starts_at, ends_at = stage.at - 3 * DAY, stage.at + 8 * DAY
     await stage.announce()
     await stage.plan(every=2)
@@ -365,10 +370,10 @@ async def test_a_preview_of_one_user_is_their_part_of_the_whole(stage: Stage) ->
 
 @at(BEGINS[0])
 async def test_a_message_keeps_its_instant_when_the_rules_change_and_a_preview_says_so(stage: Stage) -> None:
-    """Somebody who changes the hour of an occasion sees that what is planned already does not follow."""
-    await stage.store.fetch("delete from users where timezone <> 'UTC'")
+    """Until it is planned again, a planned message does not follow a changed hour."""
+    await stage.store.fetch("delete from users where id <> (select id from users order by id limit 1)")
     [user] = await stage.store.fetch("select id from users")
-    await stage.store.fetch("update users set created_at = $1", stage.at - 9 * DAY)
+    await stage.store.fetch("update users set timezone = 'UTC', created_at = $1", stage.at - 9 * DAY)
     day = (stage.at + DAY).date()
     await stage.store.fetch("delete from occasion_dates")
     query = "insert into occasion_dates values ($1, 'birthday', $2)"
@@ -392,7 +397,7 @@ async def test_a_message_keeps_its_instant_when_the_rules_change_and_a_preview_s
 
 @at(BEGINS[0], BEGINS[3])
 async def test_a_forecast_counts_what_then_is_due(stage: Stage) -> None:
-    """Minute by minute and by occasion, though half of it is not planned yet, and some of it is late."""
+    """By minute and occasion, although half of it is not planned yet, and some is late."""
     await stage.announce()
     await stage.plan(every=2)
     await stage.clock.advance(DAY / 2)

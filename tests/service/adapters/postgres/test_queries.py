@@ -1,4 +1,4 @@
-"""Every query fits the schema, and none that runs all the time reads a whole table."""
+"""Every query fits the schema, and no frequent query reads a whole table."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import pytest
 
 from loadtest.hot_queries import HOT, statements
 from service.adapters.postgres.queries import load
-from tests.adapters.postgres.crowd import CROWD
-from tests.conftest import _execute, _make_template, _run
-from tests.servers import Servers
+from service.adapters.postgres.session import SETTINGS, Servers
+from tests import servers
+from tests.conftest import _run, create_database, drop_database
+from tests.service.adapters.postgres.crowd import CROWD
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -25,42 +26,64 @@ FILES = sorted(
 QUERIES = [(file, name) for file in FILES for name in vars(load(file))]
 
 SMALL = 100
-"""Rows below which a table is best read from end to end: the partitions of years that have hardly begun."""
+"""Below this number of rows a full read is best, as for the partitions of years that have just begun."""
 
 LISTINGS = [
-    ("users", "list_users", "null, null, null, null, 100"),
-    ("users", "list_users", "{user}, null, null, null, 100"),
-    ("users", "list_users", "null, 'user7@example.com', null, null, 100"),
-    ("users", "list_users", "null, null, 'Asia/Tokyo', null, 100"),
-    ("users", "list_users", "null, null, null, 315, 100"),
-    ("history", "page", "null, null, null, null, null, null, 100"),
-    ("history", "page", "{message}, null, null, null, null, null, 100"),
-    ("history", "page", "null, {user}, null, null, null, null, 100"),
-    ("history", "page", "null, null, 'failed', null, null, null, 100"),
-    ("history", "page", "null, null, 'sent', 'birthday', null, null, 100"),
-    ("history", "page", "null, null, 'sent', null, now() - interval '1 day', now(), 100"),
-    ("history", "redrivable", "'failed', null, null, null, 1000"),
-    ("history", "redrivable", "'expired', 'birthday', now() - interval '9 days', now(), 1000"),
-    ("history", "count_redrivable", "'failed', null, null, null"),
+    ("user_lists", "filtered", "null, null, null, null, null, null, 100"),
+    ("user_lists", "filtered", "{user}, null, null, null, null, null, 100"),
+    ("user_lists", "filtered", "null, 'user7@example.com', null, null, null, null, 100"),
+    ("user_lists", "filtered", "null, null, 'HR-7', null, null, null, 100"),
+    ("user_lists", "filtered", "null, null, null, 'Asia/Tokyo', null, null, 100"),
+    ("user_lists", "filtered", "null, null, null, null, 315, null, 100"),
+    ("user_lists", "filtered", "null, null, null, null, null, 315, 100"),
+    ("user_lists", "search", "null, 'ada', 'ada', 100, 10"),
+    ("user_lists", "first_change_since", "now()"),
+    ("user_lists", "changed", "0, {user}, 100000, now() - interval '1 day', 100, 10"),
+    ("history", "page", "null, null, null, null, null, null, null, null, null, 100"),
+    ("history", "page", "{message}, null, null, null, null, null, null, null, null, 100"),
+    ("history", "page", "null, {user}, null, null, null, null, null, null, null, 100"),
+    ("history", "page", "null, null, array['failed'], null, null, null, null, null, null, 100"),
+    ("history", "page", "null, null, array['sent'], 'birthday', null, null, null, null, null, 100"),
+    ("history", "page", "null, null, array['sent'], null, now() - interval '1 day', now(), null, null, null, 100"),
+    ("history", "page", "null, null, null, null, null, null, 'user7@example.com', null, null, 100"),
+    ("history", "newest", "null, null, null, null, null, null, null, null, null, 100"),
+    ("history", "newest", "{message}, null, array['failed', 'expired'], null, null, null, null, null, null, 100"),
+    ("history", "count", "null, null, array['failed', 'expired'], null, null, null, null, null, null, 100"),
+    ("history", "count", "null, {user}, null, null, null, null, null, null, null, 100"),
+    ("history", "redrivable", "null, null, array['failed'], null, null, null, null, null, null, 1000"),
+    (
+        "history",
+        "redrivable",
+        "null, null, array['expired'], 'birthday', now() - interval '9 days', now(), null, array['UTC'], null, 1000",
+    ),
+    ("history", "redrivable", "null, null, array['failed'], null, null, null, null, null, {ids}, 1000"),
+    ("history", "reasons", "null, null, array['failed'], null, null, null, null, null, null, 100"),
+    ("history", "count_redrivable", "null, null, array['failed'], null, null, null, null, null, null"),
+    ("overview", "overview", "now() - interval '7 days', 100, true, now() - interval '1 day', now(), array[{year}]"),
+    ("overview", "overview", "now() - interval '7 days', 100, false, null, null, '{{}}'"),
+    ("messages", "claim_due_around_holds", "1000000, 1, 500, interval '48 hours', null"),
+    ("holds", "active_holds", "100"),
     ("preview", "planned_by_minute", "now() + interval '48 hours', interval '48 hours'"),
     (
         "preview",
-        "astray",
+        "orphaned",
         "now() - interval '5 days', now() - interval '4 days', array[{year}], null, "
         """'{{"birthday/2026/315/UTC": true}}', null, 501""",
     ),
 ]
-"""Pages for people, by the filters they may choose; planned anew for each, since a filter that is null falls away."""
+"""Queries during a hold of an occasion, and pages with filters.
+
+PostgreSQL plans them for each call, because a null filter then costs nothing.
+"""
 
 
 @pytest.fixture(scope="module")
-def crowded(_fleet: Servers) -> Iterator[str]:
-    """The URL of a database with a crowd of users, their days, two years of messages, and a wave under way."""
+def crowded(_fleet: servers.Servers) -> Iterator[str]:
+    """The URL of a database with many users, their days, two years of messages, and a wave under way."""
 
     async def fill() -> None:
         await _fleet.start([_fleet.postgres])
-        await _make_template(_fleet)
-        await _execute(_fleet, 'create database "test_crowd" template "heyday_template"')
+        await create_database(_fleet, "test_crowd")
         connection = await asyncpg.connect(_fleet.postgres.dsn("test_crowd"))
         await connection.execute(CROWD)
         await connection.execute("vacuum analyze")
@@ -68,13 +91,13 @@ def crowded(_fleet: Servers) -> Iterator[str]:
 
     _run(fill())
     yield _fleet.postgres.dsn("test_crowd")
-    _run(_execute(_fleet, 'drop database "test_crowd" with (force)'))
+    _run(drop_database(_fleet, "test_crowd"))
 
 
 @pytest.fixture
 async def connection(crowded: str) -> AsyncIterator[Connection]:
-    """A connection set up as those of the pool are, which changes nothing for good."""
-    connection = await asyncpg.connect(crowded, server_settings={"jit": "off", "timezone": "UTC"})
+    """A connection set up like those of the pool. Its changes are rolled back."""
+    connection = await Servers(crowded, SETTINGS).connect()
     await connection.execute("begin")
     await connection.execute(load("ledger.sql").open)  # a temporary table, which some queries read
     yield connection
@@ -83,7 +106,7 @@ async def connection(crowded: str) -> AsyncIterator[Connection]:
 
 @pytest.mark.parametrize(("file", "name"), QUERIES, ids=[f"{file}:{name}" for file, name in QUERIES])
 async def test_each_query_fits_the_schema(connection: Connection, file: str, name: str) -> None:
-    """A column that was renamed, or a type that no longer fits, is found here and not at nine o'clock."""
+    """A renamed column or a wrong type is found here, and not at 09:00."""
     await connection.prepare(getattr(load(file), name))
 
 
@@ -95,9 +118,10 @@ async def test_each_query_fits_the_schema(connection: Connection, file: str, nam
 async def test_no_hot_query_reads_a_whole_table(
     connection: Connection, file: str, name: str, values: str, plans: str
 ) -> None:
-    """One that did would be fast with a hundred users and stop everything with ten million.
+    """Such a query would be fast with a hundred users and block everything with ten million.
 
-    A prepared statement is planned for its values at first and may be planned for any values later: both must do.
+    PostgreSQL first plans a prepared statement for its values, and later perhaps for any values. Both plans are
+    checked.
     """
     await connection.execute(f"set plan_cache_mode = {plans}")
 
@@ -108,7 +132,7 @@ async def test_no_hot_query_reads_a_whole_table(
 
 @pytest.mark.parametrize(("file", "name", "values"), LISTINGS, ids=[f"{f}:{n}:{v[:40]}" for f, n, v in LISTINGS])
 async def test_no_listing_reads_a_whole_table(connection: Connection, file: str, name: str, values: str) -> None:
-    """A page of a hundred must cost a hundred rows, whatever else is stored."""
+    """A page of a hundred must read about a hundred rows."""
     await connection.execute("set plan_cache_mode = force_custom_plan")
 
     plan = await explain(connection, file, name, values)
@@ -117,14 +141,14 @@ async def test_no_listing_reads_a_whole_table(connection: Connection, file: str,
 
 
 async def test_reading_a_whole_table_is_noticed(connection: Connection) -> None:
-    """The two tests above look for something that they would find."""
+    """It shows that the two tests above can fail."""
     text = await connection.fetchval("explain (format json) select count(*) from users where first_name = 'Ada'")
 
     assert await whole_tables(connection, json.loads(text)[0]["Plan"]) == ["users"]
 
 
 async def explain(connection: Connection, file: str, name: str, values: str) -> dict[str, Any]:
-    """The plan of a query for the given values, which may name a user, a message and its year."""
+    """Return the plan of a query for these values, which may name a user, a message and its year."""
     known = await connection.fetchrow(
         """
         select (select quote_literal(id) || '::uuid' from users order by id offset 5000 limit 1) as user,
@@ -144,7 +168,7 @@ async def explain(connection: Connection, file: str, name: str, values: str) -> 
 
 
 async def whole_tables(connection: Connection, plan: dict[str, Any]) -> list[str]:
-    """The tables of more than a few rows that a plan reads from end to end."""
+    """Return the tables of more than a few rows that a plan reads completely."""
     tables = [node["Relation Name"] for node in nodes(plan) if node["Node Type"].endswith("Seq Scan")]
     rows = await connection.fetch(
         "select relname from pg_class where relname = any($1) and reltuples >= $2", tables, SMALL
@@ -153,7 +177,7 @@ async def whole_tables(connection: Connection, plan: dict[str, Any]) -> list[str
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A plan's node and all below it."""
+    """Yield a node of a plan and all nodes below it."""
     yield plan
     for child in plan.get("Plans", []):
         yield from nodes(child)

@@ -1,4 +1,4 @@
-"""What became of attempts is written once, all at once, and moves only what it belongs to."""
+"""Tests that outcomes are recorded once, in batches, and move only their own messages."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ import pytest
 
 from service.domain.messages import Answer, Outcome, Status
 from service.ports import Claim, Claimed, Result
-from tests.adapters.postgres.conftest import LATE_LIMIT, Store
 from tests.conftest import Clock
+from tests.principals import OPERATOR
+from tests.service.adapters.postgres.conftest import LATE_LIMIT, Store
 
 ACCEPTED = Answer(Outcome.ACCEPTED, 0.1, 200)
-REJECTED = Answer(Outcome.REJECTED, 0.2, 503, "unavailable")
+REJECTED = Answer(Outcome.TRANSIENT_FAILURE, 0.2, 503, "unavailable")
 
 
 async def sending(store: Store, count: int = 1, *, incarnation: int = 1) -> list[Claimed]:
-    """So many claimed messages, in the order of their instants."""
+    """Make this many claimed messages, in the order of their instants."""
     claimed = await store.messages.claim_for_sending(await store.queued(count), incarnation=incarnation)
     return sorted(claimed, key=lambda one: one.send_at)
 
 
 async def claimed_again(store: Store, ids: Sequence[UUID], *, incarnation: int = 1) -> list[Claimed]:
-    """The same messages, whose claim was freed, claimed once more."""
-    await store.messages.free_claims([(message, 1) for message in ids], hold=False, attempts=10)
+    """Return the same messages with a new claim, after the first was released."""
+    await store.messages.release_claims([(message, 1) for message in ids], hold=False)
     await store.messages.claim_due(fence=1, incarnation=1, limit=99, late_limit=LATE_LIMIT)
     return await store.messages.claim_for_sending(ids, incarnation=incarnation)
 
 
 async def in_state(store: Store, message: UUID, status: str) -> None:
-    """Put the message, whose claim was freed, where it may be by the time that its answer is recorded."""
+    """Put a message with a released claim into the state that it may have when its answer is recorded."""
     await store.fetch(
         """
         update messages set status = $2, claimed_by = null, queued_at = business_now(), queued_by = 1,
@@ -49,7 +50,7 @@ async def in_state(store: Store, message: UUID, status: str) -> None:
 async def test_an_acceptance_that_is_recorded_late_settles_the_message_wherever_it_is(
     store: Store, status: str
 ) -> None:
-    """Else a person is asked, or somebody called again, about what is known."""
+    """Otherwise an operator must decide, or a call is repeated, although the outcome is known."""
     (claimed,) = await sending(store)
     await in_state(store, claimed.claim.id, status)
     result = Result(claimed.claim, Status.SENT, ACCEPTED, began=0.0)
@@ -57,14 +58,14 @@ async def test_an_acceptance_that_is_recorded_late_settles_the_message_wherever_
     moved = await asyncio.gather(*(store.messages.record([result], at=1.0) for _ in range(5)))
 
     assert [one.status for part in moved for one in part] == [Status.SENT]
-    (row,) = await store.fetch("select status, attempt, ended_at, moved_to, reason from messages")
-    assert (row["status"], row["attempt"], row["moved_to"]) == ("sent", 1, None)
-    assert row["reason"] == "accepted: the answer was recorded late"
+    (row,) = await store.fetch("select status, attempt, ended_at, reschedule_to, status_reason from messages")
+    assert (row["status"], row["attempt"], row["reschedule_to"]) == ("sent", 1, None)
+    assert row["status_reason"] == "accepted: the answer was recorded late"
 
 
 @pytest.mark.parametrize("status", ["scheduled", "queued", "retrying", "failed", "unknown", "expired", "cancelled"])
 async def test_what_was_not_accepted_moves_nothing_when_it_is_recorded_late(store: Store, status: str) -> None:
-    """Only an acceptance says that there is nothing more to do."""
+    """Only an acceptance ends the message."""
     (claimed,) = await sending(store)
     await in_state(store, claimed.claim.id, status)
 
@@ -78,7 +79,7 @@ async def test_what_was_not_accepted_moves_nothing_when_it_is_recorded_late(stor
 
 
 async def test_what_was_cancelled_with_its_user_stays_so_though_it_was_accepted(store: Store) -> None:
-    """Nothing of it will be sent again, and the attempt is on record."""
+    """It is not sent again, and the attempt is recorded."""
     (claimed,) = await sending(store)
     await in_state(store, claimed.claim.id, "cancelled")
     await store.fetch("update users set deleted_at = business_now()")
@@ -88,10 +89,10 @@ async def test_what_was_cancelled_with_its_user_stays_so_though_it_was_accepted(
     assert await store.statuses() == {claimed.claim.id: "cancelled"}
 
 
-async def test_an_acceptance_from_before_a_backup_was_put_in_the_place_of_the_database_settles_the_message(
+async def test_an_acceptance_from_before_a_backup_was_restored_settles_the_message(
     store: Store,
 ) -> None:
-    """The backup knows of no attempt; a message that is sent has had one."""
+    """The backup has no attempt, but a sent message must have one."""
     (claimed,) = await sending(store)
     await store.fetch("update messages set status = 'scheduled', claimed_by = null, attempt = 0")
 
@@ -103,7 +104,7 @@ async def test_an_acceptance_from_before_a_backup_was_put_in_the_place_of_the_da
 
 @pytest.mark.parametrize("how", ["rejected", "unknown", "not made", "its node died", "its node died, policy hold"])
 async def test_what_another_node_is_sending_is_left_to_it_and_settled_by_its_end(store: Store, how: str) -> None:
-    """That node's call is under way: what it says of it moves the row, and finds the acceptance on record."""
+    """Its outcome moves the row, and the statement finds the earlier acceptance."""
     (first,) = await sending(store)
     (second,) = await claimed_again(store, [first.claim.id], incarnation=2)
     assert await store.messages.record([Result(first.claim, Status.SENT, ACCEPTED, began=0.0)], at=1.0) == []
@@ -118,20 +119,20 @@ async def test_what_another_node_is_sending_is_left_to_it_and_settled_by_its_end
         (moved,) = await store.messages.record([results[how]], at=1.0)
         assert moved.status is Status.SENT
     else:
-        freed = await store.messages.free_claims([(first.claim.id, 2)], hold="hold" in how, attempts=2)
+        freed = await store.messages.release_claims([(first.claim.id, 2)], hold="hold" in how)
         assert [(one.status, one.occasion, one.attempt) for one in freed] == [(Status.SENT, "birthday", 2)]
 
-    (row,) = await store.fetch("select status, reason from messages")
+    (row,) = await store.fetch("select status, status_reason from messages")
     assert tuple(row) == ("sent", "accepted by an earlier attempt")
 
 
-@pytest.mark.parametrize("wrong", [{"attempt": 2}, {"incarnation": 2}, {"local_year": 1999}, {"id": UUID(int=1)}])
+@pytest.mark.parametrize("wrong", [{"attempt": 2}, {"incarnation": 2}, {"local_year": -1}, {"id": UUID(int=1)}])
 async def test_a_result_of_another_claim_moves_nothing(store: Store, wrong: dict[str, object]) -> None:
-    """Each part of a claim counts: it is the right to say what became of the message."""
+    """Every part of a claim must match."""
     (claimed,) = await sending(store)
+    if "local_year" in wrong:
+        wrong = {"local_year": claimed.claim.local_year - 1}
     other: Claim = replace(claimed.claim, **wrong)  # type: ignore[arg-type]  # the values fit their names
-    year = other.local_year
-    await store.fetch("select ensure_year($1)", year)
 
     assert await store.messages.record([Result(other, Status.SENT, ACCEPTED, began=0.0)], at=1.0) == []
 
@@ -142,7 +143,7 @@ async def test_a_result_of_another_claim_moves_nothing(store: Store, wrong: dict
 
 @pytest.mark.parametrize("late_first", [False, True])
 async def test_an_acceptance_in_the_batch_of_another_attempt_decides(store: Store, late_first: bool) -> None:
-    """A node that had lost a message, and has claimed it again, may hear of both attempts at once."""
+    """A node that lost a message and claimed it again may get both outcomes at once."""
     (first,) = await sending(store)
     (second,) = await claimed_again(store, [first.claim.id])
     results = [
@@ -155,11 +156,11 @@ async def test_an_acceptance_in_the_batch_of_another_attempt_decides(store: Stor
     assert (moved.id, moved.status) == (second.claim.id, Status.SENT)
     assert await store.statuses() == {second.claim.id: "sent"}
     rows = await store.fetch("select number, outcome from attempts order by number, outcome")
-    assert [tuple(row) for row in rows] == [(1, "accepted"), (1, "unknown"), (2, "rejected")]
+    assert [tuple(row) for row in rows] == [(1, "accepted"), (1, "unknown"), (2, "transient_failure")]
 
 
 async def test_the_same_result_many_times_is_one_result(store: Store) -> None:
-    """A record whose answer was lost is made again, by the recorder or by somebody who overtook it."""
+    """A record whose answer was lost is repeated."""
     (claimed,) = await sending(store)
     result = Result(claimed.claim, Status.SENT, ACCEPTED, began=0.0)
 
@@ -170,7 +171,7 @@ async def test_the_same_result_many_times_is_one_result(store: Store) -> None:
 
 
 async def test_five_hundred_outcomes_are_written_at_once(store: Store) -> None:
-    """One statement a batch; each message gets its own outcome."""
+    """One statement writes the batch, and each message gets its own outcome."""
     claimed = await sending(store, 500)
     results = [
         Result(one.claim, status, answer, began=0.0, delay=timedelta(seconds=60))
@@ -179,7 +180,7 @@ async def test_five_hundred_outcomes_are_written_at_once(store: Store) -> None:
             [
                 (Status.SENT, ACCEPTED),
                 (Status.RETRYING, REJECTED),
-                (Status.FAILED, Answer(Outcome.REFUSED, 0.0, 400)),
+                (Status.FAILED, Answer(Outcome.PERMANENT_FAILURE, 0.0, 400)),
                 (Status.UNKNOWN, Answer(Outcome.UNKNOWN, 9.0)),
                 (Status.RETRYING, None),
             ]
@@ -199,7 +200,7 @@ async def test_five_hundred_outcomes_are_written_at_once(store: Store) -> None:
 
 
 async def test_batches_that_overlap_are_recorded_without_deadlock(store: Store) -> None:
-    """Rows are locked in one order, whatever the order of the results."""
+    """Rows are locked in one order, not in the order of the results."""
     results = [Result(one.claim, Status.SENT, ACCEPTED, began=0.0) for one in await sending(store, 200)]
 
     moved = await asyncio.gather(
@@ -210,24 +211,24 @@ async def test_batches_that_overlap_are_recorded_without_deadlock(store: Store) 
 
 
 async def test_an_empty_batch_is_nothing(store: Store) -> None:
-    """The recorder may have nothing to say."""
+    """The result writer may have no results."""
     assert await store.messages.record([], at=1.0) == []
 
 
 async def test_an_attempt_not_made_gives_back_only_itself(store: Store) -> None:
-    """Those made before stay spent."""
+    """Earlier attempts stay spent."""
     (first,) = await sending(store)
     (second,) = await claimed_again(store, [first.claim.id])
-    assert second.attempts_spent == 2
+    assert second.history.made == 1
 
     await store.messages.record([Result(second.claim, Status.RETRYING, None, began=0.0)], at=0.0)
 
     (third,) = await claimed_again(store, [first.claim.id])
-    assert third.attempts_spent == 2
+    assert third.history.made == 1
 
 
 async def test_lateness_is_the_begin_of_the_attempt_after_the_instant(store: Store) -> None:
-    """What people were kept waiting, not what the service took to answer."""
+    """It measures the delay of the greeting, not the duration of the call."""
     (claimed,) = await sending(store)
 
     (recorded,) = await store.messages.record([Result(claimed.claim, Status.SENT, ACCEPTED, began=70.0)], at=100.0)
@@ -240,7 +241,7 @@ async def test_lateness_is_the_begin_of_the_attempt_after_the_instant(store: Sto
 
 
 async def test_a_retry_after_the_clock_has_jumped_back_is_not_early(store: Store, clock: Clock) -> None:
-    """The batch must be written: it holds what happened to many, and would be tried again for ever."""
+    """A batch that the schema refuses would be repeated for ever."""
     (claimed,) = await sending(store)
     await clock.advance(timedelta(hours=-1))
 
@@ -251,23 +252,23 @@ async def test_a_retry_after_the_clock_has_jumped_back_is_not_early(store: Store
 
 
 async def test_a_claim_freed_after_the_clock_has_jumped_back_is_not_early(store: Store, clock: Clock) -> None:
-    """Recovery must get past it."""
+    """Recovery must be able to release it."""
     (claimed,) = await sending(store)
     await clock.advance(timedelta(hours=-1))
 
-    assert len(await store.messages.free_claims([(claimed.claim.id, 1)], hold=False, attempts=10)) == 1
+    assert len(await store.messages.release_claims([(claimed.claim.id, 1)], hold=False)) == 1
 
     assert await store.database.value("select due_at = send_at from messages")
 
 
 async def test_a_claim_that_is_freed_while_its_acceptance_is_recorded_ends_sent(store: Store) -> None:
-    """A node that was thought dead comes back at that moment: whoever is first, the message is settled."""
+    """A node that was declared dead returns at that moment. In any order the message ends as `sent`."""
     claims = await sending(store, 100)
     results = [Result(one.claim, Status.SENT, ACCEPTED, began=0.0) for one in claims]
 
     moved, _ = await asyncio.gather(
         store.messages.record(results, at=1.0),
-        asyncio.gather(*(store.messages.free_claims(hold=False, attempts=10) for _ in range(3))),
+        asyncio.gather(*(store.messages.release_claims(hold=False) for _ in range(3))),
     )
 
     assert sorted(one.id for one in moved) == sorted(one.claim.id for one in claims)
@@ -275,11 +276,11 @@ async def test_a_claim_that_is_freed_while_its_acceptance_is_recorded_ends_sent(
 
 
 async def test_stuck_claims_of_a_living_node_are_freed_by_name_only(store: Store) -> None:
-    """A node may lose one attempt and be well otherwise."""
+    """A healthy node may lose one attempt."""
     living = await store.nodes.enter("living")
     stuck, well = await sending(store, 2, incarnation=living)
 
-    assert len(await store.messages.free_claims([(stuck.claim.id, 1)], hold=False, attempts=10)) == 1
+    assert len(await store.messages.release_claims([(stuck.claim.id, 1)], hold=False)) == 1
 
     assert await store.statuses() == {stuck.claim.id: "retrying", well.claim.id: "sending"}
     (attempt,) = await store.fetch("select message_id, number, outcome, incarnation from attempts")
@@ -287,7 +288,7 @@ async def test_stuck_claims_of_a_living_node_are_freed_by_name_only(store: Store
 
 
 async def test_how_long_a_message_is_being_sent_is_told_in_real_seconds(store: Store, clock: Clock) -> None:
-    """An attempt takes as long as it takes, however fast the business clock runs."""
+    """The duration of an attempt does not depend on the rate of the business clock."""
     (claimed,) = await sending(store)
     await clock.rate(1000)
     await store.fetch("update messages set claimed_at = business_now() - interval '50000 seconds'")
@@ -296,29 +297,29 @@ async def test_how_long_a_message_is_being_sent_is_told_in_real_seconds(store: S
     assert await store.messages.sending_for(600) == set()
 
 
-async def test_take_back_undoes_only_ones_own_claims(store: Store) -> None:
-    """The ticker could not reach the stream; another's rows are on their way."""
+async def test_requeue_undoes_only_own_claims(store: Store) -> None:
+    """The ticker could not reach the stream. Claims of others are on their way."""
     mine = await store.queued(2, incarnation=7)
     others = await store.queued(2, incarnation=8)
 
-    assert await store.messages.take_back([*mine, *others], incarnation=7) == 2
+    assert await store.messages.requeue([*mine, *others], incarnation=7) == 2
 
     assert await store.statuses() == {**dict.fromkeys(mine, "scheduled"), **dict.fromkeys(others, "queued")}
 
 
-async def test_a_failed_message_is_buried_once_and_again_after_a_redrive(store: Store) -> None:
-    """Every end in failure leaves its copy with the dead letters."""
+async def test_a_failed_message_is_dead_lettered_once_and_again_after_a_redrive(store: Store) -> None:
+    """Every failure leaves one copy among the dead letters."""
     (claimed,) = await sending(store)
     message = claimed.claim.id
-    failed = Answer(Outcome.REFUSED, 0.1, 400)
+    failed = Answer(Outcome.PERMANENT_FAILURE, 0.1, 400)
     await store.messages.record([Result(claimed.claim, Status.FAILED, failed, began=0.0)], at=1.0)
-    assert await store.messages.unburied() == [message]
+    assert await store.messages.awaiting_dead_letter() == [message]
 
-    await store.messages.buried([message])
+    await store.messages.mark_dead_lettered([message])
 
-    assert await store.messages.unburied() == []
-    await store.messages.redrive([message])
+    assert await store.messages.awaiting_dead_letter() == []
+    await store.messages.redrive([message], by=OPERATOR)
     await store.messages.claim_due(fence=1, incarnation=1, limit=9, late_limit=LATE_LIMIT)
     (again,) = await store.messages.claim_for_sending([message], incarnation=1)
     await store.messages.record([Result(again.claim, Status.FAILED, failed, began=0.0)], at=1.0)
-    assert await store.messages.unburied() == [message]
+    assert await store.messages.awaiting_dead_letter() == [message]

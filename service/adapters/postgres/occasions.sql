@@ -1,0 +1,50 @@
+-- name: all
+-- send_at is text, because 24:00 is a time of day in PostgreSQL only.
+select code, subject, template, template_with_years, texts, send_at::text as send_at, leap_day, weekend, offset_days, active,
+    active_since, version, text_version, created_at, updated_at
+from occasions order by code
+
+-- name: get
+select code, subject, template, template_with_years, texts, send_at::text as send_at, leap_day, weekend, offset_days, active,
+    active_since, version, text_version, created_at, updated_at
+from occasions where code = $1
+
+-- name: wait_for_writers
+-- The lock of the trigger check_occasion: one writer at a time.
+select pg_advisory_xact_lock(hashtext('heyday.occasions'))
+
+-- name: lock
+-- This lock lets others write rows that refer to the occasion. A transaction that changes the rules does so while it
+-- holds the row of planning.
+select version from occasions where code = $1 for no key update
+
+-- name: lock_planning
+-- A deletion locks this row first, as every change of the planning rules does.
+select from planning for update
+
+-- name: create
+-- The trigger check_occasion refuses texts that cannot be rendered, and counts the versions.
+insert into occasions
+    (code, subject, template, template_with_years, texts, send_at, leap_day, weekend, offset_days, active)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+returning code, subject, template, template_with_years, texts, send_at::text as send_at, leap_day, weekend, offset_days, active,
+    active_since, version, text_version, created_at, updated_at
+
+-- name: change
+update occasions set
+    subject = $2, template = $3, template_with_years = $4, texts = $5, send_at = $6, leap_day = $7, weekend = $8,
+    offset_days = $9, active = $10
+where code = $1
+returning code, subject, template, template_with_years, texts, send_at::text as send_at, leap_day, weekend, offset_days, active,
+    active_since, version, text_version, created_at, updated_at
+
+-- name: in_use
+-- Dates have a foreign key to it. Messages have none, because the check would cost planning a look-up for each row.
+select exists (select from occasion_dates where occasion = $1)
+    or exists (select from messages where occasion = $1)
+
+-- name: drop_ranges
+delete from plan_ranges where occasion = $1
+
+-- name: delete
+delete from occasions where code = $1

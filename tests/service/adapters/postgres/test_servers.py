@@ -1,0 +1,132 @@
+"""Several servers in one URL: the writable one is found, also after a failover."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from actors.commands.sandbox.servers import processes
+from actors.commands.sandbox.servers.postgres import PostgresServer
+from actors.commands.sandbox.servers.relay import relayed
+from service.adapters.postgres.connection import Database, connect_once
+from service.ports import Unavailable
+from tests.node.harness import eventually
+from tests.pgbouncer import server_directory
+from tests.servers import POSTGRES_SETTINGS, find_servers, installed_postgres
+from tests.stopwatch import Stopwatch
+
+
+class Standby(PostgresServer):
+    """A standby of another server, made by pg_basebackup."""
+
+    def __init__(self, directory: Path, primary: PostgresServer) -> None:
+        super().__init__(directory, binaries=installed_postgres(), settings=POSTGRES_SETTINGS)
+        self._primary = primary
+
+    def follow(self) -> None:
+        """Use the password of the primary, whose accounts the standby has."""
+        self._password = self._primary._password
+
+    async def _initialise(self, data: Path) -> None:
+        self.follow()
+        self._home.keep("password", self._password)
+        command = [
+            str(self._folder / "pg_basebackup"),
+            f"--pgdata={data}",
+            f"--dbname={self._primary.dsn('postgres')}",
+            "--write-recovery-conf",
+            "--checkpoint=fast",
+            "--no-sync",
+        ]
+        done = await processes.run(command, directory=self._home.path, account=self._home.account)
+        assert done.returncode == 0, done.stderr
+
+    async def _probe(self, port: int) -> None:
+        connection = await asyncpg.connect(self._dsn(port, "postgres"), timeout=5)
+        await connection.close()
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[tuple[PostgresServer, Standby]]:
+    """A primary and its standby."""
+    find_servers()  # installs the programs
+    with server_directory() as directory:
+        settings = POSTGRES_SETTINGS | {"wal_level": "replica", "max_wal_senders": "4"}
+        primary = PostgresServer(directory / "a", binaries=installed_postgres(), settings=settings)
+        standby = Standby(directory / "b", primary)
+        await primary.start()
+        await standby.start()
+        yield primary, standby
+        for server in (primary, standby):
+            await server.kill()
+            await server.stop()
+
+
+def several(*servers: str) -> str:
+    """Return one URL with the servers of these URLs, in this order."""
+    parts = [urlsplit(server) for server in servers]
+    account = parts[0].netloc.rpartition("@")[0]
+    hosts = ",".join(part.netloc.rpartition("@")[2] for part in parts)
+    return parts[0]._replace(netloc=f"{account}@{hosts}", query="target_session_attrs=read-write").geturl()
+
+
+async def test_a_pool_writes_to_the_primary_and_to_the_standby_that_is_promoted(
+    pair: tuple[PostgresServer, Standby],
+) -> None:
+    """URL and pool stay the same. There is an outage in between."""
+    primary, standby = pair
+    pool = Database(several(standby.dsn("postgres"), primary.dsn("postgres")), size=2)
+    await pool.open()
+    await pool.fetch("create table written (n integer)")
+    await pool.fetch("insert into written values (1)")
+
+    await primary.kill()
+    with pytest.raises(Unavailable):
+        await pool.fetch("insert into written values (2)")
+    with pytest.raises(Unavailable, match=r"can be written|refused"):
+        await pool.fetch("insert into written values (2)")
+    other = await asyncpg.connect(standby.dsn("postgres"))
+    await other.execute("select pg_promote()")
+    await other.close()
+
+    async def written() -> bool:
+        try:
+            await pool.fetch("insert into written values (3)")
+        except Unavailable:
+            return False
+        return True
+
+    await eventually(written)
+    assert await pool.value("select max(n) from written") == 3
+    await pool.close()
+
+
+async def test_a_server_that_does_not_answer_leaves_time_for_the_others(database: str) -> None:
+    """A machine that is off does not refuse connections, so only a time-out detects it.
+
+    The server that answers is remembered.
+    """
+    async with relayed(database) as relay:
+        relay.freeze()
+        pool = Database(several(relay.url, database), size=2)
+        await pool.open()
+
+        assert await pool.value("select 1") == 1
+        watch = Stopwatch()
+        async with pool.connection(), pool.connection():
+            pass
+        assert watch.seconds() < 1
+        await pool.close()
+        relay.thaw()
+
+
+async def test_an_outage_of_all_servers_is_one_outage(database: str) -> None:
+    """It has the reason of the last server."""
+    nowhere = urlsplit(database)._replace(netloc="heyday@127.0.0.1:1").geturl()
+
+    with pytest.raises(Unavailable, match=r"refused|Connect call failed"):
+        await connect_once(several(nowhere, nowhere))
