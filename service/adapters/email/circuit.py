@@ -1,9 +1,10 @@
-"""The circuit breaker in front of the email service.
+"""The circuit breaker in front of the email service, which also tells the service's faults from the message's.
 
-aiobreaker keeps the state and counts the consecutive failures; it is told of each result once that is known. What it
-leaves open is decided here: the loop's clock says when an open circuit becomes half open (aiobreaker would ask the
-wall clock, which jumps), one trial at a time is let through a half-open one, and a result is not counted when the
-circuit has changed since its call began.
+Only an acceptance is a success: while the service accepts nobody, the circuit opens whatever it answers. A throttle is
+neither a success nor a failure. aiobreaker keeps the state and counts the consecutive failures. What it leaves open is
+decided here: the loop's clock says when an open circuit becomes half open (aiobreaker would ask the wall clock, which
+jumps), one trial at a time is let through a half-open one, and a result is not counted when the circuit has changed
+since its call began.
 """
 
 from __future__ import annotations
@@ -17,15 +18,13 @@ from typing import Protocol
 
 import aiobreaker  # type: ignore[import-untyped]  # it comes without types
 
-from service.domain.messages import Answer, Outcome
+from service.domain.messages import Answer, Outcome, UnavailableReason
+from service.domain.service_health import ServiceHealth
 from service.ports import CircuitOpen, CircuitState, Greeting
-
-ASKS_TO_SLOW_DOWN = frozenset({409, 425, 429})
-"""Answers of a service that lives and chooses not to take this message now: neither a success nor a failure."""
 
 
 class Attempts(Protocol):
-    """What makes one attempt, within `timeout`, and never raises for what the service does."""
+    """Makes one attempt, within `timeout`, and never raises for what the service does."""
 
     timeout: timedelta
 
@@ -43,17 +42,21 @@ class Timer(Protocol):
 
 
 class Clock(Protocol):
-    """What is needed of an event loop's clock: seconds that never jump, and a call at one of them."""
+    """The part of an event loop that is its clock: seconds that never jump, and a call at one of them."""
 
     def time(self) -> float: ...
 
     def call_at(self, when: float, callback: Callable[[], object], /) -> Timer: ...
 
 
+OnChange = Callable[[CircuitState, CircuitState, UnavailableReason | None], None]
+"""Takes the old and the new state, and the reason why the circuit is not closed."""
+
+
 class CircuitBreakingEmailService:
     """The port EmailService: opens after `failures` consecutive failures, and after `reset` lets a trial through.
 
-    `on_change` hears of every change of state, `on_result` of every success and failure; both must not block.
+    `on_change` is called on every change of state, `on_result` on every success and failure; both must not block.
     """
 
     def __init__(
@@ -63,12 +66,14 @@ class CircuitBreakingEmailService:
         failures: int,
         reset: timedelta,
         clock: Clock | None = None,
-        on_change: Callable[[CircuitState, CircuitState], None] = lambda old, new: None,
+        on_change: OnChange = lambda old, new, reason: None,
         on_result: Callable[[bool], None] = lambda success: None,
     ) -> None:
         self._http = http
         self._reset = reset.total_seconds()
         self._breaker = _Breaker(fail_max=failures)
+        self._health = ServiceHealth(refusals=failures)
+        self._unavailable: UnavailableReason | None = None
         self._given_clock = clock
         self._on_change = on_change
         self._on_result = on_result
@@ -84,6 +89,11 @@ class CircuitBreakingEmailService:
         return self._state
 
     @property
+    def unavailable(self) -> UnavailableReason | None:
+        """The reason why the circuit is not closed; None while it is."""
+        return self._unavailable
+
+    @property
     def failures_in_a_row(self) -> int:
         """Failures that count against the circuit since the last success."""
         return int(self._breaker.fail_counter)
@@ -93,28 +103,36 @@ class CircuitBreakingEmailService:
         await self._http.open()
 
     async def close(self) -> None:
-        """Close the connections. Whoever still waits for the circuit is told that it is open."""
+        """Close the connections. Callers that still wait for the circuit get CircuitOpen."""
         if self._reopening is not None:
             self._reopening.cancel()
         self._wake(changed=False)
         await self._http.close()
 
-    async def send(self, greeting: Greeting, *, allowed: Callable[[], bool] = lambda: True) -> Answer:
+    @property
+    def wants_trial(self) -> bool:
+        """True while the circuit is half open and no trial is under way."""
+        return self._state is CircuitState.HALF_OPEN and not self._trial_under_way
+
+    async def send(self, greeting: Greeting, *, last_attempt: float | None = None, wait: bool = True) -> Answer:
         """Make one attempt. Never raises for what the service does: that is the Answer.
 
         While the circuit is half open, one trial is under way at a time; other callers wait for its result, at most
-        as long as a call may take. Raises CircuitOpen when nothing was sent, be it that it is no longer `allowed` then.
+        as long as a call may take, or not at all without `wait`. Raises CircuitOpen when nothing was sent, also if it
+        is no longer `allowed` then.
         """
         if self._state is not CircuitState.CLOSED:
-            await self._wait_for_turn()
-            if not allowed():
+            await self._wait_for_turn(wait=wait)
+            if not greeting.allowed():
                 raise CircuitOpen("what was allowed before the wait for the circuit is so no longer")
         trial = self._trial_under_way = self._state is CircuitState.HALF_OPEN
-        changes = self._changes
+        changes, began = self._changes, self._clock.time()
         try:
-            answer = await self._http.attempt(greeting)
-            success = _success(answer)
-            if success is not None:
+            answer = self._health.judge(
+                await self._http.attempt(greeting), began=began, last_attempt=last_attempt, at=self._clock.time()
+            )
+            if not answer.throttled:
+                success = answer.outcome is Outcome.ACCEPTED
                 self._on_result(success)
                 # A call that began before the circuit opened says nothing about the service as it is now.
                 if changes == self._changes:
@@ -134,12 +152,12 @@ class CircuitBreakingEmailService:
                 return False
         return True
 
-    async def _wait_for_turn(self) -> None:
+    async def _wait_for_turn(self, *, wait: bool) -> None:
         """Return once the circuit is closed or this caller may make the trial. Raises CircuitOpen."""
         until = self._clock.time() + self._http.timeout.total_seconds()
         while self._state is CircuitState.HALF_OPEN and self._trial_under_way:
-            if not await self._change(until):
-                raise CircuitOpen("no result of the trial call in time")
+            if not wait or not await self._change(until):
+                raise CircuitOpen("no result of the trial call yet")
         if self._state is CircuitState.OPEN:
             raise CircuitOpen("the circuit of the email service is open")
 
@@ -178,10 +196,14 @@ class CircuitBreakingEmailService:
             return
         self._state = new
         self._changes += 1
+        if new is CircuitState.CLOSED:
+            self._unavailable = None
+        elif new is CircuitState.OPEN:
+            self._unavailable = self._health.reason or self._unavailable
         if new is CircuitState.OPEN:
             self._reopening = self._clock.call_at(self._clock.time() + self._reset, self._half_open)
         self._wake(changed=True)
-        self._on_change(old, new)
+        self._on_change(old, new, self._unavailable)
 
     @property
     def _clock(self) -> Clock:
@@ -209,18 +231,11 @@ def _settle(waiter: asyncio.Future[bool], *, changed: bool) -> None:
 
 
 def _succeed() -> None:
-    """What aiobreaker sees of a success."""
+    """A call that aiobreaker counts as a success."""
 
 
 def _fail() -> None:
     raise _AttemptError
-
-
-def _success(answer: Answer) -> bool | None:
-    """Whether an answer speaks for the health of the service, against it, or neither."""
-    if answer.status_code in ASKS_TO_SLOW_DOWN:
-        return None
-    return answer.outcome in (Outcome.ACCEPTED, Outcome.REFUSED)
 
 
 _STATES = {

@@ -1,4 +1,4 @@
-"""What the tests of the way to the email service share: both event loops, servers and clients that are closed again."""
+"""Fixtures for tests of the email adapter: both event loops, and servers and clients that are closed at the end."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from uuid import UUID
 import pytest
 import uvloop
 
-from service.adapters.email import HttpEmailService
-from service.email_stub import EmailStub, StubOptions, serve
+from actors.commands.sandbox.email_stub import EmailStub, StubOptions, serve
+from service.adapters.email import DirectEmailService, HttpEmailService
 from service.ports import Greeting
-from tests.email.raw_server import Behaviour, RawServer
+from tests.service.adapters.email.raw_server import Behaviour, RawServer
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -23,10 +23,22 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
+HttpClient = HttpEmailService | DirectEmailService
+
+CLIENTS: dict[str, type[HttpClient]] = {"aiohttp": HttpEmailService, "direct": DirectEmailService}
+"""The ways to call a service over HTTP. Each keeps the same promises."""
+
+
 class MakeClient(Protocol):
     """Opens a client that the fixture closes."""
 
-    async def __call__(self, base_url: str, *, timeout: float = 5.0, concurrency: int = 10) -> HttpEmailService: ...
+    async def __call__(self, base_url: str, *, timeout: float = 5.0, concurrency: int = 10) -> HttpClient: ...
+
+
+@pytest.fixture(params=CLIENTS)
+def client_class(request: pytest.FixtureRequest) -> type[HttpClient]:
+    """Each way to call a service over HTTP."""
+    return CLIENTS[request.param]
 
 
 @pytest.fixture
@@ -37,7 +49,7 @@ def greeting() -> Greeting:
 
 @pytest.fixture
 async def raw_server() -> AsyncIterator[Callable[[Behaviour], Awaitable[RawServer]]]:
-    """Starts servers that do to each connection whatever the test says."""
+    """Starts servers with a behaviour for each connection."""
     async with AsyncExitStack() as stack:
 
         async def start(behaviour: Behaviour) -> RawServer:
@@ -58,12 +70,12 @@ async def stub() -> AsyncIterator[EmailStub]:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[MakeClient]:
+async def client(client_class: type[HttpClient]) -> AsyncIterator[MakeClient]:
     """Opens clients, and closes them when the test ends."""
     async with AsyncExitStack() as stack:
 
-        async def open_client(base_url: str, *, timeout: float = 5.0, concurrency: int = 10) -> HttpEmailService:
-            service = HttpEmailService(base_url, timeout=timedelta(seconds=timeout), concurrency=concurrency)
+        async def open_client(base_url: str, *, timeout: float = 5.0, concurrency: int = 10) -> HttpClient:
+            service = client_class(base_url, timeout=timedelta(seconds=timeout), concurrency=concurrency)
             await service.open()
             stack.push_async_callback(service.close)
             return service

@@ -1,4 +1,4 @@
-"""A server that misbehaves as told, byte by byte, and knows what became of its connections."""
+"""A server that misbehaves byte by byte as programmed, and records what its clients do."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 Behaviour = Callable[["Connection"], Awaitable[None]]
-"""What a server does to one connection; the connection is closed when it returns."""
+"""Handles one connection of a server; the connection is closed when it returns."""
 
 
 class Connection:
@@ -21,7 +22,7 @@ class Connection:
         self._writer = writer
 
     async def request(self) -> bytes:
-        """Read a whole request, and keep it."""
+        """Read and keep a whole request."""
         head = await self._reader.readuntil(b"\r\n\r\n")
         lengths = [line[15:] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
         request = head + await self._reader.readexactly(int(lengths[0]))
@@ -29,12 +30,37 @@ class Connection:
         self._server.heard.put_nowait(request)
         return request
 
+    async def head(self) -> bytes:
+        """Read the head of a request."""
+        return await self._reader.readuntil(b"\r\n\r\n")
+
+    async def line(self) -> bytes:
+        """Read a line."""
+        return await self._reader.readuntil(b"\n")
+
+    async def tunnel(self, host: str, port: int) -> None:
+        """Relay bytes to a server and back until one side ends."""
+        reader, writer = await asyncio.open_connection(host, port)
+
+        async def carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while piece := await source.read(65536):
+                sink.write(piece)
+
+        ways = [asyncio.ensure_future(carry(self._reader, writer)), asyncio.ensure_future(carry(reader, self._writer))]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            writer.close()
+
     async def read(self, count: int) -> bytes:
-        """Read exactly so many bytes."""
+        """Read exactly this many bytes."""
         return await self._reader.readexactly(count)
 
     async def rest(self) -> bytes:
-        """Everything until the client ends or cuts the connection: returning means that it did."""
+        """Read until the client ends or cuts the connection."""
         received = b""
         try:
             while piece := await self._reader.read(65536):
@@ -44,21 +70,33 @@ class Connection:
         return received
 
     async def send(self, data: bytes) -> None:
-        """Send; raises ConnectionError once the client is gone."""
+        """Send bytes. Raises ConnectionError if the client has gone."""
         self._writer.write(data)
         await self._writer.drain()
         if self._writer.is_closing():
             raise ConnectionResetError
 
     def reset(self) -> None:
-        """Cut the connection with a RST."""
+        """Reset the connection (RST), unless the client was first."""
         raw = self._writer.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        with suppress(OSError):
+            if raw is not None:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self._writer.transport.abort()
 
 
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+async def accepts(connection: Connection) -> None:
+    """Accept every request."""
+    while True:
+        await connection.request()
+        await connection.send(OK)
+
+
 class RawServer:
-    """Listens on a free loopback port and gives each connection to `behaviour`."""
+    """Listens on a free loopback port and handles each connection by `behaviour`."""
 
     def __init__(self, behaviour: Behaviour, *, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[bytes] = []
@@ -79,6 +117,13 @@ class RawServer:
         port = self._server.sockets[0].getsockname()[1]
         return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{port}"
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        assert self._server is not None
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return host, port
+
     async def listen(self, sock: socket.socket | None = None) -> None:
         """Listen, on a bound socket if one is given."""
         if sock is None:
@@ -87,17 +132,19 @@ class RawServer:
             self._server = await asyncio.start_server(self._accept, sock=sock, ssl=self._tls)
 
     async def close(self) -> None:
-        """Stop listening and end what still runs."""
+        """Stop listening, and end running connections."""
         assert self._server is not None
         self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:  # a connection may still be accepted meanwhile
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: writer.close())  # also of a task that is cancelled before it begins
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -107,7 +154,7 @@ class RawServer:
         try:
             await self._behaviour(Connection(self, reader, writer))
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client went away in the middle, which is what some tests are about
+            pass  # the client left in the middle, as some tests want
         finally:
             writer.close()
             self.open_connections -= 1

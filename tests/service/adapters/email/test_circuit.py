@@ -1,36 +1,38 @@
-"""When the circuit opens, whom it lets through, and who waits for whom: all on a clock that the test moves."""
+"""Tests the circuit on a clock that the test moves: opening, trials, and waiting callers."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from uuid import UUID
 
 import pytest
 
+from actors.commands.sandbox.email_stub import EmailStub
 from service.adapters.email import CircuitBreakingEmailService
-from service.domain.messages import Answer, Outcome
-from service.email_stub import EmailStub
+from service.domain.messages import Answer, Outcome, UnavailableReason
 from service.ports import CircuitOpen, CircuitState, EmailService, Greeting
-from tests.email.conftest import MakeClient
+from tests.service.adapters.email.conftest import MakeClient
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
 
 ACCEPTED = Answer(Outcome.ACCEPTED, 0.01, 200)
-REFUSED = Answer(Outcome.REFUSED, 0.01, 422)
-REJECTED = Answer(Outcome.REJECTED, 0.01, 503)
-UNREACHABLE = Answer(Outcome.REJECTED, 0.01)
-UNKNOWN = Answer(Outcome.UNKNOWN, 0.01)
-SLOW_DOWN = Answer(Outcome.REJECTED, 0.01, 429, retry_after=timedelta(seconds=3))
+REFUSED = Answer(Outcome.PERMANENT_FAILURE, 0.01, 422)
+REJECTED = Answer(Outcome.TRANSIENT_FAILURE, 0.01, 503, spent=False)
+UNREACHABLE = Answer(Outcome.TRANSIENT_FAILURE, 0.01, spent=False)
+UNKNOWN = Answer(Outcome.UNKNOWN, 0.01, spent=False)
+UNAUTHORISED = Answer(Outcome.TRANSIENT_FAILURE, 0.01, 401, spent=False)
+SLOW_DOWN = Answer(Outcome.TRANSIENT_FAILURE, 0.01, 429, retry_after=timedelta(seconds=3), throttled=True, spent=False)
 
 GREETING = Greeting(UUID(int=1), "mary@example.com", "Hey")
 
 
 class ManualTimer:
-    """A call that the clock makes unless it is called off."""
+    """A timer of the manual clock, which can be cancelled."""
 
     def __init__(self, callback: Callable[[], object]) -> None:
         self._callback: Callable[[], object] | None = callback
@@ -48,7 +50,7 @@ class ManualTimer:
 
 
 class ManualClock:
-    """Time stands still until a test advances it."""
+    """A clock that only a test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -72,12 +74,12 @@ class ManualClock:
 
     @property
     def pending(self) -> int:
-        """Timers that would still be run."""
+        """The timers that are not cancelled."""
         return sum(not timer.cancelled for _, _, timer in self._timers)
 
 
 class ScriptedAttempts:
-    """Attempts that end when, and as, the test says."""
+    """Attempts that the test ends with an outcome."""
 
     timeout = timedelta(seconds=10)
 
@@ -112,35 +114,35 @@ class Bench:
             failures=3,
             reset=timedelta(seconds=30),
             clock=self.clock,
-            on_change=lambda old, new: self.changes.append((old, new)),
+            on_change=lambda old, new, _reason: self.changes.append((old, new)),
             on_result=self.results.append,
         )
 
     async def start(self) -> asyncio.Task[Answer]:
-        """Begin a call, up to where it waits."""
+        """Begin a call, and return when it waits."""
         task = asyncio.get_running_loop().create_task(self.service.send(GREETING))
         await settle()
         return task
 
     async def call(self, answer: Answer) -> Answer:
-        """Make a whole call that the service answers like this."""
+        """Make a whole call with this answer."""
         task = await self.start()
         self.attempts.under_way[-1].set_result(answer)
         return await task
 
     async def open_circuit(self) -> None:
-        """Fail until it opens."""
+        """Fail until the circuit opens."""
         for _ in range(3):
             await self.call(REJECTED)
 
     async def half_open_circuit(self) -> None:
-        """Fail until it opens, and let the reset time pass."""
+        """Fail until the circuit opens, and let the reset time pass."""
         await self.open_circuit()
         self.clock.advance(30)
 
 
 async def settle() -> None:
-    """Let every task run until it waits for something outside."""
+    """Let every task run until it waits."""
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -152,7 +154,7 @@ def bench() -> Bench:
 
 
 async def test_it_opens_after_so_many_failures_in_a_row_and_reports_each_answer(bench: Bench) -> None:
-    """The call that trips the circuit was sent: its answer is the caller's, not an error."""
+    """The call that opens the circuit was sent, so the caller gets its answer and no error."""
     answers = [await bench.call(answer) for answer in (REJECTED, UNKNOWN, UNREACHABLE)]
 
     assert answers == [REJECTED, UNKNOWN, UNREACHABLE]
@@ -160,18 +162,56 @@ async def test_it_opens_after_so_many_failures_in_a_row_and_reports_each_answer(
     assert bench.results == [False, False, False]
 
 
-@pytest.mark.parametrize("success", [ACCEPTED, REFUSED])
-async def test_a_success_starts_the_count_anew(bench: Bench, success: Answer) -> None:
-    """A refusal is about one message; a service that refuses is healthy."""
-    for answer in (REJECTED, REJECTED, success, REJECTED, REJECTED):
+async def test_an_acceptance_starts_the_count_anew(bench: Bench) -> None:
+    """Only failures in a row are an outage."""
+    for answer in (REJECTED, REJECTED, ACCEPTED, REJECTED, REJECTED):
         await bench.call(answer)
 
     assert bench.service.circuit is CLOSED
     assert bench.results == [False, False, True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (REFUSED, UnavailableReason.REFUSING),
+        (UNREACHABLE, UnavailableReason.UNREACHABLE),
+        (UNAUTHORISED, UnavailableReason.NOT_AUTHORISED),
+        (replace(UNKNOWN, timed_out=True), UnavailableReason.TOO_SLOW),
+    ],
+)
+async def test_it_opens_after_any_answers_without_an_acceptance_and_says_why(
+    bench: Bench, answer: Answer, reason: UnavailableReason
+) -> None:
+    """An error in a text, answered 400 for every message, must not end all messages."""
+    before = bench.service.unavailable
+    for _ in range(3):
+        await bench.call(answer)
+    opened = bench.service.circuit, bench.service.unavailable
+    bench.clock.advance(30)
+    half_open = bench.service.circuit, bench.service.unavailable
+    await bench.call(ACCEPTED)
+
+    assert before is None
+    assert (opened, half_open) == ((OPEN, reason), (HALF_OPEN, reason))
+    assert (bench.service.circuit, bench.service.unavailable) == (CLOSED, None)
+
+
+async def test_without_an_acceptance_refusals_beyond_the_bound_are_not_final(bench: Bench) -> None:
+    """Otherwise calls under way when the circuit opens, and later trials, would end their messages, too."""
+    under_way = [await bench.start() for _ in range(5)]
+    for end in list(bench.attempts.under_way):
+        end.set_result(REFUSED)
+    answers = await asyncio.gather(*under_way)
+    bench.clock.advance(30)
+    trial = await bench.call(REFUSED)
+
+    assert [answer.outcome for answer in answers].count(Outcome.PERMANENT_FAILURE) == 3
+    assert (trial.outcome, trial.spent) == (Outcome.TRANSIENT_FAILURE, False)
+
+
 async def test_being_asked_to_slow_down_is_neither_success_nor_failure(bench: Bench) -> None:
-    """The service lives, so the circuit must not open; and 429 between failures must not hide an outage."""
+    """The service works, so the circuit must not open. But 429 between failures must not hide an outage."""
     for answer in (SLOW_DOWN, SLOW_DOWN, SLOW_DOWN, REJECTED, REJECTED, SLOW_DOWN):
         await bench.call(answer)
     closed = bench.service.circuit
@@ -183,7 +223,7 @@ async def test_being_asked_to_slow_down_is_neither_success_nor_failure(bench: Be
 
 
 async def test_while_it_is_open_nothing_is_sent(bench: Bench) -> None:
-    """No attempt is spent on a service that is down."""
+    """A service that is down costs no attempts."""
     await bench.open_circuit()
 
     with pytest.raises(CircuitOpen):
@@ -193,7 +233,7 @@ async def test_while_it_is_open_nothing_is_sent(bench: Bench) -> None:
 
 
 async def test_it_becomes_half_open_when_the_clock_says_so_without_any_call(bench: Bench) -> None:
-    """The gauge must not show an open circuit all night because nobody has a birthday."""
+    """The gauge must not show an open circuit all night because no message is due."""
     await bench.open_circuit()
     bench.clock.advance(29.9)
     before = bench.service.circuit
@@ -204,7 +244,7 @@ async def test_it_becomes_half_open_when_the_clock_says_so_without_any_call(benc
 
 
 async def test_half_open_lets_one_trial_through_and_the_others_go_on_after_its_success(bench: Bench) -> None:
-    """A service that comes back must not be met by everybody at once."""
+    """A service that recovers must not get all waiting calls at once."""
     await bench.half_open_circuit()
     trial, *others = [await bench.start() for _ in range(5)]
     under_way = len(bench.attempts.under_way)
@@ -217,8 +257,21 @@ async def test_half_open_lets_one_trial_through_and_the_others_go_on_after_its_s
     await finish(bench, others)
 
 
+async def test_a_caller_that_has_another_service_does_not_wait_for_the_trial(bench: Bench) -> None:
+    """It is told at once that nothing was sent."""
+    await bench.half_open_circuit()
+    wanted = bench.service.wants_trial
+    trial = await bench.start()
+
+    with pytest.raises(CircuitOpen):
+        await bench.service.send(GREETING, wait=False)
+
+    assert (wanted, bench.service.wants_trial, len(bench.attempts.under_way)) == (True, False, 1)
+    await finish(bench, [trial])
+
+
 async def test_when_the_trial_fails_the_others_are_told_that_nothing_was_sent(bench: Bench) -> None:
-    """They are not attempts: no retry is spent, and the circuit is open for a whole reset time again."""
+    """They spend no attempt, and the circuit is open for another full reset time."""
     await bench.half_open_circuit()
     trial, *others = [await bench.start() for _ in range(5)]
 
@@ -235,7 +288,7 @@ async def test_when_the_trial_fails_the_others_are_told_that_nothing_was_sent(be
 
 
 async def test_the_next_trial_closes_it_after_a_trial_that_failed(bench: Bench) -> None:
-    """However long the outage, the first sign of life ends it."""
+    """One success ends an outage of any length."""
     await bench.half_open_circuit()
     await bench.call(REJECTED)
     bench.clock.advance(30)
@@ -252,7 +305,7 @@ async def test_the_next_trial_closes_it_after_a_trial_that_failed(bench: Bench) 
 
 
 async def test_closed_again_it_takes_the_full_number_of_failures_to_open(bench: Bench) -> None:
-    """What was counted before the outage is history."""
+    """Failures before the outage do not count."""
     await bench.half_open_circuit()
     await bench.call(ACCEPTED)
 
@@ -264,7 +317,7 @@ async def test_closed_again_it_takes_the_full_number_of_failures_to_open(bench: 
 
 @pytest.mark.parametrize("end", ["asked to slow down", "cancelled", "crashed"])
 async def test_a_trial_without_a_verdict_passes_the_turn_to_the_next(bench: Bench, end: str) -> None:
-    """Otherwise a cancelled trial would keep the circuit half open, and everybody waiting, for ever."""
+    """Otherwise a cancelled trial keeps the circuit half-open, and all callers wait."""
     await bench.half_open_circuit()
     trial, *others = [await bench.start() for _ in range(3)]
 
@@ -284,7 +337,7 @@ async def test_a_trial_without_a_verdict_passes_the_turn_to_the_next(bench: Benc
 
 
 async def test_waiting_for_a_trial_ends_after_the_time_that_a_call_may_take(bench: Bench) -> None:
-    """Every call to the outside has a deadline, this one too."""
+    """Every wait has a deadline."""
     await bench.half_open_circuit()
     trial = await bench.start()
     waiting = await bench.start()
@@ -297,7 +350,7 @@ async def test_waiting_for_a_trial_ends_after_the_time_that_a_call_may_take(benc
 
 
 async def test_calls_begun_before_it_opened_do_not_count_against_a_trial(bench: Bench) -> None:
-    """Hundreds are in flight when a service goes down; their late failures would keep the circuit open."""
+    """Hundreds of calls are in flight when a service goes down. Their late failures would keep the circuit open."""
     early = [await bench.start() for _ in range(3)]
     await bench.open_circuit()
     bench.attempts.under_way[0].set_result(UNKNOWN)
@@ -316,7 +369,7 @@ async def test_calls_begun_before_it_opened_do_not_count_against_a_trial(bench: 
 
 
 async def test_admits_waits_until_it_is_half_open(bench: Bench) -> None:
-    """Delivery stops consuming while the circuit is open, and must wake up without asking over and over."""
+    """Delivery stops consuming while the circuit is open, and must wake up without polling."""
     closed = await bench.service.admits(within=0)
     await bench.open_circuit()
     waiting = asyncio.ensure_future(bench.service.admits(within=60))
@@ -331,7 +384,7 @@ async def test_admits_waits_until_it_is_half_open(bench: Bench) -> None:
 
 @pytest.mark.parametrize("within", [0.0, 5.0])
 async def test_admits_says_no_when_it_is_still_open(bench: Bench, within: float) -> None:
-    """The caller has other things to do, such as noticing that it should stop."""
+    """The caller has other work, such as noticing that it must stop."""
     await bench.open_circuit()
     waiting = asyncio.ensure_future(bench.service.admits(within=within))
     await settle()
@@ -342,10 +395,10 @@ async def test_admits_says_no_when_it_is_still_open(bench: Bench, within: float)
 
 
 async def test_who_may_no_longer_send_after_the_wait_does_not_and_the_turn_passes_on(bench: Bench) -> None:
-    """A wait for the trial is longer than a lease lasts: by then another node may have taken the message over."""
+    """The wait for a trial is longer than a lease lasts, so another node may have taken over the message."""
     await bench.half_open_circuit()
     trial = await bench.start()
-    late = asyncio.ensure_future(bench.service.send(GREETING, allowed=lambda: False))
+    late = asyncio.ensure_future(bench.service.send(replace(GREETING, allowed=lambda: False)))
     await settle()
     next_one = await bench.start()
 
@@ -360,7 +413,7 @@ async def test_who_may_no_longer_send_after_the_wait_does_not_and_the_turn_passe
 
 @pytest.mark.parametrize("who", ["admits", "send"])
 async def test_a_cancelled_waiter_leaves_no_timer_behind(bench: Bench, who: str) -> None:
-    """Waiters come and go by the thousand during an outage."""
+    """Thousands of callers wait during an outage."""
     await bench.half_open_circuit()
     trial = await bench.start()
     if who == "admits":
@@ -396,7 +449,7 @@ async def test_close_ends_every_wait(bench: Bench) -> None:
 async def test_with_the_real_clock_and_the_real_client_it_opens_and_closes_again(
     stub: EmailStub, client: MakeClient
 ) -> None:
-    """The whole way out: down, open, back, closed."""
+    """A whole outage: down, open, back, closed."""
     service: EmailService
     service = CircuitBreakingEmailService(await client(stub.url), failures=2, reset=timedelta(milliseconds=50))
     stub.change(stub.options.changed({"down": True}))
@@ -412,7 +465,7 @@ async def test_with_the_real_clock_and_the_real_client_it_opens_and_closes_again
 
 
 async def finish(bench: Bench, tasks: list[asyncio.Task[Answer]]) -> None:
-    """Let calls that are still under way end well."""
+    """End the calls that are under way with success."""
     while not all(task.done() for task in tasks):
         for end in list(bench.attempts.under_way):
             if not end.done():

@@ -1,4 +1,4 @@
-"""What leaves on the wire, and how connections are shared and given back."""
+"""Tests the requests as the server sees them, and the reuse of connections."""
 
 from __future__ import annotations
 
@@ -9,30 +9,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from uuid import UUID
 
 import orjson
 import pytest
 import trustme
 
-from service.adapters.email import HttpEmailService
+from actors.commands.sandbox.email_stub import EmailStub
+from service.adapters.email.access import Access
 from service.domain.messages import Outcome
-from service.email_stub import EmailStub
-from service.ports import Greeting
-from tests.email.conftest import MakeClient
-from tests.email.raw_server import Behaviour, Connection, RawServer
+from service.environment import Secret
+from service.ports import CircuitOpen, Greeting
+from tests.service.adapters.email.conftest import HttpClient, MakeClient
+from tests.service.adapters.email.raw_server import OK, Behaviour, Connection, RawServer, accepts
 
 StartServer = Callable[[Behaviour], Awaitable[RawServer]]
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-
-
-async def accepts(connection: Connection) -> None:
-    """Accept request after request."""
-    while True:
-        await connection.request()
-        await connection.send(OK)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +40,7 @@ async def accepts(connection: Connection) -> None:
 async def test_the_request_goes_to_send_email_below_the_base_url(
     base: str, target: str, raw_server: StartServer, client: MakeClient, greeting: Greeting
 ) -> None:
-    """The base is what an operator copies from somewhere: with a path, or a slash too many."""
+    """Operators copy base URLs with a path, or with a slash too many."""
     server = await raw_server(accepts)
     service = await client(server.url + base)
 
@@ -61,7 +52,7 @@ async def test_the_request_goes_to_send_email_below_the_base_url(
 async def test_a_request_has_exactly_the_promised_headers_and_body(
     raw_server: StartServer, client: MakeClient, greeting: Greeting
 ) -> None:
-    """Services refuse unknown fields; compression is not asked for, because the body is not read."""
+    """Services may refuse unknown fields. The client asks for no compression, because it does not read the body."""
     server = await raw_server(accepts)
     service = await client(server.url)
 
@@ -83,7 +74,7 @@ async def test_a_request_has_exactly_the_promised_headers_and_body(
 async def test_an_attempt_that_is_traced_tells_the_service_so(
     raw_server: StartServer, client: MakeClient, greeting: Greeting
 ) -> None:
-    """The trace goes on there."""
+    """The service can continue the trace."""
     server = await raw_server(accepts)
     service = await client(server.url)
     traceparent = f"00-{7:032x}-{8:016x}-01"
@@ -94,7 +85,7 @@ async def test_an_attempt_that_is_traced_tells_the_service_so(
 
 
 async def test_every_attempt_for_a_message_has_the_same_key(stub: EmailStub, client: MakeClient) -> None:
-    """It is how a service that can suppress duplicates knows them."""
+    """A service recognises repeated attempts by it."""
     service = await client(stub.url)
     messages = [Greeting(UUID(int=n), "a@example.com", "Hey") for n in (1, 2, 1)]
 
@@ -107,7 +98,7 @@ async def test_every_attempt_for_a_message_has_the_same_key(stub: EmailStub, cli
 async def test_credentials_in_the_url_become_a_header(
     raw_server: StartServer, client: MakeClient, greeting: Greeting
 ) -> None:
-    """They must not reach the request line, where every proxy logs them."""
+    """Proxies log the request line, so credentials must not be in it."""
     server = await raw_server(accepts)
     service = await client(server.url.replace("//", "//me:s%40crét@"))
 
@@ -119,14 +110,14 @@ async def test_credentials_in_the_url_become_a_header(
 
 
 @pytest.mark.parametrize("url", ["mail.example.com", "ftp://mail.example.com", "http://", "/send", "", "http://:99999"])
-def test_a_url_that_cannot_be_called_is_refused_at_once(url: str) -> None:
-    """A mistake in the configuration is found at start, not at nine in the morning."""
+def test_a_url_that_cannot_be_called_is_refused_at_once(url: str, client_class: type[HttpClient]) -> None:
+    """A configuration error is found at start, not at 09:00."""
     with pytest.raises(ValueError, match=r"URL|[Pp]ort|Invalid"):
-        HttpEmailService(url, timeout=timedelta(seconds=1), concurrency=1)
+        client_class(url, timeout=timedelta(seconds=1), concurrency=1)
 
 
 async def test_no_more_calls_are_in_flight_than_allowed(raw_server: StartServer, client: MakeClient) -> None:
-    """The bound is what the operator agreed on with the email service."""
+    """The operator has agreed on this limit with the email service."""
     all_of_them = asyncio.Event()
 
     async def answers_when_four_wait(connection: Connection) -> None:
@@ -146,11 +137,11 @@ async def test_no_more_calls_are_in_flight_than_allowed(raw_server: StartServer,
     assert (server.most_open, server.connections, len(server.requests)) == (4, 4, 60)
 
 
-async def test_nothing_is_left_behind_when_it_closes(raw_server: StartServer) -> None:
-    """Leaked connections and tasks add up over a month of waves."""
+async def test_nothing_is_left_behind_when_it_closes(raw_server: StartServer, client_class: type[HttpClient]) -> None:
+    """Leaked connections and tasks would add up."""
     before = asyncio.all_tasks()
     server = await raw_server(accepts)
-    service = HttpEmailService(server.url, timeout=timedelta(seconds=5), concurrency=5)
+    service = client_class(server.url, timeout=timedelta(seconds=5), concurrency=5)
     await service.open()
     await asyncio.gather(*(service.attempt(Greeting(UUID(int=n), "a@b.c", "Hey")) for n in range(20)))
 
@@ -163,21 +154,21 @@ async def test_nothing_is_left_behind_when_it_closes(raw_server: StartServer) ->
     assert asyncio.all_tasks() == before
 
 
-async def test_an_attempt_needs_an_open_client(greeting: Greeting) -> None:
-    """Sending through a closed client is a bug of ours, and not an outage of the service."""
-    service = HttpEmailService("http://127.0.0.1:1", timeout=timedelta(seconds=1), concurrency=1)
+async def test_an_attempt_needs_an_open_client(greeting: Greeting, client_class: type[HttpClient]) -> None:
+    """Sending through a closed client is a bug, not an outage of the service."""
+    service = client_class("http://127.0.0.1:1", timeout=timedelta(seconds=1), concurrency=1)
 
     with pytest.raises(RuntimeError, match="open"):
         await service.attempt(greeting)
 
 
 async def test_tls_is_spoken_with_a_service_whose_certificate_is_trusted(
-    greeting: Greeting, certificate: trustme.LeafCert, trusted: Path
+    greeting: Greeting, certificate: trustme.LeafCert, authority: str, client_class: type[HttpClient]
 ) -> None:
-    """Addresses and names are personal data: they travel encrypted or not at all."""
+    """Addresses and names are personal data, so they must be encrypted."""
     async with tls_server(certificate) as server:
-        trust = ssl.create_default_context(cafile=trusted)
-        service = HttpEmailService(server.url, timeout=timedelta(seconds=5), concurrency=1, tls=trust)
+        access = Access(ca=Secret(authority))
+        service = client_class(server.url, timeout=timedelta(seconds=5), concurrency=1, access=access)
         await service.open()
 
         answers = [await service.attempt(greeting) for _ in range(2)]
@@ -190,20 +181,20 @@ async def test_tls_is_spoken_with_a_service_whose_certificate_is_trusted(
 async def test_nothing_is_sent_to_a_service_whose_certificate_is_not_trusted(
     client: MakeClient, greeting: Greeting, certificate: trustme.LeafCert
 ) -> None:
-    """Whoever sits in between must not learn who has a birthday."""
+    """An attacker in between must not get personal data."""
     async with tls_server(certificate) as server:
         service = await client(server.url)
 
         answer = await service.attempt(greeting)
 
-    assert (answer.outcome, answer.error) == (Outcome.REJECTED, "certificate not valid")
+    assert (answer.outcome, answer.error) == (Outcome.TRANSIENT_FAILURE, "certificate not valid")
     assert server.requests == []
 
 
 async def test_a_service_that_does_not_speak_tls_is_no_connection(
     raw_server: StartServer, client: MakeClient, greeting: Greeting
 ) -> None:
-    """https in front of a plain port is a mistake in the configuration: nothing was sent, everything may be."""
+    """https for a plain port is a configuration error. Nothing was sent, so every message may be sent again."""
 
     async def speaks_plainly(connection: Connection) -> None:
         await connection.read(5)
@@ -215,7 +206,7 @@ async def test_a_service_that_does_not_speak_tls_is_no_connection(
 
     answer = await service.attempt(greeting)
 
-    assert (answer.outcome, answer.error) == (Outcome.REJECTED, "TLS failed")
+    assert (answer.outcome, answer.error) == (Outcome.TRANSIENT_FAILURE, "TLS failed")
 
 
 @asynccontextmanager
@@ -227,3 +218,23 @@ async def tls_server(certificate: trustme.LeafCert) -> AsyncIterator[RawServer]:
     await server.listen()
     yield server
     await server.close()
+
+
+async def test_a_greeting_that_is_not_allowed_any_more_is_not_written(
+    stub: EmailStub, client: MakeClient, greeting: Greeting
+) -> None:
+    """Sending was held while the connection was made. No attempt is made, and the next one works."""
+    service = await client(stub.url)
+    asked = []
+
+    def no_longer() -> bool:
+        asked.append(True)
+        return False
+
+    with pytest.raises(CircuitOpen):
+        await service.attempt(replace(greeting, allowed=no_longer))
+    assert asked == [True]
+    assert stub.ledger.requests == 0
+
+    assert (await service.attempt(greeting)).outcome is Outcome.ACCEPTED
+    assert stub.ledger.requests == 1

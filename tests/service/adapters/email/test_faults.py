@@ -1,4 +1,4 @@
-"""What an attempt comes to when the service misbehaves on the wire, in every way we could think of."""
+"""Tests the outcome of an attempt for every fault on the wire."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractStreamWriter
 
-from service.adapters.email import HttpEmailService
-from service.adapters.email.http import _Body
+from service.adapters.email import DirectEmailService
+from service.adapters.email.connection import Connection as ClientConnection
+from service.adapters.email.connection_pool import ConnectionPool
+from service.adapters.email.http import RequestBody
 from service.domain.messages import Outcome
 from service.ports import Greeting
-from tests.email.conftest import MakeClient
-from tests.email.raw_server import Behaviour, Connection, RawServer
+from tests.service.adapters.email.conftest import HttpClient, MakeClient
+from tests.service.adapters.email.raw_server import Behaviour, Connection, RawServer
 
 StartServer = Callable[[Behaviour], Awaitable[RawServer]]
 
@@ -26,7 +28,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
 def answers(data: bytes) -> Behaviour:
-    """Read a request, send this, and wait for the client to go."""
+    """Read a request, send this, and wait until the client ends the connection."""
 
     async def behave(connection: Connection) -> None:
         await connection.request()
@@ -46,6 +48,20 @@ def answers_and_closes(data: bytes) -> Behaviour:
     return behave
 
 
+def drips_its_answer(data: bytes) -> Behaviour:
+    """Read a request, and send this answer in pieces that split the end of its head."""
+
+    async def behave(connection: Connection) -> None:
+        await connection.request()
+        end = data.index(b"\r\n\r\n")
+        for part in (data[: end + 1], data[end + 1 : end + 3], data[end + 3 :]):
+            await connection.send(part)
+            await asyncio.sleep(0.01)
+        await connection.rest()
+
+    return behave
+
+
 async def hangs(connection: Connection) -> None:
     """Read a request and never answer."""
     await connection.request()
@@ -53,7 +69,7 @@ async def hangs(connection: Connection) -> None:
 
 
 async def never_reads(connection: Connection) -> None:
-    """Accept the connection and do nothing at all."""
+    """Accept the connection, and neither read nor write."""
     await asyncio.Event().wait()
 
 
@@ -70,7 +86,7 @@ async def resets_in_the_middle(connection: Connection) -> None:
 
 
 async def drips(connection: Connection) -> None:
-    """Send headers for ever, one every few milliseconds: no single read takes long."""
+    """Send an endless head, one header every few milliseconds, so that no single read takes long."""
     await connection.request()
     await connection.send(b"HTTP/1.1 200 OK\r\n")
     for number in count():
@@ -104,11 +120,6 @@ UNANSWERED = {
     "sends a status code that is none": (answers(b"HTTP/1.1 2x0 OK\r\n\r\n"), "malformed answer"),
     "sends one giant header": (answers(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 500_000 + b"\r\n\r\n"), "malformed answer"),
     "sends a thousand headers": (answers(b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 1000 + b"\r\n"), "malformed answer"),
-    # It said yes, but the parser throws away what comes in one piece with nonsense. Unknown is the honest word for it.
-    "sends nonsense along with its status line": (
-        answers(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"),
-        "malformed answer",
-    ),
     "only ever says 100": (answers(b"HTTP/1.1 100 Continue\r\n\r\n" * 5), "no answer in time"),
 }
 
@@ -117,7 +128,7 @@ UNANSWERED = {
 async def test_once_the_request_was_written_the_lack_of_an_answer_is_unknown(
     fault: str, raw_server: StartServer, client: MakeClient, greeting: Greeting
 ) -> None:
-    """To call any of these rejected would be a guess, and a second greeting when it is wrong."""
+    """If it counted as a failure, a greeting that the service accepted would be sent twice."""
     behaviour, error = UNANSWERED[fault]
     server = await raw_server(behaviour)
     service = await client(server.url, timeout=0.3 if error == "no answer in time" else 5)
@@ -142,15 +153,21 @@ ACCEPTED = {
         b"HTTP/1.1 200 OK\r\nSet-Cookie: \xff=;;;=,\r\nContent-Length: 0\r\n\r\n"
     ),
     "comes after early hints": answers(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK),
+    "has nonsense for chunks": answers(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"),
+    "has a body where none may be": answers(b"HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\nsent"),
+    "has more than its length": answers(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}\r\n\r\n{}"),
+    "comes byte by byte with nonsense": drips_its_answer(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"
+    ),
     "ends with the connection": answers_and_closes(b"HTTP/1.0 200 OK\r\n\r\n{}"),
 }
 
 
 @pytest.mark.parametrize("form", ACCEPTED)
-async def test_a_2xx_is_accepted_whatever_its_body(
+async def test_a_2xx_is_accepted_with_any_body(
     form: str, raw_server: StartServer, client: MakeClient, greeting: Greeting
 ) -> None:
-    """The service has said yes in the first line; nothing that follows may turn that into a second greeting."""
+    """The status line accepts the message, so no later fault may cause a second greeting."""
     server = await raw_server(ACCEPTED[form])
     service = await client(server.url)
 
@@ -163,7 +180,7 @@ async def test_a_2xx_is_accepted_whatever_its_body(
 async def test_a_redirect_is_not_followed(
     status: int, raw_server: StartServer, client: MakeClient, greeting: Greeting
 ) -> None:
-    """Following would hand addresses to whoever answers, or turn the POST into a GET that looks like success."""
+    """A followed redirect would give addresses to another server, or become a GET that looks like success."""
     elsewhere = await raw_server(answers(OK))
     server = await raw_server(
         answers(b"HTTP/1.1 %d Moved\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % (status, elsewhere.url.encode()))
@@ -172,20 +189,24 @@ async def test_a_redirect_is_not_followed(
 
     answer = await service.attempt(greeting)
 
-    assert (answer.outcome, answer.status_code) == (Outcome.REJECTED, status)
+    assert (answer.outcome, answer.status_code) == (Outcome.TRANSIENT_FAILURE, status)
     assert elsewhere.connections == 0
 
 
 async def test_a_rejection_hands_on_its_retry_after(
     raw_server: StartServer, client: MakeClient, greeting: Greeting
 ) -> None:
-    """The retry policy can only honour what the attempt reports."""
+    """The retry policy needs the value."""
     server = await raw_server(answers(b"HTTP/1.1 429 x\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"))
     service = await client(server.url)
 
     answer = await service.attempt(greeting)
 
-    assert (answer.outcome, answer.status_code, answer.error) == (Outcome.REJECTED, 429, "429 Too Many Requests")
+    assert (answer.outcome, answer.status_code, answer.error) == (
+        Outcome.TRANSIENT_FAILURE,
+        429,
+        "429 Too Many Requests",
+    )
     assert answer.retry_after is not None
     assert answer.retry_after.total_seconds() == 7
 
@@ -193,7 +214,7 @@ async def test_a_rejection_hands_on_its_retry_after(
 async def test_a_refused_connection_is_rejected_after_three_quick_tries(
     client: MakeClient, greeting: Greeting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service that restarts is back within a moment; one that is down must not hold up the caller."""
+    """A service that restarts is back soon. One that is down must not delay the caller."""
     pauses: list[float] = []
     monkeypatch.setattr(asyncio, "sleep", noting(pauses))
     with bound_socket() as sock:
@@ -201,7 +222,7 @@ async def test_a_refused_connection_is_rejected_after_three_quick_tries(
 
         answer = await service.attempt(greeting)
 
-    assert (answer.outcome, answer.error) == (Outcome.REJECTED, "no connection (ECONNREFUSED)")
+    assert (answer.outcome, answer.error) == (Outcome.TRANSIENT_FAILURE, "no connection (ECONNREFUSED)")
     assert len(pauses) == 2
     assert all(0.01 <= pause <= 0.05 for pause in pauses)
 
@@ -209,7 +230,7 @@ async def test_a_refused_connection_is_rejected_after_three_quick_tries(
 async def test_a_connection_that_succeeds_on_the_second_try_delivers_once(
     client: MakeClient, greeting: Greeting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The quick retry is safe only because nothing was written before it."""
+    """The quick retry is safe because nothing was written before it."""
     server = RawServer(answers(OK))
     async with AsyncExitStack() as stack:
         sock = stack.enter_context(bound_socket())
@@ -226,33 +247,37 @@ async def test_a_connection_that_succeeds_on_the_second_try_delivers_once(
 async def test_a_name_that_does_not_resolve_is_rejected(
     client: MakeClient, greeting: Greeting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A broken resolver is an outage: nothing was sent, everything may be sent again."""
+    """A broken resolver is an outage. Nothing was sent, so every message may be sent again."""
 
     async def not_found(resolver: object, host: str, *args: object, **kwargs: object) -> None:
         raise OSError(None, f"{host} is not known")
 
+    async def not_known(pool: ConnectionPool) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "not known")
+
     monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", not_found)
+    monkeypatch.setattr(ConnectionPool, "_look_up", not_known)
     service = await client("http://mail.example.com")
 
     answer = await service.attempt(greeting)
 
-    assert (answer.outcome, answer.error) == (Outcome.REJECTED, "name not resolved")
+    assert (answer.outcome, answer.error) == (Outcome.TRANSIENT_FAILURE, "name not resolved")
 
 
 async def test_a_host_that_swallows_packets_is_rejected_when_time_is_up(client: MakeClient, greeting: Greeting) -> None:
-    """The deadline covers connecting; as nothing was written the outcome is known."""
+    """The deadline covers the connection. Nothing was written, so the outcome is known."""
     with swallowing_port() as port:
         service = await client(f"http://127.0.0.1:{port}", timeout=0.1)
 
         answer = await service.attempt(greeting)
 
-    assert (answer.outcome, answer.error) == (Outcome.REJECTED, "no connection in time")
+    assert (answer.outcome, answer.error) == (Outcome.TRANSIENT_FAILURE, "no connection in time")
 
 
 async def test_waiting_for_a_free_connection_counts_against_the_deadline(
     raw_server: StartServer, client: MakeClient, greeting: Greeting
 ) -> None:
-    """Otherwise a hanging service would make calls last as many time-outs as there are callers."""
+    """Otherwise a call could take one time-out for each caller before it."""
     server = await raw_server(hangs)
     service = await client(server.url, concurrency=1)
     async with asyncio.TaskGroup() as group:
@@ -263,14 +288,14 @@ async def test_waiting_for_a_free_connection_counts_against_the_deadline(
         answer = await service.attempt(greeting)
 
         blocking.cancel()
-    assert (answer.outcome, answer.error) == (Outcome.REJECTED, "no connection in time")
+    assert (answer.outcome, answer.error) == (Outcome.TRANSIENT_FAILURE, "no connection in time")
 
 
 @pytest.mark.parametrize("end", ["time-out", "cancellation"])
 async def test_the_end_of_a_call_cuts_its_connection(
     end: str, raw_server: StartServer, client: MakeClient, greeting: Greeting
 ) -> None:
-    """A service that still works on a call which nobody awaits may deliver while we try again."""
+    """A service that still works on an abandoned call may deliver while heyday tries again."""
     cut = asyncio.Event()
 
     async def notices(connection: Connection) -> None:
@@ -291,7 +316,7 @@ async def test_the_end_of_a_call_cuts_its_connection(
 
 
 async def test_what_was_not_yet_sent_when_time_is_up_is_never_sent(client: MakeClient, greeting: Greeting) -> None:
-    """Merely closing would hand over the buffered rest later: the service would get a whole request after all."""
+    """A normal close would send the buffered rest later, and the service would get a whole request."""
     may_read, received = asyncio.Event(), asyncio.get_running_loop().create_future()
 
     async def reads_late(connection: Connection) -> None:
@@ -316,7 +341,7 @@ async def test_what_was_not_yet_sent_when_time_is_up_is_never_sent(client: MakeC
 async def test_a_kept_connection_that_dies_under_a_request_is_not_repeated_silently(
     raw_server: StartServer, client: MakeClient, greeting: Greeting
 ) -> None:
-    """Whether the service read the second request before it closed cannot be known from here."""
+    """The service may have read the second request before it closed."""
 
     async def answers_only_the_first(connection: Connection) -> None:
         await connection.request()
@@ -335,7 +360,7 @@ async def test_a_kept_connection_that_dies_under_a_request_is_not_repeated_silen
 async def test_a_connection_that_died_while_it_was_idle_is_replaced(
     raw_server: StartServer, client: MakeClient, greeting: Greeting
 ) -> None:
-    """A service that closes idle connections is healthy: its closing must not cost an attempt."""
+    """Services close idle connections, and that must not spend an attempt."""
     server = await raw_server(answers_and_closes(OK))
     service = await client(server.url)
 
@@ -351,18 +376,26 @@ async def test_a_connection_that_died_while_it_was_idle_is_replaced(
 async def test_a_connection_that_closes_before_a_byte_was_written_is_replaced(
     raw_server: StartServer, client: MakeClient, greeting: Greeting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What certainly was not sent is sent at once; here the first connection closes just before the write."""
+    """A request that was certainly not sent is repeated at once. Here the connection closes before the write."""
     server = await raw_server(answers(OK))
     service = await client(server.url)
-    write, closed = _Body.write_with_length, list[asyncio.WriteTransport]()
+    write, closed = RequestBody.write_with_length, list[asyncio.BaseTransport]()
+    made = ClientConnection.connection_made
 
-    async def close_the_first(body: _Body, writer: AbstractStreamWriter, length: int | None) -> None:
+    async def close_the_first(body: RequestBody, writer: AbstractStreamWriter, length: int | None) -> None:
         if not closed and writer.transport is not None:
             writer.transport.close()
             closed.append(writer.transport)
         await write(body, writer, length)
 
-    monkeypatch.setattr(_Body, "write_with_length", close_the_first)
+    def close_the_first_made(connection: ClientConnection, transport: asyncio.BaseTransport) -> None:
+        made(connection, transport)
+        if not closed:
+            asyncio.get_running_loop().call_soon(transport.close)
+            closed.append(transport)
+
+    monkeypatch.setattr(RequestBody, "write_with_length", close_the_first)
+    monkeypatch.setattr(ClientConnection, "connection_made", close_the_first_made)
 
     answer = await service.attempt(greeting)
 
@@ -371,7 +404,7 @@ async def test_a_connection_that_closes_before_a_byte_was_written_is_replaced(
 
 
 def noting(pauses: list[float], then: Callable[[], Awaitable[None]] | None = None) -> Callable[..., Awaitable[None]]:
-    """A sleep that does not, but writes down how long it should have been."""
+    """A sleep that returns at once, and records the requested duration."""
     turn = asyncio.sleep
 
     async def sleep(seconds: float, *args: object) -> None:
@@ -384,8 +417,14 @@ def noting(pauses: list[float], then: Callable[[], Awaitable[None]] | None = Non
     return sleep
 
 
-async def idle_connections_closed(service: HttpEmailService) -> None:
+async def idle_connections_closed(service: HttpClient) -> None:
     """Wait until the client has noticed that every connection in its pool is closed."""
+    if isinstance(service, DirectEmailService):
+        assert service._pool is not None
+        async with asyncio.timeout(2):
+            while any(not connection.is_closing for connection in service._pool._idle):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        return
     assert service._session is not None
     assert service._session.connector is not None
     pool = service._session.connector._conns
@@ -393,7 +432,7 @@ async def idle_connections_closed(service: HttpEmailService) -> None:
 
 
 def bound_socket() -> socket.socket:
-    """A socket on a free port that refuses connections as long as it does not listen."""
+    """A socket on a port that refuses connections until it listens."""
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     sock.setblocking(False)
@@ -402,7 +441,7 @@ def bound_socket() -> socket.socket:
 
 @contextmanager
 def swallowing_port() -> Iterator[int]:
-    """A port whose queue of connections is full, so that further ones are not answered at all."""
+    """A port whose connection queue is full, so that further connections get no answer."""
     with ExitStack() as stack:
         listening = stack.enter_context(bound_socket())
         listening.listen(0)

@@ -1,4 +1,4 @@
-"""The fake email service: it fails as told, counts truthfully, and can be changed while it runs."""
+"""The fake email service: it injects the configured faults, counts correctly, and can be changed while it runs."""
 
 from __future__ import annotations
 
@@ -6,30 +6,33 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import aiohttp
 import pytest
 
+from actors.commands.sandbox.email_stub import EmailStub, Ledger, StubOptions, serve
+from actors.commands.sandbox.email_stub.options import latency
 from service.domain.messages import Outcome
-from service.email_stub import EmailStub, Ledger, StubOptions, serve
-from service.email_stub.options import latency
 from service.ports import Greeting
-from tests.email.conftest import MakeClient
+from tests.service.adapters.email.conftest import MakeClient
 
 MAIL = {"email": "mary@example.com", "message": "Hey, Mary Jones it's your birthday"}
+
+STUB = (sys.executable, "-m", "actors.commands.sandbox.email_stub")
 
 
 @pytest.fixture
 async def http(stub: EmailStub) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client without any of our own code."""
+    """A client that uses no code of heyday."""
     async with aiohttp.ClientSession(stub.url) as session:
         yield session
 
 
 async def test_it_answers_as_real_ones_do(http: aiohttp.ClientSession) -> None:
-    """What is tested against the fake must hold for the real one."""
+    """Tests with the fake must also hold for a real service."""
     async with http.post("/send-email", json=MAIL, headers={"Idempotency-Key": "k"}) as answer:
         body = await answer.json()
 
@@ -53,7 +56,7 @@ async def test_it_answers_as_real_ones_do(http: aiohttp.ClientSession) -> None:
 async def test_it_refuses_what_a_strict_service_would(
     content: dict[str, Any], status: int, stub: EmailStub, http: aiohttp.ClientSession
 ) -> None:
-    """A fake that takes anything hides mistakes in the request."""
+    """A fake that accepts anything hides errors in requests."""
     async with http.post("/send-email", **content) as answer:
         pass
 
@@ -63,7 +66,7 @@ async def test_it_refuses_what_a_strict_service_would(
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/send-email", 405), ("GET", "/nothing", 404)])
 async def test_it_serves_nothing_else(method: str, path: str, status: int, http: aiohttp.ClientSession) -> None:
-    """A wrong method or path is told, not swallowed."""
+    """A wrong method or path gets an error."""
     async with http.request(method, path) as answer:
         pass
 
@@ -71,7 +74,7 @@ async def test_it_serves_nothing_else(method: str, path: str, status: int, http:
 
 
 async def test_it_reveals_duplicates_by_key_with_text_and_time(http: aiohttp.ClientSession) -> None:
-    """Greeted twice is the one thing that must never happen, so the fake counts instead of suppressing."""
+    """The fake counts duplicates and does not suppress them, because none must ever happen."""
     for key in ("a", "b", "a"):
         await http.post("/send-email", json=MAIL, headers={"Idempotency-Key": key})
     await http.post("/send-email", json=MAIL)
@@ -101,7 +104,7 @@ async def test_counting_starts_anew_on_request(way: tuple[str, str], http: aioht
 
 
 async def test_acceptances_are_streamed_from_any_number_on(stub: EmailStub, http: aiohttp.ClientSession) -> None:
-    """A check of a hundred thousand greetings reads them in pieces, without asking twice for the same."""
+    """A check of a hundred thousand greetings reads them in parts, each once."""
     for number in range(2500):
         stub.ledger.accept(key=str(number), email="a@b.c", message="Hey", at=1000 + number)
 
@@ -128,36 +131,61 @@ def test_memory_is_bounded_and_the_counts_stay() -> None:
 
 
 async def fates(seed: int | None, client: MakeClient) -> list[tuple[Outcome, int | None]]:
-    """What forty greetings, one after the other, come to."""
-    options = StubOptions(error_rate=0.4, accept_then_fail_rate=0.3, retry_after=2, seed=seed)
+    """Return the outcomes of forty greetings, one after the other."""
+    options = StubOptions(error_rate=0.4, accept_then_fail_rate=0.3, seed=seed)
     stub = await serve("127.0.0.1", 0, options)
     service = await client(stub.url)
     answers = [await service.attempt(Greeting(UUID(int=n), "a@b.c", "Hey")) for n in range(40)]
     await stub.close()
-    waits = {answer.retry_after.total_seconds() for answer in answers if answer.retry_after is not None}
-    assert waits == {2}
-    assert stub.ledger.accepted == sum(answer.outcome is not Outcome.REJECTED for answer in answers)
+    assert stub.ledger.accepted == sum(answer.outcome is not Outcome.TRANSIENT_FAILURE for answer in answers)
     assert stub.ledger.cut == sum(answer.outcome is Outcome.UNKNOWN for answer in answers)
     return [(answer.outcome, answer.status_code) for answer in answers]
 
 
 async def test_a_seed_repeats_the_sequence_of_faults(client: MakeClient) -> None:
-    """A failure found at night can be seen again in the morning."""
+    """A failure must be repeatable."""
     first, again, other = await fates(5, client), await fates(5, client), await fates(6, client)
 
     assert first == again != other
     assert set(first) == {
         (Outcome.ACCEPTED, 200),
-        (Outcome.REJECTED, 500),
-        (Outcome.REJECTED, 503),
+        (Outcome.TRANSIENT_FAILURE, 500),
+        (Outcome.TRANSIENT_FAILURE, 503),
         (Outcome.UNKNOWN, None),
     }
+
+
+async def test_beyond_its_rate_it_asks_for_patience_and_takes_nothing(stub: EmailStub, client: MakeClient) -> None:
+    """A throttle is no outage: the service accepts requests again in the next second."""
+    stub.change(StubOptions(rate=3, retry_after=2))
+    service = await client(stub.url)
+
+    answers = [await service.attempt(Greeting(UUID(int=n), "a@b.c", "Hey")) for n in range(10)]
+
+    # The ten calls are made in one second, or cross into the next.
+    taken = sum(answer.outcome is Outcome.ACCEPTED for answer in answers)
+    assert taken in (3, 4, 5, 6)
+    assert (stub.ledger.accepted, stub.ledger.throttled) == (taken, 10 - taken)
+    assert {(answer.status_code, answer.retry_after) for answer in answers} == {
+        (200, None),
+        (429, timedelta(seconds=2)),
+    }
+
+
+async def test_with_a_status_it_takes_nothing(stub: EmailStub, client: MakeClient, greeting: Greeting) -> None:
+    """This simulates a wrong key."""
+    stub.change(StubOptions(status=401))
+    service = await client(stub.url)
+
+    answer = await service.attempt(greeting)
+
+    assert (answer.status_code, stub.ledger.accepted, stub.ledger.refused) == (401, 0, 1)
 
 
 async def test_a_hang_ends_when_the_client_gives_up_and_is_not_accepted(
     stub: EmailStub, client: MakeClient, greeting: Greeting
 ) -> None:
-    """The fake sees the abort, which proves that a time-out ends the call."""
+    """The fake sees the end of the connection, which shows that the time-out ended the call."""
     stub.change(StubOptions(hang_rate=1.0))
     service = await client(stub.url, timeout=0.3)
 
@@ -169,7 +197,7 @@ async def test_a_hang_ends_when_the_client_gives_up_and_is_not_accepted(
 
 
 async def test_a_hang_is_cut_in_the_end(stub: EmailStub, client: MakeClient, greeting: Greeting) -> None:
-    """A client without a time-out must not hold the fake for ever."""
+    """A client without a time-out must not hold a connection for ever."""
     stub.change(StubOptions(hang_rate=1.0, hang_for=0.05))
     service = await client(stub.url)
 
@@ -192,7 +220,7 @@ async def test_closing_does_not_wait_for_hangs(stub: EmailStub, client: MakeClie
 
 
 async def test_latency_delays_the_answer(stub: EmailStub, client: MakeClient, greeting: Greeting) -> None:
-    """The benchmark with latency measures what it says."""
+    """The benchmark depends on it."""
     stub.change(StubOptions(latency=(0.05, 0.06)))
     service = await client(stub.url)
 
@@ -203,7 +231,7 @@ async def test_latency_delays_the_answer(stub: EmailStub, client: MakeClient, gr
 
 
 async def test_it_can_be_changed_while_it_runs(http: aiohttp.ClientSession) -> None:
-    """Chaos tests and the demo take the service down and bring it back."""
+    """Rehearsals and the demo take the service down and bring it back."""
     async with http.put("/options", json={"down": True, "latency": "1ms-2ms", "seed": 9}) as changed:
         options = await changed.json()
     async with http.post("/send-email", json=MAIL) as down:
@@ -224,7 +252,7 @@ async def test_it_can_be_changed_while_it_runs(http: aiohttp.ClientSession) -> N
 async def test_options_that_make_no_sense_change_nothing(
     changes: str, stub: EmailStub, http: aiohttp.ClientSession
 ) -> None:
-    """A typing mistake must not look like a fault that is not injected."""
+    """A typing error must not look like a fault that is not injected."""
     before = stub.options
 
     async with http.put("/options", data=changes) as answer:
@@ -247,7 +275,7 @@ async def test_options_that_make_no_sense_change_nothing(
     ],
 )
 def test_latency_is_read_in_all_its_forms(text: object, seconds: tuple[float, float]) -> None:
-    """People write durations as they think of them."""
+    """Durations can be written in several units."""
     read = latency(text)
 
     assert read == seconds
@@ -255,22 +283,29 @@ def test_latency_is_read_in_all_its_forms(text: object, seconds: tuple[float, fl
 
 @pytest.mark.parametrize("text", ["", "fast", "-1", "0.1-", "1m", [1], ["a", "b"]])
 def test_latency_that_is_none_is_refused(text: object) -> None:
-    """It is not taken for zero."""
+    """An invalid value is not taken for zero."""
     with pytest.raises((ValueError, TypeError)):
         latency(text)
 
 
 def test_rates_must_fit_together() -> None:
-    """One request has one fate."""
+    """Each request has one outcome, so the rates may add up to 1 at most."""
     with pytest.raises(ValueError, match=r"hang_rate must be between.*together"):
         StubOptions(error_rate=0.6, hang_rate=1.5)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_the_command_says_where_it_listens_and_ends_on_a_signal(how: signal.Signals) -> None:
-    """Scripts read the line to learn the port, and stop it as they stop anything."""
+    """Scripts read the port from the line, and stop the process with a signal."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "service.email_stub", "--port", "0", "--error-rate", "1", stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "actors.commands.sandbox.email_stub",
+        "--port",
+        "0",
+        "--error-rate",
+        "1",
+        stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
     line = (await process.stdout.readline()).decode().strip()
@@ -289,13 +324,19 @@ async def test_the_command_says_where_it_listens_and_ends_on_a_signal(how: signa
     [
         (["--error-rate", "0.6", "--hang-rate", "0.6"], "together"),
         (["--latency", "fast"], "expected seconds"),
-        (["--host", "192.0.2.1"], "email-stub: "),
+        (["--host", "192.0.2.1"], "email-stub cannot listen"),
     ],
 )
 async def test_the_command_says_what_is_wrong_with_its_arguments(arguments: list[str], complaint: str) -> None:
-    """A stack trace is no answer to a typing mistake."""
+    """A typing error must not cause a traceback."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "service.email_stub", "--port", "0", *arguments, stderr=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "actors.commands.sandbox.email_stub",
+        "--port",
+        "0",
+        *arguments,
+        stderr=asyncio.subprocess.PIPE,
     )
 
     _, said = await asyncio.wait_for(process.communicate(), 10)
