@@ -1,1 +1,1 @@
-"""One external system each, translated at the border into the words of `service.ports`."""
+"""One package per external system. Each adapter translates errors and values into those of `service.ports`."""

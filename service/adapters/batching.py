@@ -1,8 +1,7 @@
-"""Does at once what several callers ask for at the same time: one round trip, and one commit, for all of them.
+"""Request coalescing: one round trip, and one commit, for calls that come at the same time.
 
-While a call is under way those that come in wait for the next, which is for all of them. Nothing is ever waited for
-beyond that: a caller who finds nothing under way goes alone, at once. No task runs in between: of those who wait, the
-first does the next round for itself and the others.
+A call that finds no round under way starts one at once. Calls that come in meanwhile wait, and share the next round.
+No task runs in between: the first of the waiting callers runs the next round for all of them.
 """
 
 from __future__ import annotations
@@ -20,28 +19,31 @@ Result = TypeVar("Result")
 
 
 class _Call(Generic[Item, Result]):
-    """What one caller asked for, and what came of it."""
+    """One caller's item, and its result or error."""
 
     __slots__ = ("error", "item", "result", "turn")
 
     def __init__(self, item: Item) -> None:
         self.item = item
         self.turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        """Whether the caller is to do the next round; else it has been answered."""
+        """True when the caller runs the next round; False when it has been answered."""
         self.result: Result
         self.error: Exception | None = None
 
     def answer(self) -> Result:
-        """The result. Raises what came instead."""
+        """The result. Raises the error."""
         if self.error is not None:
             raise self.error
         return self.result
 
 
-class Together(Generic[Item, Result]):
-    """`work` is given items and returns the result of each, all or none; it is called for up to `most` items, and
-    `at_once` times at once. An outage is everybody's. What one item alone may be the cause of is found out one by one,
-    so that nobody suffers for another. `system` is what `work` asks."""
+class Batcher(Generic[Item, Result]):
+    """Calls `work` with up to `most` items, and up to `at_once` times at the same time.
+
+    `work` returns the result of each item in order, or raises and has done nothing. All callers of a round get its
+    Unavailable. After any other error `work` runs for each half of the round, so that only the item at fault fails.
+    `system` names the server that `work` asks.
+    """
 
     def __init__(
         self, work: Callable[[list[Item]], Awaitable[Sequence[Result]]], *, system: str, most: int, at_once: int
@@ -54,7 +56,7 @@ class Together(Generic[Item, Result]):
         self._waiting: deque[_Call[Item, Result]] = deque()
 
     async def __call__(self, item: Item) -> Result:
-        """The result of this item. Raises what `work` raises."""
+        """The result of this item. Raises what `work` raises for it."""
         call: _Call[Item, Result] = _Call(item)
         if self._under_way < self._at_once:
             self._under_way += 1
@@ -82,7 +84,7 @@ class Together(Generic[Item, Result]):
             raise
 
     def _hand_over(self) -> None:
-        """Let the first of those who wait do the next round."""
+        """Let the first waiting caller run the next round."""
         while self._waiting:
             turn = self._waiting.popleft().turn
             if not turn.done():
@@ -95,13 +97,14 @@ class Together(Generic[Item, Result]):
             results = await self._work([call.item for call in round_])
         except Unavailable as outage:
             for call in round_:
-                call.error = Unavailable(outage.system, outage.reason)
+                call.error = outage.anew()
         except Exception as error:
             if len(round_) == 1:
                 round_[0].error = error
             else:
-                for call in round_:
-                    await self._do([call])
+                middle = len(round_) // 2
+                await self._do(round_[:middle])
+                await self._do(round_[middle:])
         except BaseException:
             for call in round_:
                 call.error = Unavailable(self._system, "given up half-way")

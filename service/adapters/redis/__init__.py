@@ -1,11 +1,13 @@
-"""Redis: streams that distribute work, locks that spare it, and keys and rates that all nodes share.
+"""Redis: streams that distribute work, locks that avoid double work, and keys and rates that all nodes share.
 
-Everything in Redis may be emptied at any moment: it is found again from the rows in PostgreSQL. The keys are
+PostgreSQL is the only truth: Redis may be emptied at any moment, and the work is found again from the rows. The keys:
 
 | key | type | written by |
 | --- | --- | --- |
 | `heyday:plan`, `heyday:due`, `heyday:delivery`, `heyday:dead` | stream | `streams.py` |
 | `heyday:lock:{name}`, `heyday:lock:{name}:fence` | string | `locks.py` |
 | `heyday:dedupe:<YYYY-MM-DD>` | set | `accepted.py` |
-| `heyday:rate:<name>` | string | `rate.py` |
+| `heyday:rate:<name>`, `heyday:rate:<name>:limit` | string | `rate.py` |
+| `heyday:requests:<client>` | string | `request_rate.py` |
+| `heyday:cluster`, `heyday:cluster:in-use` | string | `cluster.py` |
 """

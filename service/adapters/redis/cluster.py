@@ -1,4 +1,4 @@
-"""What Redis remembers of the cluster that it serves.
+"""The memory that Redis has of the cluster that uses it.
 
 | key | type | meaning |
 | --- | --- | --- |
@@ -11,9 +11,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
-from service.adapters.redis.connection import Reply, translating
+from service.adapters.redis.connection import Reply, is_wrong_type, translating
 from service.domain.cluster import Identity, Memory
 from service.ports import Recalled
 
@@ -21,10 +20,10 @@ KEY = "heyday:cluster"
 IN_USE = "heyday:cluster:in-use"
 
 IN_USE_FOR = 30
-"""Seconds after the last look of a node that its database counts as in use: a few looks."""
+"""Seconds for which a database counts as in use after the last check of a node: a few intervals."""
 
-WITHIN = 1.0
-"""Seconds for one call: it comes before a beat of the node."""
+CALL_TIMEOUT = 1.0
+"""Seconds for one call. A heartbeat waits for it."""
 
 
 class RedisClusterWitness:
@@ -34,20 +33,20 @@ class RedisClusterWitness:
         self._redis = redis
 
     async def recall(self) -> Recalled:
-        async with translating(within=WITHIN), self._redis.pipeline(transaction=False) as pipeline:
+        async with translating(within=CALL_TIMEOUT), self._redis.pipeline(transaction=False) as pipeline:
             pipeline.get(KEY)
             pipeline.get(IN_USE)
             remembered, in_use = await pipeline.execute(raise_on_error=False)
             for reply in (remembered, in_use):
-                # Another type of value is somebody's experiment; every other error is an outage or a bug.
-                if isinstance(reply, Exception) and not _wrong_type(reply):
+                # A person may have stored another type of value. Every other error is an outage or a bug.
+                if isinstance(reply, Exception) and not is_wrong_type(reply):
                     raise reply
         return Recalled(_memory(remembered), in_use if isinstance(in_use, str) else None)
 
     async def remember(self, identity: Identity) -> None:
-        async with translating(within=WITHIN), self._redis.pipeline(transaction=False) as pipeline:
+        async with translating(within=CALL_TIMEOUT), self._redis.pipeline(transaction=False) as pipeline:
             pipeline.set(KEY, f"{identity.id} {identity.generation}")
-            pipeline.set(IN_USE, identity.place.database, ex=IN_USE_FOR)
+            pipeline.set(IN_USE, identity.location.database, ex=IN_USE_FOR)
             await pipeline.execute()
 
 
@@ -57,7 +56,3 @@ def _memory(reply: Reply) -> Memory | None:
         return Memory(UUID(text), int(number))
     except (AttributeError, ValueError):
         return None
-
-
-def _wrong_type(error: Exception) -> bool:
-    return isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE")

@@ -1,4 +1,4 @@
-"""How those who can do without Redis for a while do without it: they ask seldom, and say so once."""
+"""The fallback without Redis, for the parts of a node that can work without it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import structlog
 
-AWAY_FOR = 2.0
-"""Seconds for which Redis is not asked again after it did not answer: each question would cost its deadline."""
+PAUSE_AFTER_FAILURE = 2.0
+"""Seconds until Redis is asked again after it did not answer. Each question costs its deadline."""
 
 log = structlog.get_logger(__name__)
 
 
-class Absence:
-    """Whether `what` goes by Redis now. The log has a line when it begins to do without, and one when that is over."""
+class RedisFallback:
+    """The state of `what`: it uses Redis, or works without it. The start and the end of a fallback are logged once."""
 
     def __init__(self, what: str, *, clock: Callable[[], float]) -> None:
         self._what = what
@@ -23,20 +23,20 @@ class Absence:
         self._since: float | None = None
 
     @property
-    def goes_on(self) -> bool:
-        """Whether it is too soon to ask Redis again."""
+    def active(self) -> bool:
+        """True while it is too early to ask Redis again."""
         return self._clock() < self._ask_again_at
 
-    def met(self, reason: str) -> None:
-        """Redis was asked and did not answer."""
+    def started(self, reason: str) -> None:
+        """Note that Redis did not answer."""
         now = self._clock()
-        self._ask_again_at = now + AWAY_FOR
+        self._ask_again_at = now + PAUSE_AFTER_FAILURE
         if self._since is None:
             self._since = now
-            log.warning("does_without_redis", what=self._what, reason=reason)
+            log.warning("redis_fallback_started", what=self._what, reason=reason)
 
-    def over(self) -> None:
-        """Redis has answered."""
+    def ended(self) -> None:
+        """Note that Redis answered."""
         if self._since is not None:
-            log.info("goes_by_redis_again", what=self._what, seconds=round(self._clock() - self._since, 3))
+            log.info("redis_fallback_ended", what=self._what, seconds=round(self._clock() - self._since, 3))
             self._since, self._ask_again_at = None, -math.inf

@@ -3,103 +3,200 @@
 `heyday:rate:email` is the instant of the next free call, in microseconds since 1970. A call reserves its place in the
 row and waits for it, so a wave leaves evenly spaced (the algorithm is known as GCRA, or as a leaky bucket). Where
 a node changes from the row of all to one of its own, or back, the new row begins where the old one ends.
+`heyday:rate:email:limit` is the lower rate that a throttle has set, by the rules of `AdaptiveRate`.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
+from datetime import timedelta
 
 from redis.asyncio import Redis
 
-from service.adapters.redis.absence import Absence
 from service.adapters.redis.connection import Reply, script, translating
+from service.adapters.redis.fallback import RedisFallback
+from service.domain.adaptive_rate import (
+    DECREASE_EVERY,
+    FIRST_RATE,
+    GROWTH,
+    LEAST_DECREASE,
+    LIFTED_AT,
+    MIN_RATE,
+    START,
+    AdaptiveRate,
+    Limit,
+)
 from service.ports import Unavailable
 
 BURST = 0.05
-"""Seconds of idle time that may be made up for at once: enough that waking up late does not lower the rate."""
+"""Seconds of idle time for which calls may catch up at once, so that a late wake-up does not lower the rate."""
 
 GRACE = 0.1
-"""Seconds by which a call may be late, more than a statement takes that is held up a little: whoever takes another
-place leaves one empty."""
+"""Seconds by which a call may be late.
 
-WITHIN = 0.5
+A statement that is slightly delayed takes less. A call that takes another slot leaves one empty.
+"""
+
+RESERVE_TIMEOUT = 0.5
 """Seconds for one reservation; a local share of the rate is better than a wait."""
 
-
-class Unlimited:
-    """The `RateLimit` of a service that takes as much as it is given."""
-
-    grace = math.inf
-
-    async def reserve(self, count: int) -> list[float]:
-        """No call has to wait."""
-        return [0.0] * count
+LIMIT_KEPT = timedelta(hours=1)
+"""The limit of a throttle ends sooner by itself, unless nothing is sent."""
 
 
 class RedisRateLimit:
-    """The `RateLimit` of all nodes: `per_second` calls between them; `nodes` tells how many they are."""
+    """Implements `service.ports.RateLimit`: `per_second` calls between all nodes, None without a configured rate.
+
+    `nodes` tells how many nodes there are. Without Redis this node takes an equal share of the rate, and goes by the
+    throttles that it meets itself.
+    """
 
     def __init__(
         self,
         redis: Redis,
-        per_second: float,
+        per_second: float | None,
         *,
         nodes: Callable[[], int],
         name: str = "email",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not per_second > 0:
+        if per_second is not None and not per_second > 0:
             raise ValueError(f"a rate is above 0 per second, not {per_second}")
-        self._interval = 1 / per_second
-        self.grace = max(GRACE, self._interval)
-        self._key = f"heyday:rate:{name}"
+        self._configured = per_second
+        self._keys = [f"heyday:rate:{name}", f"heyday:rate:{name}:limit"]
         self._nodes = nodes
         self._clock = clock
         self._reserve = script(redis, "reserve")
-        self._absence = Absence("the rate of the email service", clock=clock)
-        # By this node's clock, where its places end: in the row of all, and in its own.
+        self._throttle = script(redis, "throttle")
+        self._fallback = RedisFallback("the rate of the email service", clock=clock)
+        self._rate = AdaptiveRate(per_second or math.inf)
+        self._recent = RecentCalls(clock)
+        # By this node's clock, the end of its slots in the shared sequence, and in its own.
         self._shared_until = self._local_until = -math.inf
 
+    @property
+    def grace(self) -> float:
+        return grace_of(self._rate.at(self._clock()))
+
+    @property
+    def epoch(self) -> int:
+        return self._rate.epoch
+
+    @property
+    def per_second(self) -> float:
+        now = self._clock()
+        return 0.0 if now < self._rate.paused_until else self._rate.at(now)
+
     async def reserve(self, count: int) -> list[float]:
-        """Reserve `count` calls and return for each the seconds to wait from now, in order. Never raises Unavailable:
-        without Redis this node takes an equal share of the rate."""
         if count < 1:
             return []
-        if not self._absence.goes_on:
+        if not self._fallback.active:
             try:
                 waits = await self._shared(count)
             except Unavailable as outage:
-                self._absence.met(outage.reason)
+                self._fallback.started(outage.reason)
             else:
-                self._absence.over()
+                self._fallback.ended()
                 return waits
         return self._local(count)
 
+    def accepted(self) -> None:
+        self._recent.accepted()
+
+    async def throttled(self, retry_after: timedelta | None) -> None:
+        self._recent.throttled()
+        now, pause = self._clock(), (retry_after or timedelta()).total_seconds()
+        if not self._rate.decreases_at(now) and now + pause <= self._rate.paused_until:
+            return  # the answers to one burst are one sign
+        taken, share = self._recent.accepted_per_second() * max(1, self._nodes()), self._recent.throttled_share()
+        self._rate.throttled(now, taken=taken, share=share, pause=pause)
+        self._local_until = -math.inf
+        if not self._fallback.active:
+            arguments: list[str | int] = [
+                repr(self._configured or 0), repr(START * taken or FIRST_RATE), repr(share), round(pause * 1e6),
+                repr(LEAST_DECREASE), round(DECREASE_EVERY * 1e6), repr(GROWTH), repr(LIFTED_AT), repr(MIN_RATE),
+                round(LIMIT_KEPT.total_seconds() * 1000),
+            ]  # fmt: skip
+            try:
+                async with translating(within=RESERVE_TIMEOUT):
+                    await self._throttle(keys=self._keys, args=arguments)
+            except Unavailable as outage:
+                self._fallback.started(outage.reason)
+
     async def _shared(self, count: int) -> list[float]:
-        interval = self._interval * 1e6
-        not_before = max(0.0, self._local_until - self._clock())
+        asked = self._clock()
+        not_before = max(0.0, self._local_until - asked)
         arguments: list[str | int] = [
-            repr(interval), count, round(_tolerance(self._interval) * 1e6), math.ceil(not_before * 1e6),
+            repr(1e6 / self._configured if self._configured else 0), count, repr(BURST), math.ceil(not_before * 1e6),
+            repr(LIFTED_AT),
         ]  # fmt: skip
-        async with translating(within=WITHIN):
-            reply: Reply = await self._reserve(keys=[self._key], args=arguments)
-        first = int(reply) / 1e6
-        self._shared_until = max(self._shared_until, self._clock() + first + count * self._interval)
-        return _waits(first, self._interval, count)
+        async with translating(within=RESERVE_TIMEOUT):
+            reply: Reply = await self._reserve(keys=self._keys, args=arguments)
+        now = self._clock()
+        first, interval, rate, step = int(reply[0]) / 1e6, float(reply[1]) / 1e6, float(reply[2]), float(reply[3])
+        since, paused_until = now + int(reply[4]) / 1e6, now + int(reply[5]) / 1e6
+        self._rate.follow(Limit(rate, since, step) if rate else None, paused_until=paused_until, epoch=int(reply[6]))
+        if interval:
+            self._shared_until = max(self._shared_until, now + first + count * interval)
+        return _waits(first, interval, count)
 
     def _local(self, count: int) -> list[float]:
-        interval = self._interval * max(1, self._nodes())
         now = self._clock()
-        first = max(self._local_until, self._shared_until, now - _tolerance(interval))
-        self._local_until = first + count * interval
+        rate = self._rate.at(now)
+        interval = 0.0 if math.isinf(rate) else max(1, self._nodes()) / rate
+        first = max(self._local_until, self._shared_until, self._rate.paused_until, now - _tolerance(interval))
+        if interval:
+            self._local_until = first + count * interval
         return _waits(first - now, interval, count)
 
 
+class RecentCalls:
+    """The calls of the last second that were accepted, and that were throttled."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._accepted: deque[float] = deque()
+        self._throttled: deque[float] = deque()
+
+    def accepted(self) -> None:
+        """Count an accepted call."""
+        self._accepted.append(self._clock())
+        self._forget()
+
+    def throttled(self) -> None:
+        """Count a throttled call."""
+        self._throttled.append(self._clock())
+        self._forget()
+
+    def accepted_per_second(self) -> float:
+        """The accepted calls of the last second."""
+        self._forget()
+        return float(len(self._accepted))
+
+    def throttled_share(self) -> float:
+        """The share of throttled calls among both."""
+        self._forget()
+        both = len(self._accepted) + len(self._throttled)
+        return len(self._throttled) / both if both else 0.0
+
+    def _forget(self) -> None:
+        before = self._clock() - 1.0
+        for calls in (self._accepted, self._throttled):
+            while calls and calls[0] < before:
+                calls.popleft()
+
+
+def grace_of(per_second: float) -> float:
+    """Return the seconds by which a call may be late at that rate."""
+    return math.inf if math.isinf(per_second) else max(GRACE, 1 / per_second)
+
+
 def _tolerance(interval: float) -> float:
-    """The idle seconds that may be made up for: whole calls, of which the first needs none."""
-    return max(0, math.floor(BURST / interval) - 1) * interval
+    """The idle seconds for which calls may catch up: whole calls, of which the first needs none."""
+    return max(0, math.floor(BURST / interval) - 1) * interval if interval else 0.0
 
 
 def _waits(first: float, interval: float, count: int) -> list[float]:

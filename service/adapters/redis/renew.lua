@@ -1,8 +1,8 @@
--- Holds on to a lock that is still ours.
+-- Extends a lock that this owner still holds.
 --
 -- KEYS[1]  the lock
--- ARGV     "<number>:<owner>", ttl (ms)
--- Returns  1, or 0 when it is no longer ours
+-- ARGV     "<token>:<owner>", ttl (ms)
+-- Returns  1, or 0 when this owner no longer holds it
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0

@@ -1,15 +1,15 @@
--- Puts back what dead consumers, and slow ones, had claimed and not finished.
+-- Puts back the unfinished entries of dead consumers and of slow ones.
 --
 -- KEYS[1]  the stream
--- ARGV     group, idle (ms), most entries to handle, most tries, then the consumers that are alive
+-- ARGV     group, idle (ms), maximum of entries to handle, maximum of tries, then the living consumers
 -- Returns  {entries put back, bodies of the entries given up, 1 if there may be more}
 --
--- One script, because a consumer may only be deleted once it has nothing pending: XGROUP DELCONSUMER destroys the
--- pending entries with it. An entry is appended anew rather than claimed, so that the group hands it to whoever is
--- free, and with a count of its own: the group's delivery count starts again with every new entry.
+-- It is one script because XGROUP DELCONSUMER destroys the pending entries of the consumer: a consumer may only be
+-- deleted while it has none. An entry is appended again instead of claimed, so that the group gives it to the next
+-- free node. The field `tries` counts this, because the group's own delivery count starts again with a new entry.
 
 local stream, group = KEYS[1], ARGV[1]
-local idle, room, most_tries = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local idle, room, max_tries = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local living = {}
 for i = 5, #ARGV do
   living[ARGV[i]] = true
@@ -19,7 +19,7 @@ local requeued, given_up = 0, {}
 
 local function put_back(id)
   local entry = redis.call('XRANGE', stream, id, id)[1]
-  if entry then -- otherwise somebody deleted it: there is nothing left but to acknowledge
+  if entry then -- a deleted entry can only be acknowledged
     local fields = entry[2]
     local body, tries, beside = '', 0, {}
     for i = 1, #fields, 2 do
@@ -27,7 +27,7 @@ local function put_back(id)
       if fields[i] == 'tries' then tries = tonumber(fields[i + 1]) or 0 end
       if fields[i] == 'traceparent' then beside = {fields[i], fields[i + 1]} end
     end
-    if tries >= most_tries then
+    if tries >= max_tries then
       given_up[#given_up + 1] = body
     else
       redis.call('XADD', stream, '*', 'body', body, 'tries', string.format('%d', tries + 1), unpack(beside))

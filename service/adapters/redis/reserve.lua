@@ -1,15 +1,50 @@
--- Reserves calls at an even rate (GCRA). All times are whole microseconds of the server's clock.
+-- Reserves calls at an even rate (GCRA), which a throttle may have lowered. All times are whole microseconds of the
+-- server's clock.
 --
 -- KEYS[1]  the instant at which the next call may be made
--- ARGV     interval between calls (us, may have a fraction), calls, how much idle time may be made up for (us),
---          how long the first must wait at least (us)
--- Returns  when the first of the calls may be made, relative to now (us): the past when there was room
+-- KEYS[2]  the limit that a throttle has set, a hash: rate (calls a second), since, step (calls a second, each second),
+--          until (end of the pause), epoch (of decreases), seen (the clock at the latest reservation)
+-- ARGV     configured interval between calls (us, may have a fraction; 0: unlimited), calls,
+--          how much idle time may be made up for (s), how long the first must wait at least (us),
+--          at how many times its rate a limit ends
+-- Returns  when the first of the calls may be made, relative to now (us): the past when there was room; the interval
+--          between them (us, text); the limit: rate and step (text), since and until (us from now), epoch
 
-local interval, calls, tolerance, least = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local interval, calls, burst, least, lifted_at = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]),
+    tonumber(ARGV[5])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local first = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), least > 0 and now + least or now - tolerance)
--- Rounded up once per reservation: never above the limit, and a microsecond late at most.
-local next_call = first + math.ceil(calls * interval)
-redis.call('SET', KEYS[1], string.format('%.0f', next_call), 'PX', math.max(1, math.ceil((next_call - now) / 1000)) + 1000)
-return first - now
+local kept = redis.call('HMGET', KEYS[2], 'rate', 'since', 'step', 'until', 'epoch', 'seen')
+local rate, since, step, paused = tonumber(kept[1] or 0), tonumber(kept[2] or 0), tonumber(kept[3] or 0), tonumber(kept[4] or 0)
+local next_call = tonumber(redis.call('GET', KEYS[1]) or 0)
+-- A replica with a slower clock may have taken over: what was stored by the other clock moves with it.
+local back = math.max(0, tonumber(kept[6] or 0) - now)
+since, paused, next_call = since - back, paused - back, next_call - back
+if back > 0 then
+    redis.call('HSET', KEYS[2], 'since', string.format('%.0f', since), 'until', string.format('%.0f', paused))
+end
+
+if rate > 0 then
+    local grown = rate + step * math.max(0, now - since) / 1000000
+    if grown < lifted_at * rate then
+        interval = math.max(interval, 1000000 / grown)
+    else
+        rate = 0
+        redis.call('HDEL', KEYS[2], 'rate', 'since', 'step', 'until')
+    end
+end
+local first = math.max(next_call, paused, least > 0 and now + least or now)
+if interval > 0 then
+    if least == 0 and paused <= now then
+        -- The idle time that may be made up for: whole calls, of which the first needs none.
+        first = math.max(next_call, now - math.max(0, math.floor(burst * 1000000 / interval) - 1) * interval)
+    end
+    -- Rounded up once per reservation: never above the limit, and a microsecond late at most.
+    next_call = first + math.ceil(calls * interval)
+    local lasts = math.max(1, math.ceil((next_call - now) / 1000)) + 1000
+    redis.call('SET', KEYS[1], string.format('%.0f', next_call), 'PX', lasts)
+    redis.call('HSET', KEYS[2], 'seen', string.format('%.0f', now))
+    if redis.call('PTTL', KEYS[2]) < lasts then redis.call('PEXPIRE', KEYS[2], lasts) end
+end
+return {math.floor(first - now), tostring(interval), tostring(rate), tostring(step), math.floor(since - now),
+    math.floor(paused - now), tonumber(kept[5] or 0)}

@@ -1,8 +1,7 @@
-"""Work handed out through Redis streams with the consumer group `nodes`: each entry to one node, until it is finished.
+"""Work streams in Redis with the consumer group `nodes`: each entry goes to one node until it is finished.
 
-An entry has the fields `body`, text that a person can read with `XRANGE heyday:due - +`, `tries`, how often it was
-put back, and `traceparent` where whoever appended it is traced. It is deleted when it is finished, so a stream is as
-long as the work in it.
+An entry has the fields `body` (readable text: try `XRANGE heyday:due - +`), `tries` (how often it was put back) and,
+if its sender is traced, `traceparent`. A finished entry is deleted, so a stream is as long as its unfinished work.
 """
 
 from __future__ import annotations
@@ -15,117 +14,103 @@ import structlog
 from redis.asyncio import Redis
 from redis.typing import EncodableT, FieldT
 
-from service.adapters.redis.connection import COMMAND_WITHIN, Reply, script, translating
-from service.ports import Emptied, Entry, Requeued, StreamState
+from service.adapters.redis.connection import COMMAND_TIMEOUT, Reply, script, translating
+from service.ports import Emptied, Entry, NodeName, Requeued, StreamState
+from service.ports.names import DUE, PLAN
 
-PLAN = "heyday:plan"
-DUE = "heyday:due"
+__all__ = ["DUE", "GROUP", "MAX_TRIES", "PLAN", "REQUEUE_BATCH", "RedisWorkStream"]
+
 GROUP = "nodes"
 
-MOST_TRIES = 10
-"""How often an entry is put back. One that ten nodes did not finish is poison: its rows bring it up again, slowly."""
+MAX_TRIES = 10
+"""Times that an entry is put back. An entry that ten nodes did not finish is poison; recovery finds its rows again."""
 
-REQUEUE_AT_ONCE = 500
-"""Entries put back by one run of the script: a few milliseconds in which Redis does nothing else."""
+REQUEUE_BATCH = 500
+"""Entries put back by one run of the script. Redis does nothing else for those few milliseconds."""
 
 log = structlog.get_logger(__name__)
 
 
 class RedisWorkStream:
-    """The `WorkStream` of Redis, read as `consumer` (the node's id)."""
+    """Implements `service.ports.WorkStream`, read as `consumer`, the name of the node."""
 
-    def __init__(self, redis: Redis, blocking_redis: Redis, name: str, *, consumer: str, group: str = GROUP) -> None:
+    def __init__(
+        self, redis: Redis, blocking_redis: Redis, name: str, *, consumer: NodeName | str, max_length: int | None = None
+    ) -> None:
+        """`max_length` is the approximate number of entries to keep. The oldest are dropped, also unread ones."""
         self.name = name
         self._redis = redis
         self._blocking = blocking_redis
         self._consumer = consumer
-        self._group = group
+        self._max_length = max_length
+        self._was_there = False
+        """False until the group was seen: at the first start of all nothing was lost."""
         self._requeue = script(redis, "requeue_abandoned")
 
     async def open(self) -> None:
-        """Make stream and group where they do not exist. Raises Unavailable."""
         async with translating():
             await self._make_group()
 
     async def append(self, bodies: Sequence[str], *, traceparent: str | None = None) -> None:
-        """Append an entry per body, in one round trip; `traceparent` travels with each.
-
-        Raises Unavailable: then any of them may be in the stream.
-        """
         beside: dict[FieldT, EncodableT] = {"traceparent": traceparent} if traceparent is not None else {}
         async with translating(), self._redis.pipeline(transaction=False) as pipeline:
             for body in bodies:
-                pipeline.xadd(self.name, {"body": body, "tries": 0, **beside})
+                pipeline.xadd(self.name, {"body": body, "tries": 0, **beside}, maxlen=self._max_length)
             await pipeline.execute()
 
     async def read(self, *, count: int, block: float) -> list[Entry]:
-        """Claim up to `count` new entries, waiting up to `block` seconds for the first; 0 does not wait.
-
-        Raises Unavailable; Emptied after finding the group gone and making it again. An entry whose reply was lost on
-        the way is pending without anybody knowing: `unfinished` shows it, and `requeue_abandoned` puts it back.
-        """
+        # An entry whose reply was lost is pending, and no node knows it: `unfinished` and `requeue_abandoned` find it.
         waits = block > 0
         client = self._blocking if waits else self._redis
-        # BLOCK 0 would wait for ever.
+        # BLOCK 0 waits for ever.
         milliseconds = max(1, round(block * 1000)) if waits else None
-        async with self._remaking_the_group(), translating(within=max(block, 0) + COMMAND_WITHIN):
+        async with self._remaking_the_group(), translating(within=max(block, 0) + COMMAND_TIMEOUT):
             reply = await client.xreadgroup(
-                self._group, self._consumer, {self.name: ">"}, count=count, block=milliseconds
+                GROUP, str(self._consumer), {self.name: ">"}, count=count, block=milliseconds
             )
         return [_entry(entry, fields) for entry, fields in _entries(reply)]
 
     async def unfinished(self, *, count: int) -> list[Entry]:
-        """The oldest entries this node had claimed and not finished: read at (re)start.
-
-        Raises Unavailable; Emptied as `read` does.
-        """
         while True:
             async with self._remaking_the_group(), translating():
-                reply = await self._redis.xreadgroup(self._group, self._consumer, {self.name: "0"}, count=count)
+                reply = await self._redis.xreadgroup(GROUP, str(self._consumer), {self.name: "0"}, count=count)
                 entries = _entries(reply)
-                # Pending, but deleted from the stream by somebody: there is nothing left but to acknowledge.
+                # A pending entry that was deleted from the stream can only be acknowledged.
                 if deleted := [entry for entry, fields in entries if not fields]:
-                    await self._redis.xack(self.name, self._group, *deleted)
+                    await self._redis.xack(self.name, GROUP, *deleted)
             if len(deleted) < len(entries) or not entries:
                 return [_entry(entry, fields) for entry, fields in entries if fields]
 
     async def finish(self, entries: Sequence[Entry]) -> None:
-        """Acknowledge and delete, in one round trip. Raises Unavailable."""
         if not entries:
             return
         ids = [entry.id for entry in entries]
         async with translating(), self._redis.pipeline(transaction=True) as transaction:
-            transaction.xack(self.name, self._group, *ids)
+            transaction.xack(self.name, GROUP, *ids)
             transaction.xdel(self.name, *ids)
             await transaction.execute()
 
     async def requeue_abandoned(self, *, living: Collection[str], idle: float) -> Requeued:
-        """Put back entries of consumers that are not `living`, and of any consumer once idle for `idle` seconds.
-
-        This node counts as living. Consumers not living are removed once they have nothing pending.
-        Raises Unavailable; Emptied as `read` does.
-        """
-        alive = {*living, self._consumer}
+        alive = {*living, str(self._consumer)}
         entries, given_up, more = 0, [], True
         while more:
-            arguments: list[str | int] = [self._group, round(idle * 1000), REQUEUE_AT_ONCE, MOST_TRIES, *alive]
+            arguments: list[str | int] = [GROUP, round(idle * 1000), REQUEUE_BATCH, MAX_TRIES, *alive]
             async with self._remaking_the_group(), translating():
                 reply: Reply = await self._requeue(keys=[self.name], args=arguments)
             entries += int(reply[0])
             given_up += reply[1]
             more = bool(reply[2])
         for body in given_up:
-            log.error("stream_entry_given_up", stream=self.name, tries=MOST_TRIES, body=body[:200])
+            log.error("stream_entry_given_up", stream=self.name, tries=MAX_TRIES, body=body[:200])
         return Requeued(entries, tuple(given_up))
 
     async def state(self) -> StreamState:
-        """Length and pending entries. Raises Unavailable."""
         try:
             async with translating():
                 length = await self._redis.xlen(self.name)
-                pending: Reply = await self._redis.xpending(self.name, self._group)
+                pending: Reply = await self._redis.xpending(self.name, GROUP)
                 seconds, microseconds = await self._redis.time() if pending["min"] else (0, 0)
-        except Emptied:  # no group: nothing is pending
+        except Emptied:  # without a group nothing is pending
             return StreamState(length, {})
         # The id of an entry begins with the millisecond of Redis' own clock at which it was appended.
         appended = int(pending["min"].split("-")[0]) / 1000 if pending["min"] else 0.0
@@ -137,8 +122,8 @@ class RedisWorkStream:
 
     async def _make_group(self) -> None:
         try:
-            # From "0": what was appended before the group existed is work as well.
-            await self._redis.xgroup_create(self.name, self._group, id="0", mkstream=True)
+            # "0": entries that were appended before the group existed are work as well.
+            await self._redis.xgroup_create(self.name, GROUP, id="0", mkstream=True)
         except errors.ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):  # it exists
                 raise
@@ -149,8 +134,10 @@ class RedisWorkStream:
             yield
         except Emptied:
             await self.open()
-            log.warning("stream_emptied", stream=self.name)
+            if self._was_there:
+                log.warning("stream_emptied", stream=self.name)
             raise
+        self._was_there = True
 
 
 def _entry(entry: str, fields: dict[str, str]) -> Entry:

@@ -1,4 +1,4 @@
-"""The two delivery queues, and their fake, behind one face, so that one suite can ask the same of all."""
+"""The two delivery queues and their fake behind one interface, so that one suite tests all of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from service.adapters.rabbitmq import RabbitMQDeliveryQueue
 from service.adapters.redis.connection import Reply, connect
-from service.adapters.stream_queue import StreamDeliveryQueue
+from service.adapters.redis.delivery_queue import StreamDeliveryQueue
 from service.ports import DeliveryQueue
 from tests.fakes.broker import Broker as MemoryOfBroker
 from tests.fakes.delivery_queue import FakeDeliveryQueue
@@ -24,21 +24,21 @@ PREFETCH = 10
 
 
 class Broker(Protocol):
-    """A server with the delivery queue in it, and what a person with a command line may do to that."""
+    """A server with the delivery queue, and the operations of an administrator."""
 
     url: str
 
     def queue(self, node: str, url: str) -> tuple[DeliveryQueue, Callable[[], Awaitable[None]]]:
-        """The queue as the node sees it, not opened, and what closes everything under it."""
+        """Return the queue of a node, not opened, and a function that closes everything under it."""
 
     def server(self, servers: Servers) -> Addressed:
-        """The server among all."""
+        """Return the server of this queue."""
 
     async def put(self, body: bytes) -> None:
-        """Put something into the queue."""
+        """Put a message into the queue."""
 
     async def dead(self) -> list[bytes]:
-        """The bodies of the dead letters, which are taken out."""
+        """Take out the dead letters, and return their bodies."""
 
     async def purge(self) -> None:
         """Empty the queue."""
@@ -47,7 +47,7 @@ class Broker(Protocol):
         """Delete the queue."""
 
     async def settle(self) -> None:
-        """Return when the server would know after a kill that the queue exists."""
+        """Return when the queue would survive a kill of the server."""
 
 
 class RabbitMQ:
@@ -91,7 +91,7 @@ class RabbitMQ:
 
     @asynccontextmanager
     async def channel(self) -> AsyncIterator[AbstractChannel]:
-        """A channel of its own connection."""
+        """A channel with its own connection."""
         connection = await aio_pika.connect(self.url)
         async with connection, connection.channel() as channel:
             yield channel
@@ -129,7 +129,7 @@ class Streams:
             await client.delete("heyday:delivery")
 
     async def settle(self) -> None:
-        """Nothing to wait for: the queue is made again by whoever misses it."""
+        """Return at once: a node creates a missing queue again."""
 
     def client(self) -> Redis:
         """A client of its own."""
@@ -137,7 +137,7 @@ class Streams:
 
 
 class Memory:
-    """The fake, which takes RabbitMQ's part. It has no server to kill."""
+    """The fake, which stands in for RabbitMQ. It has no server to kill."""
 
     url = "memory://"
 
@@ -166,11 +166,11 @@ class Memory:
         self._broker.delete()
 
     async def settle(self) -> None:
-        """Nothing to wait for."""
+        """Return at once."""
 
 
 ON_SERVERS = pytest.mark.parametrize("broker", ["rabbitmq", "streams"], indirect=True)
-"""A test of what becomes of the queue when its server is away."""
+"""A test that stops or kills the server of the queue."""
 
 
 @pytest.fixture(params=["memory", "rabbitmq", "streams"])

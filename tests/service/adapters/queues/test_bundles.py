@@ -1,4 +1,4 @@
-"""Bundles are text that a person can read, and nothing else passes for one."""
+"""Bundles are readable text, and nothing else is decoded as one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ TWO = UUID("1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed")
 
 
 def test_a_bundle_is_ids_separated_by_commas() -> None:
-    """`rabbitmqadmin get` and `XRANGE` show it to people."""
+    """Operators read them with `rabbitmqadmin get` and `XRANGE`."""
     assert encode([ONE, TWO]) == b"9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d,1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"
 
 
 @given(st.lists(st.uuids(), min_size=1, max_size=60))
 def test_what_was_encoded_is_decoded_in_order(ids: list[UUID]) -> None:
-    """From bytes as from text: AMQP has one, streams have the other."""
+    """AMQP has bytes, and streams have text."""
     assert decode(encode(ids)) == tuple(ids)
     assert decode(encode(ids).decode()) == tuple(ids)
 
@@ -35,7 +35,7 @@ def test_the_largest_bundle_is_decoded() -> None:
 
 @pytest.mark.parametrize("count", [0, MOST_IDS + 1])
 def test_an_empty_or_oversized_bundle_is_not_made(count: int) -> None:
-    """It would be refused by whoever takes it from the queue."""
+    """A node that received it would refuse it."""
     with pytest.raises(ValueError, match="1 to 1000 ids"):
         encode([ONE] * count)
 
@@ -59,14 +59,14 @@ def test_an_empty_or_oversized_bundle_is_not_made(count: int) -> None:
     ],
 )
 def test_anything_else_is_malformed(body: bytes | str) -> None:
-    """One spelling only: what is almost a bundle was not written by heyday."""
+    """There is one spelling only, so anything else was not written by heyday."""
     with pytest.raises(Malformed):
         decode(body)
 
 
 @given(st.binary(max_size=100) | st.text(max_size=100))
 def test_no_input_breaks_the_decoder(body: bytes | str) -> None:
-    """Any other exception would crash the delivery actor, again and again, on the same message."""
+    """Any other exception would crash the consumer again and again on the same message."""
     try:
         ids = decode(body)
     except Malformed:

@@ -1,4 +1,4 @@
-"""What every delivery queue promises, asked of RabbitMQ, of Redis streams and of the fake."""
+"""The contract of delivery queues, tested with RabbitMQ, Redis streams and the fake."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from actors.commands.sandbox.servers.relay import relayed
 from service.adapters.rabbitmq import queue as rabbitmq_queue
 from service.domain.bundles import encode
-from service.embedded.relay import relayed
 from service.ports import Delivery, DeliveryQueue, Emptied, QueueDepth, Unavailable
-from tests.adapters.queues.conftest import ON_SERVERS, PREFETCH, Broker, Nodes
 from tests.servers import Servers
+from tests.service.adapters.queues.conftest import ON_SERVERS, PREFETCH, Broker, Nodes
 
 T = TypeVar("T")
 
@@ -24,14 +24,14 @@ def bundle(size: int = 3) -> tuple[UUID, ...]:
 
 
 async def receive(queue: DeliveryQueue) -> Delivery:
-    """The next delivery, which is there."""
+    """Return the next delivery, which must be there."""
     delivery = await queue.receive(within=10)
     assert delivery is not None
     return delivery
 
 
 async def test_bundles_arrive_whole_and_in_order(nodes: Nodes) -> None:
-    """Oldest first holds only if every hop keeps the order, and a torn bundle would lose greetings."""
+    """Greetings leave oldest first only if every hop keeps the order. A torn bundle would lose greetings."""
     queue = await nodes.start("a")
     bundles = [bundle(size) for size in (1, 50, 2, 1000, 3)]
 
@@ -41,7 +41,7 @@ async def test_bundles_arrive_whole_and_in_order(nodes: Nodes) -> None:
 
 
 async def test_a_bundle_tells_of_the_trace_of_its_publisher_also_after_it_was_given_back(nodes: Nodes) -> None:
-    """Else whoever follows a greeting loses it where it crosses the queue."""
+    """Otherwise the trace of a greeting ends at the queue."""
     queue = await nodes.start("a")
     traceparent = f"00-{7:032x}-{8:016x}-01"
     await queue.publish([bundle(), bundle()], traceparent=traceparent)
@@ -55,7 +55,7 @@ async def test_a_bundle_tells_of_the_trace_of_its_publisher_also_after_it_was_gi
 
 
 async def test_what_is_acknowledged_does_not_come_back(nodes: Nodes) -> None:
-    """Acknowledging is forgetting."""
+    """An acknowledged bundle is deleted."""
     queue = await nodes.start("a")
     await queue.publish([bundle(), bundle()])
     for _ in range(2):
@@ -69,7 +69,7 @@ async def test_what_is_acknowledged_does_not_come_back(nodes: Nodes) -> None:
 
 
 async def test_what_is_not_acknowledged_comes_back_first(nodes: Nodes) -> None:
-    """A node that dies between receiving and recording must not take greetings with it."""
+    """A node that dies before it records must lose no greeting."""
     queue = await nodes.start("a")
     first, second, third = bundle(), bundle(), bundle()
     await queue.publish([first, second, third])
@@ -83,8 +83,8 @@ async def test_what_is_not_acknowledged_comes_back_first(nodes: Nodes) -> None:
     assert [(await receive(again)).ids for _ in range(2)] == [first, third]
 
 
-async def test_what_comes_back_goes_before_what_nobody_had_taken(nodes: Nodes) -> None:
-    """It was due before, and has waited longest."""
+async def test_what_comes_back_goes_before_what_was_not_taken(nodes: Nodes) -> None:
+    """It was due earlier."""
     queue = await nodes.start("a")
     bundles = [bundle() for _ in range(PREFETCH + 3)]
     await queue.publish(bundles)
@@ -102,7 +102,7 @@ async def test_what_comes_back_goes_before_what_nobody_had_taken(nodes: Nodes) -
 
 
 async def test_an_empty_queue_answers_in_time(nodes: Nodes) -> None:
-    """The delivery actor has other things to do than to wait."""
+    """The consumer has other work than to wait."""
     queue = await nodes.start("a")
     await queue.receive(within=0)
 
@@ -112,7 +112,7 @@ async def test_an_empty_queue_answers_in_time(nodes: Nodes) -> None:
 
 
 async def test_a_waiting_receiver_gets_what_is_published(nodes: Nodes) -> None:
-    """A greeting due now leaves now, not at the next poll."""
+    """A due greeting does not wait for the next poll."""
     queue, publisher = await nodes.start("a"), await nodes.start("b")
     wanted = bundle()
     receiving = asyncio.ensure_future(receive(queue))
@@ -124,7 +124,7 @@ async def test_a_waiting_receiver_gets_what_is_published(nodes: Nodes) -> None:
 
 
 async def test_nodes_share_the_bundles(nodes: Nodes) -> None:
-    """Each bundle goes to one node, and starting a node is how one scales."""
+    """Each bundle goes to one node, so more nodes send more."""
     queues = [await nodes.start(name) for name in "abc"]
     bundles = [bundle() for _ in range(60)]
     await queues[0].publish(bundles)
@@ -147,7 +147,7 @@ async def test_nodes_share_the_bundles(nodes: Nodes) -> None:
 
 
 async def test_several_receivers_of_one_node_share_too(nodes: Nodes) -> None:
-    """The delivery pool has several cells over one queue."""
+    """Several actors of a node may receive from one queue."""
     queue = await nodes.start("a")
     bundles = [bundle() for _ in range(PREFETCH)]
     await queue.publish(bundles)
@@ -172,7 +172,7 @@ async def test_what_a_dead_node_had_taken_goes_to_another(nodes: Nodes) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"not ids", b"\xff\x00", encode(bundle())[:-1], b"x" * 100_000])
 async def test_malformed_bundles_go_to_the_dead_letters(body: bytes, nodes: Nodes, broker: Broker) -> None:
-    """What nobody can read must neither stop the queue nor come back for ever; a person may want to look at it."""
+    """An unreadable bundle must not block the queue or return for ever, and an operator may want to read it."""
     queue = await nodes.start("a")
     wanted = bundle()
     await broker.put(body)
@@ -187,29 +187,29 @@ async def test_malformed_bundles_go_to_the_dead_letters(body: bytes, nodes: Node
     assert dead.decode("utf-8", "backslashreplace") == body.decode("utf-8", "backslashreplace")
 
 
-async def test_buried_messages_are_dead_letters_one_by_one(nodes: Nodes, broker: Broker) -> None:
-    """The depth of the dead letters is then the number of messages that failed."""
+async def test_each_failed_message_is_one_dead_letter(nodes: Nodes, broker: Broker) -> None:
+    """The number of dead letters is then the number of failed messages."""
     queue = await nodes.start("a")
     ids = bundle(5)
 
-    await queue.bury(ids)
+    await queue.dead_letter(ids)
 
     await until(lambda: queue.depth(), lambda depth: depth.dead == 5)
     assert sorted(await broker.dead()) == sorted(str(message).encode() for message in ids)
 
 
-async def test_nothing_published_nothing_buried(nodes: Nodes) -> None:
+async def test_empty_batches_are_accepted(nodes: Nodes) -> None:
     """An empty batch is not an error."""
     queue = await nodes.start("a")
 
     await queue.publish([])
-    await queue.bury([])
+    await queue.dead_letter([])
 
     assert (await queue.depth()).dead == 0
 
 
 async def test_the_depth_counts_what_is_ready(nodes: Nodes) -> None:
-    """`queue_depth_total` and the pressure on the ticker come from it."""
+    """`queue_depth_total` and the back-pressure of the ticker use it."""
     queue = await nodes.start("a")
     assert (await queue.depth()).ready == 0
 
@@ -219,8 +219,7 @@ async def test_the_depth_counts_what_is_ready(nodes: Nodes) -> None:
 
 
 async def test_pausing_gives_back_what_was_not_received(nodes: Nodes) -> None:
-    """While the circuit is open nothing is held back from nodes that could deliver it, and what is
-    under way is still acknowledged."""
+    """While the circuit is open, other nodes can take the bundles. Work under way can still be acknowledged."""
     queue, other = await nodes.start("a"), await nodes.start("b")
     bundles = [bundle() for _ in range(5)]
     await queue.publish(bundles)
@@ -252,22 +251,33 @@ async def test_a_paused_queue_receives_again(nodes: Nodes) -> None:
 
 
 async def test_a_cancelled_receive_loses_nothing(nodes: Nodes) -> None:
-    """A draining actor stops while it waits."""
+    """A draining actor may be cancelled at the moment at which a bundle arrives."""
     queue = await nodes.start("a")
-    receiving = asyncio.ensure_future(receive(queue))
-    await asyncio.sleep(0.05)
-    receiving.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await receiving
-    wanted = bundle()
+    cancelled = 0
+    for turns in range(0, 60, 4):
+        receiving = asyncio.ensure_future(queue.receive(within=10))
+        await asyncio.sleep(0)
+        wanted = bundle()
+        publishing = asyncio.ensure_future(queue.publish([wanted]))
+        for _ in range(turns):
+            await asyncio.sleep(0)
 
-    await queue.publish([wanted])
+        receiving.cancel()
 
-    assert (await receive(queue)).ids == wanted
+        await publishing
+        try:
+            delivery = await receiving
+        except asyncio.CancelledError:
+            delivery = await receive(queue)
+            cancelled += 1
+        assert delivery is not None
+        assert delivery.ids == wanted
+        await queue.acknowledge(delivery)
+    assert cancelled
 
 
 async def test_an_emptied_queue_works_on(nodes: Nodes, broker: Broker) -> None:
-    """Anybody may purge it at any moment."""
+    """An operator may purge it at any moment."""
     queue = await nodes.start("a")
     await queue.publish([bundle() for _ in range(3)])
     await broker.purge()
@@ -278,7 +288,7 @@ async def test_an_emptied_queue_works_on(nodes: Nodes, broker: Broker) -> None:
 
 
 async def test_a_queue_deleted_under_its_consumer_is_reported_and_made_again(nodes: Nodes, broker: Broker) -> None:
-    """What was in it has to be seeded again from the rows: somebody has to be told."""
+    """The node must publish the queue's work again from the rows."""
     queue = await nodes.start("a")
     await queue.receive(within=0)
     receiving = asyncio.ensure_future(queue.receive(within=10))
@@ -294,7 +304,7 @@ async def test_a_queue_deleted_under_its_consumer_is_reported_and_made_again(nod
 
 
 async def test_a_receipt_from_before_a_deletion_is_ignored(nodes: Nodes, broker: Broker) -> None:
-    """The work was done; that the queue has forgotten it is no reason to fail."""
+    """The work was done, so this is no error."""
     queue = await nodes.start("a")
     await queue.publish([bundle()])
     delivery = await receive(queue)
@@ -306,7 +316,7 @@ async def test_a_receipt_from_before_a_deletion_is_ignored(nodes: Nodes, broker:
 
 
 async def test_a_queue_deleted_while_paused_is_reported(nodes: Nodes, broker: Broker) -> None:
-    """While the circuit is open nobody consumes, and so nobody hears of it."""
+    """While the circuit is open, no consumer is there to be cancelled."""
     queue = await nodes.start("a")
     await queue.publish([bundle()])
     await queue.acknowledge(await receive(queue))
@@ -322,7 +332,7 @@ async def test_a_queue_deleted_while_paused_is_reported(nodes: Nodes, broker: Br
 
 
 async def test_a_queue_deleted_before_a_publish_is_reported(nodes: Nodes, broker: Broker) -> None:
-    """The node that made it again is the one that has to seed it."""
+    """The node that creates it again must publish its work again."""
     queue = await nodes.start("a")
     await broker.delete()
     wanted = bundle()
@@ -335,7 +345,7 @@ async def test_a_queue_deleted_before_a_publish_is_reported(nodes: Nodes, broker
 
 @ON_SERVERS
 async def test_it_works_again_after_its_server_was_killed(nodes: Nodes, broker: Broker, servers: Servers) -> None:
-    """Every call says Unavailable meanwhile, in time, and nobody has to restart anything."""
+    """Meanwhile every call raises Unavailable in time. Nothing has to be restarted."""
     queue = await nodes.start("a")
     await queue.publish([bundle()])
     delivery = await receive(queue)
@@ -364,8 +374,8 @@ async def test_it_works_again_after_its_server_was_killed(nodes: Nodes, broker: 
 async def test_every_call_returns_while_the_server_is_silent(
     nodes: Nodes, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stopped process or a pulled cable leaves connections half open: only deadlines of our own end the wait."""
-    monkeypatch.setattr(rabbitmq_queue, "ANSWER_WITHIN", 1.0)
+    """A stopped process leaves connections half open, so only heyday's own deadlines end the wait."""
+    monkeypatch.setattr(rabbitmq_queue, "CALL_TIMEOUT", 1.0)
     async with relayed(broker.url) as relay:
         queue = await nodes.start("a", url=relay.url)
         await queue.publish([bundle()])
@@ -378,7 +388,7 @@ async def test_every_call_returns_while_the_server_is_silent(
                 *(call() for call in outages(queue)), queue.acknowledge(delivery), return_exceptions=True
             )
             await queue.pause()
-        # RabbitMQ's consumer hears nothing, which is not yet a reason to think that something is wrong.
+        # RabbitMQ's consumer gets nothing, which is not yet a sign of a fault.
         quiet = [None, None] if is_rabbitmq(nodes) else [None]
         assert [result for result in results if not isinstance(result, Unavailable)] == quiet
         relay.thaw()
@@ -391,7 +401,7 @@ async def test_every_call_returns_while_the_server_is_silent(
 
 
 @ON_SERVERS
-async def test_nobody_listening_is_an_outage(nodes: Nodes) -> None:
+async def test_a_refused_connection_is_an_outage(nodes: Nodes) -> None:
     """A node may start before its servers do."""
     nowhere = nodes.unopened("a", url="amqp://127.0.0.1:1/" if is_rabbitmq(nodes) else "redis://127.0.0.1:1/0")
 
@@ -403,7 +413,7 @@ async def test_nobody_listening_is_an_outage(nodes: Nodes) -> None:
 
 
 async def what_is_told(queue: DeliveryQueue) -> list[str]:
-    """What `receive` raises, again and again, until there is nothing more to tell."""
+    """Call `receive` until it raises nothing more, and return the raised errors."""
     told = []
     async with asyncio.timeout(20):
         while True:
@@ -416,11 +426,11 @@ async def what_is_told(queue: DeliveryQueue) -> list[str]:
 
 
 def outages(queue: DeliveryQueue) -> list[Callable[[], Awaitable[object]]]:
-    """The calls that need the server and say so."""
+    """Return the calls that raise Unavailable without the server."""
     return [
         lambda: queue.publish([bundle()]),
         lambda: queue.receive(within=0.1),
-        lambda: queue.bury(bundle()),
+        lambda: queue.dead_letter(bundle()),
         lambda: queue.depth(),
     ]
 
@@ -430,7 +440,7 @@ def is_rabbitmq(nodes: Nodes) -> bool:
 
 
 async def works_again(call: Callable[[], Awaitable[T]]) -> T:
-    """Call again as the actors do, until the server is back."""
+    """Repeat the calls as the actors do, until the server is back."""
     async with asyncio.timeout(60):
         while True:
             try:
@@ -440,7 +450,7 @@ async def works_again(call: Callable[[], Awaitable[T]]) -> T:
 
 
 async def until(ask: Callable[[], Awaitable[T]], is_wanted: Callable[[T], bool]) -> None:
-    """Ask until the broker, whose figures are a moment late, answers what is wanted."""
+    """Repeat until the broker, whose figures are slightly late, answers with this value."""
     async with asyncio.timeout(10):
         while not is_wanted(await ask()):  # noqa: ASYNC110 -- no broker has an event for it
             await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What only RabbitMQ has: confirms, returned messages, settings that differ, and connections half open."""
+"""Tests for RabbitMQ only: confirms, returned messages, different arguments, and half-open connections."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
+from actors.commands.sandbox.servers.relay import relayed
 from service.adapters.rabbitmq import RabbitMQDeliveryQueue
 from service.adapters.rabbitmq import queue as queue_module
 from service.adapters.rabbitmq.link import Link, translating
 from service.adapters.rabbitmq.topology import DELIVERY_LIMIT
-from service.embedded.relay import relayed
 from service.ports import Emptied, Unavailable
 
 
@@ -56,9 +56,9 @@ async def test_messages_are_durable_text_that_a_person_can_read(
     assert message.message_id
 
 
-async def test_buried_messages_say_why(queue: RabbitMQDeliveryQueue, rabbitmq_url: str) -> None:
-    """Among the dead letters are failed messages, malformed bundles and bundles that came back too often."""
-    await queue.bury([uuid4()])
+async def test_dead_letters_have_their_reason(queue: RabbitMQDeliveryQueue, rabbitmq_url: str) -> None:
+    """Dead letters are failed messages, malformed bundles, and bundles that came back too often."""
+    await queue.dead_letter([uuid4()])
 
     async with channel_to(rabbitmq_url) as channel:
         message = await (await channel.get_queue("heyday.dead")).get()
@@ -81,10 +81,10 @@ async def test_a_queue_deleted_before_a_publish_is_made_again(queue: RabbitMQDel
     assert [delivery.ids for delivery in received if delivery] == [tuple(ids) for ids in bundles[:3]]
 
 
-async def test_a_queue_deleted_while_nobody_was_connected_is_reported(
+async def test_a_queue_deleted_while_no_node_was_connected_is_reported(
     queue: RabbitMQDeliveryQueue, rabbitmq_url: str
 ) -> None:
-    """No consumer is there to be cancelled, and the next to connect makes the queue again: what was in it is missed."""
+    """No consumer is cancelled, and the next node to connect creates the queue again. Its content is missing."""
     await queue.publish([bundle()])
     await queue.close()
     async with channel_to(rabbitmq_url) as channel:
@@ -100,8 +100,22 @@ async def test_a_queue_deleted_while_nobody_was_connected_is_reported(
     assert delivery.ids == tuple(wanted)
 
 
+async def test_the_first_start_of_all_is_no_deletion(rabbitmq_url: str) -> None:
+    """Both connections find no queue, at the same time. Nothing was lost, and no alarm is due."""
+    for _ in range(5):
+        queue = RabbitMQDeliveryQueue(rabbitmq_url, prefetch=1)
+
+        _, received = await asyncio.gather(queue.publish([bundle()]), queue.receive(within=5))
+
+        assert received is not None
+        await queue.acknowledge(received)
+        await queue.close()
+        async with channel_to(rabbitmq_url) as channel:
+            await channel.queue_delete("heyday.delivery")
+
+
 async def test_a_deleted_exchange_is_made_again(queue: RabbitMQDeliveryQueue, rabbitmq_url: str) -> None:
-    """The broker closes the channel for it; the next call starts anew."""
+    """The broker closes the channel, and the next call opens a new one."""
     async with channel_to(rabbitmq_url) as channel:
         await channel.exchange_delete("heyday.delivery")
 
@@ -113,7 +127,7 @@ async def test_a_deleted_exchange_is_made_again(queue: RabbitMQDeliveryQueue, ra
 
 
 async def test_a_bundle_that_the_broker_refuses_is_unconfirmed(queue: RabbitMQDeliveryQueue, rabbitmq_url: str) -> None:
-    """A nack is not a confirm: what was refused must be published again."""
+    """A nack is no confirm: the bundle must be published again."""
     async with channel_to(rabbitmq_url) as channel:
         full = await channel.declare_queue(
             "heyday.full", arguments={"x-max-length": 1, "x-overflow": "reject-publish"}, auto_delete=False
@@ -128,7 +142,7 @@ async def test_a_bundle_that_the_broker_refuses_is_unconfirmed(queue: RabbitMQDe
 
 
 async def test_a_queue_with_other_settings_is_reported_readably(rabbitmq_url: str) -> None:
-    """Only a person can decide what becomes of it."""
+    """An operator must decide what to do with the queue."""
     async with channel_to(rabbitmq_url) as channel:
         await channel.declare_queue("heyday.delivery", durable=True)
     queue = RabbitMQDeliveryQueue(rabbitmq_url, prefetch=3)
@@ -162,7 +176,7 @@ async def test_a_bundle_that_kills_its_consumers_ends_with_the_dead_letters(rabb
 
 
 async def test_pausing_often_makes_no_dead_letters(queue: RabbitMQDeliveryQueue) -> None:
-    """A service that is away for long opens the circuit more often than the delivery limit allows returns."""
+    """In a long outage the circuit opens more often than the delivery limit."""
     waiting = bundle()
     await queue.publish([waiting])
 
@@ -179,7 +193,7 @@ async def test_pausing_often_makes_no_dead_letters(queue: RabbitMQDeliveryQueue)
 
 
 async def test_no_more_is_taken_than_the_prefetch(queue: RabbitMQDeliveryQueue) -> None:
-    """What one node has taken no other can deliver."""
+    """No other node can send a bundle that one node holds."""
     await queue.publish([bundle() for _ in range(5)])
     assert await queue.receive(within=5) is not None
 
@@ -191,9 +205,9 @@ async def test_no_more_is_taken_than_the_prefetch(queue: RabbitMQDeliveryQueue) 
 async def test_an_idle_consumer_notices_a_half_open_connection(
     rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No bundle arriving and no broker there look the same: only asking tells them apart."""
+    """An idle queue and a lost broker look the same, so the consumer must ask."""
     monkeypatch.setattr(queue_module, "PROBE_AFTER", 0.0)
-    monkeypatch.setattr(queue_module, "ANSWER_WITHIN", 0.5)
+    monkeypatch.setattr(queue_module, "CALL_TIMEOUT", 0.5)
     async with relayed(rabbitmq_url) as relay:
         queue = RabbitMQDeliveryQueue(relay.url, prefetch=3)
         assert await queue.receive(within=0) is None
@@ -211,7 +225,7 @@ async def test_an_idle_consumer_notices_a_half_open_connection(
 async def test_an_idle_consumer_notices_that_its_queue_is_gone(
     queue: RabbitMQDeliveryQueue, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The broker says so, but the node may have been away when it did."""
+    """The node may have been disconnected when the broker cancelled the consumer."""
     assert await queue.receive(within=0) is None
     async with channel_to(rabbitmq_url) as channel:
         await channel.queue_delete("heyday.delivery")
@@ -225,7 +239,7 @@ async def test_an_idle_consumer_notices_that_its_queue_is_gone(
 async def test_a_connection_closed_by_the_broker_is_an_outage_for_all_in_flight(
     queue: RabbitMQDeliveryQueue, rabbitmq_url: str
 ) -> None:
-    """A wave of publishes must fail together, in time, and none as if it had been cancelled."""
+    """All publishes under way must fail in time, and none as if cancelled."""
     async with relayed(rabbitmq_url) as relay:
         through_relay = RabbitMQDeliveryQueue(relay.url, prefetch=3, confirm_within=5)
         await through_relay.open()
@@ -240,7 +254,7 @@ async def test_a_connection_closed_by_the_broker_is_an_outage_for_all_in_flight(
 
 
 async def test_a_cancellation_that_is_not_ours_is_an_outage() -> None:
-    """The library cancels what waits on a closed channel, and an actor must not take that for its own end."""
+    """The library cancels waits on a closed channel, and an actor must not take that for its own end."""
     with pytest.raises(Unavailable, match="the channel was closed"):
         async with translating(within=5):
             raise asyncio.CancelledError
@@ -264,7 +278,7 @@ async def test_our_own_cancellation_stays_one() -> None:
 
 
 async def test_a_cancelled_connect_leaves_nothing_behind(rabbitmq_url: str) -> None:
-    """A node that is stopped while it connects must still stop, and connect again if it is started again."""
+    """A node that is stopped while it connects must stop, and be able to connect after a restart."""
     async with relayed(rabbitmq_url) as relay:
         relay.freeze()
         link = Link(relay.url, name="test")

@@ -1,4 +1,4 @@
-"""Clients for both servers that heyday runs on, an installed Redis and the Valkey of the wheel, and their fake."""
+"""Clients for both servers that heyday supports, an installed Redis and the Valkey of the wheel, and their fake."""
 
 from __future__ import annotations
 
@@ -8,9 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from actors.commands.sandbox.servers.redis import RedisServer
+from service.adapters.redis import accepted, cluster, rate, request_rate, snapshots
 from service.adapters.redis.connection import RedisClients, connect
-from service.embedded.redis import RedisServer
-from tests.adapters.redis.stores import MemoryStore, ServerStore, Store
+from tests.service.adapters.redis.stores import MemoryStore, ServerStore, Store
+
+PATIENCE = 20.0
+"""Seconds for a call of a server that answers, on a busy machine, too."""
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give calls time. After its usual deadline, a part of a second, a node goes on without Redis."""
+    monkeypatch.setattr(rate, "RESERVE_TIMEOUT", PATIENCE)
+    for module in (accepted, cluster, request_rate, snapshots):
+        monkeypatch.setattr(module, "CALL_TIMEOUT", PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +30,7 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the embedded Valkey."""
     directory: Path = tmp_path_factory.mktemp("valkey")
     for parent in (directory, *directory.parents[:2]):
-        parent.chmod(0o711)  # the account that the server runs as when we are root has to pass
+        parent.chmod(0o711)  # as root, the server's account must have access
     server = RedisServer(directory / "server", append_only=False)
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(server.start())
@@ -50,7 +62,7 @@ def kept_at(request: pytest.FixtureRequest) -> str | None:
 
 @pytest.fixture
 async def store(kept_at: str | None) -> AsyncIterator[Store]:
-    """What nodes share, empty."""
+    """The shared state of nodes, empty."""
     if kept_at is None:
         yield MemoryStore()
         return

@@ -1,4 +1,4 @@
-"""What nodes share in Redis behind one face, be it kept by a server or in memory: one suite asks the same of all."""
+"""One interface for the shared state of nodes, in Redis or in memory, so that one suite tests both."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ NAME = "heyday:due"
 
 
 class Store(Protocol):
-    """The ports that nodes have, and what time, or a person with a command line, does to what is behind them."""
+    """The ports of nodes, and changes to the data behind them by time or an administrator."""
 
     def locks(self, owner: str) -> Locks:
-        """The locks as that node sees them."""
+        """The locks of that node."""
 
     def accepted(self) -> AcceptedKeys:
-        """The keys, with a late limit of 48 hours."""
+        """The accepted keys, with a late limit of 48 hours."""
 
-    def rate(self, per_second: float, *, nodes: int = 1, name: str = "email") -> RateLimit:
-        """A rate that so many nodes share."""
+    def rate(self, per_second: float | None, *, nodes: int = 1, name: str = "email") -> RateLimit:
+        """A rate that this many nodes share."""
 
     def stream(self, node: str) -> WorkStream:
-        """The stream as that node sees it."""
+        """The stream of that node."""
 
     async def flush(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
 
     async def expire(self, lock: str) -> None:
-        """Let the time of a lock be over."""
+        """Let a lock expire."""
 
     async def delete(self, *entries: Entry) -> None:
         """Delete entries from the stream."""
 
     async def age(self, entry: Entry, consumer: str, seconds: float) -> None:
-        """Let it be so long since the consumer claimed the entry."""
+        """Let this much time pass since the consumer claimed the entry."""
 
     async def consumers(self) -> set[str]:
         """The consumers of the stream."""
 
     async def until_a_reader_waits(self) -> None:
-        """Return when somebody waits for an entry."""
+        """Return when a reader waits for an entry."""
 
 
 class ServerStore:
@@ -67,7 +67,7 @@ class ServerStore:
     def accepted(self) -> AcceptedKeys:
         return RedisAcceptedKeys(self._clients.commands, late_limit=timedelta(hours=48))
 
-    def rate(self, per_second: float, *, nodes: int = 1, name: str = "email") -> RateLimit:
+    def rate(self, per_second: float | None, *, nodes: int = 1, name: str = "email") -> RateLimit:
         return RedisRateLimit(self._clients.commands, per_second, nodes=lambda: nodes, name=name)
 
     def stream(self, node: str) -> WorkStream:
@@ -109,7 +109,7 @@ class MemoryStore:
     def accepted(self) -> AcceptedKeys:
         return FakeAcceptedKeys(self.memory, late_limit=timedelta(hours=48))
 
-    def rate(self, per_second: float, *, nodes: int = 1, name: str = "email") -> RateLimit:
+    def rate(self, per_second: float | None, *, nodes: int = 1, name: str = "email") -> RateLimit:
         return FakeRateLimit(self.memory, per_second, name=name)
 
     def stream(self, node: str) -> WorkStream:

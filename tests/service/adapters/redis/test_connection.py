@@ -1,22 +1,22 @@
-"""Outages of Redis are told from bugs, and no call outlasts its deadline."""
+"""Outages of Redis are told from bugs, and no call exceeds its deadline."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from datetime import date, timedelta
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
+from actors.commands.sandbox.servers.relay import Relay, relayed
 from service.adapters.redis import connection
 from service.adapters.redis.accepted import RedisAcceptedKeys
 from service.adapters.redis.connection import RedisClients, connect, translating
 from service.adapters.redis.locks import RedisLocks
 from service.adapters.redis.rate import RedisRateLimit
 from service.adapters.redis.streams import RedisWorkStream
-from service.embedded.relay import Relay, relayed
 from service.ports import Emptied, Entry, Unavailable
 from tests.servers import Servers
 
@@ -39,8 +39,8 @@ CALLS: dict[str, Call] = {
     "acquire": lambda clients: RedisLocks(clients.commands, owner="a").acquire("ticker", ttl=1),
     "renew": lambda clients: RedisLocks(clients.commands, owner="a").renew("ticker", 1, ttl=1),
     "release": lambda clients: RedisLocks(clients.commands, owner="a").release("ticker", 1),
-    "accepted": lambda clients: keys(clients).accepted([(uuid4(), date(2027, 3, 14))]),
-    "remember": lambda clients: keys(clients).remember([(uuid4(), date(2027, 3, 14))]),
+    "accepted": lambda clients: keys(clients).accepted([uuid4()]),
+    "remember": lambda clients: keys(clients).remember([uuid4()]),
 }
 
 
@@ -50,14 +50,14 @@ def keys(clients: RedisClients) -> RedisAcceptedKeys:
 
 @pytest.fixture
 async def relay(redis_url: str) -> AsyncIterator[Relay]:
-    """A way to Redis that can be frozen."""
+    """A relay to Redis that can be frozen."""
     async with relayed(redis_url) as relay:
         yield relay
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_every_call_says_that_nobody_listens(call: str) -> None:
-    """A refused connection is an outage, whatever was asked."""
+async def test_every_call_reports_a_refused_connection(call: str) -> None:
+    """A refused connection is an outage for every call."""
     clients = connect("redis://127.0.0.1:1")
 
     with pytest.raises(Unavailable, match="redis is unavailable"):
@@ -67,13 +67,13 @@ async def test_every_call_says_that_nobody_listens(call: str) -> None:
 
 
 async def test_every_call_returns_while_redis_is_silent(relay: Relay) -> None:
-    """A stopped process keeps its connections open: only deadlines of our own end the wait."""
+    """A stopped process keeps its connections open, so only heyday's own deadlines end the wait."""
     clients = connect(relay.url)
     await stream(clients).open()
     await asyncio.gather(*(clients.commands.ping() for _ in CALLS))
     relay.freeze()
 
-    async with asyncio.timeout(connection.COMMAND_WITHIN + 3):
+    async with asyncio.timeout(connection.COMMAND_TIMEOUT + 3):
         results = await asyncio.gather(*(call(clients) for call in CALLS.values()), return_exceptions=True)
 
     assert {call: type(result) for call, result in zip(CALLS, results, strict=True)} == dict.fromkeys(
@@ -85,7 +85,7 @@ async def test_every_call_returns_while_redis_is_silent(relay: Relay) -> None:
 
 
 async def test_clients_work_again_after_redis_was_killed(redis_url: str, servers: Servers) -> None:
-    """Nothing has to be restarted for it."""
+    """Nothing has to be restarted."""
     clients = connect(redis_url)
     work = stream(clients)
     await work.open()
@@ -109,7 +109,7 @@ async def test_clients_work_again_after_redis_was_killed(redis_url: str, servers
 
 
 async def test_scripts_survive_that_the_server_forgets_them(clients: RedisClients) -> None:
-    """SCRIPT FLUSH and a failover both lose them."""
+    """SCRIPT FLUSH and a failover both remove them."""
     locks = RedisLocks(clients.commands, owner="a")
     await locks.acquire("ticker", ttl=30)
     await clients.commands.script_flush()
@@ -118,7 +118,7 @@ async def test_scripts_survive_that_the_server_forgets_them(clients: RedisClient
 
 
 async def test_a_full_redis_is_an_outage(clients: RedisClients) -> None:
-    """Whoever runs Redis can make room; restarting an actor cannot."""
+    """An operator can make room. A restart of an actor cannot."""
     await clients.commands.config_set("maxmemory", 1)
     try:
         with pytest.raises(Unavailable, match="maxmemory"):
@@ -127,8 +127,8 @@ async def test_a_full_redis_is_an_outage(clients: RedisClients) -> None:
         await clients.commands.config_set("maxmemory", 0)
 
 
-async def test_whatever_is_asked_of_a_full_redis_is_answered_or_an_outage(clients: RedisClients) -> None:
-    """A reply to a script or within a pipeline looks different; taken for a bug, it would restart actors in vain."""
+async def test_every_call_to_a_full_redis_is_answered_or_an_outage(clients: RedisClients) -> None:
+    """A script or a pipeline reports it in another form. Taken for a bug, it would restart actors in vain."""
     await stream(clients).open()
     await stream(clients).append(["x"])
     rate = RedisRateLimit(clients.commands, 100.0, nodes=lambda: 1)
@@ -150,7 +150,7 @@ async def test_whatever_is_asked_of_a_full_redis_is_answered_or_an_outage(client
 
 
 async def test_a_read_only_replica_is_an_outage(clients: RedisClients) -> None:
-    """After a failover the old master is one, until the address follows."""
+    """After a failover the old primary is read-only until the address changes."""
     await clients.commands.replicaof("127.0.0.1", "1")
     try:
         with pytest.raises(Unavailable, match="read only"):
@@ -160,7 +160,7 @@ async def test_a_read_only_replica_is_an_outage(clients: RedisClients) -> None:
 
 
 async def test_a_wrong_password_is_an_outage_with_its_reason(redis_url: str) -> None:
-    """Somebody has to see it, and the node must not restart in a loop meanwhile."""
+    """An operator must see the reason, and the node must not restart in a loop."""
     clients = connect(redis_url.replace("redis://:", "redis://:wrong"))
 
     with pytest.raises(Unavailable, match=r"(?i)password|auth"):
@@ -170,7 +170,7 @@ async def test_a_wrong_password_is_an_outage_with_its_reason(redis_url: str) -> 
 
 
 async def test_a_bug_is_not_taken_for_an_outage(clients: RedisClients) -> None:
-    """A key of the wrong type would otherwise be waited out for ever."""
+    """Otherwise a node would wait for ever because of a key of the wrong type."""
     await clients.commands.set("heyday:due", "not a stream")
 
     with pytest.raises(Exception, match="WRONGTYPE") as caught:
@@ -180,7 +180,7 @@ async def test_a_bug_is_not_taken_for_an_outage(clients: RedisClients) -> None:
 
 
 async def test_a_connection_that_is_closed_under_a_write_is_an_outage() -> None:
-    """The event loop of a node says so in its own way, which is no bug of ours; every other error of that class is."""
+    """uvloop raises its own error for it. Every other error of that class is a bug."""
     with pytest.raises(Unavailable):
         async with translating():
             raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")

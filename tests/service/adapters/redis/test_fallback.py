@@ -1,18 +1,18 @@
-"""Those who do without Redis for a while say so once, and once that it is over."""
+"""A fallback without Redis is logged once at its start and once at its end."""
 
 from __future__ import annotations
 
 from structlog.testing import capture_logs
 
-from service.adapters.redis.absence import AWAY_FOR
+from actors.commands.sandbox.servers.relay import relayed
 from service.adapters.redis.connection import connect
+from service.adapters.redis.fallback import PAUSE_AFTER_FAILURE
 from service.adapters.redis.rate import RedisRateLimit
 from service.adapters.redis.request_rate import RedisRequestRate
-from service.embedded.relay import relayed
 
 
 async def test_an_outage_of_redis_is_one_line_when_it_begins_and_one_when_it_ends(redis_url: str) -> None:
-    """A line every two seconds, of two parts of every node, buries what matters in a night's outage."""
+    """A line every two seconds from two parts of every node would hide other lines."""
     now = 0.0
     async with relayed(redis_url) as relay:
         clients = connect(relay.url)
@@ -24,13 +24,13 @@ async def test_an_outage_of_redis_is_one_line_when_it_begins_and_one_when_it_end
                 relay.cut() if cut else relay.mend()
                 await rate.reserve(1)
                 await requests.take("client")
-                now += AWAY_FOR
+                now += PAUSE_AFTER_FAILURE
         await clients.close()
 
     said = [(line["event"], line["what"], line.get("seconds")) for line in lines]
     assert sorted(said) == [
-        ("does_without_redis", "the rate of the email service", None),
-        ("does_without_redis", "the rates of clients", None),
-        ("goes_by_redis_again", "the rate of the email service", 3 * AWAY_FOR),
-        ("goes_by_redis_again", "the rates of clients", 3 * AWAY_FOR),
+        ("redis_fallback_ended", "the rate of the email service", 3 * PAUSE_AFTER_FAILURE),
+        ("redis_fallback_ended", "the rates of clients", 3 * PAUSE_AFTER_FAILURE),
+        ("redis_fallback_started", "the rate of the email service", None),
+        ("redis_fallback_started", "the rates of clients", None),
     ]

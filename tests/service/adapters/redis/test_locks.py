@@ -1,4 +1,4 @@
-"""Locks are held by one, expire, and number their holders ever higher."""
+"""Locks have one owner, expire, and give growing fencing tokens."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import pytest
 from service.adapters.redis.connection import RedisClients
 from service.adapters.redis.locks import RedisLocks
 from service.ports import Locks
-from tests.adapters.redis.stores import Store
+from tests.service.adapters.redis.stores import Store
 
 KEY = "heyday:lock:{ticker}"
 
 
 @pytest.fixture
 def locks(store: Store) -> Locks:
-    """The locks as node `a` sees them."""
+    """The locks of node `a`."""
     return store.locks("a")
 
 
 @pytest.fixture
 def others(store: Store) -> Locks:
-    """The locks as node `b` sees them."""
+    """The locks of node `b`."""
     return store.locks("b")
 
 
 async def test_only_one_of_many_gets_the_lock(store: Store) -> None:
-    """Mutual exclusion is what a lock is for."""
+    """Locks are exclusive."""
     contenders = [store.locks(f"node {number}") for number in range(20)]
 
     numbers = await asyncio.gather(*(each.acquire("ticker", ttl=30) for each in contenders))
@@ -36,7 +36,7 @@ async def test_only_one_of_many_gets_the_lock(store: Store) -> None:
 
 
 async def test_a_person_can_read_who_holds_it(clients: RedisClients) -> None:
-    """`GET heyday:lock:{ticker}` answers who is at work."""
+    """`GET heyday:lock:{ticker}` shows the owner."""
     locks = RedisLocks(clients.commands, owner="a")
     number = await locks.acquire("ticker", ttl=30)
 
@@ -45,13 +45,13 @@ async def test_a_person_can_read_who_holds_it(clients: RedisClients) -> None:
 
 
 async def test_locks_of_different_names_do_not_meet(locks: Locks, others: Locks) -> None:
-    """The ticker and the daily job run side by side."""
+    """The ticker and the daily job run at the same time."""
     assert await locks.acquire("ticker", ttl=30) == 1
     assert await others.acquire("daily", ttl=30) == 1
 
 
 async def test_each_holder_has_a_higher_number(store: Store, locks: Locks, others: Locks) -> None:
-    """A row that was written under a higher number refuses the late write of an earlier holder."""
+    """A row written under a higher token refuses a late write of an earlier owner."""
     first = await locks.acquire("ticker", ttl=30)
     assert first is not None
     await locks.release("ticker", first)
@@ -63,7 +63,7 @@ async def test_each_holder_has_a_higher_number(store: Store, locks: Locks, other
 
 
 async def test_numbers_grow_even_after_redis_was_emptied(store: Store, locks: Locks) -> None:
-    """Redis forgets; the rows, whose highest number is handed in as `above`, do not."""
+    """The rows keep the highest token, which callers pass as `above`."""
     number = await locks.acquire("ticker", ttl=30)
     assert number is not None
     await store.flush()
@@ -72,7 +72,7 @@ async def test_numbers_grow_even_after_redis_was_emptied(store: Store, locks: Lo
 
 
 async def test_a_held_lock_can_be_renewed(clients: RedisClients) -> None:
-    """Long work keeps its lock without one long ttl."""
+    """Long work needs no long time to live."""
     locks = RedisLocks(clients.commands, owner="a")
     number = await locks.acquire("ticker", ttl=1)
     assert number is not None
@@ -83,7 +83,7 @@ async def test_a_held_lock_can_be_renewed(clients: RedisClients) -> None:
 
 
 async def test_an_expired_lock_cannot_be_renewed(store: Store, locks: Locks, others: Locks) -> None:
-    """The old holder has to learn that somebody else may be at work."""
+    """The old owner must learn that another node may be at work."""
     number = await locks.acquire("ticker", ttl=30)
     assert number is not None
     await store.expire("ticker")
@@ -94,7 +94,7 @@ async def test_an_expired_lock_cannot_be_renewed(store: Store, locks: Locks, oth
 
 
 async def test_only_the_holder_can_release(store: Store, locks: Locks, others: Locks) -> None:
-    """A late release must not open the lock of the next holder."""
+    """A late release must not free the lock of the next owner."""
     stale = await locks.acquire("ticker", ttl=30)
     assert stale is not None
     await store.expire("ticker")
@@ -108,7 +108,7 @@ async def test_only_the_holder_can_release(store: Store, locks: Locks, others: L
 
 
 async def test_a_lock_expires_by_itself(locks: Locks, others: Locks) -> None:
-    """Its holder may be dead."""
+    """Its owner may be dead."""
     assert await locks.acquire("ticker", ttl=0.05) == 1
     assert await others.acquire("ticker", ttl=30) is None
 
@@ -120,5 +120,5 @@ async def test_a_lock_expires_by_itself(locks: Locks, others: Locks) -> None:
 
 
 async def test_the_shortest_ttl_is_a_millisecond(locks: Locks) -> None:
-    """Redis refuses a ttl of 0, which rounding must not produce."""
+    """Redis refuses a time to live of 0, which rounding must not produce."""
     assert await locks.acquire("ticker", ttl=0.0001) == 1

@@ -1,4 +1,4 @@
-"""Requests are counted exactly, over all nodes and however many come at the same moment."""
+"""Requests are counted exactly over all nodes, also when many arrive at the same moment."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from service.settings import Rate
 
 
 async def test_of_many_at_the_same_moment_exactly_so_many_are_allowed(clients: RedisClients) -> None:
-    """They are counted together, which must not let one more through."""
+    """They are counted together, and not one more is allowed."""
     nodes = [RedisRequestRate(clients.commands, 50) for _ in range(2)]
     began = time.monotonic()
 
-    taken = await asyncio.gather(*(nodes[number % 2].take("somebody") for number in range(200)))
+    taken = await asyncio.gather(*(nodes[number % 2].take("ann") for number in range(200)))
 
     made_up_for = (time.monotonic() - began) * 50
     assert 50 <= sum(allowance.allowed for allowance in taken) <= 50 + made_up_for + 1
@@ -25,7 +25,7 @@ async def test_of_many_at_the_same_moment_exactly_so_many_are_allowed(clients: R
 
 
 async def test_clients_that_ask_at_the_same_moment_are_counted_apart(clients: RedisClients) -> None:
-    """One that is over its rate takes nothing from another."""
+    """A client over its rate does not affect another."""
     rate = RedisRequestRate(clients.commands, 0.001)
 
     taken = await asyncio.gather(*(rate.take(client) for client in ("a", "b", "a", "c", "b")))
@@ -34,7 +34,7 @@ async def test_clients_that_ask_at_the_same_moment_are_counted_apart(clients: Re
 
 
 async def test_a_client_has_its_requests_back_after_the_window(clients: RedisClients) -> None:
-    """A limit is a rate, not a ban."""
+    """After its time has passed, a client that was over its rate may send requests again."""
     rate = RedisRequestRate(clients.commands, 20)
 
     first = await asyncio.gather(*(rate.take("a") for _ in range(25)))
@@ -44,7 +44,7 @@ async def test_a_client_has_its_requests_back_after_the_window(clients: RedisCli
 
 
 async def test_shared_and_local_counts_say_the_same(clients: RedisClients) -> None:
-    """A client must not notice when Redis goes away."""
+    """Clients must not notice an outage of Redis."""
     shared, local = RedisRequestRate(clients.commands, 3), LocalRequestRate(3)
 
     for _ in range(5):
@@ -56,8 +56,8 @@ async def test_shared_and_local_counts_say_the_same(clients: RedisClients) -> No
         assert ours.retry_after == pytest.approx(theirs.retry_after, abs=0.2)
 
 
-async def test_an_outage_is_met_once_by_all_who_ask_at_that_moment() -> None:
-    """Each of a thousand requests waiting for its own deadline would be an outage of the API."""
+async def test_an_outage_costs_concurrent_requests_one_deadline() -> None:
+    """If each of a thousand requests waited for its own deadline, the API would be down."""
     clients = connect("redis://127.0.0.1:1")
     rate = RedisRequestRate(clients.commands, 0.001)
 
@@ -68,11 +68,11 @@ async def test_an_outage_is_met_once_by_all_who_ask_at_that_moment() -> None:
 
 
 async def test_as_many_as_were_told_may_come_at_once(clients: RedisClients) -> None:
-    """`5/m` is five requests, then one every twelve seconds, and not one every twelve seconds from the start."""
+    """`5/m` allows five requests at once, then one every twelve seconds."""
     told = Rate(5 / 60, 60)
-    shared = RedisRequestRate(clients.commands, told.per_second, at_once=told.at_once)
+    shared = RedisRequestRate(clients.commands, told.per_second, burst=told.burst)
     now = 0.0
-    local = LocalRequestRate(told.per_second, at_once=told.at_once, clock=lambda: now)
+    local = LocalRequestRate(told.per_second, burst=told.burst, clock=lambda: now)
 
     for rate in (shared, local):
         first = [(await rate.take("ada")).allowed for _ in range(6)]

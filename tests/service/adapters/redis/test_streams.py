@@ -1,4 +1,4 @@
-"""The streams hand each entry to one node, keep it until it is finished, and survive being emptied."""
+"""The streams give each entry to one node, keep it until it is finished, and survive a flush."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from service.adapters.redis.connection import RedisClients
-from service.adapters.redis.streams import MOST_TRIES, REQUEUE_AT_ONCE, RedisWorkStream
+from service.adapters.redis.streams import MAX_TRIES, REQUEUE_BATCH, RedisWorkStream
 from service.ports import Emptied, StreamState, WorkStream
-from tests.adapters.redis.stores import NAME, Store
+from tests.service.adapters.redis.stores import NAME, Store
 
 
 @pytest.fixture
 def stream(store: Store) -> WorkStream:
-    """The stream as node `a` sees it."""
+    """The stream of node `a`."""
     return store.stream("a")
 
 
 async def test_what_was_appended_is_read_in_order(stream: WorkStream) -> None:
-    """Oldest first holds only if every hop keeps the order."""
+    """Greetings leave oldest first only if every hop keeps the order."""
     await stream.open()
     await stream.append(["first", "second", "third"])
 
@@ -30,7 +30,7 @@ async def test_what_was_appended_is_read_in_order(stream: WorkStream) -> None:
 
 
 async def test_work_appended_before_the_first_node_starts_is_read(stream: WorkStream) -> None:
-    """The group starts at the beginning of the stream, not at its end."""
+    """The group starts at the beginning of the stream."""
     await stream.append(["early"])
 
     await stream.open()
@@ -50,7 +50,7 @@ async def test_opening_twice_changes_nothing(stream: WorkStream) -> None:
 
 
 async def test_an_entry_goes_to_one_consumer_only(store: Store) -> None:
-    """Two nodes working on the same entry would do everything twice."""
+    """Otherwise two nodes would do the same work."""
     nodes = [store.stream(name) for name in "abcd"]
     await nodes[0].open()
     await nodes[0].append([str(number) for number in range(200)])
@@ -62,7 +62,7 @@ async def test_an_entry_goes_to_one_consumer_only(store: Store) -> None:
 
 
 async def test_finished_entries_are_deleted(stream: WorkStream) -> None:
-    """An acknowledged entry that stays makes the stream grow until the server dies."""
+    """Otherwise the stream grows until the server is full."""
     await stream.open()
     await stream.append(["one", "two"])
     entries = await stream.read(count=2, block=0)
@@ -79,7 +79,7 @@ async def test_finishing_nothing_is_harmless(stream: WorkStream) -> None:
 
 
 async def test_a_blocking_read_returns_as_soon_as_work_is_there(store: Store, stream: WorkStream) -> None:
-    """The wave must not wait for a poll."""
+    """A wave must not wait for a poll."""
     await stream.open()
     reading = asyncio.ensure_future(stream.read(count=1, block=30))
     await store.until_a_reader_waits()
@@ -91,7 +91,7 @@ async def test_a_blocking_read_returns_as_soon_as_work_is_there(store: Store, st
 
 
 async def test_a_read_without_waiting_does_not_wait_for_ever(stream: WorkStream) -> None:
-    """BLOCK 0 means for ever to Redis; to us it means not at all."""
+    """Redis waits for ever with BLOCK 0. The port must not wait at all."""
     await stream.open()
 
     async with asyncio.timeout(5):
@@ -101,7 +101,7 @@ async def test_a_read_without_waiting_does_not_wait_for_ever(stream: WorkStream)
 
 
 async def test_unfinished_work_of_this_node_is_found_at_restart(store: Store) -> None:
-    """Nothing in Redis hands an entry out again unless somebody asks for it."""
+    """Redis gives a pending entry again only to a node that asks for it."""
     before = store.stream("a")
     await before.open()
     await before.append(["mine", "also mine", "new"])
@@ -112,8 +112,8 @@ async def test_unfinished_work_of_this_node_is_found_at_restart(store: Store) ->
     assert [entry.body for entry in entries] == ["mine", "also mine"]
 
 
-async def test_pending_entries_that_somebody_deleted_are_dropped(store: Store, stream: WorkStream) -> None:
-    """XTRIM and XDEL leave pending ids without a body, which would come back at every restart."""
+async def test_pending_entries_that_were_deleted_are_dropped(store: Store, stream: WorkStream) -> None:
+    """XTRIM and XDEL leave pending ids without an entry, which would return at every restart."""
     await stream.open()
     await stream.append([str(number) for number in range(6)])
     entries = await stream.read(count=6, block=0)
@@ -126,7 +126,7 @@ async def test_pending_entries_that_somebody_deleted_are_dropped(store: Store, s
 
 
 async def test_entries_of_a_dead_node_are_put_back_and_its_name_removed(store: Store) -> None:
-    """Every restart brings a new node id: consumers that are never removed pile up."""
+    """Every restart adds a consumer, which must be removed in the end."""
     dead, living = store.stream("dead"), store.stream("a")
     await dead.open()
     await dead.append(["left behind", "not taken"])
@@ -140,7 +140,7 @@ async def test_entries_of_a_dead_node_are_put_back_and_its_name_removed(store: S
 
 
 async def test_entries_of_a_living_node_stay_with_it(store: Store, stream: WorkStream) -> None:
-    """A slow node is not a dead one, and the node that asks is never dead."""
+    """A slow node is not dead, and neither is the calling node."""
     other = store.stream("b")
     await stream.open()
     await stream.append(["of a", "of b"])
@@ -154,7 +154,7 @@ async def test_entries_of_a_living_node_stay_with_it(store: Store, stream: WorkS
 
 
 async def test_idle_entries_of_a_living_node_are_put_back(store: Store, stream: WorkStream) -> None:
-    """A task that lost its entry without dying would otherwise hold it for ever."""
+    """A task that lost its entry without a crash would hold it for ever."""
     await stream.open()
     await stream.append(["forgotten", "just taken"])
     [forgotten] = await stream.read(count=1, block=0)
@@ -168,25 +168,25 @@ async def test_idle_entries_of_a_living_node_are_put_back(store: Store, stream: 
 
 
 async def test_more_than_one_script_run_is_put_back_at_once(store: Store, stream: WorkStream) -> None:
-    """The script is bounded; what it leaves is not left until the next recovery."""
+    """One run of the script is bounded. The call repeats it until nothing is left."""
     dead = store.stream("dead")
     await dead.open()
-    await dead.append([str(number) for number in range(2 * REQUEUE_AT_ONCE + 3)])
-    await dead.read(count=3 * REQUEUE_AT_ONCE, block=0)
+    await dead.append([str(number) for number in range(2 * REQUEUE_BATCH + 3)])
+    await dead.read(count=3 * REQUEUE_BATCH, block=0)
 
     requeued = await stream.requeue_abandoned(living=set(), idle=3600)
 
-    assert requeued.entries == 2 * REQUEUE_AT_ONCE + 3
-    assert await stream.state() == StreamState(length=2 * REQUEUE_AT_ONCE + 3, pending={})
+    assert requeued.entries == 2 * REQUEUE_BATCH + 3
+    assert await stream.state() == StreamState(length=2 * REQUEUE_BATCH + 3, pending={})
     assert await store.consumers() == set()
 
 
 async def test_poison_is_given_up_and_reported(store: Store, stream: WorkStream) -> None:
-    """An entry that kills whoever takes it must not kill every node in turn for ever."""
+    """An entry that kills its node must not kill one node after another."""
     await stream.open()
     await stream.append(["poison"])
 
-    for node in range(MOST_TRIES):
+    for node in range(MAX_TRIES):
         await store.stream(f"victim {node}").read(count=1, block=0)
         assert (await stream.requeue_abandoned(living=set(), idle=3600)).entries == 1
     await store.stream("last victim").read(count=1, block=0)
@@ -196,8 +196,8 @@ async def test_poison_is_given_up_and_reported(store: Store, stream: WorkStream)
     assert await stream.state() == StreamState(length=0, pending={})
 
 
-async def test_an_entry_that_somebody_deleted_is_not_put_back(store: Store, stream: WorkStream) -> None:
-    """There is nothing to put back, and the dead node's name must still go."""
+async def test_an_entry_that_was_deleted_is_not_put_back(store: Store, stream: WorkStream) -> None:
+    """Nothing can be put back, but the dead node's consumer must still be removed."""
     dead = store.stream("dead")
     await dead.open()
     await dead.append(["deleted"])
@@ -211,7 +211,7 @@ async def test_an_entry_that_somebody_deleted_is_not_put_back(store: Store, stre
 
 
 async def test_a_reader_waiting_while_it_is_taken_for_dead_still_gets_work(store: Store, stream: WorkStream) -> None:
-    """A node whose heartbeat was late loses its name while its read is under way, and must not lose what it reads."""
+    """A node with a late heartbeat loses its consumer during a read, and must not lose the entries that it reads."""
     late = store.stream("late")
     await late.open()
     await late.append(["earlier"])
@@ -231,7 +231,7 @@ async def test_a_reader_waiting_while_it_is_taken_for_dead_still_gets_work(store
 
 @pytest.mark.parametrize("call", ["read", "blocking read", "unfinished", "requeue_abandoned"])
 async def test_an_emptied_redis_is_reported_once_and_works_again(call: str, store: Store, stream: WorkStream) -> None:
-    """After FLUSHALL or a failover the group is gone: make it again, and let the rows seed the work."""
+    """After FLUSHALL or a failover the group is missing. It is created again, and the rows give the work again."""
     calls: dict[str, Callable[[], Awaitable[object]]] = {
         "read": lambda: stream.read(count=1, block=0),
         "blocking read": lambda: stream.read(count=1, block=0.01),
@@ -254,7 +254,7 @@ async def test_an_emptied_redis_is_reported_once_and_works_again(call: str, stor
 
 
 async def test_a_flush_wakes_a_waiting_reader(store: Store, stream: WorkStream) -> None:
-    """Redis and Valkey say it in different words."""
+    """Redis and Valkey report it in different words."""
     await stream.open()
     reading = asyncio.ensure_future(stream.read(count=1, block=30))
     await store.until_a_reader_waits()
@@ -267,14 +267,14 @@ async def test_a_flush_wakes_a_waiting_reader(store: Store, stream: WorkStream) 
 
 
 async def test_the_state_of_a_missing_stream_is_empty(stream: WorkStream) -> None:
-    """Metrics are read before anything was opened, and after everything was flushed."""
+    """Metrics are read before streams are opened, and after a flush."""
     assert await stream.state() == StreamState(length=0, pending={})
 
 
-async def test_what_somebody_else_put_into_the_stream_is_handed_out_as_empty_text(
+async def test_a_foreign_entry_in_the_stream_is_handed_out_as_empty_text(
     clients: RedisClients,
 ) -> None:
-    """A foreign entry is the reader's to refuse; it must not stop the stream."""
+    """The reader refuses it. It must not block the stream."""
     stream = RedisWorkStream(clients.commands, clients.blocking, NAME, consumer="a")
     await stream.open()
     await clients.commands.xadd(NAME, {"hello": "world"})
