@@ -1,0 +1,127 @@
+"""A browser, and pages in it that record every error of a page of the console."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from playwright.async_api import Browser, Page, Request, async_playwright
+
+from tests.servers import install_with_apt, one_process_at_a_time
+
+PATIENCE = 30_000
+"""Milliseconds to wait for what a page is to show, on a busy machine."""
+
+_VIOLATIONS = """
+window.violations = [];
+addEventListener('securitypolicyviolation', (one) => violations.push(`${one.violatedDirective} ${one.blockedURI}`));
+"""
+
+
+def chromium() -> str:
+    """The path of the browser. Installs it on Debian as root. Raises FileNotFoundError."""
+    with one_process_at_a_time():
+        for name in ("chromium", "chromium-browser", "google-chrome"):
+            if found := shutil.which(name):
+                return found
+        if install_with_apt("chromium") and (found := shutil.which("chromium")):
+            return found
+    raise FileNotFoundError("tests in a browser need Chromium: install your system's package of it")
+
+
+@asynccontextmanager
+async def browser() -> AsyncIterator[Browser]:
+    """A browser without a window."""
+    async with async_playwright() as playwright:
+        # A process of root has no sandbox, nor has one in most containers.
+        started = await playwright.chromium.launch(
+            executable_path=chromium(), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield started
+        await started.close()
+
+
+class Watched:
+    """A page and its errors. `allowed` are parts of browser messages that a test expects."""
+
+    def __init__(self, page: Page, origin: str) -> None:
+        self.page = page
+        self.origin = origin
+        self.wrong: list[str] = []
+        self.allowed: list[str] = []
+        self.polls: dict[str, int] = {}
+        """The number of requests for each path."""
+        page.set_default_timeout(PATIENCE)
+        page.on("console", lambda message: self._note(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: self._note(str(error)))
+        page.on("dialog", lambda dialog: self._note(f"dialog: {dialog.message}"))
+        page.on("request", self._asked)
+
+    def _note(self, text: str) -> None:
+        self.wrong.append(text)
+
+    def _asked(self, request: Request) -> None:
+        if not request.url.startswith(self.origin):
+            self._note(f"left the origin: {request.url}")
+        path = request.url.removeprefix(self.origin).partition("?")[0]
+        self.polls[path] = self.polls.get(path, 0) + 1
+
+    async def go(self, address: str) -> None:
+        """Go to a page of the console, and wait until it shows something."""
+        await self.page.goto("about:blank")  # else only the part after # changes, and the page before is still there
+        await self.page.goto(f"{self.origin}/console#/{address}")
+        await self.page.wait_for_selector("h1")
+        await self.page.wait_for_selector("[aria-busy=true]", state="detached")
+
+    async def polled(self, path: str, times: int) -> None:
+        """Wait until that path has been requested this many times more."""
+        for _ in range(times):
+            async with self.page.expect_response(lambda response: path in response.url, timeout=PATIENCE):
+                pass
+
+    async def says(self, text: str) -> None:
+        """Wait until the page shows this text."""
+        await self.page.get_by_text(text).first.wait_for()
+
+    async def focused(self) -> str:
+        """The role and text of the element that has the focus."""
+        text: str = await self.page.evaluate(
+            "document.activeElement.tagName.toLowerCase() + ' ' + document.activeElement.textContent.trim()"
+        )
+        return text
+
+    async def findings(self, rules: Sequence[str] = ()) -> list[str]:
+        """The violations of these rules, or of all, that axe finds on the page: the rule, and the elements."""
+        options = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
+        await self.page.evaluate(_axe())
+        found: dict[str, Any] = await self.page.evaluate(f"axe.run({json.dumps(options)})")
+        return [
+            f"{one['id']}: {', '.join(str(node['target']) + ' ' + node['html'][:120] for node in one['nodes'][:3])}"
+            for one in found["violations"]
+        ]
+
+    async def mistakes(self) -> list[str]:
+        """Every error of the page so far."""
+        violations: list[str] = await self.page.evaluate("window.violations || []")
+        wrong = [text for text in self.wrong if not any(part in text for part in self.allowed)]
+        return wrong + [f"violation: {one}" for one in violations]
+
+
+@cache
+def _axe() -> str:
+    return (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+
+
+Open = Callable[..., Awaitable[Watched]]
+
+
+async def open_page(browser: Browser, origin: str, **options: Any) -> Watched:
+    """A page with its own storage."""
+    context = await browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", **options})
+    await context.add_init_script(_VIOLATIONS)
+    return Watched(await context.new_page(), origin)

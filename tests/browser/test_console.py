@@ -1,0 +1,307 @@
+"""The console in a real browser, on real nodes: each page, by keyboard, while the world changes, with hostile names."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from actors.commands.sandbox.email_stub import StubOptions, serve
+from service.adapters.redis.connection import connect
+from tests.browser.stage import Open, Watched, browser, open_page
+from tests.conftest import create_database, drop_database
+from tests.node.harness import NodeProcess, World
+from tests.servers import Servers
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+KEY = "desk:operate:0123456789abcdef"
+
+WAVE = 300
+"""Greetings that are due while somebody watches."""
+
+FAILED = 60
+"""Messages that the email service refused: more than a page of the list."""
+
+HOSTILE = {
+    "script": ("<script>alert(1)</script>", "<img src=x onerror=alert(2)>"),
+    "right to left": ("محمد", "العلي"),
+    "emoji": ("👩‍👩‍👧‍👦" * 14, "🎂" * 100),
+}
+
+
+@dataclass
+class Stage:
+    """A world with two nodes, of which the second needs a key, and a browser."""
+
+    world: World
+    watched: NodeProcess
+    other: NodeProcess
+    browser: Browser
+    due: datetime
+
+    async def origin(self, node: NodeProcess) -> str:
+        """The origin of a node."""
+        return f"http://127.0.0.1:{(await node.logged('api_listening'))['port']}"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(servers: Servers) -> AsyncIterator[Stage]:
+    """Two nodes with a wave to come, and messages that were refused."""
+    name = f"test_{uuid.uuid4().hex}"
+    await create_database(servers, name)
+    redis = connect(servers.redis.url)
+    await redis.commands.flushall()
+    await redis.close()
+    stub = await serve("127.0.0.1", 0, StubOptions(latency=(0.02, 0.02)))
+    world = World(dsn=servers.postgres.dsn(name), redis_url=servers.redis.url, rabbitmq_url=None, stub=stub)
+    await world.begin()
+    due = await _people(world)
+    watched = await world.node(EMAIL_CONCURRENCY="8")
+    other = await world.node(API_KEYS=KEY, EMAIL_CONCURRENCY="8")
+    await world.planned(WAVE + FAILED + len(HOSTILE))
+    for node in (watched, other):
+        await node.logged("node_entered")
+    async with browser() as started:
+        yield Stage(world, watched, other, started, due)
+    await world.close()
+    await drop_database(servers, name)
+
+
+async def _people(world: World) -> datetime:
+    """Create all users, and return the instant of the wave."""
+    due = datetime.fromisoformat("2027-03-15T09:00:00+00:00")
+    await world.users(WAVE, due.date())
+    await world.fetch(
+        """
+        with made as (
+            insert into users (first_name, last_name, email, email_key, timezone, created_at)
+            select first, last, address, address, 'Asia/Tokyo', business_now() - interval '30 days'
+            from unnest($1::text[], $2::text[]) n (first, last), lateral (select md5(first) || '@a.test' as address) a
+            returning id
+        )
+        insert into occasion_dates (user_id, occasion, date) select id, 'birthday', $3 from made
+        """,
+        [first for first, _ in HOSTILE.values()],
+        [last for _, last in HOSTILE.values()],
+        due.date().replace(year=1992),
+    )
+    await world.fetch(
+        """
+        with made as (
+            insert into users (first_name, last_name, email, email_key, timezone)
+            select 'Mary', 'No ' || n, n || 'mary@a.test', n || 'mary@a.test', 'Europe/Rome'
+            from generate_series(1, $1) n
+            returning id
+        )
+        insert into messages (user_id, occasion, local_year, timezone, send_at, due_at, status, attempt, tzdata,
+            ended_at, dead_lettered_at, status_reason)
+        select id, 'birthday', 2027, 'Europe/Rome', at, at, 'failed', 1, '2026a', at, at, '400 Bad Request'
+        from made, (values (timestamptz '2027-03-14 08:00Z')) instant (at)
+        """,
+        FAILED,
+    )  # fmt: skip
+    return due
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def opened(stage: Stage) -> AsyncIterator[Open]:
+    """Opens pages. At the end, none of them may have an error."""
+    pages: list[Watched] = []
+
+    async def open_one(node: NodeProcess | None = None, **options: object) -> Watched:
+        pages.append(await open_page(stage.browser, await stage.origin(node or stage.watched), **options))
+        return pages[-1]
+
+    yield open_one
+    wrong = [await page.mistakes() for page in pages]
+    for page in pages:
+        await page.page.context.close()
+    assert wrong == [[] for _ in pages]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_every_page_is_accessible(stage: Stage, opened: Open, theme: str) -> None:
+    """axe checks names of controls, contrast, landmarks, tables and focus."""
+    page = await opened(color_scheme=theme, reduced_motion="reduce")
+    message = await stage.world.value("select id::text from messages where status = 'failed' limit 1")
+    user = await stage.world.value("select user_id::text from messages where status = 'failed' limit 1")
+    # What does not depend on colours is the same in both themes.
+    rules = ("color-contrast", "link-in-text-block") if theme == "dark" else ()
+    findings = {}
+
+    for address in (
+        "day",
+        "messages",
+        "messages?status=failed",
+        f"message/{message}",
+        "person?q=mary",
+        f"person/{user}",
+        "nodes",
+        "occasions",
+        "holds",
+    ):
+        await page.go(address)
+        if found := await page.findings(rules):
+            findings[address] = found
+    for key in ("?", "s"):
+        await page.page.keyboard.press(key)
+        await page.page.wait_for_selector("dialog[open]")
+        if found := await page.findings(rules):
+            findings[f"the dialog of {key}"] = found
+        await page.page.keyboard.press("Escape")
+        await page.page.wait_for_selector("dialog[open]", state="detached")
+
+    assert findings == {}
+
+
+async def test_everything_is_done_by_keyboard(stage: Stage, opened: Open) -> None:
+    """Sign in, list the keys, open a message, find a person, hold all sending, and release it."""
+    page = await opened(stage.other)
+    page.allowed.append("401 (Unauthorized)")  # how the console learns that it needs a key
+    keyboard = page.page.keyboard
+    await page.page.goto(f"{page.origin}/console")
+    await page.page.wait_for_selector("input[type=password]:focus")
+    await keyboard.type(KEY.rpartition(":")[2])
+    await keyboard.press("Enter")
+    await page.says("desk · operate")
+
+    await keyboard.press("?")
+    await page.page.wait_for_selector("dialog[open]")
+    await keyboard.press("Escape")
+    await page.page.wait_for_selector("dialog[open]", state="detached")
+
+    await keyboard.press("g")
+    await keyboard.press("m")
+    await page.page.wait_for_selector("a[data-row]")
+    assert (await page.focused()).split()[0] in ("h1", "main")
+    await keyboard.press("j")
+    await page.page.wait_for_selector("a[data-row]:focus")
+    await keyboard.press("Enter")
+    await page.says("Hop by hop")
+
+    await keyboard.press("/")
+    await page.page.wait_for_selector("input[type=search]:focus")
+    await keyboard.type("mary@a.test")
+    await page.page.wait_for_selector("ul.people a")
+    await keyboard.press("Tab")
+    await page.page.wait_for_selector("ul.people a:focus")
+    await keyboard.press("Enter")
+    await page.says("Greeted, or why not")
+
+    await keyboard.press("s")
+    await page.page.wait_for_selector("dialog[open] input[name=reason]:focus")
+    await keyboard.type("a mistake in the text")
+    await keyboard.press("Enter")
+    await page.says("All sending is held")
+    assert await stage.world.value("select reason from holds where released_at is null") == "a mistake in the text"
+    for _ in range(40):
+        if (await page.focused()).endswith("Release"):
+            break
+        await keyboard.press("Shift+Tab")
+    await keyboard.press("Enter")
+    await page.page.get_by_text("All sending is held").wait_for(state="detached")
+    assert await stage.world.value("select count(*) from holds where released_at is null") == 0
+
+
+async def test_a_refresh_keeps_what_somebody_reads(stage: Stage, opened: Open) -> None:
+    """The page is scrolled, a panel is open and rows are selected, while messages come and go."""
+    page = await opened()
+    await page.go("messages?status=failed")
+    boxes = page.page.locator("tbody input[type=checkbox]")
+    await boxes.nth(3).check()
+    await boxes.nth(6).click(modifiers=["Shift"])
+    await page.page.evaluate("scrollTo(0, 500)")
+    scrolled = await page.page.evaluate("scrollY")
+    rows = await page.page.locator("tbody tr").all_text_contents()
+    await stage.world.fetch("update messages set status_reason = '410 Gone' where status = 'failed'")
+    await page.polled("/api/v1/day", 3)
+
+    assert await page.page.locator("tbody tr.picked").count() == 4
+    assert await page.page.locator("tbody tr").all_text_contents() == rows
+    assert (scrolled, await page.page.evaluate("scrollY")) == (500, 500)
+
+    await page.go("day")
+    panel = page.page.locator("details.as-table").first
+    await panel.locator("summary").click()
+    await panel.locator("td").first.wait_for()
+    await stage.world.fetch("update messages set status = 'expired' where status = 'failed' and user_id in"
+                            " (select user_id from messages where status = 'failed' limit 7)")  # fmt: skip
+    await page.says("7 expired")
+    assert await panel.get_attribute("open") is not None
+
+
+async def test_a_redrive_takes_what_its_dialog_says(stage: Stage, opened: Open) -> None:
+    """Counted first, and by the filter of the list. The button goes away with its messages, and the focus does not."""
+    waiting = "select count(*) from messages where status = 'failed' and timezone = 'Europe/Rome'"
+    page = await opened()
+    await page.go("messages?status=failed&timezone=Europe/Rome")
+    failed = await stage.world.value(waiting)
+    boxes = page.page.locator("tbody input[type=checkbox]")
+    await boxes.nth(0).check()
+    await boxes.nth(2).click(modifiers=["Shift"])
+
+    await page.page.get_by_role("button", name="Redrive 3 selected").click()
+    await page.says("3 messages that you selected")
+    await page.page.locator("dialog button", has_text="Redrive 3").click()
+    await page.says("3 messages redriven.")
+    assert await stage.world.value(waiting) == failed - 3
+
+    await page.page.get_by_role("button", name="Redrive all that match").click()
+    await page.page.locator("dialog .large", has_text=f"{failed - 3} messages that are failed").wait_for()
+    await page.page.locator("dialog button", has_text=f"Redrive {failed - 3}").click()
+    await page.says(f"{failed - 3} messages redriven.")
+    assert await stage.world.value(waiting) == 0
+    await page.page.wait_for_selector("main:focus, main :focus")
+
+
+async def test_what_a_role_may_not_do_is_not_offered(stage: Stage, opened: Open) -> None:
+    """The key may stop and redrive, and neither erase nor read the audit log."""
+    page = await opened(stage.other)
+    user = await stage.world.value("select user_id::text from messages limit 1")
+    secret = KEY.rpartition(":")[2]
+    await page.page.add_init_script(f"if (location.host) sessionStorage.setItem('heyday.key', '{secret}')")
+
+    await page.go(f"person/{user}")
+    await page.page.get_by_role("button", name="Suppress").wait_for()
+    assert await page.page.get_by_role("button", name="Erase").count() == 0
+    await page.go("holds")
+    await page.says("A key with the role admin reads the audit log.")
+    assert page.polls.get("/api/v1/audit") is None
+
+
+async def test_hostile_names_are_shown_as_they_are(stage: Stage, opened: Open) -> None:
+    """A name is shown as text, and does not change the page around it."""
+    page = await opened()
+    for first, last in HOSTILE.values():
+        user = await stage.world.value("select id::text from users where first_name = $1", first)
+        await page.go(f"person/{user}")
+        await page.page.locator("h1", has_text=first).wait_for()
+        assert await page.page.locator("h1").text_content() == f"{first} {last}"
+        assert await page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+    assert await page.page.locator("script:not([src]), img").count() == 0
+
+
+async def test_a_node_dies_while_somebody_watches_a_wave(stage: Stage, opened: Open) -> None:
+    """The page of the other node continues: every greeting of the wave ends as sent, and the dead node is shown."""
+    page = await opened()
+    await page.go("day")
+    nodes = await opened()
+    await nodes.go("nodes")
+    await nodes.says("node-2")
+
+    await stage.world.clock.set(stage.due)
+    await stage.world.accepted(WAVE // 4)
+    await stage.other.kill()
+
+    await nodes.says("node-2 died")
+    await stage.world.all_end()
+    await page.page.locator(".sums .sent dd", has_text=str(WAVE + len(HOSTILE))).wait_for()
+    await page.says("node-2 died")
+    await stage.world.assert_nobody_was_greeted_twice()
