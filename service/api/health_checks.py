@@ -1,52 +1,55 @@
-"""Looks at a server on behalf of everybody who asks: within a deadline, and no more than once a second."""
+"""Checks a server for all requests together: within a deadline, and at most once a second."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from service.ports import Unavailable
 
-CHECK_WITHIN = 0.8
-"""Seconds for a look: with the second for which the last one is told again, a server that freezes shows within 2 s."""
+HEALTH_CHECK_TIMEOUT = 0.8
+"""Seconds for a check. With the second for which a result is used again, a server that freezes shows within 2 s."""
 
-FRESH_FOR = 1.0
-"""Seconds for which what was seen is told again: asking about a server that is ill must not make it worse."""
+HEALTH_CHECK_CACHE_SECONDS = 1.0
+"""Seconds for which a result is used again: health requests must not load a server that has problems."""
 
 
-class Check:
-    """One server. Those who ask at the same time share a look.
+class HealthCheck:
+    """The check of one server. Requests at the same time share a result.
 
-    `known` tells whether the actors, who are always at work, find it away, and since which second of the loop's clock:
-    nobody may have asked here when that began.
+    `known` returns True while the actors find the server down, and the second of `steady` since which they know it.
+    The actors always work, but the first request may come long after an outage began.
     """
 
     def __init__(
         self,
         look: Callable[[], Awaitable[Mapping[str, object]]],
         known: Callable[[], tuple[bool, float]] | None = None,
+        *,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._look = look
         self._known = known
+        self._steady = steady
         self._looking = asyncio.Lock()
         self._seen: dict[str, object] = {}
         self._seen_at = self._since = self._otherwise_at = float("-inf")
 
     async def result(self) -> dict[str, object]:
         """`status` up or down, the figures or the `reason`, and for how many `seconds` it has been so."""
-        loop = asyncio.get_running_loop()
         async with self._looking:
-            if loop.time() - self._seen_at >= FRESH_FOR:
+            if self._steady() - self._seen_at >= HEALTH_CHECK_CACHE_SECONDS:
                 before, seen_before = self._seen.get("status"), self._seen_at
                 self._seen = await self._looked()
-                self._seen_at = loop.time()
+                self._seen_at = self._steady()
                 if self._seen["status"] != before:
                     self._since, self._otherwise_at = self._seen_at, seen_before
             down = self._seen["status"] == "down"
-        return self._seen | {"seconds": round(loop.time() - self._since_when(down=down), 3)}
+        return self._seen | {"seconds": round(self._steady() - self._since_when(down=down), 3)}
 
     def _since_when(self, *, down: bool) -> float:
-        """What the actors know, where they agree, unless the opposite was seen here after that."""
+        """The time that the actors know, if they agree and no check has seen the opposite after it."""
         if self._known is not None:
             away, since = self._known()
             if away == down and since > self._otherwise_at:
@@ -55,9 +58,9 @@ class Check:
 
     async def _looked(self) -> dict[str, object]:
         try:
-            async with asyncio.timeout(CHECK_WITHIN):
+            async with asyncio.timeout(HEALTH_CHECK_TIMEOUT):
                 return {"status": "up", **await self._look()}
         except Unavailable as error:
             return {"status": "down", "reason": error.reason}
         except TimeoutError:
-            return {"status": "down", "reason": f"no answer within {CHECK_WITHIN:g} s"}
+            return {"status": "down", "reason": f"no answer within {HEALTH_CHECK_TIMEOUT:g} s"}

@@ -1,4 +1,4 @@
-"""Reads what a request says: a JSON body within bounds, and query parameters, both checked by a schema."""
+"""Reads a request: a JSON body within bounds, and query parameters. A schema checks both."""
 
 from __future__ import annotations
 
@@ -10,100 +10,152 @@ import orjson
 from aiohttp import web
 from marshmallow import Schema, ValidationError
 
-from actors.api.problems import INVALID, INVALID_QUERY, MALFORMED, MEDIA_TYPE, TIMEOUT, TOO_LARGE, FieldError, Problem
+from service.api.http.problems import (
+    INVALID,
+    INVALID_QUERY,
+    MALFORMED,
+    MEDIA_TYPE,
+    TIMEOUT,
+    TOO_LARGE,
+    FieldError,
+    Problem,
+)
 
-MOST_BODY = 64 * 1024
-"""Bytes of a body: the largest user with every name in the largest characters takes a tenth of it."""
+MAX_BODY_BYTES = 64 * 1024
+"""Bytes of a body. The largest user, with every name in the largest characters, takes a tenth of it."""
 
-BODY_WITHIN = 10.0
+BODY_TIMEOUT = 10.0
 """Seconds for a body to arrive."""
+
+MAX_ERRORS = 20
+"""Errors of one problem document: a body of unknown fields must not become a much larger answer."""
+
+MAX_FIELD_NAME = 200
+"""Characters of a field's name in an error."""
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 JSON_TYPES = frozenset({"application/json", "application/merge-patch+json"})
 
 
 class Loads(Protocol):
-    """A schema, or what loads as one does."""
+    """A schema, or an object with the same `load`."""
 
     def load(self, value: Any, /) -> Any:
-        """What it makes of the value. Raises ValidationError."""
+        """The loaded value. Raises ValidationError."""
 
 
-async def read(request: web.Request) -> bytes:
-    """The raw body. Raises Problem when it is too large, too slow or cannot be decompressed."""
+async def read_body(request: web.Request) -> bytes:
+    """The raw body. Raises Problem when it is too large, too slow or cut off."""
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise _too_large()
     try:
-        async with asyncio.timeout(BODY_WITHIN):
+        async with asyncio.timeout(BODY_TIMEOUT):
             return await request.read()
     except TimeoutError as error:
-        raise Problem(TIMEOUT, f"The body did not arrive within {BODY_WITHIN:g} s.") from error
+        raise Problem(TIMEOUT, f"The body did not arrive within {BODY_TIMEOUT:g} s.") from error
     except web.HTTPRequestEntityTooLarge as error:
-        raise Problem(TOO_LARGE, f"A body has {MOST_BODY} bytes at most.") from error
+        raise _too_large() from error
     except web.RequestPayloadError as error:
         raise Problem(MALFORMED, "The body could not be read to its end.") from error
 
 
-async def read_json(request: web.Request) -> Any:
-    """The body as JSON. Raises Problem."""
+async def read_large_body(request: web.Request, most: int) -> bytes:
+    """The raw body of a route that takes more than `MAX_BODY_BYTES`. Raises Problem as `read_body` does."""
+    if (request.content_length or 0) > most:
+        raise _too_large(most)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            async for part in request.content.iter_any():
+                body += part
+                if len(body) > most:
+                    raise _too_large(most)
+    except TimeoutError as error:
+        raise Problem(TIMEOUT, f"The body did not arrive within {BODY_TIMEOUT:g} s.") from error
+    except web.RequestPayloadError as error:
+        raise Problem(MALFORMED, "The body could not be read to its end.") from error
+    return bytes(body)
+
+
+def require_json(request: web.Request) -> None:
+    """Raise Problem unless the body is said to be JSON in UTF-8."""
     if request.content_type not in JSON_TYPES or (request.charset or "utf-8").lower() not in ("utf-8", "us-ascii"):
         raise Problem(MEDIA_TYPE, "Send JSON in UTF-8 as `Content-Type: application/json`.")
-    return parse(await read(request))
+
+
+async def read_json(request: web.Request) -> Any:
+    """The body as JSON. Raises Problem."""
+    require_json(request)
+    return parse(await read_body(request))
 
 
 def parse(text: bytes) -> Any:
-    """The JSON value that the text is. Raises Problem; nesting beyond 1024 levels and lone surrogates included."""
+    """Parse JSON; a byte order mark before it is ignored (RFC 8259, 8.1).
+
+    Raises Problem, also for nesting beyond 1024 levels and for lone surrogates.
+    """
     try:
-        return orjson.loads(text)
+        return orjson.loads(text.removeprefix(BYTE_ORDER_MARK))
     except orjson.JSONDecodeError as error:
         raise Problem(MALFORMED, f"The body is not JSON in UTF-8: {error}.") from error
 
 
+def _too_large(most: int = MAX_BODY_BYTES) -> Problem:
+    return Problem(TOO_LARGE, f"A body has {most} bytes at most.")
+
+
 def load(schema: Loads, value: Any) -> dict[str, Any]:
-    """What the schema makes of the value. Raises Problem with every field that is wrong."""
+    """The value as the schema loads it. Raises Problem that names the fields that are wrong."""
     try:
         loaded: dict[str, Any] = schema.load(value)
     except ValidationError as error:
-        _let_go(error)
-        raise Problem(INVALID, _detail(errors := list(flatten(error.messages))), errors=errors) from error
+        _break_reference_cycle(error)
+        errors = flatten(error.messages)
+        raise Problem(INVALID, _detail(errors), errors=errors[:MAX_ERRORS]) from error
     return loaded
 
 
-@cache  # as few as there are classes; each made is some thirty objects in cycles, which only the collector frees
-def made(schema: type[Schema]) -> Schema:
-    """The one schema of that class. It has no state."""
+@cache  # few classes; each instance is some thirty objects in cycles, which only the collector frees
+def instance_of(schema: type[Schema]) -> Schema:
+    """The shared instance of the schema class, which has no state."""
     return schema()
 
 
-def query(request: web.Request, schema: type[Schema]) -> dict[str, Any]:
-    """The query parameters as the schema loads them; unknown and repeated ones are refused. Raises Problem."""
+def load_query(request: web.Request, schema: type[Schema]) -> dict[str, Any]:
+    """The query parameters as the schema loads them. Raises Problem, also for unknown and repeated ones."""
     given = request.query
     repeated = sorted({name for name in given if len(given.getall(name)) > 1})
     errors = [FieldError(name, "Given more than once.", "query") for name in repeated]
     try:
-        loaded: dict[str, Any] = made(schema).load(dict(given))
+        loaded: dict[str, Any] = instance_of(schema).load(dict(given))
     except ValidationError as error:
-        _let_go(error)
+        _break_reference_cycle(error)
         errors += flatten(error.messages, "query")
     if errors:
-        raise Problem(INVALID_QUERY, _detail(errors), errors=errors)
+        raise Problem(INVALID_QUERY, _detail(errors), errors=errors[:MAX_ERRORS])
     return loaded
 
 
-def _let_go(error: ValidationError) -> None:
-    """marshmallow's frames name the error that names them, and would stay until the collector comes."""
+def _break_reference_cycle(error: ValidationError) -> None:
+    """Drop the traceback: marshmallow's frames refer to the error, and would stay until the collector runs."""
     error.__traceback__ = None
 
 
 def flatten(messages: Any, place: str = "body", at: str = "") -> list[FieldError]:
-    """marshmallow's nested messages, one error a field."""
+    """Turn marshmallow's nested messages into a list with one error a field."""
     if isinstance(messages, dict):
         return [
             error
             for name, inner in messages.items()
             for error in flatten(inner, place, at if name == "_schema" else f"{at}.{name}" if at else str(name))
         ]
-    return [FieldError(at[:200], str(message), place) for message in messages]
+    return [FieldError(at[:MAX_FIELD_NAME], str(message), place) for message in messages]
 
 
 def _detail(errors: list[FieldError]) -> str:
     first = errors[0]
     more = f" ({len(errors) - 1} more in `errors`)" if len(errors) > 1 else ""
+    if len(errors) > MAX_ERRORS:
+        more = f" ({len(errors) - 1} more, the first {MAX_ERRORS} in `errors`)"
     return f"{first.field}: {first.message}{more}" if first.field else f"{first.message}{more}"

@@ -6,12 +6,12 @@ import re
 
 from aiohttp import web
 
-from actors.api.problems import CHANGED, Problem
+from service.api.http.problems import CHANGED, Problem
 
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 NO_VERSION = 0
-"""A version that no row has: what an entity tag comes to that heyday never gave out."""
+"""A version that no row has: the value of an entity tag that heyday never returned."""
 
 
 def etag(version: int) -> str:
@@ -19,7 +19,7 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def expected(request: web.Request) -> frozenset[int] | None:
+def if_match_versions(request: web.Request) -> frozenset[int] | None:
     """The versions that If-Match accepts; None: any. Weak tags and strange ones match no version."""
     values = request.headers.getall("If-Match", [])
     if not values or "*" in (text := ", ".join(values).strip()):
@@ -30,13 +30,13 @@ def expected(request: web.Request) -> frozenset[int] | None:
     )
 
 
-def unchanged(request: web.Request, version: int) -> bool:
-    """Whether If-None-Match says that the client has this version already."""
+def is_not_modified(request: web.Request, version: int | str) -> bool:
+    """True if If-None-Match says that the client has this version, or the content with this tag."""
     text = ", ".join(request.headers.getall("If-None-Match", [])).strip()
     return text == "*" or str(version) in {tag for _, tag in _TAG.findall(text)}
 
 
-def changed(version: int) -> Problem:
+def version_mismatch(version: int) -> Problem:
     """The problem of a client that knows another version than the one there is."""
     return Problem(
         CHANGED,

@@ -1,4 +1,4 @@
-"""What a path names."""
+"""Ids in paths."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from uuid import UUID
 
 from aiohttp import web
 
-from actors.api.problems import NOT_FOUND, Problem
+from service.api.http.problems import NOT_FOUND, Problem
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
-def uuid_in(request: web.Request) -> UUID:
-    """The id in the path. What is no id names nothing: raises Problem, not found."""
+def path_uuid(request: web.Request) -> UUID:
+    """The id in the path. Raises Problem, not found, for text that is no UUID."""
     text = request.match_info["id"]
     if not _UUID.fullmatch(text):
-        raise Problem(NOT_FOUND, "There is nothing of this id: ids are UUIDs.")
+        raise Problem(NOT_FOUND, "There is no such id: ids are UUIDs.")
     return UUID(text)

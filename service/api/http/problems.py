@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from actors.api.answers import encode
+from service.api.http.responses import encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Kind:
 
     @property
     def type(self) -> str:
-        """What problem documents name it by: a page that explains it."""
+        """The path of the page that explains it, as in problem documents."""
         return f"/problems/{self.slug}" if self.slug else "about:blank"
 
     def example(self, path: str, errors: Sequence[FieldError] = ()) -> dict[str, object]:
@@ -40,36 +40,52 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one value; `place` is where it came in: `body`, `query` or `header`."""
+    """An error in one value. `place` is its part of the request: `body`, `query` or `header`."""
 
     field: str
     message: str
     place: str = "body"
 
     def as_json(self) -> dict[str, str]:
-        """As it is in a problem document; the pointer is a JSON pointer (RFC 6901) as a URI fragment."""
+        """The error as a problem document has it; the pointer is a JSON pointer (RFC 6901) as a URI fragment."""
         pointer = "#/" + self.field.replace("~", "~0").replace("/", "~1").replace(".", "/") if self.field else "#"
         where = {"body": "pointer", "query": "parameter", "header": "header"}[self.place]
         return {"field": self.field, "message": self.message, where: pointer if where == "pointer" else self.field}
 
 
 class Problem(Exception):
-    """The request cannot be done; it is answered with a problem document."""
+    """A request that cannot be done. The response is a problem document; `members` are added to the standard ones."""
 
     def __init__(
-        self, kind: Kind, detail: str, *, errors: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None
+        self,
+        kind: Kind,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
+        self.members = dict(members or {})
 
 
 MALFORMED = Kind(
     "malformed-request", 400, "Malformed request", "The request is not HTTP, or its body not JSON in UTF-8, or cut off."
 )
 UNAUTHORIZED = Kind("unauthorized", 401, "API key needed", "Send `Authorization: Bearer <key>` with a valid key.")
+NOT_AUTHENTIC = Kind(
+    "webhook-not-authentic", 401, "Webhook not authentic", "Its secret or signature is wrong, or its timestamp is old."
+)
+FORBIDDEN = Kind(
+    "forbidden",
+    403,
+    "Role not sufficient",
+    "The role of the key may not do this; `requiredRole` names the least that may.",
+)
 NOT_FOUND = Kind("not-found", 404, "Not found", "There is no such resource, or no longer.")
 METHOD_NOT_ALLOWED = Kind(
     "method-not-allowed", 405, "Method not allowed", "The resource does not know this method; see the header Allow."
@@ -78,9 +94,11 @@ TIMEOUT = Kind("request-timeout", 408, "Request timeout", "The body did not arri
 EMAIL_TAKEN = Kind(
     "email-taken", 409, "Email address taken", "Another user has this address; letter case makes no difference."
 )
+EXTERNAL_ID_TAKEN = Kind("external-id-taken", 409, "External id taken", "Another user has this externalId.")
 NOT_REDRIVABLE = Kind(
     "not-redrivable", 409, "Not redrivable", "The message is not failed, unknown or expired, or its user is deleted."
 )
+OCCASION_IN_USE = Kind("occasion-in-use", 409, "Occasion in use", "The occasion has dates or messages.")
 IN_PROGRESS = Kind(
     "request-in-progress", 409, "Request in progress", "A request with this Idempotency-Key is still being worked on."
 )
@@ -89,10 +107,8 @@ CHANGED = Kind(
 )
 TOO_LARGE = Kind("too-large", 413, "Body too large", "The body, or a line of an import, is larger than is accepted.")
 MEDIA_TYPE = Kind("unsupported-media-type", 415, "Unsupported media type", "The body is not of a type known here.")
-INVALID = Kind("invalid-fields", 422, "Invalid fields", "Some fields are not as they must be; `errors` says which.")
-INVALID_QUERY = Kind(
-    "invalid-query", 422, "Invalid query", "Some query parameters are not as they must be; `errors` says which."
-)
+INVALID = Kind("invalid-fields", 422, "Invalid fields", "Some fields are not valid; `errors` names them.")
+INVALID_QUERY = Kind("invalid-query", 422, "Invalid query", "Some query parameters are not valid; `errors` names them.")
 KEY_REUSED = Kind(
     "idempotency-key-reused", 422, "Idempotency-Key reused", "The key was used before with another request."
 )
@@ -109,17 +125,24 @@ BUSY = Kind("busy", 503, "Busy", "Too much is being worked on; nothing was done.
 KINDS: dict[str, Kind] = {
     kind.slug: kind
     for kind in (
-        MALFORMED, UNAUTHORIZED, NOT_FOUND, METHOD_NOT_ALLOWED, TIMEOUT, EMAIL_TAKEN, NOT_REDRIVABLE, IN_PROGRESS,
-        CHANGED, TOO_LARGE, MEDIA_TYPE, INVALID, INVALID_QUERY, KEY_REUSED, TOO_MANY, HEADERS_TOO_LARGE, BUG,
-        UNAVAILABLE, BUSY,
+        MALFORMED, UNAUTHORIZED, NOT_AUTHENTIC, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, TIMEOUT, EMAIL_TAKEN,
+        EXTERNAL_ID_TAKEN, NOT_REDRIVABLE, OCCASION_IN_USE,
+        IN_PROGRESS, CHANGED, TOO_LARGE, MEDIA_TYPE, INVALID, INVALID_QUERY, KEY_REUSED, TOO_MANY, HEADERS_TOO_LARGE,
+        BUG, UNAVAILABLE, BUSY,
     )
 }  # fmt: skip
+
+
+def invalid_fields(errors: Sequence[FieldError]) -> Problem:
+    """The problem for these fields of a body."""
+    return Problem(INVALID, f"{errors[0].field}: {errors[0].message}", errors=errors)
+
 
 _BY_STATUS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 413: TOO_LARGE, 415: MEDIA_TYPE}
 
 
-def of_http(error: web.HTTPException) -> Problem:
-    """The problem that the framework has met."""
+def problem_of_http(error: web.HTTPException) -> Problem:
+    """The problem for an error of the framework."""
     phrase = HTTPStatus(error.status).phrase
     kind = _BY_STATUS.get(error.status) or Kind("", error.status, phrase, "")
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
@@ -127,7 +150,7 @@ def of_http(error: web.HTTPException) -> Problem:
 
 
 def document(problem: Problem, *, path: str, request_id: str) -> web.Response:
-    """The problem as an answer."""
+    """The response with the problem document."""
     kind = problem.kind
     content: dict[str, object] = {
         "type": kind.type,
@@ -136,6 +159,7 @@ def document(problem: Problem, *, path: str, request_id: str) -> web.Response:
         "detail": problem.detail,
         "instance": path,
         "requestId": request_id,
+        **problem.members,
     }
     if problem.errors:
         content["errors"] = [error.as_json() for error in problem.errors]

@@ -1,4 +1,4 @@
-"""Query parameters: their fields, and cursors, which say where the next page begins and nothing to their holder."""
+"""Query parameters: their fields, and the cursors of pages, which are opaque to clients."""
 
 from __future__ import annotations
 
@@ -12,28 +12,37 @@ from uuid import UUID
 
 from marshmallow import RAISE, Schema, fields
 
-from actors.api.fields import Messages, Shape
+from service.api.http.fields import JsonSchema, Messages
 from service.domain.messages import Status
+from service.domain.zones import zone_names
 
-MOST_ITEMS = 500
+MAX_PAGE_ITEMS = 500
 """Items of one page."""
 
-ITEMS = 50
-"""Items of a page whose size nobody named."""
+DEFAULT_PAGE_ITEMS = 50
+"""Items of a page without `limit`."""
+
+MAX_MESSAGE_IDS = 1000
+"""Messages that a request may name one by one."""
 
 _NUMBER_ERRORS: Messages = {"invalid": "Expected a whole number from {least} to {most}."}
 _INSTANT_ERRORS: Messages = {"invalid": "Expected an instant with its offset, such as 2027-02-28T09:00:00Z."}
+_MESSAGE_IDS_ERRORS: Messages = {"invalid": "Expected an array of 1 to {most} ids of messages."}
+_ZONE_ERRORS: Messages = {"invalid": "Expected names of IANA time zones, such as Europe/Paris."}
+_DATE_ERRORS: Messages = {"invalid": "Expected a date that exists, as YYYY-MM-DD."}
 _CURSOR_ERRORS: Messages = {"invalid": "Expected the nextCursor of an earlier page."}
 _BOOLEAN_ERRORS: Messages = {"invalid": "Expected true or false."}
 _STATUS_ERRORS: Messages = {"invalid": "Expected one of {values}.", "required": "Expected, and missing."}
 _MONTH_DAY_ERRORS: Messages = {"invalid": "Expected a month and a day that exist, as MM-DD."}
+_ID_ERRORS: Messages = {"invalid": "Expected the id of a user, a UUID."}
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _SOME_ERRORS: Messages = {"invalid": "Expected something."}
 _MONTH_DAY = "^((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-9]))$"
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})", re.ASCII)
 
 
 class Query(Schema):
-    """The parameters of a route; unknown ones are refused, so that a misspelt filter does not answer everything."""
+    """The parameters of a route. Unknown ones are refused: a misspelt filter must not return everything."""
 
     class Meta:
         unknown = RAISE
@@ -49,7 +58,7 @@ class Number(fields.Field[int]):
     def __init__(self, least: int, most: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.least, self.most = least, most
-        self.shape: Shape = {"type": "integer", "minimum": least, "maximum": most}
+        self.json_schema: JsonSchema = {"type": "integer", "minimum": least, "maximum": most}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", value) or not self.least <= int(value) <= self.most:
@@ -57,11 +66,11 @@ class Number(fields.Field[int]):
         return int(value)
 
 
-class Flag(fields.Field[bool]):
+class Boolean(fields.Field[bool]):
     """`true` or `false`."""
 
     default_error_messages = _BOOLEAN_ERRORS
-    shape: Shape = MappingProxyType({"type": "boolean"})
+    json_schema: JsonSchema = MappingProxyType({"type": "boolean"})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
         if value in ("true", "false") or isinstance(value, bool):
@@ -69,11 +78,27 @@ class Flag(fields.Field[bool]):
         raise self.make_error("invalid")
 
 
+class Choice(fields.Field[str]):
+    """One of a few words."""
+
+    default_error_messages = _STATUS_ERRORS
+
+    def __init__(self, *values: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.values = values
+        self.json_schema: JsonSchema = {"type": "string", "enum": list(values)}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if value not in self.values:
+            raise self.make_error("invalid", values=", ".join(self.values))
+        return str(value)
+
+
 class Instant(fields.Field[dt.datetime]):
     """An instant, RFC 3339 with an offset."""
 
     default_error_messages = _INSTANT_ERRORS
-    shape: Shape = MappingProxyType({"type": "string", "format": "date-time"})
+    json_schema: JsonSchema = MappingProxyType({"type": "string", "format": "date-time"})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dt.datetime:
         # In a query an unescaped plus sign arrives as a space.
@@ -86,11 +111,44 @@ class Instant(fields.Field[dt.datetime]):
         raise self.make_error("invalid")
 
 
+class InstantOrDate(Instant):
+    """An instant, or a date: its midnight in UTC."""
+
+    json_schema: JsonSchema = MappingProxyType(
+        {"type": "string", "format": "instant-or-date", "description": "An instant, or a date: its midnight in UTC."}
+    )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dt.datetime:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+            value = f"{value}T00:00:00Z"
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class CalendarDate(fields.Field[dt.date]):
+    """A date of the calendar, `YYYY-MM-DD`."""
+
+    default_error_messages = _DATE_ERRORS
+    json_schema: JsonSchema = MappingProxyType({"type": "string", "format": "date"})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dt.date:
+        try:
+            if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+                return dt.date.fromisoformat(value)
+        except ValueError as error:
+            raise self.make_error("invalid") from error
+        raise self.make_error("invalid")
+
+
+def midnight(now: dt.datetime) -> dt.datetime:
+    """The begin of the day in UTC."""
+    return now.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 class Cursor(fields.Field[UUID]):
-    """Where the page begins."""
+    """The position at which the page begins."""
 
     default_error_messages = _CURSOR_ERRORS
-    shape: Shape = MappingProxyType({"type": "string", "pattern": "^[A-Za-z0-9_-]{22}$"})
+    json_schema: JsonSchema = MappingProxyType({"type": "string", "pattern": "^[A-Za-z0-9_-]{22}$"})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> UUID:
         try:
@@ -106,30 +164,82 @@ def cursor(last: UUID) -> str:
     return base64.urlsafe_b64encode(last.bytes).decode().rstrip("=")
 
 
-class MessageStatus(fields.Field[Status]):
-    """The state of a message, one of `among`."""
+class UserId(fields.Field[UUID]):
+    """The id of a user."""
+
+    default_error_messages = _ID_ERRORS
+    json_schema: JsonSchema = MappingProxyType({"type": "string", "format": "uuid"})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> UUID:
+        if not isinstance(value, str) or not _UUID.fullmatch(value):
+            raise self.make_error("invalid")
+        return UUID(value)
+
+
+class SeveralStatuses(fields.Field[tuple[Status, ...]]):
+    """States of messages, each one of `among`, with commas between them."""
 
     default_error_messages = _STATUS_ERRORS
 
     def __init__(self, among: frozenset[Status] = frozenset(Status), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.among = among
-        every = among == frozenset(Status)
-        self.shape: Shape = (
-            {"$ref": "#/components/schemas/MessageStatus"} if every else {"type": "string", "enum": sorted(among)}
-        )
+        self.json_schema: JsonSchema = {
+            "type": "string",
+            "pattern": "^({0})(,({0}))*$".format("|".join(sorted(among))),
+            "description": f"States, with commas between them: {', '.join(sorted(among))}.",
+        }
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Status:
-        if not isinstance(value, str) or value not in self.among:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[Status, ...]:
+        names = value.split(",") if isinstance(value, str) else []
+        if not names or not self.among.issuperset(names):
             raise self.make_error("invalid", values=", ".join(sorted(self.among)))
-        return Status(value)
+        return tuple(dict.fromkeys(map(Status, names)))
+
+
+class MessageIds(fields.Field[tuple[UUID, ...]]):
+    """The ids of some messages, in an array."""
+
+    default_error_messages = _MESSAGE_IDS_ERRORS
+    json_schema: JsonSchema = MappingProxyType(
+        {
+            "type": "array",
+            "items": {"type": "string", "format": "uuid"},
+            "minItems": 1,
+            "maxItems": MAX_MESSAGE_IDS,
+            "description": "Only these messages.",
+        }
+    )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[UUID, ...]:
+        ids = value if isinstance(value, list) else []
+        if not 1 <= len(ids) <= MAX_MESSAGE_IDS or not all(
+            isinstance(id_, str) and _UUID.fullmatch(id_) for id_ in ids
+        ):
+            raise self.make_error("invalid", most=MAX_MESSAGE_IDS)
+        return tuple(dict.fromkeys(map(UUID, ids)))
+
+
+class SeveralZones(fields.Field[tuple[str, ...]]):
+    """Names of time zones, with commas between them."""
+
+    default_error_messages = _ZONE_ERRORS
+    json_schema: JsonSchema = MappingProxyType(
+        {"type": "string", "format": "iana-time-zone", "description": "Time zones, with commas between them."}
+    )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:
+        names = value.split(",") if isinstance(value, str) else []
+        if not names or not zone_names().issuperset(names):
+            raise self.make_error("invalid")
+        return tuple(dict.fromkeys(names))
 
 
 class MonthDay(fields.Field[int]):
     """`MM-DD`, loaded as month * 100 + day; 29 February exists."""
 
     default_error_messages = _MONTH_DAY_ERRORS
-    shape: Shape = MappingProxyType(
+    json_schema: JsonSchema = MappingProxyType(
         {"type": "string", "pattern": _MONTH_DAY, "description": "Month and day, `02-29` included."}
     )
 
@@ -143,11 +253,13 @@ class MonthDay(fields.Field[int]):
         raise self.make_error("invalid")
 
 
-class Some(fields.Field[str]):
-    """Any text that a database can hold, to be compared with."""
+class AnyText(fields.Field[str]):
+    """Any text that a database can hold, for comparisons."""
 
     default_error_messages = _SOME_ERRORS
-    shape: Shape = MappingProxyType({"type": "string", "minLength": 1, "maxLength": 320, "pattern": "^[^\\u0000]*$"})
+    json_schema: JsonSchema = MappingProxyType(
+        {"type": "string", "minLength": 1, "maxLength": 320, "pattern": "^[^\\u0000]*$"}
+    )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str) or not 1 <= len(value) <= 320 or "\0" in value or not _is_unicode(value):
@@ -155,10 +267,10 @@ class Some(fields.Field[str]):
         return value
 
 
-class OccasionCode(Some):
-    """The code of an occasion; whether there is one of it only the database knows."""
+class OccasionCode(AnyText):
+    """The code of an occasion. Only the database knows if it exists."""
 
-    shape: Shape = MappingProxyType({"$ref": "#/components/schemas/Occasion"})
+    json_schema: JsonSchema = MappingProxyType({"$ref": "#/components/schemas/Occasion"})
 
 
 def _is_unicode(text: str) -> bool:
@@ -169,5 +281,5 @@ def _is_unicode(text: str) -> bool:
 class Page(Query):
     """Every listing's parameters."""
 
-    limit = Number(1, MOST_ITEMS, load_default=ITEMS)
+    limit = Number(1, MAX_PAGE_ITEMS, load_default=DEFAULT_PAGE_ITEMS)
     cursor = Cursor(load_default=None)

@@ -1,4 +1,4 @@
-"""Answers in JSON, written by orjson."""
+"""JSON responses, written by orjson."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ def _plain(value: object) -> str:
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
-def answer(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A JSON answer."""
+def json_response(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A JSON response."""
     return web.Response(body=encode(content), status=status, headers=headers, content_type="application/json")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import time
 from collections.abc import Sequence
@@ -10,61 +9,72 @@ from pathlib import Path
 
 import structlog
 
+from service.api_keys import ApiKey, digest, parse_api_keys
+
 log = structlog.get_logger(__name__)
 
-LOOK_EVERY = 1.0
-"""Seconds between two looks at the file: for so long may a key that was taken out still be valid."""
+KEY_FILE_POLL_INTERVAL = 1.0
+"""Seconds between two looks at the file. A removed key can stay valid for so long."""
 
 
 class ApiKeys:
-    """Digests of the keys. A file that cannot be read, or is empty, changes nothing: a slip must not open the API."""
+    """Looks keys up by their secrets.
 
-    def __init__(self, keys: Sequence[str], file: Path | None) -> None:
-        self._digests = [_digest(key) for key in keys]
+    A file that cannot be read, is empty, has an error, or has a secret shorter than `min_length` changes nothing: a
+    mistake must not open the API.
+    """
+
+    def __init__(self, keys: Sequence[ApiKey], file: Path | None, *, min_length: int = 1) -> None:
+        self._min_length = min_length
+        self._keys = tuple(keys)
         self._file = file
         self._stamp = _stamp(file)
         self._looked_at = time.monotonic()
 
     @property
     def needed(self) -> bool:
-        """Whether a key is needed at all."""
-        return bool(self._digests)
+        """True when requests need a key."""
+        return bool(self._keys)
 
-    def fingerprint(self, key: str | None) -> str | None:
-        """A short name of the key, if it is valid. How long it takes says nothing about the keys."""
+    def find(self, secret: str | None) -> ApiKey | None:
+        """The key that has this secret, or None. The time that this takes says nothing about the keys."""
         self._look()
-        if key is None:
+        if secret is None:
             return None
-        digest = _digest(key)
-        # Every key is compared, whichever fits.
-        return digest.hex()[:16] if sum([hmac.compare_digest(digest, valid) for valid in self._digests]) else None
+        given = digest(secret)
+        # Every key is compared, also after a match.
+        found = [key for key in self._keys if hmac.compare_digest(given, key.digest)]
+        return found[0] if found else None
 
     def _look(self) -> None:
         now = time.monotonic()
-        if self._file is None or now - self._looked_at < LOOK_EVERY:
+        if self._file is None or now - self._looked_at < KEY_FILE_POLL_INTERVAL:
             return
         self._looked_at = now
         if (stamp := _stamp(self._file)) == self._stamp:
             return
         try:
-            keys = [key.strip() for key in self._file.read_text(encoding="utf-8").split(",") if key.strip()]
+            text = self._file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             log.warning("api_keys_unreadable", file=str(self._file), reason=str(error))
             return
         self._stamp = stamp
-        if keys:
-            self._digests = [_digest(key) for key in keys]
+        try:
+            keys = parse_api_keys(text)
+        except ValueError as error:
+            log.warning("api_keys_refused", file=str(self._file), reason=f"expected {error}")
+            return
+        if any(key.length is not None and key.length < self._min_length for key in keys):
+            log.warning("api_keys_too_short", file=str(self._file), characters=self._min_length)
+        elif keys:
+            self._keys = keys
             log.info("api_keys_read_again", keys=len(keys))
         else:
             log.warning("api_keys_empty", file=str(self._file))
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-
-
 def _stamp(file: Path | None) -> tuple[int, int, int] | None:
-    """What changes when the file does; a mounted secret is replaced, an edited one gets a new time."""
+    """Values that change with the file: a mounted secret is replaced, an edited one gets a new time."""
     try:
         status = file.stat() if file is not None else None
     except OSError:

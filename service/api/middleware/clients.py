@@ -1,6 +1,6 @@
-"""Who is asking: by key if it is a valid one, else by address; and the refusal of those without a key.
+"""Identifies the client, by its valid key or else by its address.
 
-The address is the connection's. Only where that is a configured proxy, X-Forwarded-For is believed, and of it only what
+The address is that of the connection. X-Forwarded-For is believed only from a configured proxy, and only the part that
 trusted proxies have added: the first address from the right that is none of them.
 """
 
@@ -13,57 +13,49 @@ from functools import lru_cache
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from actors.api.keys import ApiKeys
-from actors.api.problems import UNAUTHORIZED, Problem
-from service.settings import Network
+from service.api.middleware.api_keys import ApiKeys
+from service.api.middleware.principal import NO_KEY, PRINCIPAL
+from service.api.middleware.tracing import REQUEST_ID
+from service.domain.roles import Role
+from service.environment import Network
+from service.ports import Principal
 
 CLIENT = web.RequestKey("client", str)
-"""What the client is counted as."""
+"""The name under which the client is counted."""
 
 KEY = web.RequestKey("key", str)
-"""The fingerprint of its key; empty without a valid one."""
+"""The fingerprint of its secret; empty without a valid one."""
 
 _GUARDED = "/api/"
 
 
 def identify(keys: ApiKeys, proxies: Sequence[Network]) -> Middleware:
-    """Finds out who is asking; refuses nobody."""
+    """The middleware that identifies the client. It refuses no request."""
 
     @web.middleware
     async def identified(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request[KEY] = keys.fingerprint(_bearer(request)) or ""
+        key = keys.find(_bearer(request))
+        request[KEY] = key.fingerprint if key is not None else ""
+        if key is not None:
+            request[PRINCIPAL] = Principal(key.name, key.role, request[REQUEST_ID])
+        elif not keys.needed:
+            request[PRINCIPAL] = Principal(NO_KEY, Role.ADMIN, request[REQUEST_ID])
         request[CLIENT] = f"key {request[KEY]}" if request[KEY] else f"address {_address(request, proxies)}"
         return await handler(request)
 
     return identified
 
 
-def authorize(keys: ApiKeys) -> Middleware:
-    """Refuses whoever asks for something guarded without a valid key, once there are keys."""
-
-    @web.middleware
-    async def authorized(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if keys.needed and is_guarded(request) and not request[KEY]:
-            given = "Authorization" in request.headers
-            raise Problem(
-                UNAUTHORIZED,
-                "The API key is not valid." if given else "Send an API key as `Authorization: Bearer <key>`.",
-                headers={"WWW-Authenticate": 'Bearer error="invalid_token"' if given else "Bearer"},
-            )
-        return await handler(request)
-
-    return authorized
-
-
 def is_guarded(request: web.Request) -> bool:
-    """Whether keys and limits apply; what leads nowhere under /api is guarded too, so nobody learns what is there."""
+    """True if keys and limits apply. Unknown paths under /api are guarded too, so a 404 shows nothing to strangers."""
     resource = request.match_info.route.resource
     return (resource.canonical if resource is not None else request.path).startswith(_GUARDED)
 
 
 def _bearer(request: web.Request) -> str | None:
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    return key.strip() if scheme.lower() == "bearer" else None
+    values = request.headers.getall("Authorization", [])
+    scheme, _, secret = (values[0] if len(values) == 1 else "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else None
 
 
 def _address(request: web.Request, proxies: Sequence[Network]) -> str:
@@ -75,12 +67,12 @@ def _address(request: web.Request, proxies: Sequence[Network]) -> str:
             break
         address = before
     if isinstance(address, ipaddress.IPv6Address):
-        # One subscriber has a whole /64.
+        # One subscriber has a /64.
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)
 
 
-@lru_cache(maxsize=1024)  # the same few proxies and clients, again and again
+@lru_cache(maxsize=1024)  # few proxies and clients send most requests
 def _parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(text.strip("[]"))

@@ -1,22 +1,26 @@
-"""Idempotency-Key: a POST that is sent again under the same key is not done again, but answered as before.
+"""Idempotency-Key: a POST that is sent again under the same key is not done again, but gets the same response.
 
-As draft-ietf-httpapi-idempotency-key-header has it. Answers are kept for 24 hours, also of requests that were refused.
-Nothing is kept where the server or its load was the reason: such a request may be tried again.
+The rules are those of draft-ietf-httpapi-idempotency-key-header. Responses are kept for 24 hours, also those of refused
+requests. A route that creates a user or redrives a message keeps its response in the transaction of that change: after
+a crash between the two, the same request would be refused as a conflict with itself. Other responses are kept here.
+Nothing is kept where the server or its load was the reason: such a request may be sent again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from actors.api.body import read
-from actors.api.clients import KEY, is_guarded
-from actors.api.problems import IN_PROGRESS, KEY_REUSED, MALFORMED, FieldError, Problem
-from service.ports import Idempotency, KeptAnswer, Reserved, Unavailable
+from service.api.http.body import read_body
+from service.api.http.problems import IN_PROGRESS, KEY_REUSED, MALFORMED, FieldError, Problem
+from service.api.middleware.clients import KEY, is_guarded
+from service.api.openapi.decorators import is_webhook
+from service.ports import CreatedUser, Idempotency, Keep, KeptResponse, Reserved, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -24,32 +28,66 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT_HEADERS = ("Content-Type", "Location", "ETag")
 _NOT_KEPT = frozenset({408, 413, 429})
 _STREAMED = ":import"
+_REPLAYED = {"Idempotency-Replayed": "true"}
+
+_RESERVED = web.RequestKey("reserved", Reserved)
+_CREATED = web.RequestKey("created", CreatedUser)
+_KEPT = web.RequestKey("kept", bool)
 
 
-def keep_answers(idempotency: Idempotency) -> Middleware:
+def reservation(request: web.Request) -> Reserved | None:
+    """The reserved key of a request, for a route that keeps its response in its own transaction."""
+    return request.get(_RESERVED)
+
+
+def created_before(request: web.Request) -> CreatedUser | None:
+    """The user that an earlier request under this key created. The route shows it, and does nothing else."""
+    return request.get(_CREATED)
+
+
+def keep_of(request: web.Request, response: web.Response) -> Keep | None:
+    """A response to keep in the transaction of the work; None when the request has no key."""
+    reserved = reservation(request)
+    return None if reserved is None else _keep(reserved, response)
+
+
+def mark_kept(request: web.Request) -> None:
+    """Note that the route has kept the response."""
+    request[_KEPT] = True
+
+
+def replay_responses(idempotency: Idempotency) -> Middleware:
     """The middleware, for this store. An import is not kept: its rows are idempotent by their addresses."""
 
     @web.middleware
-    async def kept(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def replayed(request: web.Request, handler: Handler) -> web.StreamResponse:
         values = request.headers.getall("Idempotency-Key", [])
         if not values or request.method != "POST" or not is_guarded(request) or request.path.endswith(_STREAMED):
+            return await handler(request)
+        if is_webhook(request.match_info.handler):  # repeating one is harmless
             return await handler(request)
         key = hashlib.sha256(f"{request[KEY]}\0{_checked(values)}".encode()).digest()
         found = await idempotency.reserve(key, fingerprint := await _fingerprint(request))
         match found:
             case None:
                 raise _in_progress()
-            case KeptAnswer(fingerprint=before) if before != fingerprint:
+            case KeptResponse(fingerprint=before) if before != fingerprint:
                 raise Problem(KEY_REUSED, "This Idempotency-Key was used with another request.")
-            case KeptAnswer(status=None):
+            case KeptResponse(status=None):
                 raise _in_progress()
-            case KeptAnswer(status=int(status), headers=headers, body=body):
-                return web.Response(status=status, body=body, headers={**headers, "Idempotency-Replayed": "true"})
+            case KeptResponse(created=CreatedUser() as created):
+                request[_CREATED] = created
+                response = await handler(request)
+                response.headers.update(_REPLAYED)
+                return response
+            case KeptResponse(status=int(status), headers=headers, body=body):
+                return web.Response(status=status, body=body, headers={**headers, **_REPLAYED})
             case Reserved():
+                request[_RESERVED] = found
                 return await _first(request, handler, idempotency, found)
-        raise AssertionError("every answer of reserve is looked at above")
+        raise AssertionError("every result of reserve is handled above")
 
-    return kept
+    return replayed
 
 
 async def _first(
@@ -60,21 +98,22 @@ async def _first(
     except BaseException:
         await idempotency.release(reserved)
         raise
+    if request.get(_KEPT):
+        return response
     try:
         if not isinstance(response, web.Response) or response.status >= 500 or response.status in _NOT_KEPT:
             await idempotency.release(reserved)
         else:
-            await idempotency.keep(
-                reserved,
-                status=response.status,
-                headers={name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers},
-                body=response.body if isinstance(response.body, bytes) else b"",
-                resource=response.headers.get("Location"),
-            )
+            await idempotency.keep(_keep(reserved, response))
     except Unavailable as error:
-        # What was done is done, and is answered; the key stays taken until the request counts as dead.
-        log.warning("answer_not_kept", reason=error.reason)
+        # Nothing was changed, so the request may be sent again once the reservation has expired.
+        log.warning("response_not_kept", reason=error.reason)
     return response
+
+
+def _keep(reserved: Reserved, response: web.Response) -> Keep:
+    headers: Mapping[str, str] = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    return Keep(reserved, response.status, headers, response.body if isinstance(response.body, bytes) else b"")
 
 
 def _checked(values: list[str]) -> str:
@@ -90,7 +129,7 @@ def _checked(values: list[str]) -> str:
 
 async def _fingerprint(request: web.Request) -> bytes:
     digest = hashlib.sha256(f"{request.method} {request.raw_path}\n{request.content_type}\n".encode())
-    digest.update(await read(request))
+    digest.update(await read_body(request))
     return digest.digest()
 
 

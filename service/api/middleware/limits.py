@@ -1,4 +1,4 @@
-"""Two limits: how often each client may ask, and how many requests a node works on at once."""
+"""Two limits: the request rate of each client, and the requests of a node at once."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import math
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from actors.api.clients import CLIENT, is_guarded
-from actors.api.problems import BUSY, TOO_MANY, Problem
+from service.api.http.problems import BUSY, TOO_MANY, Problem
+from service.api.middleware.clients import CLIENT, is_guarded
 from service.ports import Allowance, RequestRate
 
-MOST_IN_FLIGHT = 2_000
-"""Requests a node has at once. Nearly all of them wait for one of the few connections to the database, and a second or
-two is soon enough for that; more would wait too long, and take memory meanwhile."""
+MAX_IN_FLIGHT = 2_000
+"""Requests of a node at once. Nearly all of them wait for one of the few connections to the database, for a second or
+two. More would wait too long, and take memory meanwhile."""
 
 
 def limit_rate(rate: RequestRate) -> Middleware:
-    """Refuses a client that is over its rate, and tells every client how it stands."""
+    """The middleware that refuses clients over their rate, and shows every client what is left."""
 
     @web.middleware
     async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -38,12 +38,12 @@ def limit_rate(rate: RequestRate) -> Middleware:
 
 
 STANDING: web.RequestKey[dict[str, str]] = web.RequestKey("standing", dict)
-"""The RateLimit headers of the answer."""
+"""The RateLimit headers of the response."""
 
 
 def limit_in_flight() -> Middleware:
-    """Refuses requests while the node has too many; health and metrics always get through."""
-    in_flight, most = 0, MOST_IN_FLIGHT
+    """The middleware that refuses requests while the node has too many. Health and metrics are always served."""
+    in_flight, most = 0, MAX_IN_FLIGHT
 
     @web.middleware
     async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -62,7 +62,7 @@ def limit_in_flight() -> Middleware:
 
 
 def _headers(rate: RequestRate, allowance: Allowance) -> dict[str, str]:
-    """As in draft-ietf-httpapi-ratelimit-headers, and the three that came before and that clients know."""
+    """The headers of draft-ietf-httpapi-ratelimit-headers, and the three that came before and that clients know."""
     reset = math.ceil(allowance.reset_after)
     return {
         "RateLimit-Policy": f'"default";q={rate.limit};w={max(1, math.ceil(rate.window))}',

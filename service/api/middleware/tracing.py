@@ -6,7 +6,6 @@ Line and span have no personal data: no address of the client, no path, no query
 from __future__ import annotations
 
 import re
-import secrets
 import time
 from functools import cache
 from uuid import UUID
@@ -16,6 +15,8 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import Counter, Histogram
 
+from service.api.http.request_log import RequestIds, RequestLog
+from service.api.middleware.principal import PRINCIPAL
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import NO_SPAN, Span, Tracing
 
@@ -26,8 +27,9 @@ REQUEST_ID = web.RequestKey("request_id", str)
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 
 
-def trace(metrics: Metrics, tracing: Tracing) -> Middleware:
-    """The middleware, for these metrics and traces."""
+def trace(metrics: Metrics, tracing: Tracing, request_log: RequestLog) -> Middleware:
+    """The middleware, for these metrics, traces and log lines."""
+    ids = RequestIds()
 
     @cache  # as few as there are series
     def series(method: str, route: str, status: int) -> tuple[Histogram, Counter]:
@@ -36,10 +38,10 @@ def trace(metrics: Metrics, tracing: Tracing) -> Middleware:
     @web.middleware
     async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get("X-Request-ID", "")
-        request_id = request[REQUEST_ID] = given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(16)
+        request_id = request[REQUEST_ID] = given if _GIVEN_ID.fullmatch(given) else ids.next()
         route = route_of(request)
         method = request.method if request.method in hdrs.METH_ALL else "OTHER"
-        status = 499  # as long as nobody has answered: the client has gone
+        status = 499  # stays so if the client has left
         began = time.perf_counter()
         # Asked every few seconds by machines: no span, and a line only for those who want every detail.
         asked_often = route.startswith(("/health", "/metrics"))
@@ -56,8 +58,19 @@ def trace(metrics: Metrics, tracing: Tracing) -> Middleware:
                 durations, requests = series(method, route, status)
                 durations.observe(seconds)
                 requests.inc()
-                write = log.debug if asked_often else log.info
-                write("http_request", actor="api", method=method, route=route, status=status, seconds=round(seconds, 6))
+                by = request.get(PRINCIPAL)
+                if by is not None and route.startswith("/api/"):
+                    metrics.http_requests_by_key.labels(by.name).inc()
+                    key = {"key": by.name}
+                else:
+                    key = {}
+                line = {"method": method, "route": route, "status": status, "seconds": round(seconds, 6), **key}
+                # An open page asks every two seconds, and mostly nothing has changed.
+                if asked_often or status == web.HTTPNotModified.status_code:
+                    log.debug("http_request", actor="api", **line)
+                else:
+                    about = {"request_id": request_id, **tracing.ids()}
+                    request_log.add({"event": "http_request", "actor": "api", **line, **about})
 
     return traced
 
@@ -77,7 +90,7 @@ def _span(tracing: Tracing, request: web.Request, method: str, route: str) -> Sp
 
 
 def _about(request: web.Request, route: str, response: web.StreamResponse) -> dict[str, UUID]:
-    """Whom or what a request named in its path, or made, if that is an id."""
+    """The ids that a request named in its path, or created."""
     kind = {"users": "user", "messages": "message"}.get(route.removeprefix("/api/v1/").split("/")[0])
     made = response.headers.get(hdrs.LOCATION, "").rpartition("/")[2]
     try:

@@ -1,7 +1,7 @@
-"""Says beside each handler what the OpenAPI document will say of it: the one module that knows aiohttp-apispec.
+"""The decorator that describes a handler for the OpenAPI document; the only module that uses aiohttp-apispec.
 
-Its decorators leave their notes on the function; `actors.api.openapi` reads them back through `notes`. Should the
-library go, this module is all that changes.
+The decorator stores its notes on the function, and `service.api.openapi.document` reads them through `notes`. A change
+of library changes this module alone.
 """
 
 from __future__ import annotations
@@ -14,59 +14,70 @@ from typing import Any, TypeVar
 from aiohttp_apispec import docs, json_schema, querystring_schema  # type: ignore[import-untyped]  # has no annotations
 from marshmallow import Schema
 
-from actors.api.problems import Kind
+from service.api.http.problems import Kind
+from service.domain.roles import Role
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer of an operation: `shape` names a component of the document; None: it has no body."""
+class ResponseSpec:
+    """A response of an operation. `schema` names a component of the document; None: the response has no body."""
 
     meaning: str
-    shape: str | None = None
+    schema: str | None = None
     media_type: str = "application/json"
     headers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What is known about one operation."""
+    """The description of one operation."""
 
     tag: str
     summary: str
     description: str
-    answers: Mapping[int, Answer]
+    responses: Mapping[int, ResponseSpec]
     problems: tuple[Kind, ...] = ()
     body: Schema | None = None
     body_type: str = "application/json"
     query: Schema | None = None
     headers: tuple[str, ...] = field(default=())
+    role: Role | None = None
+    webhook: bool = False
 
 
 def operation(
     tag: str,
     summary: str,
     *,
-    answers: Mapping[int, Answer],
+    responses: Mapping[int, ResponseSpec],
+    role: Role | None = None,
     problems: Sequence[Kind] = (),
     body: type[Schema] | None = None,
     body_type: str = "application/json",
     partial: bool = False,
     query: type[Schema] | None = None,
     headers: Sequence[str] = (),
+    webhook: bool = False,
 ) -> Callable[[F], F]:
-    """Note all this, with the handler's docstring as description. `headers` are those of the request."""
+    """Describe a handler; its docstring is the description. `headers` are request headers.
+
+    `role` is the least role of a key that may use it. Every route under /api declares one, except a `webhook`: it needs
+    no key, and its handler checks who sends it.
+    """
 
     def note(handler: F) -> F:
         noted = docs(
             tags=[tag],
             summary=summary,
             description=inspect.getdoc(handler) or "",
-            answers=answers,
+            responses=responses,
             problems=tuple(problems),
             request_headers=tuple(headers),
             body_type=body_type,
+            role=role,
+            webhook=webhook,
         )(handler)
         if body is not None:
             noted = json_schema(body(partial=partial))(noted)
@@ -79,7 +90,7 @@ def operation(
 
 
 def notes(handler: Callable[..., Any]) -> Notes | None:
-    """What was noted on a handler; None: it is not part of the document."""
+    """The description of a handler; None when it is not part of the document."""
     noted: dict[str, Any] | None = getattr(handler, "__apispec__", None)
     if noted is None:
         return None
@@ -88,10 +99,23 @@ def notes(handler: Callable[..., Any]) -> Notes | None:
         tag=noted["tags"][0],
         summary=noted["summary"],
         description=noted["description"],
-        answers=noted["answers"],
+        responses=noted["responses"],
         problems=noted["problems"],
         body=schemas.get("json"),
         body_type=noted["body_type"],
         query=schemas.get("querystring"),
         headers=noted["request_headers"],
+        role=noted["role"],
+        webhook=noted["webhook"],
     )
+
+
+def least_role(handler: Callable[..., Any]) -> Role:
+    """The least role of a key that may use this handler. One that declares none is for admin."""
+    role: Role | None = getattr(handler, "__apispec__", {}).get("role")
+    return role or Role.ADMIN
+
+
+def is_webhook(handler: Callable[..., Any]) -> bool:
+    """True if the handler itself checks who sends the request."""
+    return bool(getattr(handler, "__apispec__", {}).get("webhook"))

@@ -1,42 +1,79 @@
-"""One operation of the OpenAPI document: its parameters, its body, its answers, and an example of each."""
+"""One operation of the OpenAPI document: parameters, body and responses, each with an example."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema
 
-from actors.api import problems
-from actors.api.answers import encode
-from actors.api.body import flatten
-from actors.api.documented import Answer, Notes
-from actors.api.imports import NDJSON_TYPE
-from actors.api.problems import FieldError, Kind
-from actors.api.shapes import MESSAGE_ID, USER_ID, Shape, user_input_example
-from actors.api.user_json import UserSchema, date_field, user_schema
+from service.api.email_events.signatures import SENDGRID_SIGNATURE
+from service.api.http import problems
+from service.api.http.body import flatten
+from service.api.http.problems import FieldError, Kind
+from service.api.http.responses import encode
+from service.api.openapi.decorators import Notes, ResponseSpec
+from service.api.openapi.schemas import MESSAGE_ID, USER_ID, JsonSchema, user_input_example
+from service.api.representations.users import UserSchema, user_schema
+from service.api.routes.imports import NDJSON_TYPE
+from service.domain.occasions import date_field
+from service.domain.roles import Role
 
 _BODY = (problems.TIMEOUT, problems.TOO_LARGE, problems.MEDIA_TYPE, problems.INVALID)
 _STREAM = (problems.MEDIA_TYPE,)  # what is wrong with a line is said in its own result
 _GUARDED = (problems.UNAUTHORIZED, problems.TOO_MANY, problems.UNAVAILABLE, problems.BUSY)
+_WEBHOOK = (problems.NOT_AUTHENTIC, problems.TOO_MANY, problems.UNAVAILABLE, problems.BUSY)
 _KEYED = (problems.IN_PROGRESS, problems.KEY_REUSED)
 _QUERY = (problems.INVALID_QUERY,)
 
 _HEADERS = {
     "Location": "The path of what was made.",
-    "ETag": "The version, for If-Match and If-None-Match.",
+    "ETag": "The version, for If-Match and If-None-Match. A weak one, `W/`, is for If-None-Match only.",
+    "Age": "Seconds since the figures were computed.",
     "If-Match": 'Make the change only while the user is of this version, such as `"1"`, else answer 412.',
-    "If-None-Match": 'Answer 304 without a body while the user is of this version, such as `"1"`.',
-    "Idempotency-Key": "A POST that is sent again with the same key and body is answered as before, for 24 hours. "
+    "If-None-Match": "Answer 304 without a body while the ETag is still this one.",
+    "Idempotency-Key": "A POST that is sent again with the same key and body gets the same response, for 24 hours. "
     "Take a new key for each request that you mean, a UUID for instance.",
     "Retry-After": "Seconds to wait.",
-    "WWW-Authenticate": "`Bearer`, and what was wrong with the key.",
+    "WWW-Authenticate": "`Bearer`, and why the key does not suffice.",
 }
-_HEADERS_OF = {401: "WWW-Authenticate", 412: "ETag", 429: "Retry-After", 503: "Retry-After"}
-_HEADER_SHAPES: dict[str, Shape] = {"Idempotency-Key": {"type": "string", "pattern": "^[!-~]{1,255}$"}}
-_ONE_OF = {"job": "#/components/schemas/JobName", "slug": "#/components/schemas/ProblemSlug"}
+_HEADERS_OF = {401: "WWW-Authenticate", 403: "WWW-Authenticate", 412: "ETag", 429: "Retry-After", 503: "Retry-After"}
+_HEADER_SHAPES: dict[str, JsonSchema] = {"Idempotency-Key": {"type": "string", "pattern": "^[!-~]{1,255}$"}}
+RATE_LIMIT_HEADERS: dict[str, JsonSchema] = {
+    "RateLimit-Policy": {"description": "The limit: `q` requests in `w` seconds.", "schema": {"type": "string"}},
+    "RateLimit": {"description": "`r` requests are left; all again in `t` seconds.", "schema": {"type": "string"}},
+    "RateLimit-Limit": {"description": "Requests that may come at once.", "schema": {"type": "integer"}},
+    "RateLimit-Remaining": {"description": "Requests that are left.", "schema": {"type": "integer"}},
+    "RateLimit-Reset": {"description": "Seconds until all requests are left again.", "schema": {"type": "integer"}},
+}
+"""Components of the document. On a node without a limit, responses have none of them."""
+_RATE_LIMIT = {name: {"$ref": f"#/components/headers/{name}"} for name in RATE_LIMIT_HEADERS}
+WEBHOOK_SCHEMES: dict[str, JsonSchema] = {
+    "webhookPassword": {"type": "http", "scheme": "basic", "description": "`postmark` and `brevo`; any user name."},
+    "webhookToken": {"type": "http", "scheme": "bearer", "description": "`postmark` and `brevo`."},
+    "sendgridSignature": {"type": "apiKey", "in": "header", "name": SENDGRID_SIGNATURE},
+    "resendSignature": {"type": "apiKey", "in": "header", "name": "svix-signature"},
+}
+"""The authentication of webhooks. Mailgun signs in the body, for which OpenAPI has no scheme."""
+_WEBHOOK_BODY: dict[str, Any] = {
+    "required": True,
+    "description": "An event as the email service writes it, or an array of events.",
+    "content": {
+        "application/json": {
+            "schema": {"type": ["object", "array"], "items": {"type": "object"}},
+            "example": {"RecordType": "Bounce", "Type": "HardBounce", "Email": "ada@example.com"},
+        }
+    },
+}
+_AS_BEFORE = ResponseSpec("As before.", headers=("ETag",))
+_ONE_OF = {
+    "job": "#/components/schemas/JobName",
+    "slug": "#/components/schemas/ProblemSlug",
+    "format": "#/components/schemas/EmailEventFormat",
+}
 
 
 def describe(
@@ -44,14 +81,15 @@ def describe(
     path: str,
     noted: Notes,
     occasions: Sequence[str],
-    shapes: Mapping[str, Shape],
+    schemas: Mapping[str, JsonSchema],
     converter: OpenAPIConverter,
     keyed: bool,
 ) -> dict[str, Any]:
     """The operation object. `keyed`: guarded operations need an API key; else they take one."""
     guarded = path.startswith("/api/")
     streamed = noted.body_type == NDJSON_TYPE
-    repeatable = guarded and method == "POST" and not streamed
+    repeatable = guarded and method == "POST" and not streamed and not noted.webhook
+    conditional = guarded and method == "GET"
     body = _schema(noted.body, occasions)
     kinds = [
         *noted.problems,
@@ -60,7 +98,8 @@ def describe(
         *(_QUERY if noted.query is not None else ()),
         *(_KEYED if repeatable else ()),
         *((problems.NOT_FOUND,) if "{" in path else ()),
-        *(_GUARDED if guarded else ()),
+        *(_WEBHOOK if noted.webhook else _GUARDED if guarded else ()),
+        *((problems.FORBIDDEN,) if noted.role not in (None, Role.READ) else ()),
     ]
     parameters = [_path_parameter(name) for name in re.findall(r"\{(\w+)\}", path)]
     if noted.query is not None:
@@ -69,15 +108,25 @@ def describe(
             converter._field2parameter(field, name=field.data_key or name, location="query")  # noqa: SLF001
             for name, field in noted.query.fields.items()
         ]
-    headers = (*noted.headers, *(("Idempotency-Key",) if repeatable else ()))
+    headers = dict.fromkeys(
+        (
+            *noted.headers,
+            *(("Idempotency-Key",) if repeatable else ()),
+            *(("If-None-Match",) if conditional else ()),
+        )
+    )
+    responses = dict(noted.responses)
+    if conditional:
+        responses[200] = replace(responses[200], headers=tuple(dict.fromkeys((*responses[200].headers, "ETag"))))
+        responses.setdefault(304, _AS_BEFORE)
     parameters += [{"name": name, "in": "header", **_header(name)} for name in headers]
     operation: dict[str, Any] = {
         "operationId": _operation_id(noted.summary),
         "tags": [noted.tag],
         "summary": noted.summary,
-        "description": " ".join(noted.description.split()),
+        "description": _description(noted),
         "responses": {
-            **{str(status): _answer(answer, shapes) for status, answer in noted.answers.items()},
+            **{str(status): _response(spec, schemas, guarded) for status, spec in responses.items()},
             **_problems(dict.fromkeys(kinds), path, body, noted.query),
         },
     }
@@ -85,9 +134,23 @@ def describe(
         operation["parameters"] = parameters
     if body is not None:
         operation["requestBody"] = _body(body, noted.body_type, occasions)
-    if guarded:
-        operation["security"] = [{"key": []}] if keyed else [{}, {"key": []}]
+    if noted.webhook:
+        operation["requestBody"] = _WEBHOOK_BODY
+        operation["security"] = [{}, *({name: []} for name in WEBHOOK_SCHEMES)]
+    elif guarded:
+        key: dict[str, list[str]] = {"key": [noted.role] if noted.role else []}
+        operation["security"] = [key] if keyed else [{}, key]
+    else:
+        operation["security"] = []
     return operation
+
+
+def _description(noted: Notes) -> str:
+    text = " ".join(noted.description.split())
+    if noted.role is None:
+        return text
+    higher = "" if noted.role is Role.ADMIN else " or a higher one"
+    return f"{text} Needs the role `{noted.role}`{higher}.".strip()
 
 
 def _operation_id(summary: str) -> str:
@@ -103,37 +166,53 @@ def _schema(schema: Schema | None, occasions: Sequence[str]) -> Schema | None:
 
 
 def _body(schema: Schema, media_type: str, occasions: Sequence[str]) -> dict[str, Any]:
-    example: object = {"status": "failed", "occasion": "birthday", "from": "2026-12-01T00:00:00Z", "dryRun": True}
+    example: object = getattr(schema, "example", None)
     if isinstance(schema, UserSchema):
         dates = [date_field(code) for code in occasions]
         example = {"firstName": "Augusta", "locationCity": None} if schema.partial else user_input_example(dates)
     if media_type == NDJSON_TYPE:
-        # One document a line: a schema cannot say so, and a stream is what a client sends.
         return {
             "required": True,
-            "description": "One user a line, each as in `POST /api/v1/users`.",
-            "content": {NDJSON_TYPE: {"schema": {"type": "string", "format": "binary"}, "example": _line(example)}},
+            "description": "One object a line, each as in the request for a single one.",
+            "content": {
+                NDJSON_TYPE: {
+                    # A stream is what a client sends.
+                    "schema": {**_lines({"$ref": f"#/components/schemas/{_input_name(schema)}"}), "format": "binary"},
+                    "example": _line(example),
+                }
+            },
         }
     return {"required": True, "content": {media_type: {"schema": schema, "example": example}}}
+
+
+def _lines(item: JsonSchema) -> dict[str, Any]:
+    """A text of JSON documents, one on each line: decoded, an array of them (JSON Schema, 8.5)."""
+    return {"type": "string", "contentMediaType": NDJSON_TYPE, "contentSchema": {"type": "array", "items": item}}
+
+
+def _input_name(schema: Schema) -> str:
+    return "UserInput" if isinstance(schema, UserSchema) else type(schema).__name__.removesuffix("Schema")
 
 
 def _line(example: object) -> str:
     return encode(example).decode() + "\n"
 
 
-def _answer(answer: Answer, shapes: Mapping[str, Shape]) -> dict[str, Any]:
-    shown: dict[str, Any] = {"description": answer.meaning}
-    if answer.headers:
-        shown["headers"] = {name: _header(name) for name in answer.headers}
-    if answer.shape is None:
+def _response(spec: ResponseSpec, schemas: Mapping[str, JsonSchema], limited: bool) -> dict[str, Any]:
+    shown: dict[str, Any] = {"description": spec.meaning}
+    headers = {**{name: _header(name) for name in spec.headers}, **(_RATE_LIMIT if limited else {})}
+    if headers:
+        shown["headers"] = headers
+    if spec.schema is None:
         return shown
-    shape = shapes[answer.shape]
-    content: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{answer.shape}"}}
-    if answer.media_type == NDJSON_TYPE:
-        content = {"schema": {"type": "string"}, "example": "".join(map(_line, shape["examples"]))}
-    elif shape.get("examples"):
-        content["example"] = shape["examples"][0]
-    return {**shown, "content": {answer.media_type: content}}
+    schema = schemas[spec.schema]
+    content: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{spec.schema}"}}
+    if spec.media_type == NDJSON_TYPE:
+        item = {"$ref": f"#/components/schemas/{spec.schema}"}
+        content = {"schema": _lines(item), "example": "".join(map(_line, schema["examples"]))}
+    elif schema.get("examples"):
+        content["example"] = schema["examples"][0]
+    return {**shown, "content": {spec.media_type: content}}
 
 
 def _problems(kinds: Mapping[Kind, None], path: str, body: Schema | None, query: Schema | None) -> dict[str, Any]:
@@ -153,7 +232,7 @@ def _problems(kinds: Mapping[Kind, None], path: str, body: Schema | None, query:
             one["description"] += f"; {kind.title[0].lower()}{kind.title[1:]}"
         if kind.status in _HEADERS_OF:
             name = _HEADERS_OF[kind.status]
-            one["headers"] = {name: _header(name)}
+            one["headers"] = {name: _header(name), **(_RATE_LIMIT if kind.status == 429 else {})}
         errors = {problems.INVALID: _errors(body, "body"), problems.INVALID_QUERY: _errors(query, "query")}.get(kind)
         one["content"]["application/problem+json"]["examples"][kind.slug] = {
             "summary": kind.title,
@@ -163,7 +242,7 @@ def _problems(kinds: Mapping[Kind, None], path: str, body: Schema | None, query:
 
 
 def _errors(schema: Schema | None, place: str) -> Sequence[FieldError]:
-    """What the schema itself says when its first field is wrong."""
+    """The errors of the schema for a wrong first field."""
     if schema is None:
         return ()
     first = next(field.data_key or name for name, field in schema.fields.items())
@@ -173,14 +252,19 @@ def _errors(schema: Schema | None, place: str) -> Sequence[FieldError]:
 def _concrete(path: str) -> str:
     """The path with ids in it, as in the other examples."""
     id_ = MESSAGE_ID if path.startswith("/api/v1/messages") else USER_ID
-    return path.replace("{id}", id_).replace("{job}", "daily").replace("{slug}", "unheard-of")
+    examples = {"id": id_, "job": "daily", "code": "birthday", "slug": "unheard-of", "format": "postmark"}
+    return re.sub(r"\{(\w+)\}", lambda name: examples[name[1]], path)
 
 
 def _path_parameter(name: str) -> dict[str, Any]:
-    shape = {"$ref": _ONE_OF[name]} if name in _ONE_OF else {"type": "string", "format": "uuid"}
-    return {"name": name, "in": "path", "required": True, "schema": shape}
+    schema: JsonSchema = {"type": "string", "format": "uuid"}
+    if name in _ONE_OF:
+        schema = {"$ref": _ONE_OF[name]}
+    elif name == "code":
+        schema = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,31}$", "description": "The code of an occasion."}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _header(name: str) -> dict[str, Any]:
-    # Without an example: /docs would fill it in, and send everybody's request on the condition of the example.
+    # Without an example: /docs would fill it in, and send each request with the condition of the example.
     return {"description": _HEADERS[name], "schema": _HEADER_SHAPES.get(name, {"type": "string"})}

@@ -1,10 +1,11 @@
-"""The answers of previews, forecasts and explanations as JSON schemas, beside those of `actors.api.shapes`."""
+"""The JSON schemas of previews, forecasts and explanations."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from actors.api.shapes import (
+from service.api.openapi.hold_schemas import HELD
+from service.api.openapi.schemas import (
     COUNT,
     ID,
     INSTANT,
@@ -14,14 +15,15 @@ from actors.api.shapes import (
     MESSAGE_ID,
     TIMELINE_EXAMPLE,
     USER_ID,
-    Shape,
+    JsonSchema,
     maybe,
     page,
+    ref,
     thing,
 )
 from service.domain.calendar import Rule
 from service.domain.messages import Status
-from service.prospects import EXPECTED, LeftOut
+from service.reports.eligibility import EXPECTED, LeftOut
 
 _VERDICT: dict[str, Any] = {
     "userId": USER_ID,
@@ -33,6 +35,24 @@ _VERDICT: dict[str, Any] = {
     "status": "expected",
     "leftOut": None,
     "messageId": None,
+    "held": None,
+}
+
+_AS_IF_DOWN: JsonSchema = {
+    "type": ["object", "null"],
+    "description": "Only with `asIfDownFrom`: the cost of the outage. Null: the greeting would be as it is.",
+    "required": ["expired", "leavesAt", "lateSeconds"],
+    "properties": {
+        "expired": {"type": "boolean", "description": "It would have been too late to send."},
+        "leavesAt": {**MAYBE_INSTANT, "description": "The end of the outage; null: it would have expired."},
+        "lateSeconds": {"type": "number", "minimum": 0},
+    },
+}
+
+_RECIPIENT = {
+    "name": {**MAYBE_TEXT, "description": "Null: the user was erased."},
+    "email": MAYBE_TEXT,
+    "text": {**MAYBE_TEXT, "description": "As it would be sent now; null where there is none."},
 }
 
 VERDICT = thing(
@@ -46,6 +66,7 @@ VERDICT = thing(
         "status": maybe("Prospect", "Null: there will be no message."),
         "leftOut": maybe("LeftOut", "Why the user is not greeted; null: they were, or will be."),
         "messageId": {**MAYBE_TEXT, "format": "uuid"},
+        "held": HELD,
     },
     _VERDICT,
 )
@@ -60,7 +81,7 @@ _EXPLAINED: dict[str, Any] = {
     "message": {**MESSAGE_EXAMPLE, "timeline": TIMELINE_EXAMPLE},
 }
 
-PREVIEW_SHAPES: dict[str, Shape] = {
+PREVIEW_SCHEMAS: dict[str, JsonSchema] = {
     "Rule": {
         "type": "string",
         "description": "How the instant came of date and zone.",
@@ -76,7 +97,7 @@ PREVIEW_SHAPES: dict[str, Shape] = {
         "description": "Why a user is not greeted.",
         "enum": [reason.value for reason in LeftOut],
     },
-    "Verdict": VERDICT,
+    "Verdict": {**VERDICT, "properties": {**VERDICT["properties"], **_RECIPIENT, "asIfDown": _AS_IF_DOWN}},
     "PreviewPage": page("Verdict", _VERDICT),
     "Forecast": thing(
         {
@@ -99,6 +120,7 @@ PREVIEW_SHAPES: dict[str, Shape] = {
                     {"at": "2026-12-10T09:00:00Z", "total": 620, "occasions": {"anniversary": 20, "birthday": 600}},
                 ),
             },
+            "holds": {"type": "array", "items": ref("Hold"), "description": "What is held now. It waits."},
             "ratePerSecond": {"type": ["number", "null"]},
             "waves": {
                 "type": ["array", "null"],
@@ -123,6 +145,7 @@ PREVIEW_SHAPES: dict[str, Shape] = {
             "minutes": [
                 {"at": "2026-12-10T09:00:00Z", "total": 620, "occasions": {"anniversary": 20, "birthday": 600}}
             ],
+            "holds": [],
             "ratePerSecond": 50,
             "waves": [
                 {

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from actors.api.message_json import with_timeline
-from service.explanation import Explanation
-from service.forecast import Forecast
-from service.prospects import Prospect
+from collections.abc import Sequence
+
+from service.api.representations.holds import held_json, hold_json
+from service.api.representations.messages import with_timeline
+from service.domain.holds import Hold
+from service.domain.recipients import Recipient
+from service.reports.eligibility import Prospect
+from service.reports.explanation import Explanation
+from service.reports.forecast import Forecast
+from service.reports.outage import Outage, OutageCost
 
 
-def verdict_json(verdict: Prospect) -> dict[str, object]:
-    """Who gets what when, or is left out and why."""
+def recipient_json(recipient: Recipient | None) -> dict[str, object]:
+    """Recipient and text of a greeting, beside the verdict. Nulls for an erased user."""
+    if recipient is None:
+        return {"name": None, "email": None, "text": None}
+    return {"name": recipient.name, "email": recipient.email, "text": recipient.text}
+
+
+def verdict_json(verdict: Prospect, holds: Sequence[Hold], outage: Outage | None = None) -> dict[str, object]:
+    """One greeting of a preview, or the reason why a user is left out. `holds` are the active ones.
+
+    With `outage`, also the cost that it would have.
+    """
     return {
         "userId": verdict.user_id,
         "occasion": verdict.occasion,
@@ -20,11 +36,19 @@ def verdict_json(verdict: Prospect) -> dict[str, object]:
         "status": verdict.status,
         "leftOut": verdict.left_out,
         "messageId": verdict.message_id,
+        "held": held_json(holds, verdict.occasion) if verdict.waits else None,
+        **({"asIfDown": _cost_json(outage.cost(verdict))} if outage is not None else {}),
     }
 
 
-def forecast_json(forecast: Forecast) -> dict[str, object]:
-    """What will leave."""
+def _cost_json(cost: OutageCost | None) -> dict[str, object] | None:
+    if cost is None:
+        return None
+    return {"expired": cost.expired, "leavesAt": cost.leaves_at, "lateSeconds": cost.late.total_seconds()}
+
+
+def forecast_json(forecast: Forecast, holds: Sequence[Hold]) -> dict[str, object]:
+    """The counts of a forecast, and the holds that keep what is due from leaving."""
     return {
         "now": forecast.now,
         "until": forecast.until,
@@ -39,6 +63,7 @@ def forecast_json(forecast: Forecast) -> dict[str, object]:
         "minutes": [
             {"at": minute.at, "total": minute.total, "occasions": dict(minute.counts)} for minute in forecast.minutes
         ],
+        "holds": [hold_json(one, forecast.now) for one in holds],
         "ratePerSecond": forecast.rate,
         "waves": forecast.waves
         and [
@@ -62,10 +87,10 @@ def explanation_json(explanation: Explanation) -> dict[str, object]:
         "createdAt": explanation.created_at,
         "deletedAt": explanation.deleted_at,
         "now": explanation.now,
-        "plannedUpTo": explanation.planned_up_to,
+        "plannedUpTo": explanation.planned_until,
         "days": [
             {
-                **verdict_json(day.verdict),
+                **verdict_json(day.verdict, explanation.holds),
                 "why": day.why,
                 "message": None if day.timeline is None else with_timeline(day.timeline),
             }

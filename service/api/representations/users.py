@@ -1,44 +1,43 @@
-"""A user as JSON: what a client may send, what it makes of a profile, and what is answered."""
+"""A user as JSON: the schema of requests, the profile from it, and the document of responses."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError
 
-from actors.api.fields import Day, EmailAddress, Text, TimeZone
-from actors.api.problems import INVALID, FieldError, Problem
+from service.api.http.fields import Day, EmailAddress, ExternalId, Language, Text, TimeZone
+from service.api.http.problems import FieldError
+from service.domain.dates import OccasionDate
+from service.domain.occasions import date_field
 from service.domain.users import Profile, User
 from service.domain.zones import zone
+
+ONE_DAY = timedelta(days=1)
 
 _ERRORS = {"unknown": "Unknown field.", "type": "Expected a JSON object."}
 
 
 class UserSchema(Schema):
-    """What every user has; `user_schema` adds the dates of the occasions there are."""
+    """The fields of every user. `user_schema` adds a date for each occasion."""
 
     class Meta:
         unknown = RAISE
 
     error_messages = _ERRORS
 
+    external_id = ExternalId(allow_none=True, load_default=None, data_key="externalId")
     first_name = Text(required=True, data_key="firstName")
-    last_name = Text(required=True, data_key="lastName")
+    last_name = Text(allow_none=True, load_default=None, data_key="lastName")
     email = EmailAddress(required=True)
     timezone = TimeZone(required=True)
+    locale = Language(allow_none=True, load_default=None)
     location_city = Text(allow_none=True, load_default=None, data_key="locationCity")
     location_country = Text(allow_none=True, load_default=None, data_key="locationCountry")
-
-
-@lru_cache(maxsize=64)
-def date_field(occasion: str) -> str:
-    """The JSON field of an occasion's date: `birthday` has `birthdayDate`, `name_day` has `nameDayDate`."""
-    return re.sub(r"_+([a-z0-9]?)", lambda match: match[1].upper(), occasion) + "Date"
 
 
 @lru_cache(maxsize=8)
@@ -51,17 +50,23 @@ def user_schema(occasions: tuple[str, ...]) -> type[Schema]:
 
 
 class Loader:
-    """Loads as its schema does, with the same fields and the same outcome. A document without a mistake, as nearly all
-    are, takes a short way; any other is given to the schema, which finds all mistakes and words them."""
+    """Loads as its schema does, with the same fields and the same result.
+
+    Nearly every document is valid and takes a short way. The schema loads all others, and finds and words every error.
+    """
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
+        self.names = {field.data_key or name: name for name, field in schema.load_fields.items()}
+        """The names in what is loaded, by the keys of JSON."""
+        self.nullable = {field.data_key or name: bool(field.allow_none) for name, field in schema.load_fields.items()}
+        """True for each key whose field may be null."""
         self._fields = [
             (field.data_key or name, name, field, schema.partial is True) for name, field in schema.load_fields.items()
         ]
 
     def load(self, value: Any) -> dict[str, Any]:
-        """What the schema makes of the value. Raises ValidationError with every mistake."""
+        """The value as the schema loads it. Raises ValidationError with every error."""
         if type(value) is dict:
             try:
                 loaded = self._without_mistakes(value)
@@ -95,12 +100,15 @@ class Loader:
 
 @lru_cache(maxsize=8)
 def loader(occasions: tuple[str, ...], *, partial: bool = False) -> Loader:
-    """Loads users; `partial` for documents that may leave everything out. It has no state."""
+    """The loader of users; `partial` for documents that may leave fields out. It has no state."""
     return Loader(user_schema(occasions)(partial=partial))
 
 
+_NAMES = frozenset(field.name for field in dataclasses.fields(Profile)) - {"dates"}
+
+
 def profile_of(loaded: Mapping[str, Any], occasions: Sequence[str]) -> Profile:
-    """The profile that a whole document describes; what it leaves out, the user does not have."""
+    """The profile that a whole document describes. A field that it leaves out is null."""
     return Profile(
         loaded["first_name"],
         loaded["last_name"],
@@ -109,46 +117,64 @@ def profile_of(loaded: Mapping[str, Any], occasions: Sequence[str]) -> Profile:
         {code: day for code in occasions if (day := loaded[f"{code}_date"]) is not None},
         loaded["location_city"],
         loaded["location_country"],
+        loaded["external_id"],
+        loaded["locale"],
     )
 
 
 def merged(profile: Profile, loaded: Mapping[str, Any], occasions: Sequence[str]) -> Profile:
-    """The profile with what a partial document (RFC 7396) changes; null removes, what it leaves out stays."""
+    """The profile with the changes of a merge patch (RFC 7396): null removes, and fields that are left out stay."""
     given = {code: loaded[name] for code in occasions if (name := f"{code}_date") in loaded}
     dates = {code: day for code, day in {**profile.dates, **given}.items() if day is not None}
-    names = {field.name for field in dataclasses.fields(Profile)}
-    return dataclasses.replace(profile, dates=dates, **{name: loaded[name] for name in names & loaded.keys()})
+    return dataclasses.replace(profile, dates=dates, **{name: loaded[name] for name in _NAMES & loaded.keys()})
 
 
-def refuse_future(given: Mapping[str, Any], occasions: Sequence[str], timezone: str, now: datetime) -> None:
-    """Raises Problem for dates that are not there yet, where the user is."""
+def changes(profile: Profile, loaded: Mapping[str, Any]) -> bool:
+    """True when `merged` would return another profile."""
+    dates = profile.dates
+    return any(
+        (getattr(profile, name) if name in _NAMES else dates.get(name.removesuffix("_date"))) != value
+        for name, value in loaded.items()
+    )
+
+
+def future_dates(given: Mapping[str, Any], occasions: Sequence[str], timezone: str, now: datetime) -> list[FieldError]:
+    """An error for each date that is still in the future where the user is."""
+    past = now.astimezone(UTC).date() - ONE_DAY  # everywhere
+    if not any(isinstance(day := given.get(f"{code}_date"), date) and day > past for code in occasions):
+        return []
     today = local_date(timezone, now)
-    errors = [
+    return [
         FieldError(
             date_field(code), f"Expected a date that is not in the future: it is {today.isoformat()} in {timezone}."
         )
         for code in occasions
-        if (day := given.get(f"{code}_date")) is not None and day > today
+        if isinstance(day := given.get(f"{code}_date"), date) and day > today
     ]
-    if errors:
-        raise Problem(INVALID, f"{errors[0].field}: {errors[0].message}", errors=errors)
 
 
 def local_date(timezone: str, now: datetime) -> date:
-    """The date on the wall there."""
+    """The local date in a time zone."""
     return now.astimezone(zone(timezone)).date()
 
 
+def date_json(day: OccasionDate | None) -> str | None:
+    """The date as a client sends it."""
+    return None if day is None else str(day)
+
+
 def as_json(user: User, occasions: Sequence[str]) -> dict[str, object]:
-    """What is answered; every field is there, null where there is nothing."""
+    """The user as a response shows it. Every field is present; null means none."""
     profile = user.profile
     return {
         "id": user.id,
+        "externalId": profile.external_id,
         "firstName": profile.first_name,
         "lastName": profile.last_name,
         "email": profile.email,
         "timezone": profile.timezone,
-        **{date_field(code): profile.dates.get(code) for code in occasions},
+        "locale": profile.locale,
+        **{date_field(code): date_json(profile.dates.get(code)) for code in occasions},
         "locationCity": profile.location_city,
         "locationCountry": profile.location_country,
         "createdAt": user.created_at.astimezone(UTC),

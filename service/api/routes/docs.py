@@ -1,4 +1,4 @@
-"""/docs, /openapi.json and /problems: the API explains itself, without anything from another host."""
+"""/docs, /openapi.json and /problems: the documentation of the API, without anything from another host."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from aiohttp import web
 
-from actors.api.answers import answer, encode
-from actors.api.calendar_rules import CalendarRules, codes
-from actors.api.documented import Answer, operation
-from actors.api.keys import ApiKeys
-from actors.api.openapi import openapi
-from actors.api.problems import KINDS, NOT_FOUND, Problem
+from service.api.http.problems import KINDS, NOT_FOUND, Problem
+from service.api.http.responses import encode, json_response
+from service.api.middleware.api_keys import ApiKeys
+from service.api.occasion_cache import OccasionCache, codes
+from service.api.openapi.decorators import ResponseSpec, operation
+from service.api.openapi.document import openapi
 from service.domain.occasions import DEFAULTS
 from service.ports import Unavailable
 
@@ -59,9 +59,9 @@ _ASSETS = {
 
 
 class DocsRoutes:
-    """Open to everybody: they tell nothing about anybody."""
+    """Open without a key: they hold no personal data."""
 
-    def __init__(self, rules: CalendarRules, keys: ApiKeys) -> None:
+    def __init__(self, rules: OccasionCache, keys: ApiKeys) -> None:
         self._rules = rules
         self._keys = keys
         self._written: tuple[object, bytes] | None = None
@@ -87,7 +87,7 @@ class DocsRoutes:
             body=_asset(name), content_type=_ASSETS[name], headers={"Cache-Control": "public, max-age=86400"}
         )
 
-    @operation("docs", "Read the document", answers={200: Answer("OpenAPI 3.1.", "Document")})
+    @operation("docs", "Read the document", responses={200: ResponseSpec("OpenAPI 3.1.", "Document")})
     async def document(self, request: web.Request) -> web.Response:
         """Users have a date for each occasion that is in the database, as of a few seconds ago."""
         try:
@@ -100,17 +100,17 @@ class DocsRoutes:
             self._written = (made_of, encode(document))
         return web.Response(body=self._written[1], content_type="application/json")
 
-    @operation("docs", "Read a problem kind", answers={200: Answer("The kind.", "ProblemKind")})
+    @operation("docs", "Read a problem kind", responses={200: ResponseSpec("The kind.", "ProblemKind")})
     async def problem(self, request: web.Request) -> web.Response:
-        """Where `type` of a problem document leads."""
+        """The target of `type` in a problem document."""
         kind = KINDS.get(request.match_info["slug"])
         if kind is None:
             raise Problem(NOT_FOUND, "There is no such kind of problem.")
-        return answer({"type": kind.type, "title": kind.title, "status": kind.status, "meaning": kind.meaning})
+        return json_response({"type": kind.type, "title": kind.title, "status": kind.status, "meaning": kind.meaning})
 
 
 @cache
 def _asset(name: str) -> bytes:
-    # Imported when it is first asked for: a node that nobody asks for its documentation does not read it.
+    # Imported at the first request: a node whose documentation is never read does not load it.
     folder: Path = import_module("swagger_ui_bundle").swagger_ui_path
     return (folder / name).read_bytes()

@@ -9,24 +9,23 @@ from functools import partial
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
-from actors.api.answers import answer
-from actors.api.checks import Check
-from actors.api.documented import Answer, operation
-from actors.api.parts import ApiParts
-from actors.runtime import ChildView
+from service.api.dependencies import ApiDependencies
+from service.api.health_checks import HealthCheck
+from service.api.http.responses import json_response
+from service.api.openapi.decorators import ResponseSpec, operation
 from service.domain.zones import TZDATA_VERSION
 
 
 class HealthRoutes:
     """`/health` and `/metrics`: outside /api/v1, without keys or rate limits."""
 
-    def __init__(self, parts: ApiParts, draining: Callable[[], bool]) -> None:
-        self._parts = parts
+    def __init__(self, dependencies: ApiDependencies, draining: Callable[[], bool]) -> None:
+        self._dependencies = dependencies
         self._draining = draining
-        systems = {check: system for system, check in parts.needed.items()}
+        systems = {check: system for system, check in dependencies.needed.items()}
         self._checks = {
-            name: Check(look, partial(parts.outages.state, systems[name]) if name in systems else None)
-            for name, look in parts.checks.items()
+            name: HealthCheck(look, partial(dependencies.outages.state, systems[name]) if name in systems else None)
+            for name, look in dependencies.checks.items()
         }
 
     def routes(self) -> list[web.RouteDef]:
@@ -38,25 +37,28 @@ class HealthRoutes:
             web.get("/metrics", self.metrics),
         ]
 
-    @operation("health", "Health", answers={200: Answer("The node can answer.", "Health")})
+    @operation("health", "Health", responses={200: ResponseSpec("The node can answer.", "Health")})
     async def health(self, _request: web.Request) -> web.Response:
-        """200 as long as the node can answer; `degraded` when something is missing."""
+        """200 while the node can answer. `degraded` if a server is missing."""
         missing = self._missing()
         return _fresh({"status": "degraded" if missing else "ok", "missing": missing})
 
-    @operation("health", "Liveness", answers={200: Answer("The event loop turns.", "Liveness")})
+    @operation("health", "Liveness", responses={200: ResponseSpec("The event loop turns.", "Liveness")})
     async def live(self, _request: web.Request) -> web.Response:
-        """200 as long as the event loop turns: it depends on no server, so an outage never has the node restarted."""
+        """200 while the event loop runs. It depends on no server, so an outage never restarts the node."""
         return _fresh({"status": "ok"})
 
     @operation(
         "health",
         "Readiness",
-        answers={200: Answer("It can work.", "Health"), 503: Answer("`missing` says what is not there.", "Health")},
+        responses={
+            200: ResponseSpec("It can work.", "Health"),
+            503: ResponseSpec("`missing` says what is not there.", "Health"),
+        },
     )
     async def ready(self, _request: web.Request) -> web.Response:
-        """503 while a server that is needed is away or does not answer, or the node is draining."""
-        needed = self._parts.needed
+        """503 while a required server is down or does not answer, or while the node drains."""
+        needed = self._dependencies.needed
         seen = await asyncio.gather(*(self._checks[check].result() for check in needed.values()))
         missing = self._missing()
         missing += [
@@ -64,10 +66,10 @@ class HealthRoutes:
         ]
         return _fresh({"status": "unavailable" if missing else "ok", "missing": missing}, 503 if missing else 200)
 
-    @operation("health", "Detailed health", answers={200: Answer("The figures.", "DetailedHealth")})
+    @operation("health", "Detailed health", responses={200: ResponseSpec("The figures.", "DetailedHealth")})
     async def detailed(self, _request: web.Request) -> web.Response:
-        """Everything the node knows about itself and its servers, looked at within the last second."""
-        parts = self._parts
+        """The state of the node and of its servers, at most a second old."""
+        dependencies = self._dependencies
         figures = await asyncio.gather(*(check.result() for check in self._checks.values()))
         now = asyncio.get_running_loop().time()
         missing = self._missing()
@@ -75,40 +77,33 @@ class HealthRoutes:
             {
                 "status": "degraded" if missing else "ok",
                 "missing": missing,
-                "node": parts.settings.node_id,
+                "node": dependencies.settings.node_id,
                 **dict(zip(self._checks, figures, strict=True)),
                 "outages": [
                     {"system": outage.system, "reason": outage.reason, "seconds": round(now - outage.since, 3)}
-                    for outage in parts.outages.current()
+                    for outage in dependencies.outages.current()
                 ],
-                "clock": {"now": parts.clock.now(), "skewSeconds": parts.clock.skew, "jumps": parts.clock.jumps},
+                "clock": {
+                    "now": dependencies.clock.now(),
+                    "skewSeconds": dependencies.clock.skew,
+                    "jumps": dependencies.clock.jumps,
+                },
                 "tzdata": TZDATA_VERSION,
-                "actors": _actor(parts.tree()),
+                "actors": dependencies.tree(),
             }
         )
 
-    @operation("health", "Metrics", answers={200: Answer("In the format of Prometheus.", "Metrics", "text/plain")})
+    @operation(
+        "health", "Metrics", responses={200: ResponseSpec("In the format of Prometheus.", "Metrics", "text/plain")}
+    )
     async def metrics(self, request: web.Request) -> web.Response:
         """All metrics, in the format that the scraper prefers."""
         encoder, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encoder(self._parts.metrics.registry), headers={"Content-Type": content_type})
+        return web.Response(body=encoder(self._dependencies.metrics.registry), headers={"Content-Type": content_type})
 
     def _missing(self) -> list[str]:
-        return [*self._parts.ready(), *(["draining"] if self._draining() else [])]
-
-
-def _actor(view: ChildView) -> dict[str, object]:
-    return {
-        "name": view.name,
-        "kind": view.kind,
-        "state": view.state,
-        "mailbox": None if view.depth is None else {"depth": view.depth, "capacity": view.capacity},
-        "restarts": view.restarts,
-        "lastError": view.last_error,
-        "seconds": round(view.since, 3),
-        "children": [_actor(child) for child in view.children],
-    }
+        return [*self._dependencies.ready(), *(["draining"] if self._draining() else [])]
 
 
 def _fresh(content: dict[str, object], status: int = 200) -> web.Response:
-    return answer(content, status=status, headers={"Cache-Control": "no-store"})
+    return json_response(content, status=status, headers={"Cache-Control": "no-store"})

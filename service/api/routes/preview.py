@@ -1,11 +1,11 @@
-"""The routes that look ahead, and back: who gets what when, how much leaves when, and why somebody was not greeted."""
+"""The routes for previews, forecasts and explanations."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -13,24 +13,35 @@ from uuid import UUID
 from aiohttp import web
 from marshmallow import fields
 
-from actors.api.answers import answer
-from actors.api.body import query
-from actors.api.calendar_rules import CalendarRules, codes
-from actors.api.documented import Answer, operation
-from actors.api.fields import Messages, Shape
-from actors.api.parts import ApiParts
-from actors.api.paths import uuid_in
-from actors.api.preview_json import explanation_json, forecast_json, verdict_json
-from actors.api.problems import INVALID_QUERY, NOT_FOUND, FieldError, Problem
-from actors.api.queries import ITEMS, MOST_ITEMS, Flag, Instant, Number, OccasionCode, Query
-from service.explanation import explain
-from service.forecast import MOST_HOURS, forecast
-from service.ports import Day
-from service.preview import OutOfReach, Position, Preview, Scope
+from service.api.dependencies import ApiDependencies
+from service.api.http.body import load_query
+from service.api.http.fields import JsonSchema, Messages
+from service.api.http.paths import path_uuid
+from service.api.http.problems import INVALID_QUERY, NOT_FOUND, FieldError, Problem
+from service.api.http.query import (
+    DEFAULT_PAGE_ITEMS,
+    MAX_PAGE_ITEMS,
+    Boolean,
+    Instant,
+    InstantOrDate,
+    Number,
+    OccasionCode,
+    Query,
+    UserId,
+    midnight,
+)
+from service.api.http.responses import json_response
+from service.api.occasion_cache import OccasionCache, codes
+from service.api.openapi.decorators import ResponseSpec, operation
+from service.api.representations.preview import explanation_json, forecast_json, recipient_json, verdict_json
+from service.domain.planning import OccasionDay
+from service.domain.roles import Role
+from service.reports.explanation import explain
+from service.reports.forecast import MOST_HOURS, forecast
+from service.reports.outage import Outage
+from service.reports.preview import OutOfReach, Position, Preview, Scope
 
 _CURSOR_ERRORS: Messages = {"invalid": "Expected the nextCursor of an earlier page."}
-_ID_ERRORS: Messages = {"invalid": "Expected the id of a user, a UUID."}
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _POSITION = re.compile(
     r"(?P<starts_at>[0-9T:.+-]{25,32})/(?:(?P<day>[a-z0-9_]{0,32}/[0-9]{1,4}/[0-9]{1,4}))?/(?P<after>[0-9a-f-]{36})?",
     re.ASCII,
@@ -38,10 +49,10 @@ _POSITION = re.compile(
 
 
 class PositionCursor(fields.Field[Position]):
-    """Where the page begins."""
+    """The position at which the page begins."""
 
     default_error_messages = _CURSOR_ERRORS
-    shape: Shape = MappingProxyType({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,200}$"})
+    json_schema: JsonSchema = MappingProxyType({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,200}$"})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Position:
         try:
@@ -52,32 +63,22 @@ class PositionCursor(fields.Field[Position]):
         raise self.make_error("invalid")
 
 
-class UserId(fields.Field[UUID]):
-    """The id of a user."""
-
-    default_error_messages = _ID_ERRORS
-    shape: Shape = MappingProxyType({"type": "string", "format": "uuid"})
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> UUID:
-        if not _UUID.fullmatch(value):
-            raise self.make_error("invalid")
-        return UUID(value)
-
-
 class PreviewQuery(Query):
     """The window, `to` exclusive, and who and what is looked at in it."""
 
-    starts_at = Instant(required=True, data_key="from", error_messages={"required": "Expected, and missing."})
-    ends_at = Instant(required=True, data_key="to", error_messages={"required": "Expected, and missing."})
+    starts_at = InstantOrDate(load_default=None, data_key="from")
+    ends_at = InstantOrDate(load_default=None, data_key="to")
+    down_from = Instant(load_default=None, data_key="asIfDownFrom")
+    down_to = Instant(load_default=None, data_key="asIfDownTo")
     occasion = OccasionCode(load_default=None)
     user_id = UserId(load_default=None, data_key="userId")
-    deleted = Flag(load_default=False)
-    limit = Number(1, MOST_ITEMS, load_default=ITEMS)
+    deleted = Boolean(load_default=False)
+    limit = Number(1, MAX_PAGE_ITEMS, load_default=DEFAULT_PAGE_ITEMS)
     cursor = PositionCursor(load_default=None)
 
 
 class ForecastQuery(Query):
-    """How far ahead."""
+    """The time span of a forecast."""
 
     hours = Number(1, MOST_HOURS, load_default=48)
 
@@ -85,11 +86,12 @@ class ForecastQuery(Query):
 class PreviewRoutes:
     """Reading only: nothing is planned, moved or sent."""
 
-    def __init__(self, parts: ApiParts, rules: CalendarRules) -> None:
-        self._previews = parts.previews
-        self._planning = parts.planning
-        self._history = parts.history
-        self._settings = parts.settings
+    def __init__(self, dependencies: ApiDependencies, rules: OccasionCache) -> None:
+        self._previews = dependencies.ports.previews
+        self._planning = dependencies.ports.planning
+        self._history = dependencies.ports.history
+        self._holds = dependencies.ports.holds
+        self._settings = dependencies.settings
         self._rules = rules
 
     def routes(self) -> list[web.RouteDef]:
@@ -99,18 +101,31 @@ class PreviewRoutes:
             web.get("/api/v1/users/{id:[^/:]+}/explanation", self.explanation),
         ]
 
-    @operation("preview", "Preview a window", query=PreviewQuery, answers={200: Answer("A page.", "PreviewPage")})
+    @operation(
+        "preview",
+        "Preview a window",
+        role=Role.READ,
+        query=PreviewQuery,
+        responses={200: ResponseSpec("A page.", "PreviewPage")},
+    )
     async def preview(self, request: web.Request) -> web.Response:
-        """A dry run: who gets what when, and who is left out and why, from a year back to two years ahead. Nothing is
-        planned by it. Pages follow the days of the window; a page may have fewer items than its limit, even none:
-        `nextCursor` says whether there is more."""
-        loaded = query(request, PreviewQuery)
+        """A dry run: who gets what when (name, address, text), and who is left out and why, from a year back to two
+        years ahead. Nothing is planned by it. Pages follow the days of the window; a page may have fewer items than its
+        limit, even none: `nextCursor` says whether there is more.
+
+        With `asIfDownFrom` and `asIfDownTo` each greeting also says how late it would be, or that it would have
+        expired, had no node run from the one to the other. The window is then that time, unless `from` and `to` are
+        given. Without them, it is the day of `from`, and today by default. A date is its midnight in UTC."""
+        loaded = load_query(request, PreviewQuery)
+        outage = _outage(loaded, self._settings.late_limit)
         rules = await self._rules.current()
+        planned = await self._planning.planned()
+        loaded["starts_at"] = loaded["starts_at"] or midnight(planned.now)
+        loaded["ends_at"] = loaded["ends_at"] or loaded["starts_at"] + timedelta(days=1)
         after, limit = loaded.pop("cursor"), loaded.pop("limit")
         scope = Scope(**loaded)
         if scope.occasion is not None and scope.occasion not in codes(rules):
             raise _wrong("occasion", f"Expected one of {', '.join(codes(rules))}.")
-        planned = await self._planning.planned()
         try:
             scope.check(planned.now)
         except OutOfReach as error:
@@ -119,20 +134,30 @@ class PreviewRoutes:
             raise _wrong("cursor", "Expected the nextCursor of an earlier page of the same window.")
         preview = Preview(self._previews, rules, planned, late_limit=self._settings.late_limit)
         page = await preview.page(scope, after=after, limit=limit)
-        return answer(
+        holds = await self._holds.active()
+        wanted = [(item.user_id, item.occasion, item.local_year) for item in page.items]
+        recipients = await self._previews.recipients(wanted)
+        return json_response(
             {
-                "items": [verdict_json(item) for item in page.items],
+                "items": [
+                    {**verdict_json(item, holds, outage), **recipient_json(recipient)}
+                    for item, recipient in zip(page.items, recipients, strict=True)
+                ],
                 "nextCursor": None if page.more is None else _cursor(page.more),
             }
         )
 
     @operation(
-        "preview", "Forecast the load", query=ForecastQuery, answers={200: Answer("Counts per minute.", "Forecast")}
+        "preview",
+        "Forecast the load",
+        role=Role.READ,
+        query=ForecastQuery,
+        responses={200: ResponseSpec("Counts per minute.", "Forecast")},
     )
     async def forecast(self, request: web.Request) -> web.Response:
         """What leaves in each minute of the hours to come, planned already or still to be planned, and what should have
         left already. With `HEYDAY_EMAIL_RATE` also when each wave will be over."""
-        hours = query(request, ForecastQuery)["hours"]
+        hours = load_query(request, ForecastQuery)["hours"]
         rate = self._settings.email_rate
         found = await forecast(
             self._previews,
@@ -141,10 +166,13 @@ class PreviewRoutes:
             late_limit=self._settings.late_limit,
             rate=rate.per_second if rate is not None else None,
         )
-        return answer(forecast_json(found))
+        return json_response(forecast_json(found, await self._holds.active()))
 
     @operation(
-        "preview", "Explain a user", answers={200: Answer("Last local year, this one, the next.", "Explanation")}
+        "preview",
+        "Explain a user",
+        role=Role.READ,
+        responses={200: ResponseSpec("Last local year, this one, the next.", "Explanation")},
     )
     async def explanation(self, request: web.Request) -> web.Response:
         """Why a user, a deleted one too, was or was not greeted, and what will happen next: per occasion and local year
@@ -154,12 +182,25 @@ class PreviewRoutes:
             self._history,
             await self._rules.current(),
             await self._planning.planned(),
-            uuid_in(request),
+            path_uuid(request),
             late_limit=self._settings.late_limit,
+            holds=await self._holds.active(),
         )
         if found is None:
             raise Problem(NOT_FOUND, "There is no such user, and never was.")
-        return answer(explanation_json(found))
+        return json_response(explanation_json(found))
+
+
+def _outage(loaded: dict[str, Any], late_limit: timedelta) -> Outage | None:
+    """Take the outage out of the query. Its time is the default window. Raises Problem."""
+    begins, ends = loaded.pop("down_from"), loaded.pop("down_to")
+    if (begins is None) != (ends is None):
+        raise _wrong("asIfDownFrom" if begins is None else "asIfDownTo", "Expected, and missing.")
+    if begins is not None and begins >= ends:
+        raise _wrong("asIfDownTo", "Expected an instant after `asIfDownFrom`.")
+    for name, default in (("starts_at", begins), ("ends_at", ends)):
+        loaded[name] = loaded[name] or default
+    return None if begins is None else Outage(begins, ends, late_limit)
 
 
 def _wrong(field: str, message: str) -> Problem:
@@ -189,5 +230,5 @@ def _position(text: str) -> Position:
     day = None
     if found["day"] is not None:
         occasion, local_year, month_day = found["day"].split("/")
-        day = Day(occasion, int(local_year), int(month_day))
+        day = OccasionDay(occasion, int(local_year), int(month_day))
     return Position(starts_at, day, UUID(found["after"]) if found["after"] else None)

@@ -1,44 +1,64 @@
-"""The routes that send again what failed, is unknown or has expired: one message, or all that fit a filter."""
+"""The routes that redrive failed, unknown and expired messages: one message, or all that match a filter."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from aiohttp import web
 from marshmallow import RAISE, Schema
 
-from actors.api.answers import answer
-from actors.api.body import load, made, read_json
-from actors.api.calendar_rules import CalendarRules, codes
-from actors.api.documented import Answer, operation
-from actors.api.paths import uuid_in
-from actors.api.problems import INVALID, NOT_FOUND, NOT_REDRIVABLE, FieldError, Problem
-from actors.api.queries import Flag, Instant, MessageStatus, OccasionCode
+from service.api.http.body import instance_of, load, read_json
+from service.api.http.paths import path_uuid
+from service.api.http.problems import INVALID, NOT_FOUND, NOT_REDRIVABLE, FieldError, Problem
+from service.api.http.query import (
+    AnyText,
+    Boolean,
+    Instant,
+    MessageIds,
+    OccasionCode,
+    SeveralStatuses,
+    SeveralZones,
+    UserId,
+)
+from service.api.http.responses import json_response
+from service.api.middleware.idempotency import keep_of, mark_kept
+from service.api.middleware.principal import principal
+from service.api.occasion_cache import OccasionCache, codes
+from service.api.openapi.decorators import ResponseSpec, operation
 from service.domain.messages import REDRIVABLE, Status
+from service.domain.roles import Role
 from service.ports import History, MessageFilter, Messages
 from service.redrive import redrive_all
 
-MOST_REDRIVEN = 100_000
-"""Messages of one request: it answers within seconds, and `remaining` says whether to ask again."""
+MAX_REDRIVEN = 100_000
+"""Messages of one request: it takes seconds, and `remaining` above 0 means to ask again."""
 
 
 class RedriveSchema(Schema):
-    """Which messages to send again. `dryRun` only counts them."""
+    """Selects the messages to send again, by the filters of a list of messages. `dryRun` only counts them."""
 
     class Meta:
         unknown = RAISE
 
     error_messages = {"unknown": "Unknown field.", "type": "Expected a JSON object."}  # noqa: RUF012 - marshmallow's
 
-    status = MessageStatus(REDRIVABLE, required=True)
+    example: ClassVar = {"status": "failed", "occasion": "birthday", "from": "2026-12-01T00:00:00Z", "dryRun": True}
+
+    status = SeveralStatuses(REDRIVABLE, required=True)
     occasion = OccasionCode(load_default=None, allow_none=True)
     since = Instant(load_default=None, allow_none=True, data_key="from")
     until = Instant(load_default=None, allow_none=True, data_key="to")
-    dry_run = Flag(load_default=False, data_key="dryRun")
+    timezones = SeveralZones(load_default=None, allow_none=True, data_key="timezone")
+    user_id = UserId(load_default=None, allow_none=True, data_key="userId")
+    email = AnyText(load_default=None, allow_none=True)
+    ids = MessageIds(load_default=None, allow_none=True)
+    dry_run = Boolean(load_default=False, data_key="dryRun")
 
 
 class RedriveRoutes:
     """Every message redriven gets a fresh budget of attempts, and is due at once."""
 
-    def __init__(self, messages: Messages, history: History, rules: CalendarRules) -> None:
+    def __init__(self, messages: Messages, history: History, rules: OccasionCache) -> None:
         self._messages = messages
         self._history = history
         self._rules = rules
@@ -50,37 +70,62 @@ class RedriveRoutes:
         ]
 
     @operation(
-        "messages", "Redrive a message", answers={202: Answer("Scheduled.", "Redriven")}, problems=[NOT_REDRIVABLE]
+        "messages",
+        "Redrive a message",
+        role=Role.OPERATE,
+        responses={202: ResponseSpec("Scheduled.", "Redriven")},
+        problems=[NOT_REDRIVABLE],
     )
     async def one(self, request: web.Request) -> web.Response:
-        """One that is failed, unknown or expired is due at once, whatever the time, with a fresh budget of attempts."""
-        message_id = uuid_in(request)
+        """A failed, unknown or expired message is due at once, at any time of day, with a fresh budget of attempts."""
+        message_id = path_uuid(request)
         timeline = await self._history.timeline(message_id)
         if timeline is None:
             raise Problem(NOT_FOUND, "There is no such message.")
         if not timeline.has_user:
-            raise Problem(NOT_REDRIVABLE, "Its user is deleted: nobody is there to greet.")
-        if not await self._messages.redrive([message_id]):
+            raise Problem(NOT_REDRIVABLE, "Its user is deleted.")
+        response = json_response({"id": message_id, "status": Status.SCHEDULED}, status=202)
+        keep = keep_of(request, response)
+        if not await self._messages.redrive([message_id], by=principal(request), keep=keep):
             raise Problem(
                 NOT_REDRIVABLE,
                 f"It was {timeline.message.status}; only failed, unknown and expired ones can be redriven.",
             )
-        return answer({"id": message_id, "status": Status.SCHEDULED}, status=202)
+        if keep is not None:
+            mark_kept(request)
+        return response
 
-    @operation("messages", "Redrive messages", body=RedriveSchema, answers={202: Answer("How many.", "RedriveResult")})
+    @operation(
+        "messages",
+        "Redrive messages",
+        role=Role.OPERATE,
+        body=RedriveSchema,
+        responses={202: ResponseSpec("How many.", "RedriveResult")},
+    )
     async def many(self, request: web.Request) -> web.Response:
-        """All of one status that fit. Send it with `dryRun` first: that only counts them."""
-        loaded = load(made(RedriveSchema), await read_json(request))
+        """Redrive all messages of one status that match. Send it with `dryRun` first, which only counts them."""
+        loaded = load(instance_of(RedriveSchema), await read_json(request))
         known = codes(await self._rules.current())
         if loaded["occasion"] is not None and loaded["occasion"] not in known:
             error = FieldError("occasion", f"Expected one of {', '.join(known)}.")
             raise Problem(INVALID, f"{error.field}: {error.message}", errors=[error])
-        wanted = MessageFilter(None, loaded["status"], loaded["occasion"], loaded["since"], loaded["until"])
+        wanted = MessageFilter(
+            loaded["user_id"],
+            loaded["status"],
+            loaded["occasion"],
+            loaded["since"],
+            loaded["until"],
+            loaded["email"],
+            loaded["timezones"] or (),
+            loaded["ids"] or (),
+        )
         matched = await self._history.count_redrivable(wanted)
         redriven = (
-            0 if loaded["dry_run"] else await redrive_all(self._messages, self._history, wanted, most=MOST_REDRIVEN)
+            0
+            if loaded["dry_run"]
+            else await redrive_all(self._messages, self._history, wanted, by=principal(request), most=MAX_REDRIVEN)
         )
-        return answer(
+        return json_response(
             {
                 "dryRun": loaded["dry_run"],
                 "matched": matched,

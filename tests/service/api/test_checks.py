@@ -1,24 +1,25 @@
-"""A look at a server has a deadline, and however many ask, it is looked at once a second."""
+"""A check of a server has a deadline, and runs at most once a second for all requests."""
 
 from __future__ import annotations
 
 import asyncio
 
-from actors.api.checks import CHECK_WITHIN, FRESH_FOR, Check
+from service.api.health_checks import HEALTH_CHECK_CACHE_SECONDS, HEALTH_CHECK_TIMEOUT, HealthCheck
 from service.ports import Unavailable
+from tests.service.node.steady import Steady
 
 
-async def test_many_who_ask_share_one_look() -> None:
-    """A dashboard on every screen must not become load on a server that is ill."""
+async def test_concurrent_requests_share_one_check() -> None:
+    """Dashboards on many screens must not be a load on a server in trouble."""
     looks = 0
 
     async def look() -> dict[str, object]:
         nonlocal looks
         looks += 1
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         return {"ping": 0.01}
 
-    check = Check(look)
+    check = HealthCheck(look)
 
     results = await asyncio.gather(*(check.result() for _ in range(50)))
 
@@ -26,48 +27,48 @@ async def test_many_who_ask_share_one_look() -> None:
     assert {result["status"] for result in results} == {"up"}
 
 
-async def test_a_server_that_hangs_is_down_for_everybody_within_two_seconds() -> None:
-    """Whoever asks second must not wait for a second deadline."""
+async def test_a_server_that_hangs_is_down_for_every_request_within_two_seconds() -> None:
+    """A second request must not wait for a second deadline."""
 
     async def hang() -> dict[str, object]:
         await asyncio.Event().wait()
         return {}
 
-    check = Check(hang)
+    check = HealthCheck(hang)
     began = asyncio.get_running_loop().time()
 
     results = await asyncio.gather(*(check.result() for _ in range(5)))
 
     assert asyncio.get_running_loop().time() - began < 2
-    assert {str(result["reason"]) for result in results} == {f"no answer within {CHECK_WITHIN:g} s"}
+    assert {str(result["reason"]) for result in results} == {f"no answer within {HEALTH_CHECK_TIMEOUT:g} s"}
 
 
 async def test_a_check_says_for_how_long_it_has_been_so() -> None:
-    """A second or a night: the first question of whoever is woken up."""
-    away = False
+    """The person on call must know if an outage is a second or a night old."""
+    steady, away = Steady(), False
 
     async def look() -> dict[str, object]:
         if away:
             raise Unavailable("redis", "refused")
         return {}
 
-    check = Check(look)
+    check = HealthCheck(look, steady=steady)
     await check.result()
-    await asyncio.sleep(FRESH_FOR)
+    steady.passes(HEALTH_CHECK_CACHE_SECONDS)
     up = await check.result()
     away = True
-    await asyncio.sleep(FRESH_FOR)
+    steady.passes(HEALTH_CHECK_CACHE_SECONDS)
 
     down = await check.result()
 
     assert (up["status"], down["status"]) == ("up", "down")
-    assert float(str(up["seconds"])) >= FRESH_FOR > float(str(down["seconds"]))
+    assert (up["seconds"], down["seconds"]) == (HEALTH_CHECK_CACHE_SECONDS, 0)
 
 
-async def test_a_check_knows_since_when_from_those_who_are_always_at_work() -> None:
-    """Whoever is woken up is often the first who asks: the outage did not begin with the question."""
-    now = asyncio.get_running_loop().time()
-    known = (True, now - 3600)
+async def test_a_check_takes_the_start_of_an_outage_from_the_actors() -> None:
+    """The outage began before the first health request. The actors noticed its start."""
+    steady = Steady()
+    known = (True, steady.at - 3600)
     away = True
 
     async def look() -> dict[str, object]:
@@ -75,23 +76,23 @@ async def test_a_check_knows_since_when_from_those_who_are_always_at_work() -> N
             raise Unavailable("redis", "refused")
         return {}
 
-    check = Check(look, lambda: known)
+    check = HealthCheck(look, lambda: known, steady=steady)
     asked_first = await check.result()
     away = False
-    await asyncio.sleep(FRESH_FOR)
+    steady.passes(HEALTH_CHECK_CACHE_SECONDS)
     not_noticed_yet = await check.result()
-    known = (False, asyncio.get_running_loop().time() - 0.5)
+    known = (False, steady.at - 0.5)
     back = await check.result()
 
-    assert float(str(asked_first["seconds"])) >= 3600
-    assert not_noticed_yet["status"] == "up"
-    assert float(str(not_noticed_yet["seconds"])) < 60
-    assert 0.5 <= float(str(back["seconds"])) < 60
+    assert asked_first["seconds"] == 3600
+    assert (not_noticed_yet["status"], not_noticed_yet["seconds"]) == ("up", 0)
+    assert back["seconds"] == 0.5
 
 
-async def test_a_check_that_saw_otherwise_since_then_believes_itself() -> None:
-    """The actors may be late to notice: a server that hung for them to see a moment ago has not been up all night."""
-    night_ago = asyncio.get_running_loop().time() - 3600
+async def test_a_check_with_a_newer_opposite_result_uses_its_own_time() -> None:
+    """Actors may be slow to notice an outage, so a server that just hung has not been up all night."""
+    steady = Steady()
+    night_ago = steady.at - 3600
     away = True
 
     async def look() -> dict[str, object]:
@@ -99,9 +100,9 @@ async def test_a_check_that_saw_otherwise_since_then_believes_itself() -> None:
             raise Unavailable("redis", "refused")
         return {}
 
-    check = Check(look, lambda: (False, night_ago))
+    check = HealthCheck(look, lambda: (False, night_ago), steady=steady)
     await check.result()
     away = False
-    await asyncio.sleep(FRESH_FOR)
+    steady.passes(HEALTH_CHECK_CACHE_SECONDS)
 
-    assert float(str((await check.result())["seconds"])) < 60
+    assert (await check.result())["seconds"] == 0

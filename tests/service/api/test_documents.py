@@ -1,20 +1,17 @@
-"""The API describes itself: completely, and without anything from elsewhere."""
+"""The OpenAPI document and its page are complete, and load nothing from other hosts."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # has no annotations
-from openapi_spec_validator import OpenAPIV31SpecValidator
-
-from actors.api.problems import KINDS
-from service.settings import Secret
-from tests.api.conftest import Api, Serve
+from service.api.http.problems import KINDS
+from service.api_keys import parse_api_keys
+from tests.service.api.conftest import Api, Serve
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """The operations by what they are called."""
+    """The operations by their ids."""
     return [
         (f"{method} {path}", operation)
         for path, item in document["paths"].items()
@@ -28,7 +25,7 @@ def examples(content: dict[str, Any]) -> list[Any]:
 
 
 async def test_the_document_has_every_route_of_the_api(api: Api) -> None:
-    """A route that is not in it is one that nobody finds."""
+    """Clients cannot find a route that is missing."""
     _, document = await api.call("GET", "/openapi.json")
 
     operations = {(method, path) for path, item in document["paths"].items() for method in item}
@@ -56,7 +53,7 @@ async def test_the_document_has_every_route_of_the_api(api: Api) -> None:
 
 
 async def test_every_operation_has_an_example_of_every_answer(api: Api) -> None:
-    """People read examples first."""
+    """Readers look at examples first."""
     _, document = await api.call("GET", "/openapi.json")
 
     lacking = [
@@ -71,7 +68,7 @@ async def test_every_operation_has_an_example_of_every_answer(api: Api) -> None:
 
 
 async def test_every_body_that_is_sent_has_an_example(api: Api) -> None:
-    """`/docs` fills it in: trying an operation is one click."""
+    """`/docs` fills it in, so a reader can try an operation with one click."""
     _, document = await api.call("GET", "/openapi.json")
 
     bodies = [operation["requestBody"] for _, operation in operations(document) if "requestBody" in operation]
@@ -80,7 +77,10 @@ async def test_every_body_that_is_sent_has_an_example(api: Api) -> None:
 
 
 async def test_every_example_is_as_its_schema_says(api: Api) -> None:
-    """People copy examples."""
+    """Readers copy examples."""
+    # Imported here, as below: the import is slow, and each process of the tests would spend the time.
+    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # has no annotations
+
     _, document = await api.call("GET", "/openapi.json")
 
     contents = [
@@ -100,24 +100,26 @@ async def test_every_example_is_as_its_schema_says(api: Api) -> None:
 
 
 async def test_the_document_is_openapi_3_1(api: Api) -> None:
-    """By its own schema, references and names of operations included."""
+    """It is checked by the schema of OpenAPI, with references and operation ids."""
+    from openapi_spec_validator import OpenAPIV31SpecValidator
+
     _, document = await api.call("GET", "/openapi.json")
 
     OpenAPIV31SpecValidator(document).validate()
 
 
 async def test_the_document_of_a_node_with_keys_asks_for_one(serve: Serve) -> None:
-    """A generated client knows from it whether it needs a key; a node without keys takes them too."""
-    keyed = await serve({"api_keys": (Secret("first-key"),)})
+    """A generated client learns from it whether it needs a key."""
+    keyed = await serve({"api_keys": parse_api_keys("first-key")})
     open_ = await serve()
 
     asked = [(await api.call("GET", "/openapi.json"))[1]["paths"]["/api/v1/users"]["get"] for api in (keyed, open_)]
 
-    assert [operation["security"] for operation in asked] == [[{"key": []}], [{}, {"key": []}]]
+    assert [operation["security"] for operation in asked] == [[{"key": ["read"]}], [{}, {"key": ["read"]}]]
 
 
 async def test_a_new_occasion_is_an_insert_and_nothing_else(api: Api) -> None:
-    """No migration of code or schema: the field, its validation and its documentation follow the row."""
+    """The field, its validation and its documentation follow from the row. Neither code nor schema changes."""
     await api.database.fetch("-- new\ninsert into occasions (code, template) values ('name_day', 'Hey, {full_name}')")
 
     user = await api.create(nameDayDate="2001-03-04")
@@ -128,7 +130,7 @@ async def test_a_new_occasion_is_an_insert_and_nothing_else(api: Api) -> None:
 
 
 async def test_the_documentation_page_loads_nothing_from_another_host(api: Api) -> None:
-    """It works in a network without a way out, and under a policy that allows no inline script."""
+    """It works without internet access, and under a policy that forbids inline scripts."""
     async with api.client.get("/docs") as response:
         page = await response.text()
         policy = response.headers["Content-Security-Policy"]
@@ -150,7 +152,7 @@ async def test_the_documentation_page_loads_nothing_from_another_host(api: Api) 
 
 
 async def test_every_problem_type_leads_to_its_meaning(api: Api) -> None:
-    """RFC 9457 recommends it."""
+    """RFC 9457 recommends a URL with an explanation."""
     answers = [await api.call("GET", kind.type) for kind in KINDS.values()]
 
     assert {status for status, _ in answers} == {200}

@@ -1,6 +1,6 @@
-"""A request leaves nothing behind that only the cyclic collector frees.
+"""A request leaves no garbage that only the cyclic collector frees.
 
-The collector seldom comes (`GC_THRESHOLDS`): what is left until then makes a node grow by megabytes under traffic.
+The collector runs seldom (`GC_THRESHOLDS`). Garbage until then would make a node grow by megabytes under traffic.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.api.conftest import Api
+from tests.service.api.conftest import Api
 
 USERS = "/api/v1/users"
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -39,7 +39,7 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any], int]] = {
 
 @contextmanager
 def uncollected() -> Iterator[Counter[str]]:
-    """How many objects of which of our classes the body left to the collector; counted at its end."""
+    """Count the objects of heyday's classes, by class, that the body left to the collector. Known at its end."""
     found: Counter[str] = Counter()
     gc.collect()
     gc.disable()
@@ -56,7 +56,7 @@ def uncollected() -> Iterator[Counter[str]]:
 
 
 async def test_no_request_waits_for_the_collector(api: Api) -> None:
-    """Every listing left a schema and every refusal its whole request, which were 7 MB of a node under traffic."""
+    """Every listing left a schema, and every refusal a whole request: 7 MB of a node under traffic."""
     for what, (method, path, options, status) in REQUESTS.items():
         await _status(api, method, path, options)  # the first of a kind makes what stays
 

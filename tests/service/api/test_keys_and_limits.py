@@ -1,22 +1,24 @@
-"""Who may ask, how often, and how nobody is asked to do one thing twice."""
+"""API keys, and rate limits for each client."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from actors.api import keys as keys_module
 from service.adapters.redis.connection import connect
 from service.adapters.redis.request_rate import LocalRequestRate, RedisRequestRate
-from service.settings import Rate, Secret, read
-from tests.api.conftest import Api, Serve, a_user
+from service.api.middleware import api_keys as keys_module
+from service.api_keys import parse_api_keys
+from service.settings import Rate, read
+from tests.service.api.conftest import Serve
 
 USERS = "/api/v1/users"
-KEYED: dict[str, Any] = {"api_keys": (Secret("first-key"), Secret("second-key"))}
+FIVE_A_MINUTE = Rate(5 / 60, 60)
+KEYED: dict[str, Any] = {"api_keys": parse_api_keys("first-key,second-key")}
 
 
 def bearer(key: str) -> dict[str, dict[str, str]]:
@@ -37,7 +39,7 @@ def bearer(key: str) -> dict[str, dict[str, str]]:
     ],
 )
 async def test_only_a_valid_key_opens_the_api(serve: Serve, headers: dict[str, str], status: int) -> None:
-    """Any of several keys will do: so they can be exchanged one by one."""
+    """Several keys are valid at once, so they can be replaced one by one."""
     api = await serve(KEYED)
 
     async with api.client.get(USERS, headers=headers) as response:
@@ -46,8 +48,8 @@ async def test_only_a_valid_key_opens_the_api(serve: Serve, headers: dict[str, s
 
 
 @pytest.mark.parametrize("path", ["/api/v1/nothing", "/api/v1/users/x", "/%61pi/v1/users", "/api/v1/messages"])
-async def test_without_a_key_nobody_learns_what_is_there(serve: Serve, path: str) -> None:
-    """404 for some and 401 for others would tell."""
+async def test_without_a_key_existing_and_unknown_paths_look_alike(serve: Serve, path: str) -> None:
+    """Different answers would reveal which paths exist."""
     from yarl import URL
 
     api = await serve(KEYED)
@@ -68,11 +70,11 @@ async def test_health_metrics_and_documentation_need_no_key(serve: Serve, path: 
 async def test_keys_are_exchanged_by_writing_their_file(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a restart; and a file that is empty for a moment locks nobody out, and lets nobody in."""
-    monkeypatch.setattr(keys_module, "LOOK_EVERY", 0.0)
+    """No restart is needed. An empty file changes nothing."""
+    monkeypatch.setattr(keys_module, "KEY_FILE_POLL_INTERVAL", 0.0)
     file = tmp_path / "keys"
     file.write_text("old")
-    api = await serve({"api_keys": (Secret("old"),), "api_keys_file": file})
+    api = await serve({"api_keys": parse_api_keys("old"), "api_keys_file": file})
 
     file.write_text("new,old")
     both = [(await api.call("GET", USERS, **bearer(key)))[0] for key in ("old", "new", "none")]
@@ -86,6 +88,41 @@ async def test_keys_are_exchanged_by_writing_their_file(
     assert (both, empty, gone, exchanged) == ([200, 200, 401], [200, 200, 401], 200, [401, 200])
 
 
+async def test_a_file_with_a_key_that_can_be_guessed_changes_nothing(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other machines can reach the API."""
+    monkeypatch.setattr(keys_module, "KEY_FILE_POLL_INTERVAL", 0.0)
+    file, good = tmp_path / "keys", "a-key-of-16-chars"
+    file.write_text(good)
+    api = await serve({"api_keys": parse_api_keys(good), "api_keys_file": file, "bind_host": "0.0.0.0"})  # noqa: S104 - it is the case in question
+
+    file.write_text(f"{good},a")
+    statuses = [(await api.call("GET", USERS, **bearer(key)))[0] for key in (good, "a")]
+
+    assert statuses == [200, 401]
+
+
+async def test_a_file_with_a_mistake_changes_nothing(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A typing error in a role must neither give a key all rights nor lock its owner out."""
+    monkeypatch.setattr(keys_module, "KEY_FILE_POLL_INTERVAL", 0.0)
+    file = tmp_path / "keys"
+    file.write_text("crm:read:old")
+    api = await serve({"api_keys": parse_api_keys("crm:read:old"), "api_keys_file": file})
+
+    file.write_text("crm:reed:old")
+    with capture_logs() as lines:
+        mistaken = (await api.call("GET", "/api/v1/me", **bearer("old")))[1]
+    file.write_text("crm:write:old")
+    corrected = (await api.call("GET", "/api/v1/me", **bearer("old")))[1]
+
+    assert (mistaken["role"], corrected["role"]) == ("read", "write")
+    (refused,) = [line for line in lines if line["event"] == "api_keys_refused"]
+    assert refused["reason"] == "expected one of the roles read, write, operate, admin (see key 1)"
+
+
 @pytest.fixture
 async def shared_rate(redis_url: str) -> AsyncIterator[RedisRequestRate]:
     clients = connect(redis_url)
@@ -94,9 +131,9 @@ async def shared_rate(redis_url: str) -> AsyncIterator[RedisRequestRate]:
 
 
 async def test_a_client_over_its_rate_is_told_when_to_come_back(serve: Serve, shared_rate: RedisRequestRate) -> None:
-    """On every node together; an earlier system answered 500."""
-    here = await serve({"rate_limit": Rate(5)}, request_rate=shared_rate)
-    there = await serve({"rate_limit": Rate(5)}, request_rate=shared_rate)
+    """The limit covers all nodes. An earlier system answered 500."""
+    here = await serve({"rate_limit": FIVE_A_MINUTE}, request_rate=shared_rate)
+    there = await serve({"rate_limit": FIVE_A_MINUTE}, request_rate=shared_rate)
 
     statuses = [(await node.call("GET", USERS))[0] for node in (here, there) * 4]
     async with here.client.get(USERS) as response:
@@ -112,7 +149,7 @@ async def test_a_client_over_its_rate_is_told_when_to_come_back(serve: Serve, sh
 
 
 async def test_forwarded_addresses_are_believed_from_proxies_only(serve: Serve) -> None:
-    """Else anybody would have as many rates as they can think of addresses."""
+    """Otherwise a client could get a new limit with each invented address."""
     import ipaddress
 
     def xff(address: str) -> dict[str, Any]:
@@ -132,7 +169,7 @@ async def test_forwarded_addresses_are_believed_from_proxies_only(serve: Serve) 
 
 
 async def test_without_redis_each_node_counts_on_its_own(serve: Serve) -> None:
-    """The limit falls back; requests do not fail."""
+    """An outage of Redis must not fail requests."""
     clients = connect("redis://127.0.0.1:1")
     api = await serve({"rate_limit": Rate(3)}, request_rate=RedisRequestRate(clients.commands, 0.01))
 
@@ -143,7 +180,7 @@ async def test_without_redis_each_node_counts_on_its_own(serve: Serve) -> None:
 
 
 def test_trusted_proxies_are_networks() -> None:
-    """A mistake in them is reported with all others."""
+    """An error in them is reported together with all others."""
     base = {"HEYDAY_DATABASE_URL": "postgresql://h/d", "HEYDAY_REDIS_URL": "redis://h", "HEYDAY_EMAIL_URL": "http://h"}
 
     settings = read({**base, "HEYDAY_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.7"})
@@ -151,92 +188,3 @@ def test_trusted_proxies_are_networks() -> None:
     assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "192.0.2.7/32"]
     with pytest.raises(Exception, match="HEYDAY_TRUSTED_PROXIES"):
         read({**base, "HEYDAY_TRUSTED_PROXIES": "proxy.local"})
-
-
-# --- Idempotency-Key -------------------------------------------------------------------------------------------
-
-
-async def test_a_request_sent_again_under_its_key_is_answered_as_before(api: Api) -> None:
-    """A client that saw no answer may ask again without thinking."""
-    document, headers = a_user(), {"Idempotency-Key": "one"}
-
-    first = await api.call("POST", USERS, json=document, headers=headers)
-    async with api.client.post(USERS, json=document, headers=headers) as response:
-        again = response.status, await response.json()
-
-    assert first[0] == 201
-    assert again == first
-    assert response.headers["Idempotency-Replayed"] == "true"
-    assert response.headers["Location"] == f"{USERS}/{first[1]['id']}"
-    assert response.headers["ETag"] == '"1"'
-
-
-async def test_another_request_under_a_used_key_is_refused(api: Api) -> None:
-    """It is a mistake of the client, and answering with somebody else's user would hide it."""
-    await api.call("POST", USERS, json=a_user(), headers={"Idempotency-Key": "k"})
-
-    status, problem = await api.call("POST", USERS, json=a_user(), headers={"Idempotency-Key": "k"})
-
-    assert (status, problem["type"]) == (422, "/problems/idempotency-key-reused")
-
-
-async def test_a_hundred_requests_under_one_key_make_one_user(api: Api) -> None:
-    """All others are answered alike, or told that the first is under way."""
-    document = a_user()
-
-    answers = await asyncio.gather(
-        *(api.call("POST", USERS, json=document, headers={"Idempotency-Key": "same"}) for _ in range(100))
-    )
-
-    assert {status for status, _ in answers} <= {201, 409}
-    assert {problem["type"] for status, problem in answers if status == 409} <= {"/problems/request-in-progress"}
-    assert len({user["id"] for status, user in answers if status == 201}) == 1
-    assert len((await api.call("GET", f"{USERS}?limit=500"))[1]["items"]) == 1
-
-
-async def test_a_refusal_is_kept_and_an_outage_is_not(serve: Serve) -> None:
-    """What the client did wrong stays wrong; what the server could not do then it may do now."""
-    from service.ports import Unavailable
-
-    api = await serve()
-    users = api.parts.users
-    away = True
-
-    class Flaky:
-        async def create(self, *args: Any) -> Any:
-            if away:
-                raise Unavailable("postgres", "away")
-            return await users.create(*args)
-
-    flaky = await serve(users=Flaky())
-    document = a_user()
-    headers = {"Idempotency-Key": "k"}
-
-    outage, _ = await flaky.call("POST", USERS, json=document, headers=headers)
-    away = False
-    done, _ = await flaky.call("POST", USERS, json=document, headers=headers)
-    refused = [(await api.call("POST", USERS, json={}, headers={"Idempotency-Key": "r"}))[0] for _ in range(2)]
-
-    assert (outage, done, refused) == (503, 201, [422, 422])
-
-
-@pytest.mark.parametrize("key", ["", " ", "a" * 256, "ключ", "a b"])
-async def test_a_key_that_is_none_is_refused(api: Api, key: str) -> None:
-    """Ignoring it would let the client believe that it is safe."""
-    status, problem = await api.call("POST", USERS, json=a_user(), headers={"Idempotency-Key": key})
-
-    assert (status, problem["errors"][0]["field"]) == (400, "Idempotency-Key")
-
-
-async def test_a_key_whose_node_died_can_be_taken_over(api: Api) -> None:
-    """For the same request, after a minute; not at once."""
-    headers, document = {"Idempotency-Key": "dead"}, a_user()
-    await api.call("POST", USERS, json=document, headers=headers)
-    await api.database.fetch("-- die\nupdate idempotency_keys set status = null, headers = null, body = null")
-
-    at_once, _ = await api.call("POST", USERS, json=document, headers=headers)
-    await api.database.fetch("-- wait\nupdate idempotency_keys set started_at = started_at - interval '2 minutes'")
-    later, problem = await api.call("POST", USERS, json=document, headers=headers)
-
-    assert at_once == 409
-    assert (later, problem["type"]) == (409, "/problems/email-taken")

@@ -1,4 +1,4 @@
-"""Previews, forecasts and explanations over HTTP: pages, filters, refusals, and what they say."""
+"""Previews, forecasts and explanations over HTTP: pages, filters, refusals and content."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from urllib.parse import urlencode
 import pytest
 
 from service.settings import Rate
-from tests.api.conftest import Api, Serve
 from tests.conftest import Clock
+from tests.service.api.conftest import Api, Serve
 
 NOON = datetime(2027, 3, 10, 12, tzinfo=UTC)
 TOMORROW = {"from": "2027-03-11T00:00:00Z", "to": "2027-03-12T00:00:00Z"}
 
 
 async def at_noon(serve: Serve, clock: Clock, settings: dict[str, Any] | None = None) -> Api:
-    """An API of a service that has planned everything up to noon, and nothing else."""
+    """The API of a service that has planned everything up to noon."""
     await clock.set(NOON)
     api = await serve(settings)
-    await api.database.fetch("-- announce\nupdate planning set up_to = $1", NOON)
+    await api.database.fetch("-- announce\nupdate planning set planned_until = $1", NOON)
     await api.database.fetch("-- year\nselect ensure_year(2027)")
     return api
 
 
 async def preview(api: Api, **query: str) -> list[dict[str, Any]]:
-    """All items of all pages."""
+    """Return all items of all pages."""
     items: list[dict[str, Any]] = []
     cursor: str | None = None
     while True:
@@ -41,7 +41,7 @@ async def preview(api: Api, **query: str) -> list[dict[str, Any]]:
 
 
 async def test_a_preview_says_who_gets_what_when(serve: Serve, clock: Clock) -> None:
-    """Nobody is planned by it: it is a look, not a job."""
+    """A preview plans nothing."""
     api = await at_noon(serve, clock)
     ada = await api.create(birthdayDate="1990-03-11", timezone="Asia/Tokyo")
     await api.create(birthdayDate="1990-03-12", timezone="Europe/London")
@@ -59,13 +59,17 @@ async def test_a_preview_says_who_gets_what_when(serve: Serve, clock: Clock) -> 
             "status": "expected",
             "leftOut": None,
             "messageId": None,
+            "held": None,
+            "name": "Ada Lovelace",
+            "email": ada["email"],
+            "text": "Hey, Ada Lovelace it's your birthday",
         }
     ]
     assert await api.database.value("-- none\nselect count(*) from messages") == 0
 
 
 async def test_pages_of_any_size_say_the_same(serve: Serve, clock: Clock) -> None:
-    """A page never repeats or skips anybody, in the middle of a day or between days."""
+    """Pages never repeat or skip a user, within a day or between days."""
     api = await at_noon(serve, clock)
     for day in (9, 10, 11, 12):
         for zone in ("Pacific/Kiritimati", "Pacific/Niue", "UTC"):
@@ -86,7 +90,7 @@ async def test_pages_of_any_size_say_the_same(serve: Serve, clock: Clock) -> Non
 
 
 async def test_who_has_no_date_or_is_deleted_is_said_when_asked_for(serve: Serve, clock: Clock) -> None:
-    """They belong to no window; a list of everybody who ever left would hide those who are meant."""
+    """They belong to no window, and a list of all deleted users would hide the others."""
     api = await at_noon(serve, clock)
     nobody = await api.create()
     gone = await api.create(birthdayDate="1990-03-11")
@@ -107,10 +111,10 @@ async def test_who_has_no_date_or_is_deleted_is_said_when_asked_for(serve: Serve
     assert await preview(api, userId="01936f3a-7c1e-7b52-9d3e-2a4f6c8e0b11") == []
 
 
-async def test_somebody_who_was_greeted_and_moves_is_greeted_once(serve: Serve, clock: Clock) -> None:
-    """The message shows in the window it was sent in, and why there is no second one in the other."""
+async def test_a_user_who_was_greeted_and_moves_is_greeted_once(serve: Serve, clock: Clock) -> None:
+    """One window shows the message, and the other the reason why there is no second one."""
     api = await at_noon(serve, clock)
-    await api.database.fetch("-- announce\nupdate planning set up_to = $1", NOON + timedelta(days=2))
+    await api.database.fetch("-- announce\nupdate planning set planned_until = $1", NOON + timedelta(days=2))
     ada = await api.create(birthdayDate="1990-03-11", timezone="Asia/Tokyo")
     await clock.set(NOON + timedelta(hours=12))
     await api.read_clock()
@@ -129,7 +133,7 @@ async def test_somebody_who_was_greeted_and_moves_is_greeted_once(serve: Serve, 
 
 
 WRONG = [
-    "", "from=2027-03-11T00:00:00Z", "to=2027-03-11T00:00:00Z",
+    "from=2027-3-11", "from=2027-02-30", "to=2027-03-09",
     "from=2027-03-11T00:00:00Z&to=2027-03-11T00:00:00Z", "from=2027-03-12T00:00:00Z&to=2027-03-11T00:00:00Z",
     "from=2026-03-08T00:00:00Z&to=2027-03-11T00:00:00Z", "from=2027-03-08T00:00:00Z&to=2029-03-12T00:00:00Z",
     "from=0001-01-01T00:00:00Z&to=9999-12-31T00:00:00Z",
@@ -141,7 +145,7 @@ WRONG = [
 
 
 async def test_a_window_or_filter_that_is_wrong_is_refused(serve: Serve, clock: Clock) -> None:
-    """Out of reach is refused, not clamped: an answer that looks complete and is not would be worse."""
+    """A value out of range is not clamped, because the answer would look complete."""
     api = await at_noon(serve, clock)
     window = urlencode(TOMORROW)
 
@@ -154,14 +158,14 @@ async def test_a_window_or_filter_that_is_wrong_is_refused(serve: Serve, clock: 
 
 @pytest.mark.parametrize("hours", ["0", "169", "-1", "1.5", "x"])
 async def test_a_forecast_beyond_its_reach_is_refused(api: Api, hours: str) -> None:
-    """A week is as far as users are counted."""
+    """The limit is one week."""
     status, problem = await api.call("GET", f"/api/v1/forecast?hours={hours}")
 
     assert (status, problem["errors"][0]["field"]) == (422, "hours")
 
 
 async def test_a_forecast_counts_by_the_minute_and_says_when_waves_are_over(serve: Serve, clock: Clock) -> None:
-    """An operator sees tomorrow's wave today, and whether the email service's rate is enough for it."""
+    """An operator sees tomorrow's wave, and whether the rate of the email service is sufficient."""
     api = await at_noon(serve, clock, {"email_rate": Rate(0.5)})
     for _ in range(3):
         await api.create(birthdayDate="1990-03-11", anniversaryDate="2010-03-11")
@@ -183,7 +187,7 @@ async def test_a_forecast_counts_by_the_minute_and_says_when_waves_are_over(serv
 
 
 async def test_an_explanation_has_last_year_this_one_and_the_next(serve: Serve, clock: Clock) -> None:
-    """What a person at the desk needs to answer somebody who asks why."""
+    """Support needs these years to answer a user."""
     api = await at_noon(serve, clock)
     ada = await api.create(birthdayDate="1990-03-11", timezone="Europe/London")
 
@@ -203,8 +207,72 @@ async def test_an_explanation_has_last_year_this_one_and_the_next(serve: Serve, 
     assert {day["leftOut"] for day in found["days"] if day["occasion"] == "anniversary"} == {"no_date"}
 
 
-async def test_nobody_is_explained_who_never_was(api: Api) -> None:
-    """Unlike a deleted user, who is."""
+async def test_an_unknown_user_has_no_explanation(api: Api) -> None:
+    """A deleted user has one."""
     status, problem = await api.call("GET", "/api/v1/users/01936f3a-7c1e-7b52-9d3e-2a4f6c8e0b11/explanation")
 
     assert (status, problem["type"]) == (404, "/problems/not-found")
+
+
+async def test_a_preview_says_what_an_outage_would_have_cost(serve: Serve, clock: Clock) -> None:
+    """Greetings are late within the limit and expired beyond it. Nothing is planned."""
+    api = await at_noon(serve, clock)
+    await api.create(birthdayDate="1990-03-11", timezone="UTC")
+    await api.create(birthdayDate="1990-03-13", timezone="UTC")
+    query = "asIfDownFrom=2027-03-11T00:00:00Z&asIfDownTo=2027-03-13T10:00:00Z"
+
+    status, page = await api.call("GET", f"/api/v1/preview?{query}")
+
+    assert status == 200, page
+    assert [one["asIfDown"] for one in page["items"]] == [
+        {"expired": True, "leavesAt": None, "lateSeconds": 49 * 3600},
+        {"expired": False, "leavesAt": "2027-03-13T10:00:00Z", "lateSeconds": 3600},
+    ]
+    assert await api.database.value("-- none\nselect count(*) from messages") == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("asIfDownFrom=2027-03-11T00:00:00Z", "asIfDownTo"),
+        ("asIfDownTo=2027-03-11T00:00:00Z", "asIfDownFrom"),
+        ("asIfDownFrom=2027-03-11T00:00:00Z&asIfDownTo=2027-03-11T00:00:00Z", "asIfDownTo"),
+    ],
+)
+async def test_half_a_window_is_refused(serve: Serve, clock: Clock, query: str, field: str) -> None:
+    """The other end is not guessed."""
+    api = await at_noon(serve, clock)
+    status, problem = await api.call("GET", f"/api/v1/preview?{query}")
+
+    assert status == 422
+    assert [error["field"] for error in problem["errors"]] == [field]
+
+
+async def test_a_window_is_a_day_unless_it_is_given(serve: Serve, clock: Clock) -> None:
+    """Dates are midnights in UTC, and the default is today."""
+    api = await at_noon(serve, clock)
+    for day in (10, 11, 12):
+        await api.create(birthdayDate=f"1990-03-{day}", timezone="UTC", firstName=f"D{day}")
+
+    async def names(**query: str) -> list[str]:
+        status, page = await api.call("GET", "/api/v1/preview", params=query)
+        assert status == 200, page
+        return [item["name"].split()[0] for item in page["items"]]
+
+    assert await names() == ["D10"]
+    assert await names(**{"from": "2027-03-11"}) == ["D11"]
+    assert await names(**{"from": "2027-03-11", "to": "2027-03-13"}) == ["D11", "D12"]
+    assert await names(to="2027-03-12") == ["D10", "D11"]
+
+
+async def test_an_erased_user_has_neither_name_nor_text(serve: Serve, clock: Clock) -> None:
+    """The row shows that a user is left out, but not who."""
+    api = await at_noon(serve, clock)
+    user = await api.create(birthdayDate="--03-11", timezone="UTC")
+    await api.database.fetch("-- far\nupdate planning set planned_until = business_now() + interval '40 days'")
+    await api.call("PATCH", f"/api/v1/users/{user['id']}", json={"birthdayDate": "1990-03-11"})
+    await api.call("DELETE", f"/api/v1/users/{user['id']}?erase=true")
+
+    found = await preview(api, **{"from": "2027-03-11"})
+
+    assert all((item["name"], item["email"], item["text"]) == (None, None, None) for item in found)

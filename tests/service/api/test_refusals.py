@@ -1,4 +1,4 @@
-"""Whatever a client sends, the answer is a problem document that says what was wrong, and never a 500."""
+"""The answer to any invalid request is a problem document with the reason, and never a 500."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from actors.api import limits
+from service.api.middleware import limits
 from service.ports import Unavailable
-from tests.api.conftest import Api, Serve, a_user
+from tests.service.api.conftest import Api, Serve, a_user
 
 USERS = "/api/v1/users"
 JSON = {"Content-Type": "application/json"}
@@ -37,8 +37,9 @@ BODIES: list[tuple[bytes, dict[str, str], int]] = [
     (b"9" * 60_000, JSON, 400),
     (b'{"firstName": 1e999}', JSON, 400),
     (json.dumps({"firstName": "a" * 1_000_000}).encode(), JSON, 413),
-    (gzip.compress(b" " * 10_000_000), {**JSON, "Content-Encoding": "gzip"}, 413),
-    (b"no gzip", {**JSON, "Content-Encoding": "gzip"}, 400),
+    (gzip.compress(b" " * 10_000_000), {**JSON, "Content-Encoding": "gzip"}, 415),
+    (b"{}", {**JSON, "Content-Encoding": "identity"}, 415),
+    (b"{}", {**JSON, "Content-Encoding": ""}, 415),
     (b"{}", {"Content-Type": "text/plain"}, 415),
     (b"{}", {"Content-Type": "application/json; charset=utf-16"}, 415),
     (b"{}", {"Content-Type": "a/b/c; ;;="}, 415),
@@ -47,7 +48,7 @@ BODIES: list[tuple[bytes, dict[str, str], int]] = [
 
 
 async def test_a_body_that_is_wrong_is_refused(api: Api) -> None:
-    """Each of these has broken some service."""
+    """These bodies are known to break services."""
     for body, headers, status in BODIES:
         # A connection each: the server closes one whose body it does not want to read to its end.
         async with (
@@ -76,7 +77,7 @@ NOWHERE = [
 
 
 async def test_a_way_that_leads_nowhere_is_a_problem_document_too(api: Api) -> None:
-    """A framework's own page in the middle of an API breaks its clients."""
+    """Clients expect JSON, not a page of the framework."""
     for method, path, status in NOWHERE:
         async with api.client.request(method, path) as response:
             problem = await response.json(content_type="application/problem+json")
@@ -105,7 +106,7 @@ NOT_HTTP: list[tuple[bytes, int]] = [
 
 
 async def test_what_is_not_http_is_answered_with_a_problem_document_too(api: Api) -> None:
-    """A client that speaks another language learns it in the same words; its address and bytes are not logged."""
+    """The client's address and bytes are not logged."""
     with capture_logs() as lines:
         for sent, status in NOT_HTTP:
             head, problem = await raw(api, sent)
@@ -120,7 +121,7 @@ async def test_what_is_not_http_is_answered_with_a_problem_document_too(api: Api
 
 
 async def raw(api: Api, sent: bytes) -> tuple[bytes, dict[str, Any]]:
-    """Head and problem of the answer to these bytes."""
+    """Return head and problem of the answer to these bytes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(api.url).port)
     writer.write(sent)
     async with asyncio.timeout(10):
@@ -132,7 +133,7 @@ async def raw(api: Api, sent: bytes) -> tuple[bytes, dict[str, Any]]:
 
 
 async def test_head_and_options_are_answered(api: Api) -> None:
-    """HEAD as GET without its body; OPTIONS with what is allowed."""
+    """HEAD answers as GET without a body, OPTIONS with the allowed methods."""
     async with api.client.head(USERS) as head, api.client.options(USERS) as options:
         assert (head.status, await head.read()) == (200, b"")
         assert options.status == 204
@@ -141,7 +142,7 @@ async def test_head_and_options_are_answered(api: Api) -> None:
 
 
 async def test_an_outage_of_the_database_is_503_and_says_when_to_come_back(serve: Serve) -> None:
-    """An outage is not a bug: 500 would page somebody who can do nothing."""
+    """A 500 would alert a person who can do nothing."""
 
     class Away:
         def __getattr__(self, _name: str) -> Any:
@@ -162,7 +163,7 @@ async def test_an_outage_of_the_database_is_503_and_says_when_to_come_back(serve
 
 
 async def test_a_bug_is_500_and_tells_nothing_of_itself(serve: Serve) -> None:
-    """The log has the rest, under the request id."""
+    """The log has the details under the request id."""
 
     class Broken:
         async def get(self, _id: object) -> None:
@@ -177,7 +178,7 @@ async def test_a_bug_is_500_and_tells_nothing_of_itself(serve: Serve) -> None:
 
 
 async def test_a_request_id_is_echoed_unless_it_could_do_harm(api: Api) -> None:
-    """It ends up in logs and headers."""
+    """It is written to logs and headers."""
     async with (
         api.client.get(USERS, headers={"X-Request-ID": "abc-123"}) as kept,
         api.client.get(USERS, headers={"X-Request-ID": "x" * 500}) as long,
@@ -191,8 +192,8 @@ async def test_a_request_id_is_echoed_unless_it_could_do_harm(api: Api) -> None:
 async def test_more_requests_than_a_node_takes_are_refused_and_health_is_not(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A queue without a bound is an outage that comes later."""
-    monkeypatch.setattr(limits, "MOST_IN_FLIGHT", 100)
+    """An unbounded queue would only delay the failure."""
+    monkeypatch.setattr(limits, "MAX_IN_FLIGHT", 100)
     release = asyncio.Event()
     waiting = asyncio.Semaphore(0)
 
@@ -237,7 +238,7 @@ _fields = st.sampled_from(
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(change=st.dictionaries(_fields, _values, max_size=4))
 async def test_no_document_makes_a_500(api: Api, change: dict[str, Any]) -> None:
-    """Property: whatever the values, a user is created or the mistakes are named."""
+    """Property: any document creates a user or gets named errors."""
     text = json.dumps({**a_user(), **change}, ensure_ascii=True)
 
     status, answer = await api.call("POST", USERS, data=text, headers=JSON)

@@ -1,7 +1,7 @@
-"""An edit of zone or dates moves, cancels or makes the messages of this year in the transaction of the user's row.
+"""An edit of zone or dates moves, cancels or makes this year's messages in the transaction of the user's row.
 
-Every case of the tables: a user is made on 1 March 2027, the clock is moved, the user is edited, and the messages of
-2027 are looked at. Planning has been announced for the whole year, so they are all there from the beginning.
+Each case: a user is created on 1 March 2027, the clock is moved, the user is edited, and the messages of 2027 are
+checked. Planning is announced for the whole year, so all messages exist from the start.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import asyncpg
 
 from service.adapters.postgres.queries import load
 from service.domain.calendar import occurrence
-from tests.api.conftest import Api, Serve, a_user
 from tests.conftest import Clock
+from tests.service.api.conftest import Api, Serve, a_user
 
 USERS = "/api/v1/users"
 MADE_AT = datetime(2027, 3, 1, tzinfo=UTC)
@@ -26,7 +26,7 @@ UP_TO = datetime(2027, 12, 30, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Case:
-    """`at` is when the edit is made; `state` is what the message was by then; `expected` is status, sendAt, dueAt."""
+    """`at` is the time of the edit, `state` that of the message by then, `expected` its status, sendAt and dueAt."""
 
     before: dict[str, Any]
     at: str
@@ -121,7 +121,7 @@ async def messages(api: Api, user_id: str) -> list[dict[str, Any]]:
 async def start(serve: Serve, clock: Clock, at: datetime = MADE_AT) -> Api:
     await clock.set(at)
     api = await serve()
-    await api.database.fetch("-- announce\nupdate planning set up_to = $1", UP_TO)
+    await api.database.fetch("-- announce\nupdate planning set planned_until = $1", UP_TO)
     await api.database.fetch("-- year\nselect ensure_year(year) from generate_series(2026, 2028) as year")
     return api
 
@@ -157,7 +157,7 @@ async def test_an_edit_moves_cancels_or_makes_this_years_message(serve: Serve, c
 
 
 async def test_a_date_removed_and_put_back_is_greeted_once(serve: Serve, clock: Clock) -> None:
-    """The same row is revived: one greeting a user, occasion and year."""
+    """The same row is revived, because there is one per user, occasion and year."""
     api = await start(serve, clock)
     user = await api.create(**LONDON)
     path = f"{USERS}/{user['id']}"
@@ -174,7 +174,7 @@ async def test_a_date_removed_and_put_back_is_greeted_once(serve: Serve, clock: 
 
 
 async def test_who_signs_up_after_nine_waits_for_next_year(serve: Serve, clock: Clock) -> None:
-    """Unless they move to where it is not nine yet."""
+    """The exception is a move to a zone where it is before 09:00."""
     api = await start(serve, clock, instant("03-10T12:00"))
     user = await api.create(**LONDON)
 
@@ -196,7 +196,7 @@ async def test_who_signs_up_before_nine_is_greeted_today(serve: Serve, clock: Cl
 
 
 async def test_deleting_cancels_and_coming_back_is_a_new_user(serve: Serve, clock: Clock) -> None:
-    """An earlier system greeted whom it had deleted."""
+    """An earlier system greeted deleted users."""
     api = await start(serve, clock)
     user = await api.create(**LONDON, email="back@example.com", anniversaryDate="2020-04-04")
 
@@ -207,8 +207,8 @@ async def test_deleting_cancels_and_coming_back_is_a_new_user(serve: Serve, cloc
     assert [m["status"] for m in await messages(api, again["id"])] == ["scheduled"]
 
 
-async def test_fifty_clients_changing_one_user_leave_messages_that_match(serve: Serve, clock: Clock) -> None:
-    """Without If-Match the last one wins; whoever that is, the message is that row's."""
+async def test_fifty_clients_that_change_one_user_leave_matching_messages(serve: Serve, clock: Clock) -> None:
+    """Without If-Match the last one wins, and the message matches its row."""
     api = await start(serve, clock)
     user = await api.create(**LONDON)
     path = f"{USERS}/{user['id']}"
@@ -237,7 +237,7 @@ async def test_fifty_clients_changing_one_user_leave_messages_that_match(serve: 
 
 
 async def test_with_if_match_one_of_fifty_wins(api: Api) -> None:
-    """The others are told, and have changed nothing."""
+    """The others get an error and change nothing."""
     user = await api.create()
     path = f"{USERS}/{user['id']}"
 
@@ -259,21 +259,21 @@ async def test_a_birthday_is_judged_by_the_date_where_the_user_is(serve: Serve, 
 
 
 async def test_a_message_moved_too_far_into_the_past_expires(serve: Serve, clock: Clock) -> None:
-    """It is not dropped silently: the ticker counts and lists it."""
+    """The ticker counts and lists it, so it is not lost silently."""
     api = await start(serve, clock)
     user = await api.create(**born("03-25", "Europe/London"))
     await move(api, clock, instant("03-20T12:00"))
 
     await api.call("PATCH", f"{USERS}/{user['id']}", json={"birthdayDate": "1990-03-10"})
-    await api.parts.messages.claim_due(fence=1, incarnation=1, limit=10, late_limit=timedelta(hours=48))
+    await api.dependencies.ports.messages.claim_due(fence=1, incarnation=1, limit=10, late_limit=timedelta(hours=48))
 
     assert [m["status"] for m in await messages(api, user["id"])] == ["expired"]
 
 
 async def test_a_planner_and_an_edit_of_one_user_take_turns(api: Api, database: str) -> None:
-    """Both lock the user before the date; in different orders they would deadlock, and one of them fail."""
+    """Both lock the user before the date. In different orders they would deadlock."""
     user = await api.create(**LONDON)
-    day = (["Europe/London"], [instant("03-10T09:00")], "2026f")
+    day = ('{"Europe/London": "2027-03-10T09:00Z"}', "2026f")
     plan_range = load("planning.sql").plan_range
     edit, plan = await asyncpg.connect(database), await asyncpg.connect(database)
     try:

@@ -1,3 +1,3 @@
-"""A whole node to ask: its jobs are real, and so are its limits."""
+"""A whole node, with its real jobs and limits."""
 
 from tests.node.conftest import small_world as small_world

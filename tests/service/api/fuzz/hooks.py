@@ -1,6 +1,6 @@
-"""What schemathesis cannot read in the document: what our formats mean, how NDJSON is written, what a key is for.
+"""Tells schemathesis what the document cannot say: the formats, NDJSON, and the purpose of keys.
 
-Loaded by schemathesis itself (`hooks` in schemathesis.toml), in a process that has nothing of the service's.
+Schemathesis loads this file (`hooks` in schemathesis.toml) in a process without heyday.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ _ZONES = sorted((files("tzdata") / "zones").read_text(encoding="ascii").split())
 zones = st.sampled_from(_ZONES)
 
 _seen = st.characters(categories=("L", "N", "P", "S"), exclude_characters="\u115f\u1160\u2800\u3164\uffa0")
-_any = st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"))
+_bidi = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_any = st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"), exclude_characters=_bidi)
 # Normalised beforehand, since it is then that a line has 100 characters at most. How long one may be is the document's
 # to say: there are some around that.
 lines = st.builds(lambda first, rest: unicodedata.normalize("NFC", first + rest), _seen, st.text(_any, max_size=20))
 lines |= st.builds(str.__mul__, st.sampled_from(["a", "ß", "李", "👋"]), st.integers(97, 103))
 
 # A schema cannot say "not in the future"; the year before the tests' own is past in every zone.
-days = st.dates(max_value=date(2025, 12, 31)).map(date.isoformat)
+days = st.dates(date(1, 1, 2), date(2025, 12, 31)).map(date.isoformat)
+days |= st.dates(date(4, 1, 1), date(4, 12, 31)).map("--{:%m-%d}".format)
 
 addresses = st.builds(
     "{}@{}.{}".format,
@@ -37,13 +39,25 @@ addresses = st.builds(
 
 schemathesis.openapi.format("iana-time-zone", zones)
 schemathesis.openapi.format("visible-line", lines)
-schemathesis.openapi.format("date", days)
+schemathesis.openapi.format("occasion-date", days)
+schemathesis.openapi.format("external-id", lines.filter(lambda text: text == text.strip()))
+schemathesis.openapi.format("language-tag", st.sampled_from(["de", "pt-BR", "zh-Hant-TW", "es-419", "sl-rozaj-biske"]))
 schemathesis.openapi.format("idn-email", addresses)
+
+CHANGE_CURSOR = 32
+"""Characters of a cursor that goes with `updatedSince` alone."""
 
 _short = lines.filter(lambda text: len(text) <= 100)
 _rows = st.fixed_dictionaries(
-    {"firstName": _short, "lastName": _short, "email": addresses, "timezone": zones},
-    optional={"birthdayDate": days | st.none(), "locationCity": _short, "x": st.none()},
+    {"firstName": _short, "email": addresses, "timezone": zones},
+    optional={
+        "lastName": _short | st.none(),
+        "externalId": st.uuids().map(str),
+        "locale": st.just("de-AT"),
+        "birthdayDate": days | st.none(),
+        "locationCity": _short,
+        "x": st.none(),
+    },
 ).map(lambda row: json.dumps(row).encode())
 _values = st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=3).map(
     lambda value: json.dumps(value).encode()
@@ -53,31 +67,58 @@ _imports = st.lists(_rows | _rows | _values | st.binary(max_size=40), max_size=5
 
 @schemathesis.serializer("application/x-ndjson")
 def ndjson(_context: schemathesis.SerializationContext, value: Any) -> Any:
-    """Bytes go out as they are."""
+    """Send bytes unchanged."""
     return {"data": value if isinstance(value, bytes) else json.dumps(value).encode()}
 
 
 @schemathesis.hook
 def before_generate_body(context: schemathesis.HookContext, strategy: Any) -> Any:
-    """An import is lines: good users, JSON of other kinds, and no JSON at all."""
+    """Generate import bodies: valid users, other JSON, and invalid JSON."""
     imports = context.operation is not None and context.operation.path.endswith(":import")
     return _imports if imports else strategy
 
 
 @schemathesis.hook
 def before_call(_context: schemathesis.HookContext, case: schemathesis.Case[Any], _kwargs: dict[str, Any]) -> None:
-    """What a good request needs beyond its schema.
+    """Change what a valid request needs beyond its schema.
 
-    A key names one request that is meant once. Generated ones are short and come again with another request, which is
-    refused as it must be; so that the request itself is tried, each that is a valid key becomes a new one. A preview
-    looks from a year back to two years ahead, and its cursors belong to their window.
+    An idempotency key names one request. Generated keys are short and return with another request, which is refused
+    correctly. So that the request itself is tested, each valid key is replaced by a new one. A preview covers a year
+    back and two years ahead, and its cursors belong to their window.
     """
     if case.operation.path == "/api/v1/preview" and case.meta and case.meta.generation.mode.is_positive:
         begin = datetime.now(UTC) + timedelta(days=hash(case.id) % 700 - 200)
         case.query.update(
             {"from": begin.isoformat(), "to": (begin + timedelta(days=hash(case.id) % 9 + 1)).isoformat()}
         )
-        case.query.pop("cursor", None)
+        # No schema can say that one is later than the other.
+        for name in ("cursor", "asIfDownFrom", "asIfDownTo"):
+            case.query.pop(name, None)
+    alone = [name for name in ("q", "updatedSince") if case.operation.path == "/api/v1/users" and case.query.get(name)]
+    if alone:  # neither goes with another filter, or with a cursor of another list
+        for name in set(case.query) - {alone[0], "limit"}:
+            del case.query[name]
+    elif case.operation.path == "/api/v1/users" and len(str(case.query.get("cursor"))) == CHANGE_CURSOR:
+        del case.query["cursor"]
+    if case.operation.path == "/api/v1/holds" and isinstance(case.body, dict) and case.body.get("until"):
+        case.body["until"] = (datetime.now(UTC) + timedelta(hours=1)).isoformat()  # no schema can say "in the future"
+        case.body["for"] = None  # one of the two
+    if "/occasions/" in case.operation.path and case.meta and case.meta.generation.mode.is_positive:
+        _render(case.body)
     key: object = case.headers.get("Idempotency-Key")
     if isinstance(key, str) and 0 < len(key) < 200 and key.isascii() and key.isprintable() and " " not in key:
         case.headers["Idempotency-Key"] = f"{key}{uuid.uuid4().hex}"
+
+
+def _render(body: Any) -> None:
+    """Make a valid request for a rendering: a schema cannot express braces, language tags or existing users."""
+    if not isinstance(body, dict):
+        return
+    for name in ("subject", "text"):
+        if name in body:
+            body[name] = f"Hey {len(body[name])}, {{first_name}}"
+    if "textWithoutYears" in body or "texts" in body:
+        body["textWithoutYears"] = None
+        body["texts"] = {"de": "Hallo {first_name}", "pt-BR": {"text": "Oi", "subject": None, "textWithoutYears": None}}
+    if "userId" in body:
+        body["userId"] = None

@@ -1,0 +1,1 @@
+"""The webhooks of email services: their secrets, their signatures, and what they say."""

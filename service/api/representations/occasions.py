@@ -1,0 +1,205 @@
+"""Occasions as JSON: the schema of requests, the occasion from it, and the document of responses."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from marshmallow import RAISE, Schema, fields
+
+from service.api.http.fields import JsonSchema, Messages, WholeNumber
+from service.api.http.problems import FieldError
+from service.api.http.query import Boolean, Choice
+from service.domain.calendar import MAX_OFFSET_DAYS, LeapDay, Weekend
+from service.domain.languages import language_tag
+from service.domain.messages import Answer
+from service.domain.occasions import DEFAULT_SUBJECT, Occasion
+from service.domain.texts import MAX_LANGUAGES, MAX_SUBJECT, MAX_TEXT, Text
+from service.ports import Greeting, OccasionEntry
+from service.rendering import Rendered
+
+_TEMPLATE_ERRORS: Messages = {
+    "invalid": "Expected text.",
+    "required": "Expected, and missing.",
+}
+_TEXTS_ERRORS: Messages = {
+    "invalid": "Expected an object whose names are languages, such as de, each with text, and perhaps subject and "
+    "textWithoutYears.",
+    "language": "Expected language tags (BCP 47), such as de or pt-BR, each once.",
+}
+_TIME_ERRORS: Messages = {"invalid": "Expected a time of day as HH:MM or HH:MM:SS, or null."}
+_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?")
+
+
+class Template(fields.Field[str]):
+    """A text with placeholders. Its mistakes are found in the whole occasion (see `Occasion.mistakes`)."""
+
+    default_error_messages = _TEMPLATE_ERRORS
+
+    def __init__(self, most: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.json_schema: JsonSchema = {
+            "type": "string",
+            "format": "template",
+            "minLength": 1,
+            "maxLength": most,
+        }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
+        return value
+
+
+class Texts(fields.Field[dict[str, Text]]):
+    """Texts by language tag. A text alone stands for an object with this text."""
+
+    default_error_messages = _TEXTS_ERRORS
+    json_schema: JsonSchema = MappingProxyType(
+        {
+            "type": "object",
+            "format": "texts",
+            "maxProperties": MAX_LANGUAGES,
+            "additionalProperties": {
+                "anyOf": [{"$ref": "#/components/schemas/OccasionText"}, {"type": "string", "minLength": 1}]
+            },
+            "description": "Texts by language tag (BCP 47). The user's `locale` chooses: `de-AT`, else `de`, else the "
+            "default text.",
+        }
+    )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Text]:
+        if not isinstance(value, dict):
+            raise self.make_error("invalid")
+        found: dict[str, Text] = {}
+        for name, given in value.items():
+            tag = language_tag(name)
+            if tag is None or tag in found:
+                raise self.make_error("language")
+            one = {"text": given} if isinstance(given, str) else given
+            if not isinstance(one, dict) or not one.keys() <= {"subject", "text", "textWithoutYears"}:
+                raise self.make_error("invalid")
+            subject, text, without = one.get("subject"), one.get("text"), one.get("textWithoutYears")
+            if not isinstance(text, str) or not all(isinstance(other, str | None) for other in (subject, without)):
+                raise self.make_error("invalid")
+            found[tag] = Text(subject, text, without)
+        return found
+
+
+class TimeOfDay(fields.Field[dt.time]):
+    """A local time of day, in whole seconds."""
+
+    default_error_messages = _TIME_ERRORS
+    json_schema: JsonSchema = MappingProxyType({"type": "string", "pattern": f"^{_TIME.pattern}$"})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dt.time:
+        if not isinstance(value, str) or not _TIME.fullmatch(value):
+            raise self.make_error("invalid")
+        return dt.time.fromisoformat(value)
+
+
+class OccasionInputSchema(Schema):
+    """An occasion as a client sends it. A field that is left out has its default."""
+
+    class Meta:
+        unknown = RAISE
+
+    error_messages = {"unknown": "Unknown field.", "type": "Expected a JSON object."}  # noqa: RUF012 - marshmallow's
+
+    example: ClassVar = {
+        "subject": "Your name day",
+        "text": "Hey, {first_name}, it's your name day",
+        "texts": {"de": {"subject": "Namenstag", "text": "Hallo {first_name}, alles Gute zum Namenstag"}},
+        "weekend": "before",
+    }
+
+    subject = Template(MAX_SUBJECT, load_default=DEFAULT_SUBJECT)
+    text = Template(MAX_TEXT, required=True)
+    text_without_years = Template(MAX_TEXT, allow_none=True, load_default=None, data_key="textWithoutYears")
+    texts = Texts(load_default=dict)
+    send_at = TimeOfDay(allow_none=True, load_default=None, data_key="sendAt")
+    leap_day = Choice(*LeapDay, allow_none=True, load_default=None, data_key="leapDay")
+    weekend = Choice(*Weekend, load_default=Weekend.KEEP.value)
+    offset_days = WholeNumber(-MAX_OFFSET_DAYS, MAX_OFFSET_DAYS, load_default=0, data_key="offsetDays")
+    active = Boolean(load_default=True)
+
+
+def occasion_of(code: str, loaded: Mapping[str, Any], before: Occasion | None = None) -> Occasion:
+    """The occasion that a document describes; a field that it leaves out is that of `before`."""
+    given = {**({} if before is None else _fields(before)), **loaded}
+    return Occasion(
+        code,
+        Text(given["subject"], given["text"], given["text_without_years"]),
+        given["texts"],
+        given["send_at"],
+        LeapDay(given["leap_day"]) if given["leap_day"] else None,
+        Weekend(given["weekend"]),
+        given["offset_days"],
+        given["active"],
+    )
+
+
+def _fields(one: Occasion) -> dict[str, Any]:
+    return {
+        "subject": one.default.subject,
+        "text": one.default.text,
+        "text_without_years": one.default.without_years,
+        "texts": one.texts,
+        "send_at": one.send_at,
+        "leap_day": one.leap_day,
+        "weekend": one.weekend,
+        "offset_days": one.offset_days,
+        "active": one.active,
+    }
+
+
+def errors_of(occasion: Occasion) -> list[FieldError]:
+    """The mistakes of an occasion, as errors of a body."""
+    return [FieldError(field, f"{sentence[0].upper()}{sentence[1:]}.") for field, sentence in occasion.mistakes()]
+
+
+def occasion_json(entry: OccasionEntry) -> dict[str, object]:
+    """An occasion as a response shows it. Every field is present; null means that the defaults decide."""
+    one = entry.occasion
+    return {
+        "code": one.code,
+        "subject": one.default.subject,
+        "text": one.default.text,
+        "textWithoutYears": one.default.without_years,
+        "texts": {language: text_json(text) for language, text in sorted(one.texts.items())},
+        "sendAt": None if one.send_at is None else one.send_at.isoformat("auto"),
+        "leapDay": one.leap_day,
+        "weekend": one.weekend,
+        "offsetDays": one.offset_days,
+        "active": one.active,
+        "textVersion": entry.text_version,
+        "createdAt": entry.created_at,
+        "updatedAt": entry.updated_at,
+    }
+
+
+def text_json(text: Text) -> dict[str, str | None]:
+    """The texts of a language."""
+    return {"subject": text.subject, "text": text.text, "textWithoutYears": text.without_years}
+
+
+def rendered_json(one: Rendered) -> dict[str, object]:
+    """The greeting in one language."""
+    return {"language": one.language, "subject": one.subject, "text": one.text, "chosen": one.chosen}
+
+
+def test_send_json(greeting: Greeting, answer: Answer) -> dict[str, object]:
+    """The answer of the email service to a test."""
+    return {
+        "idempotencyKey": greeting.id,
+        "subject": greeting.subject,
+        "text": greeting.text,
+        "outcome": answer.outcome,
+        "statusCode": answer.status_code,
+        "durationSeconds": answer.duration,
+        "error": answer.error,
+        "providerId": answer.provider_id,
+    }

@@ -1,0 +1,106 @@
+"""The route of the webhooks in which email services report bounces, complaints and opt-outs."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import structlog
+from aiohttp import web
+from marshmallow import ValidationError
+
+from service.api.dependencies import ApiDependencies
+from service.api.email_events.payloads import read_events
+from service.api.email_events.secrets import EmailEventSecrets
+from service.api.email_events.signatures import NotAuthentic, Webhook, verify
+from service.api.http.body import parse, read_large_body, require_json
+from service.api.http.fields import EmailAddress
+from service.api.http.problems import MEDIA_TYPE, NOT_AUTHENTIC, NOT_FOUND, TIMEOUT, TOO_LARGE, UNAVAILABLE, Problem
+from service.api.http.responses import json_response
+from service.api.middleware.tracing import REQUEST_ID
+from service.api.openapi.decorators import ResponseSpec, operation
+from service.domain.email_events import EmailEvent, EmailEventKind
+from service.domain.email_formats import EmailFormat
+from service.domain.roles import Role
+from service.domain.suppressions import NewSuppression
+from service.ports import Principal
+
+log = structlog.get_logger(__name__)
+
+MAX_WEBHOOK_BYTES = 1024 * 1024
+"""Bytes of a webhook. SendGrid sends batches of up to 768 KB."""
+
+BATCH_EVENTS = 500
+"""Suppressions of one transaction."""
+
+_ADDRESS = EmailAddress(required=True)
+
+
+class EmailEventRoutes:
+    """A webhook may come twice: there is one suppression for an address and a reason."""
+
+    def __init__(self, dependencies: ApiDependencies) -> None:
+        self._suppressions = dependencies.ports.suppressions
+        self._metrics = dependencies.metrics
+        self._clock = dependencies.clock
+        self._secrets = EmailEventSecrets(dependencies.settings)
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.post("/api/v1/email-events/{format}", self.receive)]
+
+    @operation(
+        "email events",
+        "Receive email events",
+        webhook=True,
+        problems=(TIMEOUT, TOO_LARGE, MEDIA_TYPE),
+        responses={200: ResponseSpec("The events are taken.", "EmailEventsResult")},
+    )
+    async def receive(self, request: web.Request) -> web.Response:
+        """The webhook of an email service, in its own form, with its own signature. It needs no API key. Permanent
+        bounces, complaints and opt-outs suppress the address. Other events are ignored. 404 without a secret of the
+        format in `HEYDAY_EMAIL_EVENTS_SECRETS`."""
+        found = await self._secrets.keys(request.match_info["format"])
+        if found is None:
+            raise Problem(NOT_FOUND, "HEYDAY_EMAIL_EVENTS_SECRETS has no secret of this format.")
+        email_format, keys = found
+        require_json(request)
+        body = await read_large_body(request, MAX_WEBHOOK_BYTES)
+        self._verify(email_format, keys, Webhook(request.headers, body))
+        events = read_events(email_format, parse(body))
+        suppressions = [one for event in events if (one := _suppression(email_format, event)) is not None]
+        by = Principal(f"webhook {email_format}", Role.WRITE, request[REQUEST_ID])
+        for start in range(0, len(suppressions), BATCH_EVENTS):
+            await self._suppressions.add(suppressions[start : start + BATCH_EVENTS], by=by)
+        counted = Counter(event.kind for event in events)
+        for kind, count in counted.items():
+            self._metrics.email_events.labels(email_format, kind).inc(count)
+        log.info(
+            "email_events_received",
+            format=email_format,
+            suppressed=len(suppressions),
+            **{kind.value: counted[kind] for kind in EmailEventKind},
+        )
+        return json_response({"suppressed": len(suppressions), "ignored": len(events) - len(suppressions)})
+
+    def _verify(self, email_format: EmailFormat, keys: list[bytes], webhook: Webhook) -> None:
+        """Raise Problem unless the webhook is from the service, and recent by the database's clock."""
+        now = self._clock.now()
+        if now is None:
+            raise Problem(UNAVAILABLE, "The database's clock is not known yet.", headers={"Retry-After": "1"})
+        try:
+            verify(email_format, keys, webhook, now)
+        except NotAuthentic as error:
+            log.warning("email_events_refused", format=email_format, reason=str(error))
+            raise Problem(NOT_AUTHENTIC, f"{error}.".capitalize(), headers={"WWW-Authenticate": "Bearer"}) from error
+
+
+def _suppression(email_format: EmailFormat, event: EmailEvent) -> NewSuppression | None:
+    """The suppression that an event asks for; None for one without a reason or a valid address."""
+    if (reason := event.kind.suppresses) is None:
+        return None
+    try:
+        address = _ADDRESS.deserialize(event.email)
+    except ValidationError as error:
+        error.__traceback__ = None  # else its frames refer to it until the collector runs
+        return None
+    # A late event may be about a user who was erased: such an address is not stored again.
+    return NewSuppression(address, reason, email_format, keep_address=False)

@@ -1,0 +1,108 @@
+"""The route that lists users: by filters, by a part of a name or an address, and by their changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from service.api.dependencies import ApiDependencies
+from service.api.http.body import load_query
+from service.api.http.cursors import UserCursor, change_cursor, cursor
+from service.api.http.fields import ExternalId, TimeZone
+from service.api.http.problems import INVALID_QUERY, FieldError, Problem
+from service.api.http.query import DEFAULT_PAGE_ITEMS, MAX_PAGE_ITEMS, AnyText, Instant, MonthDay, Number, Query
+from service.api.http.responses import json_response
+from service.api.occasion_cache import OccasionCache, codes
+from service.api.openapi.decorators import ResponseSpec, operation
+from service.api.representations.users import as_json
+from service.domain.planning import PlanningRules
+from service.domain.roles import Role
+from service.ports import ChangePosition, UserFilter, UsersFound
+
+_ALONE = ("q", "updatedSince")
+"""Parameters that have an order and a bound of their own."""
+
+
+class UserQuery(Query):
+    """Filters. Addresses are compared as the uniqueness of users compares them."""
+
+    email = AnyText(load_default=None)
+    external_id = ExternalId(load_default=None, data_key="externalId")
+    timezone = TimeZone(load_default=None)
+    birthday = MonthDay(load_default=None)
+    anniversary = MonthDay(load_default=None)
+    q = AnyText(load_default=None)
+    updated_since = Instant(load_default=None, data_key="updatedSince")
+    limit = Number(1, MAX_PAGE_ITEMS, load_default=DEFAULT_PAGE_ITEMS)
+    cursor = UserCursor(load_default=None)
+
+
+class UserListRoutes:
+    """Reading of many users."""
+
+    def __init__(self, dependencies: ApiDependencies, rules: OccasionCache) -> None:
+        self._lists = dependencies.ports.user_lists
+        self._rules = rules
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get("/api/v1/users", self.page)]
+
+    @operation(
+        "users", "List users", role=Role.READ, query=UserQuery, responses={200: ResponseSpec("A page.", "UserPage")}
+    )
+    async def page(self, request: web.Request) -> web.Response:
+        """In the order of their ids, which is about that of their creation. A user who is created while you page can be
+        missing.
+
+        `q` finds a part of a name or an address, without regard to case. A page looks at 50000 users: it can have fewer
+        items than its limit, even none, and a `nextCursor`.
+
+        `updatedSince` is for those who synchronise: users in the order of their changes, and those deleted since in
+        `deleted`. No change is missed. Keep `resumeCursor` of the last page, and send it as `cursor` with the same
+        `updatedSince` the next time."""
+        loaded = load_query(request, UserQuery)
+        rules = await self._rules.current()
+        after, limit = loaded.pop("cursor"), loaded.pop("limit")
+        q, since = loaded.pop("q"), loaded.pop("updated_since")
+        _check_alone(request.query)
+        if isinstance(after, ChangePosition) != (since is not None) and after is not None:
+            raise _wrong("cursor", "Expected a cursor of an earlier page of the same list.")
+        if since is not None:
+            changes = await self._lists.changes(since, after=after, limit=limit)
+            position = change_cursor(changes.position)
+            return json_response(
+                {
+                    "items": [as_json(user, codes(rules)) for user in changes.users],
+                    "deleted": [
+                        {"id": one.id, "externalId": one.external_id, "deletedAt": one.deleted_at}
+                        for one in changes.deleted
+                    ],
+                    "nextCursor": position if changes.more else None,
+                    "resumeCursor": position,
+                }
+            )
+        if q is not None:
+            return _page(await self._lists.search(q, after=after, limit=limit), rules)
+        return _page(await self._lists.page(UserFilter(**loaded), after=after, limit=limit), rules)
+
+
+def _page(found: UsersFound, rules: PlanningRules) -> web.Response:
+    return json_response(
+        {
+            "items": [as_json(user, codes(rules)) for user in found.users],
+            "nextCursor": None if found.more is None else cursor(found.more),
+        }
+    )
+
+
+def _check_alone(given: Mapping[str, Any]) -> None:
+    filters = sorted(given.keys() - {"limit", "cursor"})
+    for name in _ALONE:
+        if name in filters and len(filters) > 1:
+            raise _wrong(name, f"Expected no other filter beside it, and found {', '.join(set(filters) - {name})}.")
+
+
+def _wrong(field: str, message: str) -> Problem:
+    return Problem(INVALID_QUERY, f"{field}: {message}", errors=[FieldError(field, message, "query")])

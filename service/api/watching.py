@@ -1,0 +1,292 @@
+"""The watched figures, computed once for all clients, and only while a client asks for them.
+
+A figure is computed on request if it is older than `REFRESH_INTERVAL`, by one node for all. The others read it from
+Redis. Without Redis, each node computes for itself, as seldom. Without the database, the last figures are answered with
+their age.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
+from itertools import count
+from typing import Any, NoReturn
+
+import orjson
+
+from service.api.http.responses import encode
+from service.domain.messages import Status
+from service.ports import LivingNode, MessageCount, Overview, Overviews, SharedText, Snapshots, Unavailable
+
+REFRESH_INTERVAL = 5.0
+"""Seconds after which a figure is computed again, if a client still asks."""
+
+OTHER_DAY_INTERVAL = 60.0
+"""Seconds after which the figures of a day that is not today are computed again."""
+
+MAX_SHARE = 0.05
+"""A day with so many messages that counting them takes long is counted less often: this share of the time at most."""
+
+MAX_INTERVAL = 60.0
+"""Seconds after which any figure is computed again."""
+
+LOOK_INTERVAL = 1.0
+"""Seconds for which a node answers without asking Redis."""
+
+FIRST_WAIT = 2.0
+"""Seconds to wait for another node that computes a figure for the first time."""
+
+FIRST_POLL_INTERVAL = 0.05
+
+WATCHED_FOR = 10.0
+"""Seconds after a request for which a page counts as watched."""
+
+ENDS_WITHIN = timedelta(days=7)
+"""The ends that need attention are those of greetings of these last days."""
+
+MAX_COUNTED = 10_000
+"""Messages of a kind that are counted for attention: there may be more."""
+
+MAX_DAYS_KEPT = 16
+"""Days that a node keeps."""
+
+NOW = "now"
+"""The name of the overview among the figures; the others are days."""
+
+
+_MEMBERS = {
+    True: frozenset({"now", "rate", "since", "ended", "overdue", "overdueSince", "nodes", "endedNodes"}),
+    False: frozenset({"counts"}),
+}
+"""The members of the overview, and of its day."""
+
+REPORT_MEMBERS = frozenset({"version", "tzdata", "missing", "lease", "clock", "circuit", "outages", "pool", "actors"})
+"""The members of a report of a node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A figure as a node has it. `version` changes with its content. `computed_at` is of the steady clock."""
+
+    text: str
+    content: Any
+    version: int
+    computed_at: float
+    looked_at: float
+
+
+class Watching:
+    """Answers with the overview, and with days. `report` is the report of this node.
+
+    `snapshots` is None where figures are not shared.
+    """
+
+    def __init__(
+        self,
+        overviews: Overviews,
+        snapshots: Snapshots | None,
+        *,
+        node: Callable[[], str],
+        report: Callable[[], Mapping[str, object]],
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._overviews = overviews
+        self._snapshots: Snapshots = snapshots or _NotShared()
+        self._node = node
+        self._report = report
+        self._steady = steady
+        self._kept: dict[str, Figures] = {}
+        self._asked: dict[str, float] = {}
+        self._slow: dict[str, float] = {}
+        self._versions = count(1)
+        self._lock = asyncio.Lock()
+
+    def age(self, figures: Figures) -> float:
+        """Seconds since the figures were computed."""
+        return max(0.0, self._steady() - figures.computed_at)
+
+    async def overview(self, now: datetime) -> Figures:
+        """The figures that need attention, and the nodes. Raises Unavailable."""
+        return await self._get(NOW, now)
+
+    async def day(self, day: date, now: datetime) -> tuple[Figures, list[MessageCount]]:
+        """The messages of a day in UTC by instant, zone, occasion and state. Raises Unavailable."""
+        figures = await self._get(_name(day, now), now)
+        return figures, [
+            MessageCount(datetime.fromtimestamp(at, UTC), zone, occasion, Status(status), number, late)
+            for at, zone, occasion, status, number, late in figures.content["counts"]
+        ]
+
+    async def _get(self, name: str, now: datetime) -> Figures:
+        if self._lock.locked() and (known := self._kept.get(name)) is not None and self.age(known) < MAX_INTERVAL:
+            return known  # it is being computed, or something else is: nobody waits for that
+        # One at a time: everybody who asks meanwhile gets the same answer, and a node counts one day at a time.
+        async with self._lock:
+            self._asked.pop(name, None)
+            self._asked[name] = self._steady()
+            while len(self._asked) > MAX_DAYS_KEPT:
+                forgotten = next(iter(self._asked))
+                for kept in (self._asked, self._kept, self._slow):
+                    kept.pop(forgotten, None)
+            known = self._kept.get(name)
+            if known is not None and self._steady() - known.looked_at < LOOK_INTERVAL:
+                return known
+            return await self._look(name, known, now)
+
+    async def _look(self, name: str, known: Figures | None, now: datetime) -> Figures:
+        fresh = self._interval(name)
+        deadline = self._steady() + FIRST_WAIT
+        while True:
+            try:
+                found = await self._snapshots.look(name, fresh=fresh)
+            except Unavailable:
+                if known is not None and self.age(known) < fresh:
+                    # Redis is asked as rarely as while it answers.
+                    self._kept[name] = replace(known, looked_at=self._steady())
+                    return self._kept[name]
+                return await self._compute(name, known, now)
+            if found.text is not None and (content := _read(found.text, _MEMBERS[name == NOW])) is not None:
+                known = self._keep(name, found.text, content, found.age)
+            if found.turn or (known is None and self._steady() >= deadline):
+                return await self._compute(name, known, now)
+            if known is not None:
+                return known
+            await asyncio.sleep(FIRST_POLL_INTERVAL)  # another node computes it for the first time
+
+    async def _compute(self, name: str, known: Figures | None, now: datetime) -> Figures:
+        """Compute the overview in one statement.
+
+        The statement includes the day of that name, or today if that is watched and due.
+        """
+        day = await self._watched_today(now) if name == NOW else date.fromisoformat(name.partition(":")[2])
+        began = self._steady()
+        try:
+            overview = await self._overviews.read(
+                since=now - ENDS_WITHIN, limit=MAX_COUNTED, day=None if day is None else window(day)
+            )
+        except Unavailable:
+            if known is None:
+                raise
+            return known
+        took = self._steady() - began
+        await self._share(NOW, encode(await self._overview_json(overview)).decode(), REFRESH_INTERVAL)
+        if day is not None and overview.day is not None:
+            counts = [
+                (one.send_at.timestamp(), one.timezone, one.occasion, one.status, one.count, one.late)
+                for one in overview.day
+            ]
+            counted = _name(day, now)
+            self._slow[counted] = took / MAX_SHARE
+            await self._share(counted, encode({"counts": counts}).decode(), self._interval(counted))
+        return self._kept[name]
+
+    async def _watched_today(self, now: datetime) -> date | None:
+        """Return today if a client watches it here and this node has the turn to count it."""
+        today = now.astimezone(UTC).date()
+        name = _name(today, now)
+        if self._steady() - self._asked.get(name, float("-inf")) > WATCHED_FOR:
+            return None
+        try:
+            due = (await self._snapshots.look(name, fresh=self._interval(name))).turn
+        except Unavailable:
+            known = self._kept.get(name)
+            due = known is None or self.age(known) >= self._interval(name)
+        return today if due else None
+
+    async def _share(self, name: str, text: str, fresh: float) -> None:
+        self._keep(name, text, orjson.loads(text), 0.0)
+        with suppress(Unavailable):  # the figures are answered all the same, and the next node computes them again
+            await self._snapshots.share(name, text, fresh=fresh)
+
+    def _keep(self, name: str, text: str, content: Any, age: float) -> Figures:
+        now = self._steady()
+        known = self._kept.get(name)
+        version = known.version if known is not None and known.text == text else next(self._versions)
+        self._kept[name] = Figures(text, content, version, computed_at=now - age, looked_at=now)
+        return self._kept[name]
+
+    def _interval(self, name: str) -> float:
+        usual = OTHER_DAY_INTERVAL if name.startswith("day:") else REFRESH_INTERVAL
+        return max(usual, min(self._slow.get(name, 0.0), MAX_INTERVAL))
+
+    async def _overview_json(self, overview: Overview) -> dict[str, object]:
+        return {
+            "now": overview.now,
+            "rate": overview.rate,
+            "since": overview.now - ENDS_WITHIN,
+            "ended": {status.value: number for status, number in overview.ended.items()},
+            "overdue": overview.overdue,
+            "overdueSince": overview.overdue_since,
+            "nodes": await self._nodes_json(overview.nodes),
+            "endedNodes": [
+                {
+                    "node": one.node,
+                    "incarnation": one.incarnation,
+                    "endedSeconds": round(max(0.0, one.ended)),
+                    "died": one.died,
+                }
+                for one in overview.ended_nodes
+            ],
+        }
+
+    async def _nodes_json(self, nodes: Sequence[LivingNode]) -> list[dict[str, object]]:
+        names = [one.node for one in nodes]
+        reports: list[Any] = [None] * len(names)
+        with suppress(Unavailable):
+            reports = [text and _read(text, REPORT_MEMBERS) for text in await self._snapshots.reports(names)]
+        own = self._node()
+        return [
+            {
+                "node": one.node,
+                "incarnation": one.incarnation,
+                "startedAt": one.started_at,
+                "silentSeconds": round(max(0.0, one.silent), 1),
+                "tzdata": one.tzdata,
+                "report": self._report() if one.node == own else report,
+            }
+            for one, report in zip(nodes, reports, strict=True)
+        ]
+
+
+def _read(text: str, members: frozenset[str]) -> dict[str, Any] | None:
+    """An object that has these members; None: the text is of another version of heyday, or of somebody else."""
+    try:
+        content = orjson.loads(text)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) and members <= content.keys() else None
+
+
+def _name(day: date, now: datetime) -> str:
+    """The name of a day's figures. Today has another name, so that at midnight a day does not stay too old."""
+    return f"{'today' if day == now.astimezone(UTC).date() else 'day'}:{day.isoformat()}"
+
+
+class _NotShared:
+    """Implements `service.ports.Snapshots` without sharing."""
+
+    async def look(self, name: str, *, fresh: float) -> SharedText:
+        self._refuse()
+
+    async def share(self, name: str, text: str, *, fresh: float) -> None:
+        self._refuse()
+
+    async def report(self, node: str, text: str) -> None:
+        self._refuse()
+
+    async def reports(self, nodes: Sequence[str]) -> list[str | None]:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise Unavailable("redis", "not used here")
+
+
+def window(day: date) -> tuple[datetime, datetime]:
+    """The first instant of a day in UTC, and that of the next."""
+    begins = datetime.combine(day, time_of_day(), UTC)
+    return begins, datetime.max.replace(tzinfo=UTC) if day == date.max else begins + timedelta(days=1)

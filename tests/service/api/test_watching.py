@@ -1,0 +1,272 @@
+"""The routes of watched figures: computed once for all clients, and only on request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from service.adapters.redis.connection import connect
+from service.adapters.redis.snapshots import RedisSnapshots
+from service.ports import Overview, Overviews, SharedText, Unavailable
+from tests.service.api.conftest import Api, Serve
+
+NOON = datetime(2027, 3, 14, 12, tzinfo=UTC)
+
+ZONES = {"Pacific/Kiritimati": 840, "Asia/Kolkata": 330, "Europe/London": 0, "Pacific/Pago_Pago": -660}
+
+
+class CountedOverviews:
+    """Counts the reads of another adapter."""
+
+    def __init__(self, overviews: Overviews) -> None:
+        self._overviews = overviews
+        self.days: list[bool] = []
+        """For each reading: whether a day was counted."""
+
+    async def read(self, **wanted: Any) -> Overview:
+        self.days.append(wanted["day"] is not None)
+        return await self._overviews.read(**wanted)
+
+
+class AwayLater:
+    """Another one, until it is away."""
+
+    def __init__(self, overviews: Overviews) -> None:
+        self._overviews = overviews
+        self.is_away = False
+
+    async def read(self, **wanted: Any) -> Overview:
+        if self.is_away:
+            raise Unavailable("postgres", "connection refused")
+        return await self._overviews.read(**wanted)
+
+
+async def insert(api: Api, *, at: datetime, timezone: str, status: str, count: int = 1, late: bool = False) -> None:
+    """Store messages without users."""
+    ended = status in ("sent", "failed", "cancelled", "expired", "unknown")
+    await api.database.fetch(
+        """
+        insert into messages (user_id, occasion, local_year, timezone, send_at, due_at, status, attempt, tzdata,
+            ended_at, queued_at, queued_by, claimed_by)
+        select gen_random_uuid(), 'birthday', $1, $2, $3, $3, $4, 1, '2026a',
+            case when $5 then $3::timestamptz + case when $6 then interval '2 minutes' else interval '1 second' end end,
+            case when $4 = 'queued' then $3::timestamptz end, case when $4 = 'queued' then 1 end,
+            case when $4 = 'sending' then 1 end
+        from generate_series(1, $7)
+        """,
+        at.year, timezone, at, status, ended, late, count,
+    )  # fmt: skip
+
+
+async def test_a_day_is_shown_by_offset_and_by_zone(serve: Serve, clock: Any) -> None:
+    """Every message is in one cell and one count, so the sums agree."""
+    await clock.set(NOON)
+    api = await serve()
+    london = NOON.replace(hour=9)
+    await insert(api, at=london, timezone="Europe/London", status="sent", count=5)
+    await insert(api, at=london, timezone="Europe/London", status="sent", count=2, late=True)
+    await insert(api, at=london, timezone="Atlantic/Reykjavik", status="failed")
+    await insert(api, at=london, timezone="Europe/London", status="retrying")
+    await insert(api, at=london, timezone="Europe/London", status="queued")
+    await insert(api, at=london, timezone="Europe/London", status="cancelled")
+    await insert(api, at=NOON.replace(hour=3, minute=30), timezone="Asia/Kolkata", status="unknown")
+    await insert(api, at=NOON.replace(hour=20), timezone="Pacific/Pago_Pago", status="scheduled", count=3)
+    await insert(api, at=NOON + timedelta(days=1), timezone="Europe/London", status="scheduled")
+
+    status, day = await api.call("GET", "/api/v1/day")
+    assert status == 200, day
+    assert [(one["offset"], one["at"], one["planned"]) for one in day["cells"]] == [
+        ("+05:30", "2027-03-14T03:30:00Z", 1),
+        ("+00:00", "2027-03-14T09:00:00Z", 10),
+        ("-11:00", "2027-03-14T20:00:00Z", 3),
+    ]
+    cell = day["cells"][1]
+    assert cell["timezones"] == ["Atlantic/Reykjavik", "Europe/London"]
+    assert {name: cell[name] for name in ("sent", "sentLate", "late", "failed", "retrying", "cancelled")} == {
+        "sent": 7, "sentLate": 2, "late": 1, "failed": 1, "retrying": 1, "cancelled": 1,
+    }  # fmt: skip
+    assert day["total"]["planned"] == 14
+    assert day["byOccasion"] == {"birthday": day["total"]}
+    assert (day["attention"]["unknown"], day["attention"]["failed"], day["attention"]["overdue"]) == (1, 1, 2)
+    assert day["attention"]["overdueSince"] == "2027-03-14T09:00:00Z"
+
+    _, by_zone = await api.call("GET", "/api/v1/day?by=zone&date=2027-03-14")
+    assert {one["timezone"]: one["planned"] for one in by_zone["cells"]} == {
+        "Asia/Kolkata": 1, "Atlantic/Reykjavik": 1, "Europe/London": 9, "Pacific/Pago_Pago": 3,
+    }  # fmt: skip
+    assert by_zone["total"] == day["total"]
+
+
+async def test_new_year_counts_messages_of_both_years(serve: Serve) -> None:
+    """In the east the next local year has begun, while it is still the last day in UTC."""
+    api = await serve()
+    at = datetime(2026, 12, 31, 19, tzinfo=UTC)
+    await api.database.fetch("select ensure_year(2027)")
+    for year in (2026, 2027):
+        await api.database.fetch(
+            """
+            insert into messages (user_id, occasion, local_year, timezone, send_at, due_at, tzdata)
+            values (gen_random_uuid(), 'birthday', $1, 'Pacific/Kiritimati', $2, $2, '2026a')
+            """,
+            year, at,
+        )  # fmt: skip
+
+    _, day = await api.call("GET", "/api/v1/day?date=2026-12-31")
+
+    assert [(one["offset"], one["planned"]) for one in day["cells"]] == [("+14:00", 2)]
+
+
+@pytest.mark.parametrize("date", ["0001-01-01", "9999-12-31", "1969-12-31"])
+async def test_days_without_messages_are_empty(api: Api, date: str) -> None:
+    """This includes the first and the last possible day."""
+    status, day = await api.call("GET", f"/api/v1/day?date={date}")
+
+    assert (status, day["cells"], day["total"]["planned"]) == (200, [], 0)
+
+
+@pytest.mark.parametrize("query", ["date=2027-02-29", "date=today", "by=country", "day=2027-01-01"])
+async def test_wrong_parameters_are_refused(api: Api, query: str) -> None:
+    """A day that does not exist is not taken for another one."""
+    status, problem = await api.call("GET", f"/api/v1/day?{query}")
+
+    assert (status, problem["type"]) == (422, "/problems/invalid-query")
+
+
+async def test_what_is_held_is_shown_at_once(serve: Serve, clock: Any) -> None:
+    """A hold needs no new figures: its due messages move to another count."""
+    await clock.set(NOON)
+    holds: list[Any] = []
+    api = await serve(active_holds=lambda: holds)
+    await insert(api, at=NOON.replace(hour=9), timezone="Europe/London", status="scheduled", count=4)
+    _, before = await api.call("GET", "/api/v1/day")
+    _, hold = await api.call("POST", "/api/v1/holds", json={"reason": "a mistake in the text"})
+    holds.extend(await api.dependencies.ports.holds.active())
+
+    _, after = await api.call("GET", "/api/v1/day")
+
+    assert (before["total"]["late"], after["total"]["late"], after["total"]["held"]) == (4, 0, 4)
+    assert [one["id"] for one in after["attention"]["held"]] == [hold["id"]]
+
+
+async def test_watchers_on_two_nodes_cost_one_statement(serve: Serve, redis_url: str) -> None:
+    """The figures are computed once for all clients on all nodes and pages, and a 304 has their age."""
+    redis = connect(redis_url)
+    first = await serve(snapshots=RedisSnapshots(redis.commands))
+    counted = CountedOverviews(first.dependencies.ports.overviews)
+    nodes = [await serve(snapshots=RedisSnapshots(redis.commands), overviews=counted) for _ in range(2)]
+    try:
+        pages = [node.client.get(f"/api/v1/{page}") for node in nodes for page in ["day"] * 10 + ["nodes"] * 10]
+        answers = await asyncio.gather(*pages)
+        tag = answers[0].headers["ETag"]
+        async with nodes[1].client.get("/api/v1/day", headers={"If-None-Match": tag}) as again:
+            body = await again.read()
+    finally:
+        await redis.close()
+
+    assert {answer.status for answer in answers} == {200}
+    assert counted.days.count(True) == 1
+    assert len(counted.days) <= 2  # the first who ask for the nodes may not know yet that others watch the day
+    assert (again.status, body, again.headers["ETag"], again.headers["Age"]) == (304, b"", tag, "0")
+
+
+class AwaySnapshots:
+    """A Redis that is away, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    async def look(self, _name: str, *, fresh: float) -> SharedText:
+        self.looks += 1
+        raise Unavailable("redis", f"connection refused, {fresh:g}")
+
+    async def share(self, _name: str, _text: str, *, fresh: float) -> None:
+        raise Unavailable("redis", f"connection refused, {fresh:g}")
+
+    async def report(self, _node: str, _text: str) -> None:
+        raise Unavailable("redis", "connection refused")
+
+    async def reports(self, _nodes: Sequence[str]) -> list[str | None]:
+        raise Unavailable("redis", "connection refused")
+
+
+async def test_a_redis_that_is_away_is_asked_once_a_second(serve: Serve) -> None:
+    """However many watch: each question may take as long as the deadline of a call."""
+    redis = AwaySnapshots()
+    api = await serve(snapshots=redis)
+
+    answers = [await api.call("GET", "/api/v1/nodes") for _ in range(20)]
+
+    assert {status for status, _ in answers} == {200}
+    assert redis.looks <= 5  # as long as these answers take, and one
+
+
+async def test_without_redis_a_node_computes_for_itself(serve: Serve) -> None:
+    """It does so once in five seconds, too."""
+    first = await serve()
+    counted = CountedOverviews(first.dependencies.ports.overviews)
+    api = await serve(overviews=counted)
+
+    for _ in range(3):
+        await asyncio.gather(*(api.call("GET", "/api/v1/day") for _ in range(5)))
+
+    assert counted.days == [True]
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[]", "5", '{"counts": []}', '{"now": "2027-01-01T00:00:00Z"}'])
+async def test_texts_of_somebody_else_are_computed_again(serve: Serve, redis_url: str, text: str) -> None:
+    """Of another version during an upgrade, or written by a person."""
+    redis = connect(redis_url)
+    snapshots = RedisSnapshots(redis.commands)
+    await snapshots.share("now", text, fresh=0.001)
+    api = await serve(snapshots=snapshots)
+    await api.database.fetch("insert into nodes (node) values ('node-2')")
+    await snapshots.report("node-2", text)
+    try:
+        status, nodes = await api.call("GET", "/api/v1/nodes")
+        day_status, _ = await api.call("GET", "/api/v1/day")
+    finally:
+        await redis.close()
+
+    assert (status, day_status) == (200, 200)
+    assert [(one["node"], one["report"]) for one in nodes["items"]] == [("node-2", None)]
+
+
+async def test_nodes_that_ended_are_shown_for_a_while(api: Api) -> None:
+    """A node that died is told from one that was stopped, and one that came back is not among them."""
+    await api.database.fetch(
+        """
+        insert into nodes (node, heartbeat_at, ended_at) values
+            ('died', clock_timestamp() - interval '70 seconds', clock_timestamp() - interval '1 minute'),
+            ('stopped', clock_timestamp() - interval '61 seconds', clock_timestamp() - interval '1 minute'),
+            ('long ago', clock_timestamp() - interval '70 minutes', clock_timestamp() - interval '1 hour'),
+            ('back', clock_timestamp() - interval '70 seconds', clock_timestamp() - interval '1 minute'),
+            ('back', clock_timestamp(), null),
+            ('silent', clock_timestamp() - interval '6 seconds', null)
+        """
+    )
+
+    _, nodes = await api.call("GET", "/api/v1/nodes")
+    _, day = await api.call("GET", "/api/v1/day")
+
+    assert [(one["node"], one["died"]) for one in nodes["ended"]] == [("died", True), ("stopped", False)]
+    assert day["attention"]["nodes"] == {"living": 2, "silent": ["silent"], "died": ["died"]}
+
+
+async def test_the_last_figures_are_shown_while_the_database_is_away(serve: Serve) -> None:
+    """With their age, so that a page can say how old they are."""
+    first = await serve()
+    away = AwayLater(first.dependencies.ports.overviews)
+    api = await serve(overviews=away)
+    _, before = await api.call("GET", "/api/v1/nodes")
+    away.is_away = True
+    watching_again = await serve(overviews=away)
+
+    status, problem = await watching_again.call("GET", "/api/v1/nodes")
+    _, after = await api.call("GET", "/api/v1/nodes")
+
+    assert (status, problem["type"]) == (503, "/problems/unavailable")
+    assert after["items"] == before["items"]
