@@ -1,8 +1,8 @@
-"""The right of a node to act on what it has claimed: it holds while the node's heart was heard not long ago.
+"""The lease of a node: its right to act on what it has claimed, while its last heartbeat is recent.
 
-Others end a node's incarnation when they have seen no beat for `DEATH` seconds. The node itself stops `MARGIN`
-seconds earlier, by a clock that goes on while the process is stopped or the machine suspended: so a node that wakes
-up late finds that it may not go on, before it asks anybody.
+Other nodes end an incarnation without a heartbeat for `DEATH_TIMEOUT` seconds. The node itself stops `SAFETY_MARGIN`
+seconds earlier. Its clock continues while the process is stopped or the machine is suspended, so a node that resumes
+late stops before it asks another system.
 """
 
 from __future__ import annotations
@@ -11,72 +11,84 @@ import asyncio
 import time
 from collections.abc import Callable
 
-BEAT_EVERY = 1.5
-"""Seconds between two beats."""
+HEARTBEAT_INTERVAL = 1.5
+"""Seconds between two heartbeats."""
 
-DEATH = 8.0
-"""Seconds without a beat after which others end an incarnation."""
+DEATH_TIMEOUT = 8.0
+"""Seconds without a heartbeat after which other nodes end an incarnation."""
 
-MARGIN = 2.0
-"""Seconds by which a node stops before others may end it: more than a statement already on its way takes."""
+SAFETY_MARGIN = 2.0
+"""Seconds by which a node stops before others may end it. A statement that is under way takes less."""
 
 
 def elapsed() -> float:
-    """Seconds of a steady clock that does not stop with the machine (CLOCK_BOOTTIME where there is one)."""
+    """Seconds of a steady clock that continues while the machine is suspended (CLOCK_BOOTTIME, where it exists)."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class LeaseLost(Exception):
-    """This incarnation was ended by others, or could not make itself heard: what it had claimed is theirs."""
+    """Other nodes ended this incarnation, or may do so now: its claims belong to them."""
 
 
 class Lease:
-    """Shared by the actors of one node; renewed by its membership actor and by nobody else."""
+    """The lease of one node, shared by its actors. Only the membership actor renews it."""
 
     def __init__(self, clock: Callable[[], float] = elapsed) -> None:
         self._clock = clock
         self._incarnation: int | None = None
+        self.first_incarnation: int | None = None
+        """The first incarnation of this process; a later one follows a lost lease."""
         self._until = 0.0
         self._ended_at = float("-inf")
         self._granted = asyncio.Event()
 
     def now(self) -> float:
-        """Seconds of the clock by which the lease runs out."""
+        """Seconds of the clock by which the lease ends."""
         return self._clock()
 
     def renew(self, incarnation: int, heard_at: float) -> None:
-        """A beat asked for at `heard_at` (of `now`) was taken. It does not count if the lease was ended since: whoever
-        did so knew more than the one who asked."""
+        """Extend the lease after a heartbeat that was sent at `heard_at` (of `now`).
+
+        A heartbeat that was sent before the last `end` does not count.
+        """
         if heard_at < self._ended_at:
             return
-        self._incarnation, self._until = incarnation, heard_at + DEATH - MARGIN
+        self.first_incarnation = self.first_incarnation or incarnation
+        self._incarnation, self._until = incarnation, heard_at + DEATH_TIMEOUT - SAFETY_MARGIN
         self._granted.set()
 
     def end(self) -> None:
-        """Nothing may be claimed or sent any more, until a beat is taken that is asked for from now on."""
+        """End the lease. Only a heartbeat that is sent from now on grants it again."""
         self._ended_at = self._clock()
         self._incarnation, self._until = None, 0.0
         self._granted.clear()
 
     @property
     def held(self) -> bool:
-        """Whether this node may act now."""
+        """True while this node may act."""
         return self._clock() < self._until
 
     @property
+    def remaining(self) -> float:
+        """Seconds for which this node may act if no heartbeat follows."""
+        return max(0.0, self._until - self._clock())
+
+    @property
     def incarnation(self) -> int:
-        """The number under which this node claims. Raises LeaseLost when it may not."""
+        """The number under which this node claims. Raises LeaseLost without a lease."""
         if self._incarnation is None or not self.held:
             raise LeaseLost
         return self._incarnation
 
     def holds(self, incarnation: int) -> bool:
-        """Whether this node may still act on what that incarnation claimed: not once others have ended it, even if the
-        node has begun a new one since."""
+        """True while this node may act on the claims of that incarnation.
+
+        It is false after other nodes ended the incarnation, even if this node has a new one.
+        """
         return self.held and self._incarnation == incarnation
 
     async def granted(self, *, within: float) -> bool:
-        """Wait up to `within` seconds until the lease is held; False when it still is not."""
+        """Wait up to `within` seconds for the lease; False when it is still not held."""
         if not self.held:
             self._granted.clear()
             try:

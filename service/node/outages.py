@@ -1,4 +1,4 @@
-"""Which servers are away, since when and why: an outage is one log line when it begins and one when it ends."""
+"""The outages of servers, with start and reason. An outage is one log line at its start and one at its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A server that is away: the first reason given, and the steady-clock second it began."""
+    """A server that is away: the first reason, and the start in seconds of the steady clock."""
 
     system: str
     reason: str
@@ -23,9 +23,9 @@ class Outage:
 
 
 class Outages:
-    """What the actors of a node have met. An outage is over when everybody who met it has got through again.
+    """The outages that the actors of a node met. An outage ends when every actor that met it has succeeded again.
 
-    `on_change` is told of each that begins (True) and ends (False), by the server's name.
+    `on_change` gets the name of the server, and True at the start or False at the end of its outage.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Outages:
         self._waiting: dict[str, set[str]] = {}
 
     def met(self, who: str, error: Unavailable) -> None:
-        """`who` could not reach a server: the one it waits for now, whichever it waited for before."""
+        """Note that `who` waits for the server of `error`, and for no other."""
         self._passed(who, [system for system in self._waiting if system != error.system])
         self._waiting.setdefault(error.system, set()).add(who)
         if error.system not in self._outages:
@@ -51,7 +51,7 @@ class Outages:
             self._on_change(error.system, True)
 
     def passed(self, who: str) -> None:
-        """`who` got its work done: whatever it was waiting for is back."""
+        """Note that `who` did its work, so that it waits for no server."""
         self._passed(who, list(self._waiting))
 
     def _passed(self, who: str, systems: list[str]) -> None:
@@ -66,11 +66,11 @@ class Outages:
                 self._on_change(system, False)
 
     def state(self, system: str) -> tuple[bool, float]:
-        """Whether a server is away, and the steady-clock second since when that is so, as far as anybody here knows."""
+        """True while a server is away, and the second of the steady clock since which that is known."""
         if system in self._outages:
             return True, self._outages[system].since
         return False, self._back.get(system, self._began)
 
     def current(self) -> list[Outage]:
-        """The outages that go on."""
+        """The current outages."""
         return list(self._outages.values())

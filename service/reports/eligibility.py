@@ -1,7 +1,7 @@
-"""What becomes of one user's occasion in one local year: the message that there is, or will be, or why there is none.
+"""Tells the state of one user's occasion in one local year: its message, the message to come, or the reason for none.
 
-This is the verdict of every preview and every explanation, given what is stored and how far planning is. It decides
-nothing: it says what planner, ticker and edits have decided, or will.
+Every preview and every explanation uses this verdict. It decides nothing: it reports what planner, ticker and edits
+have decided, or will decide.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from enum import StrEnum
 from uuid import UUID
 
 from service.domain.calendar import Rule
-from service.domain.messages import Status
+from service.domain.messages import UNSENT, Status
+from service.domain.suppressions import is_suppression
 from service.ports import Candidate, Message, Planned
 
 EXPECTED = "expected"
-"""Instead of a message's state: there is no message yet, and planning will make it."""
+"""The state of a message that planning will make."""
 
 
 class LeftOut(StrEnum):
-    """Why a user is not greeted on a day that is theirs."""
+    """The reason for which a user is not greeted on their day."""
 
     NO_DATE = "no_date"
     """The user has no date for the occasion."""
@@ -28,30 +29,37 @@ class LeftOut(StrEnum):
     """The user is deleted."""
     SKIPPED_LEAP_DAY = "skipped_leap_day"
     """29 February, in a common year, under a rule that skips it."""
+    YEAR_OF_THE_DATE = "year_of_the_date"
+    """The date itself lies in this local year or later: the first greeting is that of the year after it."""
+    INACTIVE = "inactive"
+    """The occasion is not active, or was not at the instant."""
     ALREADY_GREETED = "already_greeted"
     """The occasion's message of this local year was sent, at another instant: date or zone have changed since."""
     ALREADY_PLANNED = "already_planned"
     """The occasion's message of this local year is on its way, for another instant."""
+    SUPPRESSED = "suppressed"
+    """The address gets nothing: it is suppressed, or HEYDAY_ONLY_TO does not name it."""
     CREATED_TOO_LATE = "created_too_late"
     """The user did not exist yet at the instant."""
     TOO_LATE_TO_SEND = "too_late_to_send"
-    """The instant is longer ago than `HEYDAY_LATE_LIMIT`: there was no message, or it has expired, or it will."""
+    """The instant is longer ago than `HEYDAY_LATE_LIMIT`: there was no message, or it has expired or will expire."""
     NOT_PLANNED = "not_planned"
-    """Planning had passed the instant before the rules, or the zone data, gave it to the user."""
+    """Planning had passed the instant before the rules, or the zone data, changed it to this one."""
     CANCELLED = "cancelled"
     """The message was cancelled: the day was moved or removed."""
     FAILED = "failed"
     """The email service refused the message, or every attempt was spent."""
     UNKNOWN = "unknown"
-    """Nobody knows whether the email service took the message; a person decides."""
+    """The outcome is unknown, and an operator has to decide."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """The verdict. `status` is the state of the message `message_id`, or EXPECTED; None: there is, and will be, none.
+    """The verdict.
 
-    `send_at` is None where the calendar has no instant; `rule` is None where the instant of the message is not what
-    the calendar says now.
+    `status` is the state of the message `message_id`, or EXPECTED. None: there is no message, now or later. `send_at`
+    is None if the calendar has no instant. `rule` is None if the instant of the message is not that of the calendar
+    now.
     """
 
     user_id: UUID
@@ -63,6 +71,11 @@ class Prospect:
     status: str | None
     left_out: LeftOut | None
     message_id: UUID | None
+
+    @property
+    def waits(self) -> bool:
+        """True if the message, or one that planning will make, is still to be sent."""
+        return self.left_out is None and self.status in (EXPECTED, *UNSENT)
 
 
 def prospect(
@@ -100,7 +113,7 @@ def prospect(
 
 
 def will_expire(message: Message, now: datetime, late_limit: timedelta) -> bool:
-    """Whether the ticker will find the message too late to send when it is due (see claim_due)."""
+    """True if the ticker will find the message too late to send when it is due (see claim_due)."""
     counts_from = max(message.send_at, message.redriven_at or message.send_at)
     return message.status in (Status.SCHEDULED, Status.RETRYING) and counts_from < max(now, message.due_at) - late_limit
 
@@ -108,7 +121,11 @@ def will_expire(message: Message, now: datetime, late_limit: timedelta) -> bool:
 def _of_message(message: Message, found: Candidate, now: datetime, late_limit: timedelta) -> LeftOut | None:
     match message.status:
         case Status.CANCELLED:
-            return LeftOut.DELETED if found.deleted_at is not None else LeftOut.CANCELLED
+            if found.deleted_at is not None:
+                return LeftOut.DELETED
+            if found.inactive:
+                return LeftOut.INACTIVE
+            return LeftOut.SUPPRESSED if is_suppression(message.status_reason) else LeftOut.CANCELLED
         case Status.EXPIRED:
             return LeftOut.TOO_LATE_TO_SEND
         case Status.FAILED:
@@ -117,12 +134,14 @@ def _of_message(message: Message, found: Candidate, now: datetime, late_limit: t
             return LeftOut.UNKNOWN
         case Status.SCHEDULED | Status.RETRYING if will_expire(message, now, late_limit):
             return LeftOut.TOO_LATE_TO_SEND
+        case Status.SCHEDULED | Status.RETRYING | Status.QUEUED if found.suppressed is not None:
+            return LeftOut.SUPPRESSED
         case _:
             return None
 
 
 def _without_message(found: Candidate, rule: Rule | None, planned: Planned, late_limit: timedelta) -> LeftOut | None:
-    """Why nothing leaves at the calendar's instant; None: planning will make a message for it."""
+    """Return why nothing is sent at the calendar's instant. None: planning will make a message for it."""
     if found.deleted_at is not None:
         return LeftOut.DELETED
     if found.message is not None:
@@ -133,10 +152,16 @@ def _without_message(found: Candidate, rule: Rule | None, planned: Planned, late
         return LeftOut.SKIPPED_LEAP_DAY
     if found.send_at is None:
         return LeftOut.NO_DATE
+    if found.is_first_year:
+        return LeftOut.YEAR_OF_THE_DATE
+    if found.inactive:
+        return LeftOut.INACTIVE
     if found.created_at >= found.send_at:
         return LeftOut.CREATED_TOO_LATE
     if found.send_at < planned.now - late_limit:
         return LeftOut.TOO_LATE_TO_SEND
     if found.send_at < planned.announced and not found.to_plan:
         return LeftOut.NOT_PLANNED
+    if found.suppressed is not None:
+        return LeftOut.SUPPRESSED
     return None

@@ -1,18 +1,21 @@
-"""Why a user was or was not greeted, and what will happen next: of last local year, this one and the next."""
+"""Explains the greetings of one user, past and to come: of last local year, this one and the next."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from service.domain.calendar import Rule
-from service.domain.messages import Status
+from service.domain.holds import Hold, hold_of
+from service.domain.messages import EmailServiceName, Outcome, Status
+from service.domain.planning import PlanningRules
+from service.domain.suppressions import ONLY_TO, ONLY_TO_SENTENCE
 from service.domain.zones import zone
-from service.planning import Rules
 from service.ports import Candidate, History, Message, Person, Planned, Previews, Timeline
-from service.preview import candidate_of
-from service.prospects import LeftOut, Prospect, prospect
+from service.reports.eligibility import LeftOut, Prospect, prospect
+from service.reports.preview import candidate_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +29,30 @@ class Explained:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything about one user, as of `now`."""
+    """Everything about one user, as of `now`. `holds` are the active ones."""
 
     user_id: UUID
     timezone: str
     created_at: datetime
     deleted_at: datetime | None
     now: datetime
-    planned_up_to: datetime
+    planned_until: datetime
     days: list[Explained]
+    holds: Sequence[Hold] = ()
 
 
 async def explain(
-    previews: Previews, history: History, rules: Rules, planned: Planned, user_id: UUID, *, late_limit: timedelta
+    previews: Previews,
+    history: History,
+    rules: PlanningRules,
+    planned: Planned,
+    user_id: UUID,
+    *,
+    late_limit: timedelta,
+    holds: Sequence[Hold] = (),
 ) -> Explanation | None:
     """The explanation, or None if there never was such a user. Raises Unavailable."""
-    # Wherever the user is, the local year is among these; the right three of them are taken below.
+    # These contain the local year in any zone. The right three are selected below.
     person = await previews.person(user_id, range(planned.now.year - 2, planned.now.year + 3))
     if person is None:
         return None
@@ -53,7 +64,8 @@ async def explain(
         candidate, rule = candidate_of(rules, person, day)
         verdict = prospect(candidate, rule, planned, late_limit=late_limit, shows_message=True)
         timeline = None if verdict.message_id is None else await history.timeline(verdict.message_id)
-        explained.append(Explained(verdict, _why(verdict, candidate, person, planned, late_limit), timeline))
+        why = _why(verdict, candidate, person, planned, late_limit, holds, timeline)
+        explained.append(Explained(verdict, why, timeline))
     return Explanation(
         person.user_id,
         person.timezone,
@@ -62,38 +74,52 @@ async def explain(
         planned.now,
         planned.complete,
         explained,
+        holds,
     )
 
 
 _LEFT_OUT = {
     LeftOut.NO_DATE: "There is no date for it.",
     LeftOut.SKIPPED_LEAP_DAY: "The date is 29 February, which this year does not have, and such a day is skipped.",
+    LeftOut.YEAR_OF_THE_DATE: "The first greeting is that of the year after the date itself.",
+    LeftOut.INACTIVE: "The occasion is not active, or was not at the instant: nothing is sent for it.",
     LeftOut.CANCELLED: "The message was cancelled: the day was moved or removed, and no instant of this year is left.",
     LeftOut.NOT_PLANNED: (
         "Planning had passed the instant before the rules or the zone data gave it to the user. "
         "An edit of the user's date or zone plans it."
     ),
-    LeftOut.UNKNOWN: "Nobody knows whether the email service took the message. Redrive it, or leave it.",
+    LeftOut.UNKNOWN: "The outcome is unknown: the email service may have the message. Redrive it, or leave it.",
 }
 
 _STATUS = {
     Status.SCHEDULED: "The message is planned and leaves at the instant",
     Status.QUEUED: "The message is queued, to be sent at once",
     Status.SENDING: "The message is being sent",
-    Status.SENT: "The message was sent",
 }
 
 _RULES = {
     Rule.LEAP_DAY: "The date is 29 February, which this year does not have.",
+    Rule.WEEKEND: "The day is a Saturday or Sunday, and the occasion avoids them.",
     Rule.MISSING_DATE: "The zone left that date out, so it is the next one.",
     Rule.GAP: "The clocks jump over that time of day, so it is the first instant after.",
     Rule.OVERLAP: "That time of day comes twice, and the first one counts.",
 }
 
 
-def _why(verdict: Prospect, found: Candidate, person: Person, planned: Planned, late_limit: timedelta) -> str:
-    """Sentences for a person; every instant as the clocks of the user's zone show it."""
-    sentences = [_main(verdict, found, person, planned, late_limit)]
+def _why(
+    verdict: Prospect,
+    found: Candidate,
+    person: Person,
+    planned: Planned,
+    late_limit: timedelta,
+    holds: Sequence[Hold],
+    timeline: Timeline | None,
+) -> str:
+    """Sentences for a person. Every instant is in the local time of the user's zone."""
+    sentences = [_main(verdict, found, person, planned, late_limit, timeline)]
+    hold = hold_of(holds, verdict.occasion) if verdict.waits else None
+    if hold is not None:
+        sentences.append(f"Sending is held: {hold}.")
     if verdict.rule in _RULES and verdict.left_out is not LeftOut.SKIPPED_LEAP_DAY:
         sentences.append(_RULES[verdict.rule])
     message = found.message
@@ -107,10 +133,19 @@ def _why(verdict: Prospect, found: Candidate, person: Person, planned: Planned, 
     return " ".join(sentences)
 
 
-def _main(verdict: Prospect, found: Candidate, person: Person, planned: Planned, late_limit: timedelta) -> str:
+def _main(
+    verdict: Prospect,
+    found: Candidate,
+    person: Person,
+    planned: Planned,
+    late_limit: timedelta,
+    timeline: Timeline | None,
+) -> str:
     message, at = found.message, ""
     if verdict.send_at is not None:
         at = f" ({_local(verdict.send_at, verdict.timezone)})"
+    if timeline is not None and timeline.message.status is Status.SENT:
+        return _sent(timeline)
     if verdict.left_out is None:
         return _leaves(verdict, message, at, planned.now)
     match verdict.left_out:
@@ -124,19 +159,38 @@ def _main(verdict: Prospect, found: Candidate, person: Person, planned: Planned,
             return (
                 f"The user had no message when it was {_hours(late_limit)} after the instant{at}: too late to send one."
             )
+        case LeftOut.SUPPRESSED if message is not None and message.status is Status.CANCELLED:
+            return f"The message was cancelled{at}: {message.status_reason}."
+        case LeftOut.SUPPRESSED if found.suppressed == ONLY_TO:
+            return f"Nothing is written to the address: {ONLY_TO_SENTENCE}."
+        case LeftOut.SUPPRESSED:
+            return f"Nothing is written to the address: it is suppressed ({found.suppressed})."
         case LeftOut.FAILED if message is not None:
-            return f"The message failed at attempt {message.attempts}{at}: {message.reason}. It can be redriven."
+            return f"The message failed at attempt {message.attempts}{at}: {message.status_reason}. It can be redriven."
         case reason:
             return _LEFT_OUT[reason]
+
+
+def _sent(timeline: Timeline) -> str:
+    """The begin of the attempt that was accepted; of one that is not on record, when the message ended."""
+    message = timeline.message
+    accepted = [one.started_at for one in timeline.attempts if one.outcome is Outcome.ACCEPTED]
+    sent_at = min(accepted, default=message.ended_at)
+    at = "" if sent_at is None else f" {_local(sent_at, message.timezone)}"
+    return f"The message was sent{at}. It was due {_local(message.send_at, message.timezone)}."
 
 
 def _leaves(verdict: Prospect, message: Message | None, at: str, now: datetime) -> str:
     if message is None:
         ahead = verdict.send_at is not None and verdict.send_at > now
         return f"There is no message yet: planning makes it, and it leaves at {'the instant' if ahead else 'once'}{at}."
+    if message.status is Status.RETRYING and (message.status_reason or "").startswith("not attempted"):
+        return f"The message was claimed and given back{at}: {message.status_reason}. It is due again."
     if message.status is Status.RETRYING:
         due = _local(message.due_at, message.timezone)
-        return f"Attempt {message.attempts} did not succeed{at}: {message.reason}. The next is due {due}."
+        return f"Attempt {message.attempts} did not succeed{at}: {message.status_reason}. The next is due {due}."
+    if message.status is Status.SENT and message.service is EmailServiceName.FALLBACK:
+        return f"{_STATUS[message.status]}{at}, by the fallback service."
     return f"{_STATUS[message.status]}{at}."
 
 

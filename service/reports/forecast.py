@@ -1,4 +1,4 @@
-"""What will leave in the hours to come, minute by minute, and when each wave will be over at the allowed rate."""
+"""Forecasts the greetings of the hours to come by minute, and the end of each wave at the allowed rate."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service.domain.calendar import Rule
-from service.planning import Rules, days, slots
-from service.ports import Day, Planned, Previews
+from service.domain.planning import OccasionDay, PlanningRules, days, occurrences
+from service.ports import Planned, Previews
 
 MOST_HOURS = 168
 """Hours that a forecast looks ahead: a week. Users' days are counted one by one."""
@@ -17,7 +17,7 @@ MOST_HOURS = 168
 
 @dataclass(frozen=True, slots=True)
 class Minute:
-    """What becomes due within the minute that begins `at`, by occasion."""
+    """The greetings that become due within the minute that begins `at`, by occasion."""
 
     at: datetime
     counts: Mapping[str, int]
@@ -30,7 +30,7 @@ class Minute:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What should have left already: due, queued and being sent, and what planning, being behind, still has to make."""
+    """The greetings that should have left: due, queued, being sent, and not yet planned."""
 
     due: int
     queued: int
@@ -67,21 +67,21 @@ class Forecast:
 
 
 async def forecast(
-    previews: Previews, rules: Rules, *, hours: int, late_limit: timedelta, rate: float | None
+    previews: Previews, rules: PlanningRules, *, hours: int, late_limit: timedelta, rate: float | None
 ) -> Forecast:
-    """What leaves within so many hours; `rate` is per second. Raises Unavailable."""
+    """Forecast the given number of hours; `rate` is per second. Raises Unavailable."""
     ahead = timedelta(hours=hours)
 
     def until(planned: Planned) -> datetime:
         return planned.now + ahead
 
-    def instants(planned: Planned) -> dict[Day, dict[str, datetime]]:
-        """Where planning still has to come: what it made too late to send is not counted."""
+    def instants(planned: Planned) -> dict[OccasionDay, dict[str, datetime]]:
+        """Count where planning still has to come; messages made too late to send are left out."""
         starts_at = max(planned.complete, planned.now - late_limit)
         found = {
             day: {
                 zone: instant
-                for zone, instant, rule in slots(rules, day, starts_at, until(planned))
+                for zone, instant, rule in occurrences(rules, day, starts_at, until(planned))
                 if rule is not Rule.SKIPPED
             }
             for day in days(rules, starts_at, until(planned))
@@ -112,7 +112,7 @@ async def forecast(
 
 
 def waves(backlog: int, minutes: Sequence[Minute], now: datetime, rate: float) -> list[Wave]:
-    """How the backlog and what joins it drain at `rate` per second, as if all of a minute were due at its begin."""
+    """Drain the backlog and what joins it at `rate` per second, as if all of a minute were due at its begin."""
     found = [Wave(now, now + timedelta(seconds=backlog / rate), backlog, backlog, now)] if backlog else []
     for minute in minutes:
         at, takes = max(minute.at, now), timedelta(seconds=minute.total / rate)

@@ -1,35 +1,36 @@
-"""A dry run of a window of instants: who gets what when, and who is left out and why, by pages.
+"""A dry run of a window of instants, by pages: each greeting, and each user left out with the reason.
 
-A window is looked at day by day (of UTC), each in the order of its days and their users: so a page costs a page,
-whoever else there is, and a page may hold less than it could, even nothing, before the last.
+A window is read day by day (UTC), and each part in the order of its days and users. So the cost of a page does not
+depend on the number of other users. Any page but the last may have fewer items than its limit, even none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from uuid import UUID
 
 from service.domain.calendar import Rule
-from service.planning import Rules, days, personal_slot, slots
-from service.ports import Candidate, Day, Person, PersonalDay, Planned, Previews, Windows
-from service.prospects import LeftOut, Prospect, prospect
+from service.domain.dates import is_first_year
+from service.domain.planning import OccasionDay, PlanningRules, days, occurrences, personal_occurrence
+from service.ports import Candidate, Person, PersonalDay, Planned, Previews, Windows
+from service.reports.eligibility import LeftOut, Prospect, prospect
 
 BACK = timedelta(days=366)
 AHEAD = timedelta(days=731)
-"""How far back and ahead of now a window may reach."""
+"""A window may reach this far back and ahead of now."""
 
 DAYS_PER_PAGE = 100
-"""Days looked at for one page: a few milliseconds each when nobody has them."""
+"""Days that are read for one page. A day without users takes a few milliseconds."""
 
 
-START = Day("", 0, 0)
-"""Before every day there is."""
+START = OccasionDay("", 0, 0)
+"""It is before every day."""
 
 
 class OutOfReach(ValueError):
-    """The window is empty, or reaches further back or ahead than there is to see; `field` is its wrong end."""
+    """The window is empty, or reaches too far back or ahead. `field` is its wrong end."""
 
     def __init__(self, field: str, expected: str) -> None:
         super().__init__(f"Expected {expected}.")
@@ -38,7 +39,7 @@ class OutOfReach(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What to look at: instants in [starts_at, ends_at), of one occasion or of all, of one user or of all.
+    """The scope of a preview: instants in [starts_at, ends_at), of one occasion or of all, of one user or of all.
 
     `deleted` includes deleted users who have no message in it.
     """
@@ -61,11 +62,11 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a page ends: in the part of the window that starts there, at one day or (None) among messages astray,
+    """The end of a page: in the part of the window that starts there, at one day or (None) among messages orphaned,
     after the user or message of that id."""
 
     starts_at: datetime
-    day: Day | None
+    day: OccasionDay | None
     after: UUID | None
 
 
@@ -80,7 +81,7 @@ class PreviewPage:
 class Preview:
     """Looks at windows by the given rules."""
 
-    def __init__(self, previews: Previews, rules: Rules, planned: Planned, *, late_limit: timedelta) -> None:
+    def __init__(self, previews: Previews, rules: PlanningRules, planned: Planned, *, late_limit: timedelta) -> None:
         self._previews = previews
         self._rules = rules
         self._planned = planned
@@ -127,10 +128,11 @@ class Preview:
                 return Position(windows.starts_at, day, at)
         at = after.after if after is not None and after.day is None else None
         room = limit - len(items)
-        candidates = await self._previews.astray(
+        candidates = await self._previews.orphaned(
             windows,
             {day: {zone: instant for zone, (instant, _rule) in found.items()} for day, found in looked.items()},
-            years=sorted({day.local_year for day in days(self._rules, windows.starts_at, windows.ends_at)}),
+            # An offset, also a replaced one, can move a day into another year.
+            years=range(windows.starts_at.year - 1, windows.ends_at.year + 2),
             occasion=scope.occasion,
             after=at,
             limit=room + 1,
@@ -140,17 +142,19 @@ class Preview:
             items.append(self._verdict(candidate, None, windows))
         return Position(windows.starts_at, None, at) if len(candidates) > room else None
 
-    def _looked(self, scope: Scope, windows: Windows) -> Iterator[tuple[Day, dict[str, tuple[datetime, Rule]]]]:
+    def _looked(self, scope: Scope, windows: Windows) -> Iterator[tuple[OccasionDay, dict[str, tuple[datetime, Rule]]]]:
         """Every day with an instant in the part, and its zones there with instant and rule, in order."""
         for day in sorted(days(self._rules, windows.starts_at, windows.ends_at), key=_order):
             if scope.occasion in (None, day.occasion):
-                found = slots(self._rules, day, windows.starts_at, windows.ends_at)
+                found = occurrences(self._rules, day, windows.starts_at, windows.ends_at)
                 if found:
                     yield day, {zone: (instant, rule) for zone, instant, rule in found}
 
     def _verdict(self, candidate: Candidate, rule: Rule | None, windows: Windows) -> Prospect:
         message = candidate.message
         inside = message is not None and windows.whole_starts_at <= message.send_at < windows.whole_ends_at
+        at = message.send_at if message is not None else candidate.send_at
+        candidate = replace(candidate, inactive=self._rules.is_inactive(candidate.occasion, at))
         return prospect(candidate, rule, self._planned, late_limit=self._late_limit, shows_message=inside)
 
     async def _of_user(self, user_id: UUID, scope: Scope, after: Position | None, limit: int) -> PreviewPage:
@@ -171,7 +175,9 @@ class Preview:
         if len(items) <= limit:
             return PreviewPage(items, None)
         last = items[limit - 1]
-        return PreviewPage(items[:limit], Position(scope.starts_at, Day(last.occasion, last.local_year or 0, 0), None))
+        return PreviewPage(
+            items[:limit], Position(scope.starts_at, OccasionDay(last.occasion, last.local_year or 0, 0), None)
+        )
 
     def _of_person(self, person: Person, day: PersonalDay, scope: Scope) -> Prospect | None:
         """The verdict, or None when the window has neither the message nor the instant of the calendar."""
@@ -183,10 +189,11 @@ class Preview:
         return prospect(candidate, rule, self._planned, late_limit=self._late_limit, shows_message=shows_message)
 
 
-def candidate_of(rules: Rules, person: Person, day: PersonalDay) -> tuple[Candidate, Rule | None]:
-    """What is stored about one user's day, with the instant that the calendar gives it now, and the rule."""
-    slot = day.date and personal_slot(rules, day.occasion, day.date, person.timezone, day.local_year)
+def candidate_of(rules: PlanningRules, person: Person, day: PersonalDay) -> tuple[Candidate, Rule | None]:
+    """One user's day as stored, with the instant that the calendar gives it now, and the rule."""
+    slot = day.date and personal_occurrence(rules, day.occasion, day.date, person.timezone, day.local_year)
     send_at, rule = slot or (None, None)
+    at = send_at if day.message is None else day.message.send_at
     return (
         Candidate(
             person.user_id,
@@ -198,13 +205,16 @@ def candidate_of(rules: Rules, person: Person, day: PersonalDay) -> tuple[Candid
             send_at,
             day.message,
             send_at is not None and any(begin <= send_at < end for begin, end in day.to_plan),
+            day.date is not None and is_first_year(day.date, day.local_year),
+            person.suppressed,
+            rules.is_inactive(day.occasion, at),
         ),
         rule,
     )
 
 
 def _nowhere(person: Person, day: PersonalDay) -> list[Prospect]:
-    """What is so in every window: there is no date, or no such user any more."""
+    """Reasons that hold in every window: there is no date, or the user is deleted."""
     if person.deleted_at is None and day.date is not None:
         return []
     left_out = LeftOut.NO_DATE if person.deleted_at is None else LeftOut.DELETED
@@ -219,7 +229,7 @@ def _place_of(position: Position) -> tuple[int, str]:
     return (position.day.local_year, position.day.occasion) if position.day else (0, "")
 
 
-def _order(day: Day) -> tuple[int, int, str]:
+def _order(day: OccasionDay) -> tuple[int, int, str]:
     return day.local_year, day.month_day, day.occasion
 
 

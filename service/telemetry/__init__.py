@@ -1,1 +1,1 @@
-"""What heyday tells the people who run it: metrics and logs. No name, address or text of a greeting goes there."""
+"""Logs, metrics and traces. They contain ids only: no name, address or text of a greeting."""

@@ -1,7 +1,7 @@
-"""Where spans go: which are sampled, whose they are, and how they reach the collector without anybody waiting for it.
+"""The export of spans to a collector: sampling, resource attributes, and a queue that no actor waits for.
 
-The SDK gathers them in a queue with a bound and sends them from a thread of its own. Its variables hold
-(OTEL_TRACES_SAMPLER, OTEL_BSP_*, OTEL_EXPORTER_OTLP_HEADERS, OTEL_RESOURCE_ATTRIBUTES, …), but for the endpoint.
+The SDK keeps spans in a bounded queue and sends them from its own thread. Its variables apply (OTEL_TRACES_SAMPLER,
+OTEL_BSP_*, OTEL_EXPORTER_OTLP_HEADERS, OTEL_RESOURCE_ATTRIBUTES, …), except for the endpoint.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from opentelemetry.util.types import Attributes
 
 PATH = "/v1/traces"
 
-QUEUE = 8192
-"""Spans that wait for the collector at most, some 2 kB each: a second of a wave in which everything is sampled."""
+QUEUE_SIZE = 8192
+"""Spans that wait for the collector, about 2 kB each: one second of a wave in which every span is sampled."""
 
-TELL_EVERY = 60.0
-"""Seconds between two lines about spans that found the queue full."""
+LOSS_LOG_INTERVAL = 60.0
+"""Seconds between two log lines about lost spans."""
 
 
 class Export:
-    """The way to one collector. `tracer` makes spans that take it, sampled as the environment says."""
+    """The export to one collector. `tracer` makes spans for it, sampled as the environment says."""
 
     def __init__(self, url: str, *, node: str, exporter: SpanExporter | None = None) -> None:
         base = url.rstrip("/")
         endpoint = base if base.endswith(PATH) else base + PATH
         self._exporter = _Enduring(exporter or OTLPSpanExporter(endpoint=endpoint), node=node)
-        # Not closed by the interpreter's end, which would wait for half a minute.
+        # The end of the interpreter does not close it: that would take up to half a minute.
         self._provider = TracerProvider(resource=_resource(node), shutdown_on_exit=False)
-        self._provider.sampler = AsThatBefore(self._provider.sampler)
-        self._provider.add_span_processor(_Gatherer(self._exporter, _queue_size()))
+        self._provider.sampler = FollowingSampler(self._provider.sampler)
+        self._provider.add_span_processor(_CountingProcessor(self._exporter, _queue_size()))
         self.tracer = self._provider.get_tracer("heyday", version("heyday"))
 
     async def close(self, *, within: float) -> None:
-        """Send what is gathered; what was not sent within so many seconds is lost."""
+        """Send the spans in the queue. Those not sent within so many seconds are lost."""
         loop = asyncio.get_running_loop()
         closed = asyncio.Event()
 
@@ -57,7 +57,7 @@ class Export:
             with suppress(RuntimeError):  # the loop is over
                 loop.call_soon_threadsafe(closed.set)
 
-        # A thread that nobody joins: the collector may never answer it.
+        # Nothing joins this thread, because the collector may never answer.
         threading.Thread(target=close, name="last spans", daemon=True).start()
         try:
             async with asyncio.timeout(within):
@@ -66,10 +66,10 @@ class Export:
             self._exporter.give_up()
 
 
-class AsThatBefore(Sampler):
-    """A span that follows others across a queue is sampled if one of them was; for the rest `otherwise` decides.
+class FollowingSampler(Sampler):
+    """Samples a span that follows others across a queue if one of them was sampled. For the rest `otherwise` decides.
 
-    The decision is made once, then, where a claim or a request begins: what is sampled is complete up to the attempts.
+    So the decision is made once, at a claim or a request, and a sampled trace is complete up to the attempts.
     """
 
     def __init__(self, otherwise: Sampler) -> None:
@@ -91,11 +91,11 @@ class AsThatBefore(Sampler):
         return sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
 
     def get_description(self) -> str:
-        return f"AsThatBefore{{{self._otherwise.get_description()}}}"
+        return f"FollowingSampler{{{self._otherwise.get_description()}}}"
 
 
-class _Gatherer(BatchSpanProcessor):
-    """The SDK's own, which drops the oldest span when its queue is full; this one counts them."""
+class _CountingProcessor(BatchSpanProcessor):
+    """The processor of the SDK, which drops the oldest span when its queue is full. This one counts them."""
 
     def __init__(self, exporter: _Enduring, size: int) -> None:
         super().__init__(exporter, max_queue_size=size)
@@ -111,25 +111,25 @@ class _Gatherer(BatchSpanProcessor):
 
 
 class _Enduring(SpanExporter):
-    """Says once that the collector is away, with the first failure, and once that it is back, and how much that cost.
+    """Logs an outage of the collector once at its start, and once at its end with the number of lost spans.
 
-    `taken` spans were taken from the queue, by its thread; `overflowed` were never, says the thread that makes them.
+    `taken` counts spans that the thread took from the queue. `overflowed` counts those that the full queue dropped.
     """
 
     def __init__(self, exporter: SpanExporter, *, node: str) -> None:
         self._exporter = exporter
-        # Said by a thread, which does not have the fields that every line of the node has. Bound only when there is
-        # something to say: a node's logs are configured after its tracing.
-        self._said_with = {"node": node, "system": "traces"}
+        # The thread does not have the fields that every log line of the node has. They are bound late, because the logs
+        # of a node are configured after its tracing.
+        self._fields = {"node": node, "system": "traces"}
         self._away_since: float | None = None
         self.taken = self.overflowed = 0
-        self._failed = self._told = 0
-        self._told_at = float("-inf")
+        self._failed = self._logged = 0
+        self._logged_at = float("-inf")
         self._gave_up = False
 
     @property
     def _log(self) -> structlog.typing.FilteringBoundLogger:
-        bound: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__).bind(**self._said_with)
+        bound: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__).bind(**self._fields)
         return bound
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -144,7 +144,7 @@ class _Enduring(SpanExporter):
         elif self._away_since is not None:
             self._log.info("outage_ended", seconds=round(now - self._away_since, 3), lost=self._newly_lost(now))
             self._away_since = None
-        elif self._failed + self.overflowed > self._told and now - self._told_at >= TELL_EVERY:
+        elif self._failed + self.overflowed > self._logged and now - self._logged_at >= LOSS_LOG_INTERVAL:
             self._log.warning("spans_lost", count=self._newly_lost(now), reason="more were made than could be sent")
         return result
 
@@ -155,22 +155,22 @@ class _Enduring(SpanExporter):
         return self._exporter.force_flush(timeout_millis)
 
     def give_up(self) -> None:
-        """The node leaves now: try no more."""
+        """Stop to try: the node ends now."""
         self._gave_up = True
         if self._away_since is None:
             self._log.warning("spans_lost", reason="the collector did not answer while the node left")
         self._exporter.shutdown()
 
     def _newly_lost(self, now: float) -> int:
-        """Spans lost that were not told yet, and are now."""
+        """The spans lost since the last log line."""
         lost = self._failed + self.overflowed
-        count, self._told, self._told_at = lost - self._told, lost, now
+        count, self._logged, self._logged_at = lost - self._logged, lost, now
         return count
 
 
 def _queue_size() -> int:
-    told = os.environ.get(OTEL_BSP_MAX_QUEUE_SIZE, "")
-    return int(told) if told.isdecimal() and int(told) > 0 else QUEUE
+    text = os.environ.get(OTEL_BSP_MAX_QUEUE_SIZE, "")
+    return int(text) if text.isdecimal() and int(text) > 0 else QUEUE_SIZE
 
 
 def _resource(node: str) -> Resource:

@@ -1,8 +1,8 @@
-"""What may be told of an exception: its kind and where it came from always, its text only where that quotes nobody.
+"""Exceptions in logs, without personal data: always kind and frames, the text only if it is safe.
 
-The text of an exception often repeats what it was raised about: PostgreSQL's quotes rows ("Failing row contains …"), a
-KeyError its key, a ValueError the value. So a text is shown only if it is one of our own, or of a kind whose texts
-are about servers and code; of everything else the kind, and what PostgreSQL says beside its text.
+The text of an exception often quotes its subject: PostgreSQL quotes rows ("Failing row contains …"), a KeyError its
+key, a ValueError the value. So a text is shown only if the exception is heyday's own, or of a kind that speaks about
+servers and code. For other exceptions the log has the kind, and the fields that PostgreSQL gives beside its text.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from collections.abc import Iterator
 from typing import Any
 
 _OUR_OWN = ("actors.", "service.", "schema.")
-"""Packages whose errors say what is the case, and never about whom."""
+"""Packages whose errors never quote a user."""
 
-_OF_REQUESTS = "actors.api."
-"""But the errors of this one answer a request, and quote it."""
+_OF_REQUESTS = "service.api."
+"""The exception: errors of this package answer a request and quote it."""
 
 _ABOUT_SERVERS = ("aio_pika.", "aiormq.", "pamqp.", "redis.")
-"""Packages whose errors repeat what a server said that knows ids only."""
+"""Packages whose errors repeat the words of a server that has ids only."""
 
 _ABOUT_CODE = (AttributeError, ImportError, NameError, OSError)
-"""Kinds of the interpreter's own, which name addresses, files and names in the code."""
+"""Built-in kinds whose texts name network addresses, files and names in the code."""
 
 _OF_POSTGRES = ("sqlstate", "schema_name", "table_name", "column_name", "constraint_name")
 
-MOST_FRAMES = 50
-"""Frames of one exception that are told; of more, the outermost and the innermost."""
+MAX_FRAMES = 50
+"""Frames of one exception in a log line. Of more, the outermost and the innermost are kept."""
 
 
-def told(error: BaseException) -> str:
-    """Its text if that may be told, else what is known beside it; may be empty."""
+def safe_text(error: BaseException) -> str:
+    """The text of an exception if it is safe, else the fields of PostgreSQL; may be empty."""
     module = type(error).__module__
     of_ours = module.startswith(_OUR_OWN) and not module.startswith(_OF_REQUESTS)
     if of_ours or module.startswith(_ABOUT_SERVERS) or isinstance(error, _ABOUT_CODE):
@@ -41,47 +41,56 @@ def told(error: BaseException) -> str:
 
 
 def summary(error: BaseException) -> str:
-    """One line: the kind, and what may be told."""
-    text = told(error)
+    """One line: the kind and the safe text."""
+    text = safe_text(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def chain(error: BaseException) -> list[dict[str, Any]]:
-    """The exception and those that led to it, the last first, each with kind, text and frames, as a document."""
-    return [_document(one) for one in _led_to(error)]
+def as_dicts(error: BaseException) -> list[dict[str, Any]]:
+    """The exception and its causes, the last one first, each with kind, safe text and frames."""
+    return _as_dicts(error, set())
 
 
-def written(error: BaseException) -> str:
-    """The same for a person, in the order and the manner of the interpreter."""
-    return "\n\n".join(_written(one) for one in reversed(list(_led_to(error))))
+def as_text(error: BaseException) -> str:
+    """The same for a person, in the order and the format of the interpreter."""
+    return _as_text(error, set())
 
 
-def _led_to(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
+def _with_causes(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
+    """The exception and its causes without those seen: an exception can be a cause of itself, also through a group."""
     following: BaseException | None = error
     while following is not None and id(following) not in seen:
-        yield following
         seen.add(id(following))
+        yield following
         following = following.__cause__ or (None if following.__suppress_context__ else following.__context__)
 
 
-def _document(error: BaseException) -> dict[str, Any]:
+def _as_dicts(error: BaseException, seen: set[int]) -> list[dict[str, Any]]:
+    return [_as_dict(one, seen) for one in list(_with_causes(error, seen))]
+
+
+def _as_dict(error: BaseException, seen: set[int]) -> dict[str, Any]:
     within = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    inner = [dicts for one in within if (dicts := _as_dicts(one, seen))]
     return {
         "exc_type": type(error).__name__,
-        "exc_value": told(error),
+        "exc_value": safe_text(error),
         "frames": [{"filename": file, "lineno": line, "name": name} for file, line, name in _frames(error)],
-        **({"exceptions": [chain(one) for one in within]} if within else {}),
+        **({"exceptions": inner} if inner else {}),
     }
 
 
-def _written(error: BaseException) -> str:
+def _as_text(error: BaseException, seen: set[int]) -> str:
+    return "\n\n".join(_text_of_one(one, seen) for one in reversed(list(_with_causes(error, seen))))
+
+
+def _text_of_one(error: BaseException, seen: set[int]) -> str:
     lines = ["Traceback (most recent call last):"]
     for file, line, name in _frames(error):
         lines += [f'  File "{file}", line {line}, in {name}', f"    {linecache.getline(file, line).strip()}"]
     lines.append(summary(error))
     if isinstance(error, BaseExceptionGroup):
-        lines += [f"  {line}" for one in error.exceptions for line in written(one).splitlines()]
+        lines += [f"  {line}" for one in error.exceptions for line in _as_text(one, seen).splitlines()]
     return "\n".join(lines)
 
 
@@ -89,5 +98,5 @@ def _frames(error: BaseException) -> list[tuple[str, int, str]]:
     frames = [
         (frame.f_code.co_filename, line, frame.f_code.co_name) for frame, line in traceback.walk_tb(error.__traceback__)
     ]
-    half = MOST_FRAMES // 2
-    return frames if len(frames) <= MOST_FRAMES else [*frames[:half], *frames[-half:]]
+    half = MAX_FRAMES // 2
+    return frames if len(frames) <= MAX_FRAMES else [*frames[:half], *frames[-half:]]

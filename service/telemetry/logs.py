@@ -1,6 +1,6 @@
-"""Structured logs: an event name and fields, as JSON lines or for a console, third-party loggers included.
+"""Structured logs: an event name and fields, as JSON lines or for a console, including third-party loggers.
 
-A line of ours has its level checked before anything else is done; the level may be changed while the process runs.
+heyday's own lines check their level before any other work. The level may change while the process runs.
 """
 
 from __future__ import annotations
@@ -18,45 +18,46 @@ import orjson
 import structlog
 
 from service.settings import Secret
-from service.telemetry.failures import chain, written
+from service.telemetry.failures import as_dicts, as_text
 
 _QUIET = {
-    # They repeat at info and warning what the adapters say once as an outage: silent unless somebody debugs.
+    # The adapters log an outage once. These loggers repeat it at info and warning, so they are silent except in debug.
     "aio_pika": logging.ERROR,
     "aiohttp": logging.ERROR,
     "asyncio": logging.ERROR,
-    "aiormq": logging.ERROR,
+    # It logs each failed attempt to connect as two errors.
+    "aiormq": logging.CRITICAL,
     "opentelemetry.exporter": logging.CRITICAL,
     "opentelemetry.sdk._shared_internal": logging.ERROR,
 }
-_NEVER_IN_DETAIL = ("aiormq.connection",)
-"""Loggers that write out every frame, the one with the password included."""
+_NEVER_DEBUG = ("aiormq.connection",)
+"""Loggers that would write every frame, including the one with the password."""
 
-_now = logging.INFO
-"""The level of the process: what is below it is not said."""
+_level = logging.INFO
+"""The level of the process."""
 
 _configured = logging.INFO
 
-_write_together: Callable[[str, Iterable[Mapping[str, Any]]], None] | None = None
+_write_batch: Callable[[str, Iterable[Mapping[str, Any]]], None] | None = None
 
 
 class Logger(structlog.BoundLoggerBase):
-    """Ours: a call below the level costs a comparison."""
+    """The logger of heyday: a call below the level costs one comparison."""
 
     def debug(self, event: str, **fields: Any) -> None:
-        if _now <= logging.DEBUG:
+        if _level <= logging.DEBUG:
             self._proxy_to_logger("debug", event, **fields)
 
     def info(self, event: str, **fields: Any) -> None:
-        if _now <= logging.INFO:
+        if _level <= logging.INFO:
             self._proxy_to_logger("info", event, **fields)
 
     def warning(self, event: str, **fields: Any) -> None:
-        if _now <= logging.WARNING:
+        if _level <= logging.WARNING:
             self._proxy_to_logger("warning", event, **fields)
 
     def error(self, event: str, **fields: Any) -> None:
-        if _now <= logging.ERROR:
+        if _level <= logging.ERROR:
             self._proxy_to_logger("error", event, **fields)
 
     def exception(self, event: str, **fields: Any) -> None:
@@ -68,7 +69,7 @@ class Logger(structlog.BoundLoggerBase):
 
 
 class _Enduring:
-    """A stream whose reader may go away: what cannot be said then is lost, and no request or drain with it."""
+    """A stream whose reader may disappear. Lines are lost then, and requests and drains continue."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -88,19 +89,22 @@ def configure(
     *,
     stream: TextIO | None = None,
     ids: Callable[[], Mapping[str, str]] | None = None,
+    colors: bool = False,
     **fields: str,
 ) -> None:
-    """Send every log line to `stream` (standard error by default); `fields` are on each of them, and what `ids` says.
+    """Send every log line to `stream` (default: standard error), each with `fields` and with the result of `ids`.
 
-    The one place in which heyday changes the state of the process: called once, by the command line.
+    `colors` has an effect on the form `console` only.
+
+    It changes the state of the process, so only the command line calls it, once.
     """
-    global _configured, _write_together
+    global _configured, _write_batch
     structlog.contextvars.bind_contextvars(**fields)
     stream = cast("TextIO", _Enduring(stream or sys.stderr))
-    failure, render = (_as_document, _document) if form == "json" else (_as_text, _console())
+    failure, render = (_as_document, _document) if form == "json" else (_as_text, _console(colors=colors))
     ending: list[structlog.typing.Processor] = [failure, render]
     shared: tuple[structlog.typing.Processor, ...] = _SHARED if ids is None else (partial(_identify, ids), *_SHARED)
-    # Our own lines are written as they are; the way through `logging` would cost three times as much, for each request.
+    # heyday's own lines do not pass through `logging`, which would cost three times as much for each request.
     structlog.configure(
         processors=[*shared, *ending],
         logger_factory=structlog.WriteLoggerFactory(stream),
@@ -114,57 +118,56 @@ def configure(
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     logging.getLogger().handlers[:] = [handler]
-    _write_together = partial(_written_together, render, stream)
+    _write_batch = partial(_write_lines, render, stream)
     _configured = logging.getLevelNamesMapping()[level.upper()]
     _set(_configured)
 
 
-def say_together(method: str, events: Iterable[Mapping[str, Any]]) -> None:
-    """Say many things that happened at one moment, each a line with its `event` and fields and none with an exception.
+def log_batch(method: str, events: Iterable[Mapping[str, Any]]) -> None:
+    """Log events of one moment, each as a line with its `event` and fields, none with an exception.
 
-    They share their timestamp and are written at once: a fifth of what as many calls of a logger cost, which counts
-    where it is done for every greeting.
+    They share one timestamp and one write. That costs a fifth of single calls, which matters for every greeting.
     """
-    if _now > getattr(logging, method.upper()):
+    if _level > getattr(logging, method.upper()):
         return
-    if _write_together is not None:
-        _write_together(method, events)
-    else:  # nobody has configured anything: a test, or somebody's own program
+    if _write_batch is not None:
+        _write_batch(method, events)
+    else:  # not configured: a test, or a program that imports heyday
         log = structlog.get_logger(__name__)
         for event in events:
             getattr(log, method)(**event)
 
 
-def _written_together(
+def _write_lines(
     render: structlog.typing.Processor, stream: TextIO, method: str, events: Iterable[Mapping[str, Any]]
 ) -> None:
     shared: structlog.typing.EventDict = {}
     for processor in _SHARED:
-        shared = processor(None, method, shared)  # type: ignore[assignment]  # those that end in a text come later
+        shared = processor(None, method, shared)  # type: ignore[assignment]  # the processors that return text come later
     stream.write("".join(str(render(None, method, {**event, **shared})) + "\n" for event in events))
     stream.flush()
 
 
 def toggle_debug() -> None:
-    """Say everything from now on, or again what was configured."""
-    _set(logging.DEBUG if _now != logging.DEBUG else _configured)
-    structlog.get_logger(__name__).critical("log_level_changed", to=logging.getLevelName(_now).lower())
+    """Switch to debug, or back to the configured level."""
+    _set(logging.DEBUG if _level != logging.DEBUG else _configured)
+    structlog.get_logger(__name__).critical("log_level_changed", to=logging.getLevelName(_level).lower())
 
 
 def _set(level: int) -> None:
-    global _now
-    _now = level
+    global _level
+    _level = level
     logging.getLogger().setLevel(level)
     for name, least in _QUIET.items():
         logging.getLogger(name).setLevel(least if level != logging.DEBUG else level)
-    for name in _NEVER_IN_DETAIL:
+    for name in _NEVER_DEBUG:
         logging.getLogger(name).setLevel(max(level, logging.INFO) if level == logging.DEBUG else logging.NOTSET)
 
 
-def nobody_handled(_loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
-    """What the event loop does with a failure that nobody has waited for: its own way quotes it in a sentence."""
+def log_unhandled(_loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    """Log an exception that no task awaited. The event loop's own handler would quote its text."""
     structlog.get_logger(__name__).error(
-        "nobody_handled", what=str(context.get("message")), exc_info=context.get("exception")
+        "exception_unhandled", what=str(context.get("message")), exc_info=context.get("exception")
     )
 
 
@@ -174,7 +177,7 @@ def _identify(
     _method: str,
     event: structlog.typing.EventDict,
 ) -> structlog.typing.EventDict:
-    """What is said during a piece of work that is traced leads to its trace."""
+    """Add the ids of the current span."""
     event.update(ids())
     return event
 
@@ -182,7 +185,7 @@ def _identify(
 def _hide_secrets(
     _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """A secret is a string, and the console would write it out as one."""
+    """Hide secrets, which the console renderer would write as strings."""
     for name, value in event.items():
         if isinstance(value, Secret):
             event[name] = "***"
@@ -201,9 +204,9 @@ _SHARED: tuple[structlog.typing.Processor, ...] = (
 def _as_document(
     _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Without the values of variables and without texts that quote somebody: see service.telemetry.failures."""
+    """Render an exception without the values of variables and without personal data (service.telemetry.failures)."""
     if (error := _failure_of(event)) is not None:
-        event["exception"] = chain(error)
+        event["exception"] = as_dicts(error)
     return event
 
 
@@ -211,7 +214,7 @@ def _as_text(
     _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     if (error := _failure_of(event)) is not None:
-        event["exception"] = written(error)
+        event["exception"] = as_text(error)
     return event
 
 
@@ -224,22 +227,22 @@ def _failure_of(event: structlog.typing.EventDict) -> BaseException | None:
     return found or None
 
 
-def _console() -> structlog.dev.ConsoleRenderer:
-    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+def _console(*, colors: bool) -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
 
 
 def _document(_logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict) -> str:
     try:
         return orjson.dumps(event, default=_plain, option=orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
     except TypeError:
-        # Text that is no Unicode and numbers beyond 64 bits, of other people's loggers: slower, but not lost.
+        # Third-party loggers may send invalid Unicode and numbers beyond 64 bits: this is slower, but loses nothing.
         return json.dumps(
             {name: value if isinstance(value, str | int | float) else repr(value) for name, value in event.items()}
         )
 
 
 def _plain(value: Any) -> Any:
-    """What the serialiser does not write itself: other kinds of objects, and subclasses, for secrets are one."""
+    """Convert what the serializer refuses: other objects, and subclasses, because a secret is one."""
     if isinstance(value, Secret):
         return "***"
     if isinstance(value, BaseException):

@@ -1,38 +1,38 @@
-"""How late the event loop runs what is due: a timer of its own, twice a second, remembers the worst."""
+"""The lag of the event loop: a timer that fires twice a second and keeps the longest delay."""
 
 from __future__ import annotations
 
 import asyncio
 
-LOOK_EVERY = 0.5
-"""Seconds between two looks: what holds up the loop for longer is always seen, what is shorter now and then."""
+TIMER_INTERVAL = 0.5
+"""Seconds between two timers. A longer delay is always seen, a shorter one sometimes."""
 
 
 class LoopLag:
-    """Runs from `start` to `stop`, in the loop that runs then."""
+    """Measures from `start` to `stop`, in the loop that runs at `start`."""
 
     def __init__(self) -> None:
         self._worst = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start to measure."""
         self._arm()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop to measure."""
         if self._timer is not None:
             self._timer.cancel()
 
     def worst(self) -> float:
-        """The longest delay since this was asked last, in seconds."""
+        """The longest delay since the last call, in seconds."""
         worst, self._worst = self._worst, 0.0
         return worst
 
     def _arm(self) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(LOOK_EVERY, self._look, loop.time() + LOOK_EVERY)
+        self._timer = loop.call_later(TIMER_INTERVAL, self._measure, loop.time() + TIMER_INTERVAL)
 
-    def _look(self, expected_at: float) -> None:
+    def _measure(self, expected_at: float) -> None:
         self._worst = max(self._worst, asyncio.get_running_loop().time() - expected_at)
         self._arm()

@@ -1,8 +1,9 @@
 """Every metric of a node, declared in one place with its meaning; docs/reference/metrics.md lists them.
 
-A label has few values, ever: those known beforehand are declared with it, so that their series are there from the
-start (a rate over a series that appears with the first failure misses that failure); the others are bounded by what
-they name: routes of the API, statements in `.sql` files, actors of the tree, rows of `occasions`, living nodes.
+A label has few values. Values that are known beforehand are declared with the metric, so that their series exist from
+the start: a rate over a series that appears with the first failure misses that failure. The other labels are bounded by
+what they name: routes of the API, configured keys, statements in `.sql` files, actors of the tree, rows of `occasions`,
+living nodes.
 """
 
 from __future__ import annotations
@@ -23,16 +24,20 @@ from prometheus_client import (
 )
 from prometheus_client.metrics import MetricWrapperBase
 
-from service.domain.messages import Outcome, Status
-from service.domain.retry import Cause
+from service.domain.email_events import EVENT_FORMATS, EmailEventKind
+from service.domain.holds import EVERYTHING
+from service.domain.messages import EmailServiceName, Outcome, Status, UnavailableReason
+from service.domain.retry import RetryReason
+from service.domain.suppressions import ONLY_TO, SuppressionReason
 from service.domain.zones import TZDATA_VERSION, released
+from service.ports.names import STREAMS
 
 M = TypeVar("M", bound=MetricWrapperBase)
 
 _CALL = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _LATENESS = (
     *(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60),
-    # Beyond the objective: how long an outage was. A percentile is as exact as the bucket that it falls into.
+    # Beyond the objective the buckets measure an outage. A percentile is as exact as its bucket.
     *(90, 120, 180, 300, 600, 900, 1800, 3600, 2 * 3600, 4 * 3600, 8 * 3600, 24 * 3600, 48 * 3600),
 )
 _QUERY = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -41,12 +46,28 @@ _REQUEST = (*_QUERY, 30, 60, 300)
 _JOB = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300)
 
 SERVICE = "message-api"
-"""The email service's name in the metrics of its circuit."""
+CIRCUITS = {EmailServiceName.PRIMARY: SERVICE, EmailServiceName.FALLBACK: "message-api-fallback"}
+"""The names of the email services in the metrics of their circuits. Nodes without a fallback have the first alone."""
 
 JOBS = ("daily", "minute", "recovery")
 
-WAITING = (Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.RETRYING, Status.UNKNOWN)
-"""States that are watched: those on the way to an end, and `unknown`, which waits for a person."""
+MOVES = (
+    "claim_due",
+    "requeue",
+    "requeue_claim",
+    "requeue_lost",
+    "claim_for_sending",
+    "record",
+    "release_claims",
+    "mark_dead_lettered",
+    "redrive",
+    "plan_range",
+    "follow_zones",
+)
+"""Moves of messages, and the making of them, at which a row can be set aside."""
+
+WAITING = (Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.RETRYING, Status.UNKNOWN, Status.FAILED)
+"""States with a gauge: those before an end, and `unknown` and `failed`, which a person may redrive."""
 
 
 class Metrics:
@@ -76,7 +97,12 @@ class Metrics:
         self.queue_depth = gauge("queue_depth_total", "Messages queued: handed out, and not yet claimed for sending.")
         self.queue_enqueued = counter("queue_messages_enqueued", "Messages published to the delivery queue.")
         self.queue_processed = counter("queue_messages_processed", "Messages taken from the delivery queue.")
-        self.queue_failed = counter("queue_messages_failed", "Messages whose publishing was not confirmed.")
+        self.queue_failed = counter(
+            "queue_messages_failed", "Messages that the delivery queue did not confirm, or that became dead letters."
+        )
+        self.queue_lost = counter(
+            "queue_messages_lost", "Messages that the delivery queue took and did not deliver: recovery took them back."
+        )
         self.queue_ready = gauge("delivery_queue_ready", "Bundles in the delivery queue that no node has taken.")
         self.dead_letters = gauge("dead_letters", "Messages in the dead-letter queue.")
 
@@ -85,7 +111,10 @@ class Metrics:
         self.failed = counter("messages_failed", "Messages recorded as failed.", "occasion")
         self.expired = counter("messages_expired", "Messages that were too late to send.", "occasion")
         self.retried = counter("messages_retried", "Messages that will be tried again, by why.", "cause", "occasion")
-        self.unknown = counter("messages_outcome_unknown", "Attempts whose outcome nobody knows.", "occasion")
+        self.unknown = counter("messages_outcome_unknown", "Attempts whose outcome is unknown.", "occasion")
+        self.set_aside = counter(
+            "messages_set_aside", "Times that a message was set aside: its row cannot change.", "action", known=MOVES
+        )
         self.delivery = histogram(
             "message_delivery_duration_seconds", "One call of the email service.", _CALL, "outcome", known=Outcome
         )
@@ -97,17 +126,49 @@ class Metrics:
         )
         self.oldest_due = gauge(
             "oldest_due_message_age_seconds",
-            "How long the oldest unsent message has been due, however often it was tried.",
+            "Seconds since the oldest unsent message became due.",
         )
         self.suppressed = counter(
             "duplicates_suppressed",
-            "Repeated work that was dropped, by what noticed it.",
+            "Repeated work that was dropped, by the check that noticed it.",
             "by",
             known=("row", "record", "dedupe", "range"),
         )
 
+        self.sending_held = gauge(
+            "sending_held", "1 while an occasion, or everything, is held; otherwise 0.", "occasion", known=[EVERYTHING]
+        )
+        self.addresses_suppressed = counter(
+            "suppressed",
+            "Messages that were cancelled because nothing may be written to the address.",
+            "reason",
+            known=(*SuppressionReason, ONLY_TO),
+        )
+
+        self.email_events = counter(
+            "email_events",
+            "Events in the webhooks of email services.",
+            "format",
+            "event",
+            known=[(one, kind) for one in EVENT_FORMATS for kind in EmailEventKind],
+        )
+
         self.circuit_state = gauge(
             "circuit_breaker_state", "0 closed, 1 open, 2 half-open.", "service", known=[SERVICE]
+        )
+        self.email_service_state = gauge(
+            "email_service_state",
+            "1 for the reason why the circuit is not closed, 0 for the others.",
+            "reason",
+            known=UnavailableReason,
+        )
+        self.email_rate_limit = gauge(
+            "email_rate_limit_per_second",
+            "Calls of the email service that all nodes may make now; +Inf without a limit, 0 during a pause.",
+        )
+        self.email_rate_configured = gauge(
+            "email_rate_configured_per_second",
+            "Calls of the email service that all nodes may make by your setting; +Inf without one.",
         )
         self.circuit_failures = counter(
             "circuit_breaker_failures", "Calls that count against the circuit.", "service", known=[SERVICE]
@@ -132,25 +193,31 @@ class Metrics:
         )
         self.http_requests = counter("http_requests", "Requests to the API.", "method", "route", "status_code")
 
+        self.http_requests_by_key = counter(
+            "http_requests_by_key", "Requests to the API with a valid key, by its name.", "key"
+        )
+
         self.stream_pending = gauge("stream_pending", "Entries claimed by a node and not finished.", "stream")
         self.stream_consumer_pending = gauge(
-            "stream_consumer_pending", "The same, by the node that claimed them.", "stream", "consumer"
+            "stream_consumer_pending", "Entries claimed and not finished, by node.", "stream", "consumer"
         )
         self.stream_oldest_pending = gauge(
             "stream_oldest_pending_seconds", "Age of the oldest entry claimed and not finished.", "stream"
         )
         self.stream_length = gauge("stream_length", "Entries in the stream.", "stream")
         self.stream_reclaimed = counter(
-            "stream_reclaimed", "Entries put back because their node had died.", "stream",
-            known=("heyday:plan", "heyday:due", "heyday:delivery"),
+            "stream_reclaimed", "Entries put back because their node died.", "stream",
+            known=STREAMS,
         )  # fmt: skip
 
-        self.dependency_up = gauge("dependency_up", "1, or 0 while the actors of this node wait for it.", "system")
+        self.dependency_up = gauge("dependency_up", "1, or 0 while actors of this node wait for the system.", "system")
         self.outages = counter("outages", "Times that a server went away.", "system")
         self.actor_restarts = counter("actor_restarts", "Restarts of an actor after a crash.", "actor")
         self.task_failures = counter("actor_task_failures", "Tasks of an actor that failed without it.", "actor")
         self.actor_mailbox = gauge("actor_mailbox_depth", "Messages waiting in an actor's mailbox.", "actor")
-        self.loop_lag = gauge("event_loop_lag_seconds", "The latest that the event loop ran what was due, lately.")
+        self.loop_lag = gauge(
+            "event_loop_lag_seconds", "The longest delay of a timer of the event loop since the last sample."
+        )
 
         self.clock_skew = gauge("clock_skew_seconds", "The node's clock minus the database's.")
         self.clock_jumps = counter("clock_jumps", "Jumps of the database's clock that were noticed.")
@@ -166,29 +233,29 @@ class Metrics:
         )  # fmt: skip
         self.job_duration = histogram("job_duration_seconds", "One run of a job.", _JOB, "job", known=JOBS)
         self.job_success = gauge(
-            "job_last_success_timestamp_seconds", "When this node last found the work of the job done.", "job"
+            "job_last_success_timestamp_seconds", "When the work of the job was last done, as seen by this node.", "job"
         )
 
         self.tzdata_released = gauge(
-            "tzdata_release_timestamp_seconds", "When the time zones were released, at the earliest."
+            "tzdata_release_timestamp_seconds", "The earliest time at which the tzdata release can have been made."
         )
         self.tzdata_released.set(released().timestamp())
-        self.info = gauge("heyday_info", "1; the labels say which version of what runs.", "node", "version", "tzdata")
+        self.info = gauge("heyday_info", "Always 1; the labels name versions.", "node", "version", "tzdata")
         self.info.labels(node, version("heyday"), TZDATA_VERSION).set(1)
 
-    def know(self, *, occasions: Iterable[str] = (), systems: Iterable[str] = ()) -> None:
-        """Begin the series of these occasions, and of servers that this node depends on."""
+    def initialize_series(self, *, occasions: Iterable[str] = (), systems: Iterable[str] = ()) -> None:
+        """Create the series of these occasions, and of the servers that this node depends on."""
         for occasion in occasions:
             for of_occasion in (self.sent, self.failed, self.expired, self.unknown, self.lateness):
                 of_occasion.labels(occasion)
-            for cause in Cause:
+            for cause in RetryReason:
                 self.retried.labels(cause, occasion)
         for system in systems:
             self.outages.labels(system)
             self.dependency_up.labels(system).set(1)
 
     def claims_freed(self, freed: Iterable[tuple[Status, str]]) -> None:
-        """Attempts whose node died or lost them, each as the state and the occasion of its message."""
+        """Count attempts that their node lost, each as the new state and the occasion of its message."""
         for (status, occasion), count in Counted(freed).items():
             self.unknown.labels(occasion).inc(count)
             if status is Status.FAILED:

@@ -1,7 +1,7 @@
 """Every span of a node, declared in one place with its name and attributes, by OpenTelemetry's conventions.
 
-What crosses a queue is linked rather than nested: one claim is followed by many bundles, on other nodes and perhaps
-minutes later, and would be a trace too large to look at. docs/decisions/0008-traces.md says more.
+A span behind a queue is linked, not nested. Many bundles follow one claim, on other nodes and perhaps minutes later.
+One trace of all of them would be too large to read. docs/decisions/0008-traces.md has the reasons.
 """
 
 from __future__ import annotations
@@ -19,31 +19,33 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from service.domain.messages import Answer, Outcome
+from service.domain.messages import Answer, EmailServiceName, Outcome
+from service.ports.names import DUE, PLAN, RABBITMQ_QUEUE, REDIS_QUEUE
 from service.settings import Settings
 from service.telemetry.export import Export
 from service.telemetry.tracing import Span, Tracing
 
 FLUSH_WITHIN = 2.0
-"""Seconds for the last spans when the node has drained: less than the grace that a drain leaves of thirty."""
+"""Seconds for the last spans after a drain: less than the rest of the usual 30 s of an orchestrator."""
 
-LONGEST = 512
-"""Characters of a traceparent; the library would write a line about each that is longer, and anybody may send one."""
+MAX_TRACEPARENT = 512
+"""Characters of a traceparent. The library would log each longer one, and every client can send one."""
 
 _W3C = TraceContextTextMapPropagator()
 
 
 class OpenTelemetry(Tracing):
-    """Traces to the collector at `settings.traces_url`, by OTLP over HTTP unless there is another `exporter`."""
+    """Records spans and sends them to `settings.traces_url` by OTLP over HTTP, or to `exporter`."""
 
     on = True
 
     def __init__(self, settings: Settings, *, exporter: SpanExporter | None = None) -> None:
         self._export = Export(str(settings.traces_url), node=settings.node_id, exporter=exporter)
         self._tracer = self._export.tracer
-        rabbitmq = settings.rabbitmq_url is not None
-        self._queue = ("rabbitmq", "heyday.delivery") if rabbitmq else ("redis", "heyday:delivery")
-        self._email = _server(settings.email_url)
+        self._queue = RABBITMQ_QUEUE if settings.rabbitmq_url is not None else REDIS_QUEUE
+        self._email = {EmailServiceName.PRIMARY: _server(settings.email_url)}
+        if settings.email_fallback is not None:
+            self._email[EmailServiceName.FALLBACK] = _server(settings.email_fallback.url)
 
     def ids(self) -> Mapping[str, str]:
         current = trace.get_current_span().get_span_context()
@@ -52,38 +54,38 @@ class OpenTelemetry(Tracing):
         return {"trace_id": trace.format_trace_id(current.trace_id), "span_id": trace.format_span_id(current.span_id)}
 
     def request(self, method: str, route: str | None, *, traceparent: str | None) -> Span:
-        # No path: a client may write anybody's address there. No baggage and no tracestate for the same reason.
+        # The path, baggage and tracestate are left out, because a client may put personal data there.
         attributes = {"http.request.method": method, **({"http.route": route} if route else {})}
         name = f"{'HTTP' if method == '_OTHER' else method} {route or ''}".strip()
         return self._root(name, SpanKind.SERVER, attributes, parent=_read(traceparent))
 
     def announce(self) -> Span:
-        return self._root("announce heyday:plan", SpanKind.PRODUCER, _hop("announce", "send", "redis", "heyday:plan"))
+        return self._root(f"announce {PLAN}", SpanKind.PRODUCER, _hop("announce", "send", "redis", PLAN))
 
     def plan(self, *, announced_by: str | None) -> Span:
-        attributes = _hop("plan", "process", "redis", "heyday:plan")
-        return self._root("plan heyday:plan", SpanKind.CONSUMER, attributes, follows=[announced_by])
+        attributes = _hop("plan", "process", "redis", PLAN)
+        return self._root(f"plan {PLAN}", SpanKind.CONSUMER, attributes, follows=[announced_by])
 
     def claim(self) -> Span:
-        return self._root("claim heyday:due", SpanKind.PRODUCER, _hop("claim", "send", "redis", "heyday:due"))
+        return self._root(f"claim {DUE}", SpanKind.PRODUCER, _hop("claim", "send", "redis", DUE))
 
     def publish(self, *, claimed_by: Sequence[str | None]) -> Span:
-        attributes = _hop("publish", "send", *self._queue)
-        return self._root(f"publish {self._queue[1]}", SpanKind.PRODUCER, attributes, follows=claimed_by)
+        attributes = _hop("publish", "send", self._queue.system, self._queue.delivery)
+        return self._root(f"publish {self._queue.delivery}", SpanKind.PRODUCER, attributes, follows=claimed_by)
 
     def deliver(self, *, published_by: str | None) -> Span:
-        attributes = _hop("deliver", "process", *self._queue)
-        return self._root(f"deliver {self._queue[1]}", SpanKind.CONSUMER, attributes, follows=[published_by])
+        attributes = _hop("deliver", "process", self._queue.system, self._queue.delivery)
+        return self._root(f"deliver {self._queue.delivery}", SpanKind.CONSUMER, attributes, follows=[published_by])
 
-    def attempt(self, message: UUID, *, occasion: str, number: int) -> Span:
+    def attempt(self, message: UUID, *, occasion: str, number: int, service: EmailServiceName) -> Span:
         current = trace.get_current_span()
-        # The bundle's own span may be over by now; what counts is whether it was sampled.
+        # The span of the bundle may have ended. An attempt is recorded if that span was sampled.
         if not current.get_span_context().trace_flags.sampled:
             return _Traced(trace.NonRecordingSpan(current.get_span_context()))
         attributes: dict[str, AttributeValue] = {
             "http.request.method": "POST",
             "url.template": "/send-email",
-            **self._email,
+            **self._email[service],
             "heyday.message.id": str(message),
             "heyday.occasion": occasion,
             "heyday.attempt": number,
@@ -112,8 +114,8 @@ class OpenTelemetry(Tracing):
         parent: SpanContext | None = None,
         follows: Iterable[str | None] = (),
     ) -> Span:
-        """A span that nothing in this process is the parent of."""
-        before = {told for told in follows if told is not None}
+        """A span without a parent in this process."""
+        before = {one for one in follows if one is not None}
         links = [Link(one) for one in map(_read, sorted(before)) if one is not None]
         within = context.Context()
         if parent is not None:
@@ -122,7 +124,7 @@ class OpenTelemetry(Tracing):
 
 
 class _Traced(Span):
-    """A span of OpenTelemetry, recorded or not."""
+    """A span of OpenTelemetry, sampled or not."""
 
     __slots__ = ("_span", "_token")
 
@@ -192,11 +194,11 @@ def _hop(operation: str, kind: str, system: str, destination: str) -> dict[str, 
 
 
 def _read(traceparent: str | None) -> SpanContext | None:
-    """The span that others told of; None for what is not one."""
-    if traceparent is None or len(traceparent) > LONGEST:
+    """The span that a traceparent names; None if it is malformed."""
+    if traceparent is None or len(traceparent) > MAX_TRACEPARENT:
         return None
-    told = trace.get_current_span(_W3C.extract({"traceparent": traceparent}, context.Context())).get_span_context()
-    return told if told.is_valid else None
+    named = trace.get_current_span(_W3C.extract({"traceparent": traceparent}, context.Context())).get_span_context()
+    return named if named.is_valid else None
 
 
 def _server(url: str) -> dict[str, AttributeValue]:

@@ -1,7 +1,7 @@
-"""Traces of what a node does, as its actors see them: spans begin here, and are none unless HEYDAY_TRACES is set.
+"""The spans of a node, as its actors use them. Without HEYDAY_TRACES they record nothing.
 
-A span is entered (`with tracing.claim() as span:`), is the current one until it is left, and ends then. What goes on at
-another node, or later, is told the span's `traceparent`. docs/how-to/trace_a_greeting.md shows what comes of it.
+A span is current inside its block (`with tracing.claim() as span:`) and ends with it. Work on another node, or later,
+gets the span's `traceparent`. docs/how-to/trace_a_greeting.md shows the result.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from service.domain.messages import Answer
+from service.domain.messages import Answer, EmailServiceName
 from service.settings import BadConfiguration, Settings
 
 
 class Span:
-    """A piece of work that is not traced; those that are override everything here."""
+    """A span that records nothing. A recorded span overrides every method."""
 
     __slots__ = ()
 
     @property
     def traceparent(self) -> str | None:
-        """How others tell what they do on its behalf: W3C Trace Context, version 00."""
+        """The header by which other spans refer to this one (W3C Trace Context, version 00)."""
         return None
 
     @property
     def trace_id(self) -> str | None:
-        """The trace that it is part of, as log lines name it."""
+        """The id of its trace, as log lines show it."""
         return None
 
     def __enter__(self) -> Self:
@@ -36,64 +36,64 @@ class Span:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """It is over; an exception is told by its kind alone, for its text may quote anybody."""
+        """End the span. Only the kind of an exception is recorded, because its text may quote personal data."""
 
     def carried(self, entries: int, *, messages: int | None = None) -> None:
-        """What was sent or taken: so many entries or bundles, with so many ids of messages if they have any."""
+        """Record the number of entries or bundles sent or taken, and of the message ids in them, if any."""
 
     def made(self, messages: int) -> None:
-        """So many messages were planned."""
+        """Record the number of planned messages."""
 
     def responded(self, status: int, *, user: UUID | None = None, message: UUID | None = None) -> None:
-        """What a request was answered, and whom or what it was about."""
+        """Record the response to a request, and the ids of its subject."""
 
     def answered(self, answer: Answer) -> None:
-        """What came of an attempt."""
+        """Record the outcome of an attempt."""
 
 
 class Tracing:
-    """Begins the spans of a node. This one begins none: `start` returns another when the settings say so."""
+    """Starts the spans of a node. This one records nothing; `start` returns another if the settings ask for it."""
 
     on = False
-    """Whether anything is traced at all."""
+    """True if spans are recorded."""
 
     def ids(self) -> Mapping[str, str]:
-        """What the log lines of the current span have in addition."""
+        """The fields that log lines get from the current span."""
         return {}
 
     def request(self, method: str, route: str | None, *, traceparent: str | None) -> Span:
-        """A request to the API, on behalf of the client's own span."""
+        """A request to the API, as a child of the client's span."""
         return NO_SPAN
 
     def announce(self) -> Span:
-        """Announcing how far is planned, and handing the ranges out."""
+        """Announce ranges to plan and append them to the stream."""
         return NO_SPAN
 
     def plan(self, *, announced_by: str | None) -> Span:
-        """Planning one range."""
+        """Plan one range."""
         return NO_SPAN
 
     def claim(self) -> Span:
-        """Claiming what is due, and handing it out."""
+        """Claim due messages and append them to the stream."""
         return NO_SPAN
 
     def publish(self, *, claimed_by: Sequence[str | None]) -> Span:
-        """Publishing bundles of what was handed out."""
+        """Publish bundles to the delivery queue."""
         return NO_SPAN
 
     def deliver(self, *, published_by: str | None) -> Span:
-        """Claiming what is ours of a bundle, until the last of it is on the wire."""
+        """Claim the messages of a bundle and start their calls."""
         return NO_SPAN
 
-    def attempt(self, message: UUID, *, occasion: str, number: int) -> Span:
-        """One call of the email service."""
+    def attempt(self, message: UUID, *, occasion: str, number: int, service: EmailServiceName) -> Span:
+        """Call that email service once."""
         return NO_SPAN
 
     def statement(self, query: str, seconds: float) -> None:
-        """A statement of PostgreSQL that the current span has just waited for."""
+        """Record a statement of PostgreSQL that the current span waited for."""
 
     async def close(self) -> None:
-        """Hand over what is left, as far as that goes in a moment."""
+        """Send the remaining spans, within a short time."""
 
 
 NO_SPAN = Span()
@@ -101,9 +101,9 @@ OFF = Tracing()
 
 
 def start(settings: Settings) -> Tracing:
-    """What the settings ask for. Nothing of OpenTelemetry is imported unless they do.
+    """The tracing that the settings ask for. OpenTelemetry is imported only then.
 
-    Raises BadConfiguration for variables of OpenTelemetry's own that contradict one another.
+    Raises BadConfiguration for errors in OpenTelemetry's own variables.
     """
     if settings.traces_url is None:
         return OFF

@@ -1,4 +1,4 @@
-"""The configuration: what each variable means, and what is said of a mistake."""
+"""The configuration: the meaning of each variable, and the report of each error."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from service.api_keys import parse_api_keys
 from service.domain.calendar import LeapDay
 from service.settings import (
     BadConfiguration,
@@ -16,12 +17,13 @@ from service.settings import (
     Secret,
     Settings,
     UnknownOutcome,
+    effective,
     read,
     read_calendar,
     read_database_url,
 )
 
-LEAST = {
+REQUIRED = {
     "HEYDAY_DATABASE_URL": "postgresql://user:sesame@db/heyday",
     "HEYDAY_REDIS_URL": "rediss://:sesame@redis:6380/0",
     "HEYDAY_EMAIL_URL": "https://mail.example.com/v1",
@@ -29,15 +31,15 @@ LEAST = {
 
 
 def mistakes(**variables: str) -> list[str]:
-    """What is said of these variables, beside those that must be there."""
+    """The errors of these variables, together with those of missing required ones."""
     with pytest.raises(BadConfiguration) as bad:
-        read(LEAST | {f"HEYDAY_{name}": value for name, value in variables.items()})
-    return bad.value.mistakes
+        read(REQUIRED | {f"HEYDAY_{name}": value for name, value in variables.items()})
+    return bad.value.errors
 
 
 def test_three_urls_are_enough() -> None:
-    """Every other setting has a default, which is the documented one."""
-    settings = read(LEAST)
+    """Every other setting has its documented default."""
+    settings = read(REQUIRED)
 
     assert settings.rabbitmq_url is None
     assert (settings.bind_host, settings.bind_port) == ("127.0.0.1", 8080)
@@ -52,7 +54,7 @@ def test_three_urls_are_enough() -> None:
         "* * * * *",
         "*/10 * * * *",
     )
-    assert read(LEAST).node_id != settings.node_id
+    assert read(REQUIRED).node_id != settings.node_id
 
 
 @pytest.mark.parametrize(
@@ -84,16 +86,17 @@ def test_three_urls_are_enough() -> None:
         ("CIRCUIT_RESET", "1m", "circuit_reset", timedelta(minutes=1)),
         ("DELIVERY_ACTORS", "8", "delivery_actors", 8),
         ("DATABASE_CONNECTIONS", "4", "database_connections", 4),
-        ("DAILY_CRON", "0 0 29 2 *", "daily_cron", "0 0 29 2 *"),
+        ("DAILY_CRON", "0 0 */2 * *", "daily_cron", "0 0 */2 * *"),
         ("MINUTE_CRON", "*/2 * * * *", "minute_cron", "*/2 * * * *"),
         ("RECOVERY_CRON", "0 * * MAR FRI", "recovery_cron", "0 * * MAR FRI"),
-        ("DRAIN_WITHIN", "5s", "drain_within", timedelta(seconds=5)),
+        ("DRAIN_WITHIN", "45s", "drain_within", timedelta(seconds=45)),
+        ("IDEMPOTENCY_LASTS", "72h", "idempotency_lasts", timedelta(hours=72)),
         ("LOG_FORMAT", "console", "log_format", "console"),
     ],
 )
 def test_a_variable_is_read(variable: str, text: str, field: str, value: object) -> None:
-    """As the reference says; an empty one is as good as none."""
-    assert getattr(read(LEAST | {f"HEYDAY_{variable}": text}), field) == value
+    """An empty value counts as not set."""
+    assert getattr(read(REQUIRED | {f"HEYDAY_{variable}": text}), field) == value
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,7 @@ def test_a_variable_is_read(variable: str, text: str, field: str, value: object)
         ("DELIVERY_ACTORS", "101"),
         ("DATABASE_CONNECTIONS", "3"),
         ("MINUTE_CRON", "@daily"),
-        # Dates that never come crash whoever asks for the latest; random instants are other ones each time.
+        # A date that never comes crashes the search for the latest one. Random instants differ each time.
         ("RECOVERY_CRON", "0 0 30 2 *"),
         ("RECOVERY_CRON", "R * * * *"),
         ("RECOVERY_CRON", "r(0-9) * * * *"),
@@ -143,18 +146,18 @@ def test_a_variable_is_read(variable: str, text: str, field: str, value: object)
     ],
 )
 def test_a_mistake_names_the_variable_its_value_and_what_was_expected(variable: str, text: str) -> None:
-    """So that it can be put right without the documentation."""
+    """An operator can correct it without the documentation."""
     (mistake,) = mistakes(**{variable: text})
 
     assert mistake.startswith(f"HEYDAY_{variable}={text!r}: expected ")
 
 
 def test_every_mistake_is_reported_together() -> None:
-    """Whoever sets up a node wants to hear of them once."""
+    """An operator can correct all of them at once."""
     with pytest.raises(BadConfiguration) as bad:
         read({"HEYDAY_SEND_AT": "noon", "HEYDAY_BIND": "0.0.0.0:80", "HEYDAY_REDIS_URL": "http://sesame"})
 
-    assert [mistake.split()[0].split("=")[0].rstrip(":") for mistake in bad.value.mistakes] == [
+    assert [mistake.split()[0].split("=")[0].rstrip(":") for mistake in bad.value.errors] == [
         "HEYDAY_DATABASE_URL",
         "HEYDAY_REDIS_URL",
         "HEYDAY_EMAIL_URL",
@@ -164,9 +167,9 @@ def test_every_mistake_is_reported_together() -> None:
 
 
 def test_a_secret_never_shows_its_value() -> None:
-    """Not in a mistake, not in a repr, not in the repr of all settings."""
+    """Neither an error nor any repr has it."""
     (mistake,) = mistakes(DATABASE_URL="oracle://sesame")
-    settings = read(LEAST | {"HEYDAY_RABBITMQ_URL": "amqp://u:sesame@h", "HEYDAY_API_KEYS": "sesame,sesame-too"})
+    settings = read(REQUIRED | {"HEYDAY_RABBITMQ_URL": "amqp://u:sesame@h", "HEYDAY_API_KEYS": "sesame,sesame-too"})
 
     assert "sesame" not in mistake
     assert "sesame" not in repr(settings) + str(settings) + repr(asdict(settings))
@@ -186,7 +189,7 @@ def test_a_secret_never_shows_its_value() -> None:
     ],
 )
 def test_a_mistake_in_a_secret_says_what_was_expected_without_its_value(variable: str, text: str) -> None:
-    """The message goes to a log, and perhaps into a ticket."""
+    """The message is logged, and perhaps copied into a ticket."""
     (mistake,) = mistakes(**{variable: text})
 
     assert mistake.startswith(f"HEYDAY_{variable}='***': expected a URL such as ")
@@ -195,20 +198,20 @@ def test_a_mistake_in_a_secret_says_what_was_expected_without_its_value(variable
 
 @pytest.mark.parametrize("variable", ["DATABASE_URL", "REDIS_URL", "EMAIL_URL", "RABBITMQ_URL", "API_KEYS"])
 def test_every_secret_may_come_from_a_file(tmp_path: Path, variable: str) -> None:
-    """As the reference says of each of them; the file of the keys is remembered, to be read again."""
+    """The file of the API keys is remembered, because it is read again."""
     name = f"HEYDAY_{variable}"
-    text = ({"HEYDAY_RABBITMQ_URL": "amqp://u:p@h", "HEYDAY_API_KEYS": "key"} | LEAST)[name]
+    text = ({"HEYDAY_RABBITMQ_URL": "amqp://u:p@h", "HEYDAY_API_KEYS": "key"} | REQUIRED)[name]
     file = tmp_path / "secret"
     file.write_text(f"{text}\n", encoding="utf-8")
 
-    settings = read(LEAST | {name: "", f"{name}_FILE": str(file)})
+    settings = read(REQUIRED | {name: "", f"{name}_FILE": str(file)})
 
-    assert getattr(settings, variable.lower()) == (("key",) if variable == "API_KEYS" else text)
+    assert getattr(settings, variable.lower()) == (parse_api_keys("key") if variable == "API_KEYS" else text)
     assert settings.api_keys_file == (file if variable == "API_KEYS" else None)
 
 
 def test_a_secret_file_that_is_no_text_or_empty_is_a_mistake(tmp_path: Path) -> None:
-    """A volume that was not filled must not look like a choice."""
+    """A volume that was not filled must not look like an intended value."""
     binary, empty = tmp_path / "binary", tmp_path / "empty"
     binary.write_bytes(b"\xff\xfe sesame")
     empty.touch()
@@ -225,39 +228,39 @@ def test_a_secret_file_that_is_no_text_or_empty_is_a_mistake(tmp_path: Path) -> 
 def test_traces_without_what_they_need_are_a_mistake_that_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, lacks: str
 ) -> None:
-    """Found at start, rather than by an operator who looks for traces in vain."""
+    """The error comes at start, before an operator looks for traces."""
 
     def find(_name: str) -> None:
         if lacks == "all of it":
             raise ModuleNotFoundError("opentelemetry")
 
-    assert read(LEAST | {"HEYDAY_TRACES": "http://collector:4318"}).traces_url == "http://collector:4318"
+    assert read(REQUIRED | {"HEYDAY_TRACES": "http://collector:4318"}).traces_url == "http://collector:4318"
     monkeypatch.setattr("service.settings.find_spec", find)
 
     [mistake] = mistakes(TRACES="http://collector:4318")
 
     assert mistake.endswith("pip install 'heyday[tracing]'")
-    assert read(LEAST).traces_url is None
+    assert read(REQUIRED).traces_url is None
 
 
 def test_a_migration_needs_the_database_only() -> None:
-    """It runs before anything else is there."""
+    """It runs before the other servers exist."""
     assert read_database_url({"HEYDAY_DATABASE_URL": "postgresql://h/d"}) == "postgresql://h/d"
     with pytest.raises(BadConfiguration, match="HEYDAY_DATABASE_URL is not set"):
         read_database_url({"HEYDAY_REDIS_URL": "redis://h"})
 
 
 def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
-    """As orchestrators hand them over; a newline at its end is not part of it."""
+    """Orchestrators provide secrets as files. A newline at the end is not part of the value."""
     file = tmp_path / "secret"
     file.write_text("redis://:sesame@redis/0\n")
-    environment = LEAST | {"HEYDAY_REDIS_URL": "", "HEYDAY_REDIS_URL_FILE": str(file)}
+    environment = REQUIRED | {"HEYDAY_REDIS_URL": "", "HEYDAY_REDIS_URL_FILE": str(file)}
 
     assert read(environment).redis_url == "redis://:sesame@redis/0"
 
 
 def test_a_secret_twice_or_in_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
-    """Which of the two is meant cannot be guessed."""
+    """heyday cannot guess which of the two is meant."""
     assert "both set" in mistakes(REDIS_URL_FILE=str(tmp_path / "secret"))[0]
     assert "expected a readable file" in mistakes(REDIS_URL="", REDIS_URL_FILE=str(tmp_path / "secret"))[0]
 
@@ -267,17 +270,143 @@ def test_a_secret_twice_or_in_a_file_that_is_not_there_is_a_mistake(tmp_path: Pa
 )
 def test_without_keys_only_this_machine_is_served(host: str, mistaken: bool) -> None:
     """An API that deletes users must not be open to a network by mistake."""
-    environment = LEAST | {"HEYDAY_BIND": f"{host}:8080"}
+    environment = REQUIRED | {"HEYDAY_BIND": f"{host}:8080"}
 
     if mistaken:
         assert mistakes(BIND=f"{host}:8080")[0].startswith("HEYDAY_API_KEYS is not set")
     else:
         assert read(environment).api_keys == ()
-    assert read(environment | {"HEYDAY_API_KEYS": "one, two,"}).api_keys == ("one", "two")
+    keys = ("a-key-of-16-chars", "another-key-of-16")
+    assert read(environment | {"HEYDAY_API_KEYS": ", ".join(keys)}).api_keys == parse_api_keys(",".join(keys))
+
+
+@pytest.mark.parametrize("keys", ["a", "a-key-of-16-chars,short", "fifteen-letters"])
+def test_a_key_that_can_be_guessed_is_refused_beyond_this_machine(keys: str) -> None:
+    """The message shows no key."""
+    [mistake] = mistakes(BIND="0.0.0.0:8080", API_KEYS=keys)
+
+    assert mistake.startswith("HEYDAY_API_KEYS='***': expected secrets of 16 characters or more")
+    assert read(REQUIRED | {"HEYDAY_API_KEYS": keys}).api_keys == parse_api_keys(keys)
 
 
 def test_the_calendar_needs_no_servers() -> None:
-    """`heyday when` reads two variables, and cares for no other."""
+    """`heyday when` reads two variables only."""
     assert read_calendar({"HEYDAY_SEND_AT": "07:00", "HEYDAY_REDIS_URL": "rubbish"}) == (time(7), LeapDay.FEB28)
     with pytest.raises(BadConfiguration):
         read_calendar({"HEYDAY_LEAP_DAY": "never"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "sentence"),
+    [
+        ("HEYDAY_SENDAT", "HEYDAY_SENDAT is not a setting and has no effect; did you mean HEYDAY_SEND_AT?"),
+        ("HEYDAY_LATELIMIT", "HEYDAY_LATELIMIT is not a setting and has no effect; did you mean HEYDAY_LATE_LIMIT?"),
+        ("HEYDAY_EMAIL_URL_FILES", "did you mean HEYDAY_EMAIL_URL_FILE?"),
+        ("HEYDAY_ZZZZ", "HEYDAY_ZZZZ is not a setting and has no effect"),
+    ],
+)
+def test_an_unknown_variable_is_named_with_the_nearest_setting(variable: str, sentence: str) -> None:
+    """Otherwise a misspelt name has no effect and no message."""
+    [unknown] = read(REQUIRED | {variable: "08:00"}).unknown
+
+    assert unknown.name == variable
+    assert str(unknown).endswith(sentence)
+
+
+def test_variables_that_kubernetes_sets_for_a_service_are_no_slips() -> None:
+    """A Service named `heyday` adds such variables to every container."""
+    links = {
+        "HEYDAY_SERVICE_HOST": "10.0.0.1",
+        "HEYDAY_SERVICE_PORT_HTTP": "80",
+        "HEYDAY_PORT": "tcp://10.0.0.1:80",
+        "HEYDAY_PORT_80_TCP_ADDR": "10.0.0.1",
+        "HEYDAY_REDIS_SERVICE_HOST": "10.0.0.2",
+        "HEYDAY_REDIS_PORT_6379_TCP": "tcp://10.0.0.2:6379",
+    }
+
+    assert read(REQUIRED | links | {"PATH": "/bin"}).unknown == ()
+
+
+@pytest.mark.parametrize("expression", ["0 0 1 * *", "0 0 29 2 *", "0 0 * * 1", "0 0 * 1 *", "0 1 1-28 * *"])
+def test_a_daily_cron_rarer_than_the_planning_horizon_is_a_mistake(expression: str) -> None:
+    """No run would plan what is due between two runs."""
+    [error] = mistakes(DAILY_CRON=expression)
+
+    assert error == (
+        f"HEYDAY_DAILY_CRON={expression!r}: expected a run at least every 48 hours, "
+        "because each run plans that far ahead"
+    )
+
+
+@pytest.mark.parametrize("expression", ["0 0 * * *", "* * * * *", "0 */6 * * *", "0 0 */2 * *", "30 23 * * 1,3,5,7"])
+def test_a_daily_cron_within_the_planning_horizon_is_taken(expression: str) -> None:
+    """Every other day is enough."""
+    assert read(REQUIRED | {"HEYDAY_DAILY_CRON": expression}).daily_cron == expression
+
+
+@pytest.mark.parametrize("text", ["one,two", "one\ntwo\n", "one\r\n\r\ntwo", " one , \n two,"])
+def test_api_keys_are_separated_by_commas_or_lines(tmp_path: Path, text: str) -> None:
+    """Operators write files with one key per line, and each key was refused with 401."""
+    file = tmp_path / "keys"
+    file.write_bytes(text.encode())
+
+    assert read(REQUIRED | {"HEYDAY_API_KEYS_FILE": str(file)}).api_keys == parse_api_keys("one,two")
+    assert read(REQUIRED | {"HEYDAY_API_KEYS": text}).api_keys == parse_api_keys("one,two")
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("REDIS_URL", "redis+sentinel://:p@a:26379,b:26379,c/greetings/0"),
+        ("REDIS_URL", "rediss+sentinel://a/greetings"),
+        ("RABBITMQ_URL", "amqps://u:p@a:5671,b:5671/vhost"),
+    ],
+)
+def test_a_url_may_have_several_hosts(variable: str, text: str) -> None:
+    """Sentinels and RabbitMQ clusters have several."""
+    assert getattr(read(REQUIRED | {f"HEYDAY_{variable}": text}), variable.lower()) == text
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("REDIS_URL", "redis://a,b/0"),
+        ("REDIS_URL", "redis+sentinel://a:26379,b:26379"),
+        ("REDIS_URL", "redis+sentinel://a/greetings/zero"),
+        ("RABBITMQ_URL", "amqp://u:p@a:5672,/vhost"),
+        ("RABBITMQ_URL", "amqp://u:p@a:5672,b:port/vhost"),
+    ],
+)
+def test_a_url_with_several_hosts_that_lacks_something_is_a_mistake(variable: str, text: str) -> None:
+    """The error comes at start, and not at the first failover."""
+    [error] = mistakes(**{variable: text})
+
+    assert error.startswith(f"HEYDAY_{variable}='***': expected a URL such as ")
+
+
+def test_a_drain_shorter_than_one_call_is_refused() -> None:
+    """Calls under way would have unknown outcomes at each deployment."""
+    with pytest.raises(BadConfiguration, match="HEYDAY_DRAIN_WITHIN=20s: expected at least HEYDAY_EMAIL_TIMEOUT=30s"):
+        read(REQUIRED | {"HEYDAY_EMAIL_TIMEOUT": "30s"})
+
+
+def test_effective_settings_show_no_secret_and_no_address() -> None:
+    """They are in the log of every start, where two nodes that differ can be compared."""
+    settings = read(
+        REQUIRED
+        | {
+            "HEYDAY_API_KEYS": "sesame-sesame-sesame",
+            "HEYDAY_EMAIL_TOKEN": "sesame",
+            "HEYDAY_EMAIL_FROM": "sesame@example.com",
+            "HEYDAY_ONLY_TO": "sesame@example.com",
+            "HEYDAY_EMAIL_RATE": "6000/m",
+            "HEYDAY_SEND_AT": "08:30",
+        }
+    )
+
+    shown = effective(settings)
+
+    assert (shown["email_rate"], shown["send_at"], shown["late_limit"]) == ("100/s", "08:30:00", "172800s")
+    assert (shown["cluster"], shown["rate_limit"]) == ("off", "100/s")
+    assert "sesame" not in str(shown)
+    assert not any(name.endswith("_url") for name in shown)

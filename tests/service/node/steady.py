@@ -13,5 +13,5 @@ class Steady:
         return self.at
 
     def passes(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Let this many seconds pass."""
         self.at += seconds

@@ -1,4 +1,4 @@
-"""The right of a node to act on what it has claimed."""
+"""The right of a node to act on its claims."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from actors.lease import BEAT_EVERY, DEATH, MARGIN, Lease, LeaseLost, elapsed
-from tests.service.steady import Steady
+from service.node.lease import DEATH_TIMEOUT, HEARTBEAT_INTERVAL, SAFETY_MARGIN, Lease, LeaseLost, elapsed
+from tests.service.node.steady import Steady
 
 
 @pytest.fixture
@@ -16,8 +16,8 @@ def steady() -> Steady:
     return Steady()
 
 
-def test_a_node_that_was_never_heard_may_do_nothing(steady: Steady) -> None:
-    """It claims under the number that entering gave it, and has none."""
+def test_a_node_without_a_heartbeat_may_do_nothing(steady: Steady) -> None:
+    """It claims under the incarnation that `enter` gives, and has none."""
     lease = Lease(steady)
 
     assert not lease.held
@@ -26,12 +26,12 @@ def test_a_node_that_was_never_heard_may_do_nothing(steady: Steady) -> None:
         _ = lease.incarnation
 
 
-def test_a_node_whose_beat_was_taken_may_act_under_its_number(steady: Steady) -> None:
-    """Until the next beat and for some beats that go amiss."""
+def test_a_node_with_a_recent_heartbeat_may_act_under_its_incarnation(steady: Steady) -> None:
+    """The lease lasts until the next heartbeat, and survives some lost ones."""
     lease = Lease(steady)
 
     lease.renew(7, steady.at)
-    steady.passes(3 * BEAT_EVERY)
+    steady.passes(3 * HEARTBEAT_INTERVAL)
 
     assert lease.held
     assert lease.incarnation == 7
@@ -39,11 +39,11 @@ def test_a_node_whose_beat_was_taken_may_act_under_its_number(steady: Steady) ->
 
 
 def test_the_lease_is_lost_a_margin_before_others_may_end_it(steady: Steady) -> None:
-    """A statement on its way must not arrive after the others have taken over."""
+    """A statement under way must not arrive after others have taken over."""
     lease = Lease(steady)
     lease.renew(7, steady.at)
 
-    steady.passes(DEATH - MARGIN - 0.001)
+    steady.passes(DEATH_TIMEOUT - SAFETY_MARGIN - 0.001)
     just_before = lease.held
     steady.passes(0.001)
 
@@ -55,10 +55,10 @@ def test_the_lease_is_lost_a_margin_before_others_may_end_it(steady: Steady) -> 
 
 
 def test_a_lease_counts_from_when_the_beat_was_asked_for(steady: Steady) -> None:
-    """The others may have seen it at the beginning of a slow call."""
+    """Others may have seen the heartbeat at the beginning of a slow call."""
     lease = Lease(steady)
     asked_at = steady.at
-    steady.passes(DEATH)
+    steady.passes(DEATH_TIMEOUT)
 
     lease.renew(7, asked_at)
 
@@ -66,18 +66,18 @@ def test_a_lease_counts_from_when_the_beat_was_asked_for(steady: Steady) -> None
 
 
 def test_each_beat_renews_the_lease(steady: Steady) -> None:
-    """An hour of beats is an hour of work."""
+    """With heartbeats for an hour, the node works for an hour."""
     lease = Lease(steady)
 
-    for _ in range(int(3600 / BEAT_EVERY)):
+    for _ in range(int(3600 / HEARTBEAT_INTERVAL)):
         lease.renew(7, steady.at)
-        steady.passes(BEAT_EVERY)
+        steady.passes(HEARTBEAT_INTERVAL)
 
     assert lease.holds(7)
 
 
 def test_a_beat_that_was_asked_for_before_the_lease_was_ended_does_not_renew_it(steady: Steady) -> None:
-    """It may have been taken by another database than the one that was looked at."""
+    """Another database than the checked one may have answered."""
     lease = Lease(steady)
     asked_at = steady.at
     steady.passes(0.1)
@@ -91,7 +91,7 @@ def test_a_beat_that_was_asked_for_before_the_lease_was_ended_does_not_renew_it(
 
 
 def test_what_an_earlier_incarnation_claimed_may_not_be_sent(steady: Steady) -> None:
-    """Others have ended it and taken over; that the node has begun anew does not give it back."""
+    """Others have ended that incarnation and taken over its claims. A new incarnation does not return them."""
     lease = Lease(steady)
     lease.renew(7, steady.at)
 
@@ -103,7 +103,7 @@ def test_what_an_earlier_incarnation_claimed_may_not_be_sent(steady: Steady) -> 
 
 
 def test_a_lease_that_was_ended_is_lost_at_once(steady: Steady) -> None:
-    """Not when it would have run out."""
+    """It does not last until its time-out."""
     lease = Lease(steady)
     lease.renew(7, steady.at)
 
@@ -113,8 +113,8 @@ def test_a_lease_that_was_ended_is_lost_at_once(steady: Steady) -> None:
     assert not lease.holds(7)
 
 
-async def test_who_waits_for_the_lease_goes_on_when_it_is_granted(steady: Steady) -> None:
-    """All of them: ticker, planner and senders wait beside each other."""
+async def test_all_waiters_continue_when_the_lease_is_granted(steady: Steady) -> None:
+    """Ticker, planner and senders wait at the same time."""
     lease = Lease(steady)
 
     async def grant() -> None:
@@ -126,11 +126,11 @@ async def test_who_waits_for_the_lease_goes_on_when_it_is_granted(steady: Steady
     assert waited == [True, True]
 
 
-async def test_who_waits_for_a_lease_that_was_lost_goes_on_with_the_next(steady: Steady) -> None:
-    """That it was granted once, long ago, ends no wait."""
+async def test_a_waiter_for_a_lost_lease_continues_with_the_next(steady: Steady) -> None:
+    """An earlier lease ends no wait."""
     lease = Lease(steady)
     lease.renew(7, steady.at)
-    steady.passes(DEATH)
+    steady.passes(DEATH_TIMEOUT)
 
     async def grant_again() -> None:
         lease.renew(8, steady.at)
@@ -141,7 +141,7 @@ async def test_who_waits_for_a_lease_that_was_lost_goes_on_with_the_next(steady:
 
 
 async def test_a_lease_that_is_held_is_not_waited_for(steady: Steady) -> None:
-    """Every turn of every actor asks."""
+    """Every actor checks it each time."""
     lease = Lease(steady)
     lease.renew(7, steady.at)
 
@@ -149,21 +149,21 @@ async def test_a_lease_that_is_held_is_not_waited_for(steady: Steady) -> None:
 
 
 async def test_waiting_ends_in_time_without_a_lease(steady: Steady) -> None:
-    """Nothing waits for ever; also not where one was granted earlier, and lapsed."""
+    """Every wait has a deadline, also after an earlier lease has lapsed."""
     lease, lapsed = Lease(steady), Lease(steady)
     lapsed.renew(7, steady.at)
-    steady.passes(DEATH)
+    steady.passes(DEATH_TIMEOUT)
 
     assert not await lease.granted(within=0.01)
     assert not await lapsed.granted(within=0.01)
 
 
 async def test_a_beat_that_was_taken_too_late_grants_nothing(steady: Steady) -> None:
-    """Whoever was woken by it looks again."""
+    """A waiting actor that wakes checks again."""
     lease = Lease(steady)
 
     async def grant_too_late() -> None:
-        lease.renew(7, steady.at - DEATH)
+        lease.renew(7, steady.at - DEATH_TIMEOUT)
 
     waited, _ = await asyncio.gather(lease.granted(within=60), grant_too_late())
 
@@ -171,7 +171,7 @@ async def test_a_beat_that_was_taken_too_late_grants_nothing(steady: Steady) -> 
 
 
 def test_the_clock_of_the_lease_does_not_go_back() -> None:
-    """It measures, and knows no time of day."""
+    """It is a monotonic clock, without time of day."""
     first = elapsed()
 
     assert elapsed() >= first

@@ -1,13 +1,13 @@
-"""An outage is one line when it begins and one when it ends, however many actors meet it."""
+"""An outage is logged once when it begins and once when it ends, for all actors together."""
 
 from __future__ import annotations
 
 import pytest
 from structlog.testing import capture_logs
 
-from service.outages import Outages
+from service.node.outages import Outages
 from service.ports import Unavailable
-from tests.service.steady import Steady
+from tests.service.node.steady import Steady
 
 POSTGRES = Unavailable("postgres", "connection refused")
 REDIS = Unavailable("redis", "no answer")
@@ -19,7 +19,7 @@ def outages() -> Outages:
 
 
 def test_an_outage_that_many_meet_is_said_once_and_ends_with_the_last(outages: Outages) -> None:
-    """Ten actors that each log every try would drown what matters."""
+    """If ten actors logged every try, other lines would be hidden."""
     with capture_logs() as lines:
         for who in ("ticker", "planner", "ticker"):
             outages.met(who, POSTGRES)
@@ -32,8 +32,8 @@ def test_an_outage_that_many_meet_is_said_once_and_ends_with_the_last(outages: O
     assert outages.current() == []
 
 
-def test_whoever_meets_another_outage_got_past_the_first(outages: Outages) -> None:
-    """Redis is back: that RabbitMQ is away must not make it look as if it were not."""
+def test_an_actor_that_meets_another_outage_has_passed_the_first(outages: Outages) -> None:
+    """Redis is back. The outage of RabbitMQ must not hide that."""
     outages.met("sampler", REDIS)
     outages.met("sampler", POSTGRES)
 
@@ -41,7 +41,7 @@ def test_whoever_meets_another_outage_got_past_the_first(outages: Outages) -> No
 
 
 def test_two_servers_that_are_away_are_two_outages(outages: Outages) -> None:
-    """Each is shown, and each ends by itself."""
+    """Each is shown, and each ends on its own."""
     outages.met("ticker", POSTGRES)
     outages.met("dispatcher", REDIS)
 
@@ -50,8 +50,8 @@ def test_two_servers_that_are_away_are_two_outages(outages: Outages) -> None:
     assert [outage.system for outage in outages.current()] == ["redis"]
 
 
-def test_whoever_met_nothing_ends_nothing(outages: Outages) -> None:
-    """An actor that does not need Redis says nothing about it."""
+def test_an_actor_that_met_no_outage_ends_none(outages: Outages) -> None:
+    """An actor that does not use Redis cannot end its outage."""
     outages.met("ticker", REDIS)
 
     outages.passed("sampler")
@@ -72,7 +72,7 @@ def test_an_outage_that_comes_again_is_said_again_with_its_length(outages: Outag
 
 
 def test_it_is_known_since_when_a_server_is_away_or_there() -> None:
-    """From the begin on, if nobody has met it away; else since the last outage began, or ended."""
+    """It is known since the start, or since the last outage began or ended."""
     steady = Steady()
     outages = Outages(steady)
     began = steady.at

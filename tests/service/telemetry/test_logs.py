@@ -1,4 +1,4 @@
-"""Logs are lines with an event and fields, and nobody's secrets."""
+"""Logs are lines with an event and fields, without secrets."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from uuid import UUID
 import pytest
 import structlog
 
+from service.api_keys import parse_api_keys
 from service.domain.messages import Status
 from service.settings import Secret, Settings
-from service.telemetry.logs import configure, nobody_handled, toggle_debug
+from service.telemetry.logs import configure, log_unhandled, toggle_debug
 
 NOISY = ("asyncio", "aio_pika", "aiormq", "aiormq.connection", "aiohttp")
 
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
-    """Undo what `configure` does to the process."""
+    """Restore the logging of the process after `configure`."""
     root = logging.getLogger()
     before = structlog.get_config(), root.handlers[:], root.level, {n: logging.getLogger(n).level for n in NOISY}
     yield
@@ -38,12 +39,12 @@ def _logging_as_before() -> Iterator[None]:
 
 @pytest.fixture
 def stream() -> io.StringIO:
-    """Where the log lines go."""
+    """The stream of the log lines."""
     return io.StringIO()
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
-    """What was logged, each line a document."""
+    """The log lines, each a document."""
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
@@ -75,7 +76,7 @@ def test_a_line_is_one_document_with_event_fields_level_and_time(stream: io.Stri
 
 
 def test_a_failure_is_one_line_without_the_values_of_variables(stream: io.StringIO) -> None:
-    """They hold names, addresses and passwords; the frames are enough to find a bug."""
+    """Values may be names, addresses and passwords. The frames are enough to find a bug."""
     configure("info", "json", stream=stream)
     log = structlog.get_logger("t")
 
@@ -94,9 +95,9 @@ def test_a_failure_is_one_line_without_the_values_of_variables(stream: io.String
 
 
 def test_other_peoples_loggers_speak_the_same_language(stream: io.StringIO) -> None:
-    """A line that is no JSON is lost to whoever reads the others."""
+    """A collector drops lines that are not JSON."""
     configure("info", "json", stream=stream, node="node-1")
-    log = logging.getLogger("somebody.elses")
+    log = logging.getLogger("third.party")
 
     log.warning("the answer is %d", 42, extra={"attempt": 2})
     try:
@@ -105,7 +106,7 @@ def test_other_peoples_loggers_speak_the_same_language(stream: io.StringIO) -> N
         log.exception("it failed")
 
     said, failed = lines(stream)
-    assert (said["event"], said["level"], said["logger"]) == ("the answer is 42", "warning", "somebody.elses")
+    assert (said["event"], said["level"], said["logger"]) == ("the answer is 42", "warning", "third.party")
     assert (said["attempt"], said["node"]) == (2, "node-1")
     assert failed["event"] == "it failed"
     assert failed["exception"][0]["exc_type"] == "RuntimeError"
@@ -114,10 +115,10 @@ def test_other_peoples_loggers_speak_the_same_language(stream: io.StringIO) -> N
 
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_a_secret_that_is_logged_is_not_shown(stream: io.StringIO, form: str) -> None:
-    """It is a string, and a serialiser takes it for one."""
+    """It is a subclass of str, which a serialiser would write out."""
     configure("info", form, stream=stream)
 
-    keys = (Secret("sesame"),)
+    keys = parse_api_keys("porter:read:sesame")
     settings = Settings(Secret("sesame"), Secret("sesame"), Secret("sesame"), api_keys=keys)
 
     structlog.get_logger("t").info("connecting", url=Secret("sesame"), keys=keys, settings=settings)
@@ -128,7 +129,7 @@ def test_a_secret_that_is_logged_is_not_shown(stream: io.StringIO, form: str) ->
 
 
 def test_values_of_many_kinds_are_written_as_what_they_are(stream: io.StringIO) -> None:
-    """A number is to be summed up, and a state compared with the database's."""
+    """Numbers can be added up, and states compared with those of the database."""
     configure("info", "json", stream=stream)
 
     structlog.get_logger("t").info("many", counts=Counter(a=2), status=Status.SENT, seven=UUID(int=7), none=None)
@@ -144,10 +145,10 @@ def test_values_of_many_kinds_are_written_as_what_they_are(stream: io.StringIO) 
     "value", ["lone surrogate \udcff", 1 << 80, {1: "a"}, object, float("nan")], ids=lambda v: type(v).__name__
 )
 def test_no_value_loses_its_line(stream: io.StringIO, capsys: pytest.CaptureFixture[str], value: object) -> None:
-    """Paths that are no Unicode and big numbers come from other people's loggers; the line still has to be read."""
+    """Loggers of libraries may pass paths that are not Unicode, and big numbers."""
     configure("info", "json", stream=stream)
 
-    logging.getLogger("somebody.elses").warning("odd", extra={"value": value})
+    logging.getLogger("third.party").warning("odd", extra={"value": value})
     structlog.get_logger("t").info("odd", value=value)
 
     assert [line["event"] for line in lines(stream)] == ["odd", "odd"]
@@ -155,7 +156,7 @@ def test_no_value_loses_its_line(stream: io.StringIO, capsys: pytest.CaptureFixt
 
 
 def test_the_level_decides_what_is_said(stream: io.StringIO) -> None:
-    """And libraries that repeat what an adapter says once are silent unless somebody debugs."""
+    """Libraries that repeat the lines of adapters are silent except at level debug."""
     configure("warning", "json", stream=stream)
     structlog.get_logger("t").info("quiet")
     structlog.get_logger("t").warning("loud")
@@ -168,7 +169,7 @@ def test_the_level_decides_what_is_said(stream: io.StringIO) -> None:
 
 
 def test_the_level_changes_while_the_process_runs(stream: io.StringIO) -> None:
-    """Whoever looks for the cause of a fault cannot restart the node that has it; loggers in use change, too."""
+    """A restart would end the fault that is being examined. Loggers in use change, too."""
     configure("warning", "json", stream=stream)
     log, theirs = structlog.get_logger("t").bind(actor="ticker"), logging.getLogger("aio_pika.robust")
     log.debug("before")
@@ -191,7 +192,7 @@ def test_the_level_changes_while_the_process_runs(stream: io.StringIO) -> None:
 
 
 def test_a_logger_that_writes_out_passwords_is_silent_at_every_level(stream: io.StringIO) -> None:
-    """It shows each frame of AMQP, and the second has the password in it."""
+    """It shows each frame of AMQP, and the second contains the password."""
     configure("debug", "json", stream=stream)
 
     logging.getLogger("aiormq.connection").debug("Sending <StartOk response=sesame>")
@@ -199,12 +200,12 @@ def test_a_logger_that_writes_out_passwords_is_silent_at_every_level(stream: io.
     assert stream.getvalue() == ""
 
 
-async def test_a_failure_that_nobody_waited_for_is_logged_without_its_text(stream: io.StringIO) -> None:
-    """The loop's own line quotes the exception of the task."""
+async def test_an_unhandled_exception_is_logged_without_its_text(stream: io.StringIO) -> None:
+    """The event loop's own line quotes the exception."""
     configure("info", "json", stream=stream)
     loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()
-    loop.set_exception_handler(nobody_handled)
+    loop.set_exception_handler(log_unhandled)
 
     try:
         loop.call_exception_handler({"message": "never retrieved", "exception": KeyError("sesame"), "future": "sesame"})
@@ -212,25 +213,25 @@ async def test_a_failure_that_nobody_waited_for_is_logged_without_its_text(strea
         loop.set_exception_handler(before)
 
     [line] = lines(stream)
-    assert (line["event"], line["what"]) == ("nobody_handled", "never retrieved")
+    assert (line["event"], line["what"]) == ("exception_unhandled", "never retrieved")
     assert line["exception"][0]["exc_type"] == "KeyError"
     assert "sesame" not in stream.getvalue()
 
 
 def test_what_a_request_has_bound_is_on_its_lines(stream: io.StringIO) -> None:
-    """Its id leads from an answer to everything that was said about it, by whichever logger."""
+    """The request id leads from an answer to every log line about it, of any logger."""
     configure("info", "json", stream=stream)
 
     with structlog.contextvars.bound_contextvars(request_id="r-1"):
         structlog.get_logger("t").info("ours")
-        logging.getLogger("somebody.elses").warning("theirs")
+        logging.getLogger("third.party").warning("theirs")
     structlog.get_logger("t").info("after")
 
     assert [line.get("request_id") for line in lines(stream)] == ["r-1", "r-1", None]
 
 
 def test_configured_twice_a_line_is_said_once(stream: io.StringIO) -> None:
-    """The root logger keeps its handlers unless somebody takes them away."""
+    """The root logger keeps its handlers until they are removed."""
     configure("info", "json", stream=stream)
     configure("info", "json", stream=stream)
 
@@ -240,7 +241,7 @@ def test_configured_twice_a_line_is_said_once(stream: io.StringIO) -> None:
 
 
 def test_the_console_shows_event_fields_and_traceback_without_values(stream: io.StringIO) -> None:
-    """For people at a terminal: readable, and as discreet."""
+    """The console is readable, and shows no personal data either."""
     configure("info", "console", stream=stream, node="node-1")
     log = structlog.get_logger("t")
 
@@ -263,9 +264,9 @@ class Closed(io.StringIO):
         raise BrokenPipeError(32, "Broken pipe")
 
 
-def test_a_node_goes_on_when_nobody_reads_its_log_any_more() -> None:
-    """Else each request would be answered with 500, and SIGTERM would drain nothing, because a collector has died."""
+def test_a_node_continues_when_the_reader_of_its_log_has_gone() -> None:
+    """Otherwise a dead log collector would fail every request, and SIGTERM would not drain the node."""
     configure("info", "json", stream=Closed())
 
-    structlog.get_logger("test").info("said", to="nobody")
+    structlog.get_logger("test").info("said", to="a closed pipe")
     logging.getLogger("others").error("said too")

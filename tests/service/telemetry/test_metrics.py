@@ -1,4 +1,4 @@
-"""The metrics of a node, as a scraper reads them."""
+"""The metrics of a node as a scraper reads them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from service.telemetry.metrics import Metrics
 
 
 def test_two_nodes_in_one_process_count_on_their_own() -> None:
-    """The registry of the library is the process's; ours are each node's."""
+    """The library has one registry per process. Each node has its own."""
     one, other = Metrics(), Metrics()
 
     one.sent.labels("birthday").inc(3)
@@ -20,7 +20,7 @@ def test_two_nodes_in_one_process_count_on_their_own() -> None:
 
 
 def test_metrics_without_labels_are_there_before_anything_happens() -> None:
-    """A rate over a counter that is not there yet misses its first increase, and an alert on it never fires."""
+    """A rate over a counter that does not exist misses its first increase, and an alert on it never fires."""
     text = generate_latest(Metrics().registry).decode()
 
     assert "\nqueue_messages_failed_total 0.0\n" in text
@@ -29,7 +29,7 @@ def test_metrics_without_labels_are_there_before_anything_happens() -> None:
 
 
 def test_the_process_is_measured_too() -> None:
-    """Memory, descriptors and collections, as every dashboard for Python expects them."""
+    """Dashboards for Python expect memory, descriptors and collections."""
     registry = Metrics().registry
 
     assert (registry.get_sample_value("process_resident_memory_bytes") or 0) > 0
@@ -37,7 +37,7 @@ def test_the_process_is_measured_too() -> None:
 
 
 def test_lateness_is_told_from_a_moment_to_two_days() -> None:
-    """Both are questions: how punctual, and how much of the late limit an outage has used up."""
+    """It shows how punctual greetings are, and how much of the late limit an outage has used."""
     metrics = Metrics()
 
     metrics.lateness.labels("birthday").observe(0.02)
@@ -52,7 +52,7 @@ def test_lateness_is_told_from_a_moment_to_two_days() -> None:
 
 
 def test_messages_that_fail_because_a_node_died_are_counted_as_failed() -> None:
-    """An alert on failures must not depend on which node lived to record them."""
+    """An alert on failures must not depend on the node that recorded them."""
     metrics = Metrics()
 
     metrics.claims_freed([(Status.FAILED, "birthday")] * 2 + [(Status.RETRYING, "birthday")] * 3)
@@ -63,7 +63,7 @@ def test_messages_that_fail_because_a_node_died_are_counted_as_failed() -> None:
 
 
 def test_lateness_around_the_objective_is_told_to_half_a_minute_or_so() -> None:
-    """A percentile is interpolated in its bucket: with none between 60 and 300 s, a wave 100 s late read as 300 s."""
+    """A percentile is interpolated in its bucket: without one between 60 and 300 s, a wave 100 s late read as 300 s."""
     bounds = [float(sample.labels["le"]) for sample in _buckets(Metrics(), 100.0)]
     below = max(bound for bound in bounds if bound < 100)
     above = min(bound for bound in bounds if bound >= 100)

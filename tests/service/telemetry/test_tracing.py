@@ -1,4 +1,4 @@
-"""Spans follow one another across queues, are counted when they are lost, and hold nobody up."""
+"""Spans follow one another across queues, are counted when lost, and delay nothing."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 from opentelemetry.trace import Link, SpanContext, TraceFlags
 
 from service.settings import BadConfiguration, Secret, Settings
-from service.telemetry.export import AsThatBefore, Export
+from service.telemetry.export import Export, FollowingSampler
 from service.telemetry.tracing import start
 
 
 class Slow(SpanExporter):
-    """A collector that takes spans once it is told to."""
+    """A collector that accepts spans when the test lets it."""
 
     def __init__(self) -> None:
         self.asked, self.goes_on = threading.Event(), threading.Event()
@@ -46,8 +46,8 @@ def before(*, sampled: bool) -> Link:
     ],
 )
 def test_a_span_is_sampled_as_those_that_it_follows(otherwise: Sampler, links: list[Link], sampled: bool) -> None:
-    """A way that ends at a queue explains nothing."""
-    provider = TracerProvider(AsThatBefore(otherwise), shutdown_on_exit=False)
+    """A trace that ends at a queue explains nothing."""
+    provider = TracerProvider(FollowingSampler(otherwise), shutdown_on_exit=False)
 
     span = provider.get_tracer("test").start_span("deliver", links=links)
 
@@ -55,8 +55,8 @@ def test_a_span_is_sampled_as_those_that_it_follows(otherwise: Sampler, links: l
     span.end()
 
 
-async def test_a_span_that_finds_the_queue_full_is_counted_and_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half a trace misleads whoever does not know that the rest was lost."""
+async def test_a_span_that_finds_the_queue_full_is_counted_without_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partial trace misleads a reader who does not know that spans were lost."""
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "512")
     collector = Slow()
     with structlog.testing.capture_logs() as lines:
@@ -77,7 +77,7 @@ async def test_a_span_that_finds_the_queue_full_is_counted_and_nobody_waits(monk
 def test_variables_that_contradict_one_another_are_mistakes_of_the_configuration(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Not a traceback."""
+    """They are reported without a traceback."""
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")
     urls = Secret("postgresql://h/d"), Secret("redis://h"), Secret("http://h")
 

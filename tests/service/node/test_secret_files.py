@@ -1,0 +1,74 @@
+"""Secret files are read again when they change, and an invalid file changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from structlog.testing import capture_logs
+
+from service.environment import Secret, SecretFile, url
+from service.node.secret_files import SecretFiles
+
+
+class Client:
+    """Records its new values."""
+
+    def __init__(self) -> None:
+        self.values: list[Secret] = []
+
+    async def use(self, value: Secret) -> None:
+        self.values.append(value)
+
+
+def files_of(path: Path, client: Client) -> SecretFiles:
+    return SecretFiles(
+        [SecretFile("REDIS_URL", path, url("redis")), SecretFile("API_KEYS", path, Secret)], {"REDIS_URL": client.use}
+    )
+
+
+async def test_a_changed_file_is_used_once(tmp_path: Path) -> None:
+    """A check without a change does nothing."""
+    path, client = tmp_path / "secret", Client()
+    path.write_text("redis://one")
+    files = files_of(path, client)
+    await files.check()
+
+    path.write_text("redis://other\n")
+    await files.check()
+    await files.check()
+
+    assert client.values == ["redis://other"]
+
+
+async def test_a_file_that_is_written_again_with_the_same_value_changes_nothing(tmp_path: Path) -> None:
+    """Orchestrators write all files of a volume together."""
+    path, client = tmp_path / "secret", Client()
+    path.write_text("redis://one")
+    files = files_of(path, client)
+
+    path.unlink()
+    path.write_text("redis://one\n")
+    await files.check()
+
+    assert client.values == []
+
+
+async def test_a_file_that_is_missing_or_wrong_keeps_the_old_value(tmp_path: Path) -> None:
+    """The error is logged once, without the value, and the next valid value is used."""
+    path, client = tmp_path / "secret", Client()
+    path.write_text("redis://one")
+    files = files_of(path, client)
+
+    with capture_logs() as lines:
+        for text in ("http://sesame", None, "\ufffe"):
+            path.unlink(missing_ok=True)
+            if text is not None:
+                path.write_bytes(text.encode("utf-16"))
+            await files.check()
+            await files.check()
+    path.write_text("redis://other")
+    await files.check()
+
+    assert [line["event"] for line in lines] == ["secret_refused"] * 3
+    assert "sesame" not in str(lines)
+    assert client.values == ["redis://other"]
