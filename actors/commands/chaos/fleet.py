@@ -1,4 +1,4 @@
-"""The nodes of a rehearsal: each has a slot with relays of its own before every server, in which it can be replaced."""
+"""The nodes of a rehearsal. Each has a slot with its own relays in front of every server, and can be replaced there."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
 
-from actors.rehearsal.node_process import NodeProcess
-from service.embedded.ports import LOOPBACK, free_port
-from service.embedded.relay import DEFAULT_PORTS, Relay, relayed
+from actors.commands.rehearsal.node_process import NodeProcess
+from actors.commands.sandbox.servers.ports import LOOPBACK, free_port
+from actors.commands.sandbox.servers.relay import DEFAULT_PORTS, Relay, relayed
 
 READY_WITHIN = 60.0
-"""Seconds until a node has to be ready, on a busy machine and beside faults."""
+"""Seconds until a node must be ready, on a busy machine and during faults."""
 
 SETTINGS = {
     "postgres": "HEYDAY_DATABASE_URL",
@@ -24,11 +24,11 @@ SETTINGS = {
     "rabbitmq": "HEYDAY_RABBITMQ_URL",
     "email": "HEYDAY_EMAIL_URL",
 }
-"""Which setting leads to which system."""
+"""The setting with the URL of each system."""
 
 
 class Slot:
-    """The place of a node: its relays, and the process that has it now."""
+    """A place for a node: the relays, and the process that is there now."""
 
     def __init__(self, number: int, directory: Path, settings: Mapping[str, str], relays: Mapping[str, Relay]) -> None:
         self.relays = relays
@@ -38,11 +38,11 @@ class Slot:
         through = {SETTINGS[system]: relay.url for system, relay in relays.items()}
         self._settings = {**settings, **through, "HEYDAY_BIND": f"{LOOPBACK}:{free_port()}"}
         self._generation = 0
-        self._node = self._make()
+        self._node = self._make({})
 
     @property
     def node_id(self) -> str:
-        """What the node that is there calls itself."""
+        """The name of the node that is there."""
         return f"node-{self._number}" + (f".{self._generation}" if self._generation > 1 else "")
 
     @property
@@ -52,20 +52,27 @@ class Slot:
 
     @property
     def log(self) -> Path:
-        """What all the nodes wrote that were here."""
+        """The log of every node that was here."""
         return self._log
 
     @property
     def running(self) -> bool:
-        """Whether its process has not ended."""
+        """True while its process runs."""
         return self._node.pid is not None
 
-    def start(self, *, same_id: bool = False) -> None:
-        """Start a node here, under the name of the one before it or a new one."""
+    def start(
+        self, *, same_id: bool = False, settings: Mapping[str, str] | None = None, descriptors: int | None = None
+    ) -> None:
+        """Start a node here, with the name of the one before it or with a new name.
+
+        `settings` replace its own for this node. `descriptors` limits its file descriptors (Linux).
+        """
         if not same_id:
             self._generation += 1
-        self._node = self._make()
+        self._node = self._make(settings or {})
         self._node.start()
+        if descriptors is not None and (pid := self._node.pid) is not None:
+            psutil.Process(pid).rlimit(psutil.RLIMIT_NOFILE, (descriptors, descriptors))
 
     async def ready(self) -> None:
         """Wait until it is ready. Raises ServerFailed."""
@@ -76,26 +83,27 @@ class Slot:
         self._node.send(number)
 
     def limit_memory(self) -> None:
-        """Let it have no more memory than it has now, if it runs: the system refuses it any other (Linux)."""
+        """Give it no more memory than it has now, if it runs (Linux)."""
         if (pid := self._node.pid) is not None:
             process = psutil.Process(pid)
             process.rlimit(psutil.RLIMIT_AS, (process.memory_info().vms, psutil.RLIM_INFINITY))
 
     def unlimit_memory(self) -> None:
-        """Let it have memory again, if it runs."""
+        """Remove the limit of its memory, if it runs."""
         if (pid := self._node.pid) is not None:
             psutil.Process(pid).rlimit(psutil.RLIMIT_AS, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it."""
         self._node.kill()
 
     async def drain(self, *, within: float) -> bool:
-        """End it in order, and say whether it did; it is killed after `within` seconds."""
+        """Drain it. False if it did not end in order; it is killed after `within` seconds."""
         return await self._node.drain(within=within)
 
-    def _make(self) -> NodeProcess:
-        return NodeProcess(self._directory, self._log, self._settings | {"HEYDAY_NODE_ID": self.node_id})
+    def _make(self, settings: Mapping[str, str]) -> NodeProcess:
+        own = {**self._settings, **settings, "HEYDAY_NODE_ID": self.node_id}
+        return NodeProcess(self._directory, self._log, own)
 
 
 class Fleet:
@@ -105,7 +113,7 @@ class Fleet:
         self.slots = slots
 
     def relays(self, system: str, *, of: Slot | None = None) -> list[Relay]:
-        """The relays before a system, of one node or of all."""
+        """The relays in front of a system, of one node or of all."""
         return [slot.relays[system] for slot in ([of] if of else self.slots)]
 
     async def any_ready(self) -> None:
@@ -121,14 +129,14 @@ class Fleet:
             await asyncio.gather(*waiting, return_exceptions=True)
 
     async def drain(self, *, within: float) -> list[str]:
-        """End all in order at once; returns the names of those that did not."""
+        """Drain all at the same time. Returns the names of those that did not end in order."""
         ended = await asyncio.gather(*(slot.drain(within=within) for slot in self.slots))
         return [slot.node_id for slot, in_order in zip(self.slots, ended, strict=True) if not in_order]
 
 
 @asynccontextmanager
 async def fleet_of(count: int, directory: Path, settings: Mapping[str, str]) -> AsyncIterator[Fleet]:
-    """So many slots, with relays before every system where that is possible; what runs there is killed in the end."""
+    """Make the slots, with relays in front of every system where possible. At the end, kill what still runs."""
     async with AsyncExitStack() as stack:
         slots = []
         for number in range(1, count + 1):
@@ -144,12 +152,12 @@ async def fleet_of(count: int, directory: Path, settings: Mapping[str, str]) -> 
 
 
 def why_not_relayed(url: str) -> str | None:
-    """Why connections to this URL cannot lead through a relay; None when they can."""
+    """The reason why connections to this URL cannot pass through a relay. None if they can."""
     parts = urlsplit(url)
     if parts.scheme not in DEFAULT_PORTS:
-        return f"{parts.scheme}:// does not lead through a relay"
+        return f"{parts.scheme}:// cannot pass through a relay"
     if not parts.hostname or "," in parts.netloc:
-        return "there is more than one host, or none, in its URL"
+        return "its URL has more than one host, or none"
     if parse_qs(parts.query).get("sslmode", [""])[0] == "verify-full":
-        return "sslmode=verify-full would not accept a relay"
+        return "sslmode=verify-full does not accept a relay"
     return None

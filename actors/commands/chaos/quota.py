@@ -1,7 +1,6 @@
-"""A disk of a few megabytes for one directory, that can be filled to the last byte: a tmpfs that only we see.
+"""A small disk for one directory, which can be filled to the last byte: a tmpfs that only this process sees.
 
-It is mounted in a mount namespace of our own, so it goes with our process, however that ends. That needs the rights
-of an administrator; where they are lacking the disk is not rehearsed, and that is said.
+It is mounted in a private mount namespace, so it disappears with the process. That needs root on Linux.
 """
 
 from __future__ import annotations
@@ -14,18 +13,18 @@ from contextlib import suppress
 from pathlib import Path
 
 SIZE_MB = 320
-"""Room for the programs, an empty database and some hundred thousand greetings."""
+"""Space for the programs, an empty database and some hundred thousand greetings."""
 
 CLONE_NEWNS = 0x00020000
 PIECE = bytes(64 * 1024)
 
 
 class NoQuota(Exception):
-    """Such a disk cannot be had here; the message says why."""
+    """The disk cannot be made here. The message says why."""
 
 
 class Quota:
-    """The disk at `directory`, which must not exist yet. Raises NoQuota."""
+    """The disk at `directory`, which must not exist. Raises NoQuota."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -35,7 +34,7 @@ class Quota:
         if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
             raise NoQuota(f"a mount namespace was refused: {os.strerror(ctypes.get_errno())}")
         directory.mkdir()
-        # Without the first, what is mounted here could be seen, and would stay, outside.
+        # Without the first command, the mount would be visible outside and stay there.
         for words in (
             ["mount", "--make-rprivate", "/"],
             ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m,mode=711", "heyday", str(directory)],
@@ -45,15 +44,15 @@ class Quota:
                 raise NoQuota(f"{' '.join(words)} failed: {done.stderr.strip()}")
 
     def fill(self) -> None:
-        """Leave not a byte, now; whoever deletes something has room again."""
+        """Fill the disk. A process that deletes a file has space again."""
         with self._filler.open("ab", buffering=0) as file, suppress(OSError):
             while file.write(PIECE):
                 pass
 
     def free(self) -> None:
-        """Make room again."""
+        """Free the space."""
         self._filler.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Take the disk away, with all that is on it."""
+        """Remove the disk with all its files."""
         subprocess.run(["umount", "--lazy", str(self._directory)], capture_output=True, check=False)  # noqa: S603, S607 - fixed words and a path

@@ -1,41 +1,41 @@
-"""What a rehearsal has found: the verdict, what each fault did, and everything else that must be so."""
+"""The result of a rehearsal: the verdict, the fault runs, and whether it passed."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from actors.chaos.options import ChaosOptions
-from actors.chaos.ordeal import Ordeal
-from actors.chaos.script import Skipped
-from actors.rehearsal.verdict import Verdict
+from actors.commands.chaos.fault_run import FaultRun
+from actors.commands.chaos.options import ChaosOptions
+from actors.commands.chaos.schedule import Skipped
+from actors.commands.rehearsal.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """The end of a rehearsal. `suspects` has the whole history of the messages that something is wrong with."""
+class RehearsalResult:
+    """The result. `suspects` has the history of the messages that are lost, early or duplicated."""
 
     options: ChaosOptions
     verdict: Verdict
-    ordeals: tuple[Ordeal, ...]
+    fault_runs: tuple[FaultRun, ...]
     skipped: tuple[Skipped, ...]
     zones: int
     seconds: float
     accepted: int
-    """Acceptances in the email service's books, repeated ones included."""
+    """Acceptances in the ledger of the email service, repeated ones included."""
     not_drained: tuple[str, ...] = ()
-    """Nodes that did not end in order when all was over."""
+    """Nodes that did not end in order at the end."""
     crashes: int = 0
-    """Actors that crashed and were started again: bugs, though nothing came of them."""
+    """Actor crashes in the logs. Each is a bug, even if nothing was lost."""
     suspects: tuple[dict[str, Any], ...] = field(default=())
 
     @property
     def good(self) -> bool:
-        """Nothing lost, early or twice, both books agree, every fault was recovered from, and every node ended."""
-        return self.verdict.good and all(one.good for one in self.ordeals) and not self.not_drained
+        """True if the verdict is good, heyday recovered from every fault, and every node ended in order."""
+        return self.verdict.good and all(one.good for one in self.fault_runs) and not self.not_drained
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, for a machine."""
+        """The result as JSON."""
         verdict = self.verdict
         return {
             "passed": self.good,
@@ -48,6 +48,7 @@ class Finding:
             "sent": verdict.sent,
             "accepted": self.accepted,
             "lost": verdict.lost,
+            "failed": verdict.refused + verdict.wrongly_failed,
             "early": verdict.early,
             "twice": verdict.duplicates,
             "repeatedAfterUnknownOutcome": verdict.repeated,
@@ -56,7 +57,7 @@ class Finding:
             "notOnRecord": verdict.unrecorded,
             "notDrained": list(self.not_drained),
             "actorCrashes": self.crashes,
-            "faults": [asdict(one) | {"problems": list(one.problems)} for one in self.ordeals],
+            "faults": [asdict(one) | {"problems": list(one.problems)} for one in self.fault_runs],
             "notRehearsed": [asdict(one) for one in self.skipped],
             "suspects": list(self.suspects),
         }

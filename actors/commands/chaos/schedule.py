@@ -1,4 +1,4 @@
-"""Which faults come in which order: drawn from a seed, which repeats it."""
+"""Draws the order of the faults from a seed, and leaves out those that are impossible here."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from actors.chaos.faults import KINDS, Fault, Need
+from actors.commands.chaos.faults import KINDS, Fault, Need
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A kind of fault that was asked for and cannot be caused here, and why."""
+    """A kind of fault that was requested but is impossible here, and the reason."""
 
     name: str
     reason: str
 
 
-def script(names: Sequence[str], each: int, seed: int) -> list[Fault]:
-    """Each of these faults `each` times, shuffled. What a fault draws depends on the seed and its place alone."""
+def draw_schedule(names: Sequence[str], each: int, seed: int) -> list[Fault]:
+    """Each of these faults `each` times, shuffled. A fault draws from the seed and its position alone."""
     chance = Random(seed)  # noqa: S311 - it has to be repeatable, not secret
     drawn = [name for name in names for _ in range(each)]
     chance.shuffle(drawn)
@@ -26,7 +26,7 @@ def script(names: Sequence[str], each: int, seed: int) -> list[Fault]:
 
 
 def possible(faults: Sequence[Fault], lacking: Mapping[Need, str]) -> tuple[list[Fault], list[Skipped]]:
-    """The faults that can be caused, in their order, and the kinds that cannot."""
+    """Split into the possible faults, in their order, and the kinds that are impossible."""
     skipped = {
         fault.name: next(lacking[need] for need in fault.needs if need in lacking)
         for fault in faults

@@ -8,29 +8,30 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import aio_pika
 import asyncpg
 from redis.asyncio import Redis
 
-from actors.chaos.faults import Need
-from actors.chaos.quota import NoQuota, Quota
-from service.adapters.rabbitmq.topology import DELIVERY as QUEUE
-from service.adapters.stream_queue import DELIVERY as STREAM
-from service.embedded.postgres import UNWRITTEN, PostgresServer
-from service.embedded.rabbitmq import RabbitMQServer, installed_sbin
-from service.embedded.redis import RedisServer
+from actors.commands.chaos.faults import Need
+from actors.commands.chaos.quota import NoQuota, Quota
+from actors.commands.sandbox.servers.postgres import UNWRITTEN, PostgresServer
+from actors.commands.sandbox.servers.rabbitmq import RabbitMQServer, installed_sbin
+from actors.commands.sandbox.servers.redis import RedisServer
+from service.domain import bundles
+from service.ports.names import RABBITMQ_QUEUE, REDIS_QUEUE
 
-WITHIN = 10.0
-"""Seconds for what we ourselves ask of a server."""
+REQUEST_TIMEOUT = 10.0
+"""Seconds for one request of the rehearsal itself."""
 
 SPARE_CONNECTIONS = 15
-"""Connections of our own PostgreSQL beyond those of the nodes."""
+"""Connections of a private PostgreSQL beyond those of the nodes."""
 
 
 @dataclass
 class Own:
-    """Servers of our own, which may be killed."""
+    """Private servers, which may be killed."""
 
     postgres: PostgresServer
     redis: RedisServer
@@ -42,7 +43,7 @@ class Own:
         await asyncio.gather(*(server.start() for server in self._all()))
 
     async def kill(self, logs: Path) -> None:
-        """End them; what they have written for people is left in `logs`."""
+        """Kill them, and copy their logs into `logs`."""
         for server in self._all():
             with suppress(FileNotFoundError):
                 shutil.copy(server.directory / "log", logs / f"{server.name.lower()}.log")
@@ -57,7 +58,7 @@ class Own:
 
 @dataclass
 class Servers:
-    """Where the servers are, what can be done to them, and what cannot and why (`lacking`)."""
+    """The URLs of the servers, and operations on them. `lacking` has each missing precondition with its reason."""
 
     database_url: str
     redis_url: str
@@ -67,13 +68,13 @@ class Servers:
 
     @property
     def own(self) -> Own:
-        """Those that are ours. Raises LookupError when they are not."""
+        """The private servers. Raises LookupError if they are not private."""
         if self._own is None:
-            raise LookupError("these servers are not ours")
+            raise LookupError("these servers are not private")
         return self._own
 
     async def flush_redis(self) -> int:
-        """Empty it; returns how many keys there were."""
+        """Delete every key. Returns their number."""
         async with self._redis() as redis:
             count = int(await redis.dbsize())
             await redis.flushall()
@@ -81,7 +82,7 @@ class Servers:
 
     @asynccontextmanager
     async def redis_full(self) -> AsyncIterator[int]:
-        """Let it be full, so that it refuses writes, while the block runs; yields the bytes that it has."""
+        """Let Redis be full, so that it refuses writes, while the block runs. Yields the bytes that it uses."""
         async with self._redis() as redis:
             await redis.config_set("maxmemory-policy", "noeviction")
             used = int((await redis.info("memory"))["used_memory"])
@@ -92,48 +93,72 @@ class Servers:
                 await redis.config_set("maxmemory", 0)
 
     async def purge_queue(self) -> int:
-        """Empty the delivery queue; returns how many bundles were waiting in it."""
+        """Empty the delivery queue. Returns the number of bundles that were in it."""
         if self.rabbitmq_url is None:
             async with self._redis() as redis:
-                return int(await redis.xtrim(STREAM, maxlen=0, approximate=False))
+                return int(await redis.xtrim(REDIS_QUEUE.delivery, maxlen=0, approximate=False))
         async with self._channel(self.rabbitmq_url) as channel:
-            return (await (await channel.get_queue(QUEUE)).purge()).message_count or 0
+            return (await (await channel.get_queue(RABBITMQ_QUEUE.delivery)).purge()).message_count or 0
 
     async def delete_queue(self) -> int:
-        """Delete the delivery queue; returns how many bundles were waiting in it."""
+        """Delete the delivery queue. Returns the number of bundles that were in it."""
         if self.rabbitmq_url is None:
             async with self._redis() as redis:
-                count = int(await redis.xlen(STREAM))
-                await redis.delete(STREAM)
+                count = int(await redis.xlen(REDIS_QUEUE.delivery))
+                await redis.delete(REDIS_QUEUE.delivery)
                 return count
         async with self._channel(self.rabbitmq_url) as channel:
-            return (await channel.queue_delete(QUEUE)).message_count or 0
+            return (await channel.queue_delete(RABBITMQ_QUEUE.delivery)).message_count or 0
+
+    @asynccontextmanager
+    async def stranger_at_the_queue(self) -> AsyncIterator[Callable[[], int]]:
+        """Let another client use the delivery queue while the block runs: it takes bundles, and publishes its own.
+
+        Yields a function for the number of bundles that it has taken.
+        """
+        if self.rabbitmq_url is None:
+            raise LookupError("there is no RabbitMQ")
+        taken: list[bytes] = []
+        async with await aio_pika.connect(self.rabbitmq_url, timeout=REQUEST_TIMEOUT) as connection:
+            channel = await connection.channel()
+            await channel.set_qos(prefetch_count=5)
+            queue = await channel.get_queue(RABBITMQ_QUEUE.delivery)
+            for body in (bundles.encode([uuid4() for _ in range(20)]), b"rubbish"):
+                await channel.default_exchange.publish(aio_pika.Message(body), RABBITMQ_QUEUE.delivery)
+
+            async def take(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+                taken.append(message.body)
+                await message.ack()
+
+            tag = await queue.consume(take)
+            yield lambda: len(taken)
+            await queue.cancel(tag)
 
     async def count_keys(self) -> int:
-        """How many keys of heyday's are in Redis."""
+        """The number of keys of heyday in Redis."""
         async with self._redis() as redis:
             return sum([1 async for _ in redis.scan_iter("heyday:*", count=1000)])
 
     async def queue_state(self) -> tuple[int, int]:
-        """Consumers and bundles of the delivery queue in RabbitMQ; none where there is no such queue."""
+        """The number of consumers and of bundles of the delivery queue in RabbitMQ. Zero if there is no such queue."""
         if self.rabbitmq_url is None:
             return 0, 0
         async with self._channel(self.rabbitmq_url) as channel:
             try:
-                state = (await channel.declare_queue(QUEUE, passive=True)).declaration_result
+                state = (await channel.declare_queue(RABBITMQ_QUEUE.delivery, passive=True)).declaration_result
             except aio_pika.exceptions.ChannelNotFoundEntity:
                 return 0, 0
             return state.consumer_count or 0, state.message_count or 0
 
     @asynccontextmanager
     async def holding_every_connection(self) -> AsyncIterator[Callable[[], int]]:
-        """Take every connection that PostgreSQL has to give, now or while it lasts; tells how many are held."""
+        """Take every connection that PostgreSQL offers while the block runs. Yields a function for their number."""
         held: list[asyncpg.Connection[asyncpg.Record]] = []
 
         async def take() -> None:
             while True:
                 try:
-                    held.append(await asyncpg.connect(self.database_url, timeout=WITHIN))
+                    held.append(await asyncpg.connect(self.database_url, timeout=REQUEST_TIMEOUT))
                 except (asyncpg.PostgresError, OSError):
                     await asyncio.sleep(0.01)
 
@@ -148,7 +173,7 @@ class Servers:
 
     @asynccontextmanager
     async def _redis(self) -> AsyncIterator[Redis]:
-        client = Redis.from_url(self.redis_url, socket_timeout=WITHIN, socket_connect_timeout=WITHIN)
+        client = Redis.from_url(self.redis_url, socket_timeout=REQUEST_TIMEOUT, socket_connect_timeout=REQUEST_TIMEOUT)
         try:
             yield client
         finally:
@@ -156,15 +181,15 @@ class Servers:
 
     @asynccontextmanager
     async def _channel(self, url: str) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
-        async with asyncio.timeout(WITHIN), await aio_pika.connect(url, timeout=WITHIN) as connection:
+        async with asyncio.timeout(REQUEST_TIMEOUT), await aio_pika.connect(url, timeout=REQUEST_TIMEOUT) as connection:
             yield await connection.channel()
 
 
 @asynccontextmanager
 async def own_servers(directory: Path, *, connections: int, with_quota: bool) -> AsyncIterator[Servers]:
-    """Private servers in `directory`, with `connections` of PostgreSQL for the nodes. Raises EmbeddedError.
+    """Start private servers in `directory`, with `connections` of PostgreSQL for the nodes. Raises EmbeddedError.
 
-    `with_quota`: PostgreSQL gets a small disk, where that can be had.
+    With `with_quota`, PostgreSQL has a small disk, where that is possible.
     """
     lacking: dict[Need, str] = {}
     quota = None
@@ -179,12 +204,12 @@ async def own_servers(directory: Path, *, connections: int, with_quota: bool) ->
         lacking |= {Need.RABBITMQ: why_not, Need.OWN_RABBITMQ: why_not}
     settings = UNWRITTEN | {
         "max_connections": str(connections + SPARE_CONNECTIONS),
-        # So that a full disk is felt at once: nothing is kept in stock.
+        # Without reserves, so that a full disk has an effect at once.
         "min_wal_size": "32MB",
         "max_wal_size": "64MB",
         "wal_recycle": "off",
         "wal_init_zero": "off",
-        # PostgreSQL 18 was seen to stand in its recovery from a full disk until the next checkpoint was due.
+        # After a full disk, PostgreSQL 18 can stop in its recovery until the next checkpoint is due.
         "checkpoint_timeout": "30s",
     }
     own = Own(
@@ -203,8 +228,8 @@ async def own_servers(directory: Path, *, connections: int, with_quota: bool) ->
 
 
 def given_servers(database_url: str, redis_url: str, rabbitmq_url: str | None) -> Servers:
-    """Servers that are somebody's: nothing is done to them that others would feel."""
-    lacking = dict.fromkeys((Need.OWN_SERVERS, Need.OWN_RABBITMQ, Need.QUOTA), "the servers are not ours to harm")
+    """Servers that others may use: no fault affects them."""
+    lacking = dict.fromkeys((Need.OWN_SERVERS, Need.OWN_RABBITMQ, Need.QUOTA), "the servers are not private")
     if rabbitmq_url is None:
         lacking[Need.RABBITMQ] = "HEYDAY_RABBITMQ_URL is not set: the delivery queue is a Redis stream"
     return Servers(database_url, redis_url, rabbitmq_url, lacking=lacking)

@@ -1,8 +1,8 @@
-"""The wave: people in many time zones, all of whom are due at one instant, signed up through the API."""
+"""The wave: users in many time zones who are all due at one instant. They sign up through the API."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from random import Random
@@ -11,36 +11,36 @@ from uuid import UUID
 import aiohttp
 import orjson
 
-from actors.rehearsal.records import Due
+from actors.commands.rehearsal.records import DueGreeting
 from service.domain.calendar import LeapDay, occurrence
 from service.domain.zones import zone, zone_names
 
 DAYS_AHEAD = 5
-"""From today to the day of the wave: the business clock is moved forward only."""
+"""Days from today to the wave. The business clock only moves forward."""
 
 OCCASIONS = {"birthday": "birthdayDate", "anniversary": "anniversaryDate"}
 
 BORN = 1988
-"""A leap year, so that every day can be somebody's."""
+"""A leap year, so that 29 February exists."""
 
-IMPORT_WITHIN = 120.0
-"""Seconds for an import; 5,000 people take about one."""
+IMPORT_TIMEOUT = 120.0
+"""Seconds for an import. 5,000 users take about one."""
 
 
 class NotSignedUp(Exception):
-    """The API did not take the people of the wave."""
+    """The API did not accept the users of the wave."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """`greetings` people, in the `zones` in which it is the time of greetings at `due`."""
+    """`greetings` users, in the `zones` where it is the hour of sending at `due`."""
 
     due: datetime
     zones: tuple[str, ...]
     greetings: int
 
     def people(self, first: int, end: int) -> Iterator[bytes]:
-        """Those numbered from `first` to before `end`, a line of NDJSON each."""
+        """Yield the users with numbers from `first` to before `end`, each as a line of NDJSON."""
         for number in range(first, end):
             timezone = self.zones[number % len(self.zones)]
             day = self.due.astimezone(zone(timezone)).date()
@@ -54,15 +54,15 @@ class Wave:
             }
             yield orjson.dumps(person) + b"\n"
 
-    def due_of(self, number: int, user_id: UUID) -> Due:
-        """What the calendar says of the person of that number."""
+    def due_of(self, number: int, user_id: UUID) -> DueGreeting:
+        """The greeting that is due to the user of this number by the calendar."""
         timezone = self.zones[number % len(self.zones)]
         year = self.due.astimezone(zone(timezone)).year
-        return Due(user_id, tuple(OCCASIONS)[number % 2], year)
+        return DueGreeting(user_id, tuple(OCCASIONS)[number % 2], year)
 
 
 def choose(today: datetime, greetings: int, chance: Random, *, at: time, leap_day: LeapDay) -> Wave:
-    """A wave some days after `today`, at an hour of the day for which there are several zones."""
+    """Choose a wave some days after `today`, at an hour that at least five zones share."""
     midnight = today.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=DAYS_AHEAD)
     hours = list(range(24))
     chance.shuffle(hours)
@@ -75,27 +75,35 @@ def choose(today: datetime, greetings: int, chance: Random, *, at: time, leap_da
     return Wave(due, tuple(found), greetings)
 
 
-async def sign_up(session: aiohttp.ClientSession, wave: Wave, first: int, end: int) -> list[Due]:
-    """Sign up those people through `POST /users:import`; returns what is due to them.
+async def sign_up(session: aiohttp.ClientSession, wave: Wave, first: int, end: int) -> list[DueGreeting]:
+    """Sign up these users of the wave. Returns the greetings that are due to them. Raises as `sign_up_lines`."""
+    ids = await sign_up_lines(session, b"".join(wave.people(first, end)), end - first)
+    return [wave.due_of(first + place, user) for place, user in enumerate(ids)]
 
-    Raises NotSignedUp, and what aiohttp raises.
+
+async def sign_up_people(session: aiohttp.ClientSession, people: Sequence[Mapping[str, str]]) -> list[UUID]:
+    """Sign up these users, and return their ids. Raises as `sign_up_lines`."""
+    return await sign_up_lines(session, b"".join(orjson.dumps(one) + b"\n" for one in people), len(people))
+
+
+async def sign_up_lines(session: aiohttp.ClientSession, lines: bytes, expected: int) -> list[UUID]:
+    """Send lines of NDJSON to `POST /users:import`, and return the ids in their order.
+
+    Raises NotSignedUp if a user is refused, and the exceptions of aiohttp.
     """
-    timeout = aiohttp.ClientTimeout(total=IMPORT_WITHIN)
+    timeout = aiohttp.ClientTimeout(total=IMPORT_TIMEOUT)
     async with session.post(
-        "/api/v1/users:import",
-        data=b"".join(wave.people(first, end)),
-        headers={"Content-Type": "application/x-ndjson"},
-        timeout=timeout,
+        "/api/v1/users:import", data=lines, headers={"Content-Type": "application/x-ndjson"}, timeout=timeout
     ) as response:
         text = await response.text()
     if response.status != 200:
         raise NotSignedUp(f"POST /api/v1/users:import answered {response.status}: {text[:300]}")
     rows = [orjson.loads(line) for line in text.splitlines()]
     if refused := [row for row in rows if row.get("status") != 201]:
-        raise NotSignedUp(f"{len(refused)} people were refused, the first with {refused[0]}")
-    if len(rows) != end - first:
-        raise NotSignedUp(f"{end - first} people were sent, and {len(rows)} answered for")
-    return [wave.due_of(first + row["line"] - 1, UUID(row["id"])) for row in rows]
+        raise NotSignedUp(f"{len(refused)} users were refused, the first with {refused[0]}")
+    if len(rows) != expected:
+        raise NotSignedUp(f"{expected} users were sent, but the answer has {len(rows)} lines")
+    return [UUID(row["id"]) for row in sorted(rows, key=lambda row: int(row["line"]))]
 
 
 def _is_due(timezone: str, due: datetime, at: time, leap_day: LeapDay) -> bool:

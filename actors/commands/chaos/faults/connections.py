@@ -1,4 +1,4 @@
-"""Faults of connections: each is cut, slowed, frozen or left half open by a relay, for one node or for all."""
+"""Faults of connections. A relay delays, freezes, half-opens or resets those of one node or of every node."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from actors.chaos.faults.fault import Fault, Need
+from actors.commands.chaos.faults.fault import Fault, Need
 
 if TYPE_CHECKING:
-    from actors.chaos.stage import Stage
-    from service.embedded.relay import Relay
+    from actors.commands.chaos.environment import Environment
+    from actors.commands.sandbox.servers.relay import Relay
 
 SYSTEMS: dict[str, tuple[Need, ...]] = {
     "postgres": (Need.RELAYED_POSTGRES,),
@@ -18,22 +18,25 @@ SYSTEMS: dict[str, tuple[Need, ...]] = {
     "rabbitmq": (Need.RABBITMQ, Need.RELAYED_RABBITMQ),
     "email": (),
 }
-"""What a node is connected to."""
+"""The systems that a node is connected to, and the preconditions of faults between them."""
+
+LOST_ANSWERS = 6
+"""Times at which the answers of PostgreSQL are lost in one fault."""
 
 
 class ConnectionFault(Fault):
-    """Something is wrong between one node, or every node, and one system."""
+    """A fault between one system and one node, or every node."""
 
     system: ClassVar[str]
     verb: ClassVar[str]
     sentence: ClassVar[str]
     lasts: ClassVar[tuple[float, float]] = (3.0, 14.0)
-    """Seconds: shorter and longer than it takes to give a node up."""
+    """Seconds: less and more than it takes until the others take over the work of a node."""
 
-    async def strike(self, stage: Stage) -> str:
-        slots = stage.fleet.slots
+    async def inject(self, environment: Environment) -> str:
+        slots = environment.fleet.slots
         one = self.chance.choice(slots) if self.chance.random() < 0.5 else None
-        relays = stage.fleet.relays(self.system, of=one)
+        relays = environment.fleet.relays(self.system, of=one)
         lasts = self.seconds(*self.lasts)
         try:
             for relay in relays:
@@ -46,34 +49,34 @@ class ConnectionFault(Fault):
 
     @abstractmethod
     def _break(self, relay: Relay) -> None:
-        """Make it misbehave."""
+        """Switch the relay to its fault."""
 
 
 class Delay(ConnectionFault):
-    """Every piece of data is late."""
+    """All data is late."""
 
     verb: ClassVar[str] = "delay"
-    sentence: ClassVar[str] = "make all data to and from {} late by 0.1 to 1 s"
+    sentence: ClassVar[str] = "delay all data to and from {} by 0.1 to 1 s"
 
     def _break(self, relay: Relay) -> None:
         relay.delay = self.seconds(0.1, 1)
 
 
 class Freeze(ConnectionFault):
-    """Nothing passes, and nobody is told; afterwards all that was on its way arrives."""
+    """No data passes, and no connection ends. Afterwards all data arrives."""
 
     verb: ClassVar[str] = "freeze"
-    sentence: ClassVar[str] = "hold back all data to and from {}, which arrive in the end"
+    sentence: ClassVar[str] = "hold back all data to and from {}, and deliver it at the end"
 
     def _break(self, relay: Relay) -> None:
         relay.freeze()
 
 
 class HalfOpen(ConnectionFault):
-    """What is said arrives, and no answer comes back, ever."""
+    """Requests arrive, and answers are lost."""
 
     verb: ClassVar[str] = "half-open"
-    sentence: ClassVar[str] = "let data pass to {} and throw away the answers"
+    sentence: ClassVar[str] = "let requests pass to {} and lose the answers"
 
     def _break(self, relay: Relay) -> None:
         relay.swallow_answers()
@@ -87,6 +90,27 @@ class Reset(ConnectionFault):
 
     def _break(self, relay: Relay) -> None:
         relay.cut()
+
+
+class LoseClaimAnswers(Fault):
+    """Answers of PostgreSQL are lost again and again: some claims are committed, and their node does not know it."""
+
+    name: ClassVar[str] = "lose-claim-answers"
+    does: ClassVar[str] = (
+        f"lose the answers of PostgreSQL {LOST_ANSWERS} times for an instant, then reset the connections"
+    )
+    needs: ClassVar[tuple[Need, ...]] = (Need.RELAYED_POSTGRES,)
+
+    async def inject(self, environment: Environment) -> str:
+        for _ in range(LOST_ANSWERS):
+            relays = environment.fleet.relays("postgres", of=self.chance.choice(environment.fleet.slots))
+            for relay in relays:
+                relay.swallow_answers()
+            await asyncio.sleep(self.seconds(0.05, 0.4))
+            for relay in relays:
+                relay.mend()
+            await asyncio.sleep(self.seconds(0.5, 1.5))
+        return f"{LOST_ANSWERS} times"
 
 
 def _to(system: str, mode: type[ConnectionFault]) -> type[ConnectionFault]:

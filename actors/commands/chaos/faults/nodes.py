@@ -1,4 +1,4 @@
-"""Faults of nodes: killed, stopped for longer than their death takes, drained; each is replaced."""
+"""Faults of nodes: killed, stopped, short of memory, drained. Each node is replaced."""
 
 from __future__ import annotations
 
@@ -7,34 +7,31 @@ import signal
 from random import Random
 from typing import TYPE_CHECKING, ClassVar
 
-from actors.chaos.faults.fault import Fault, Need
+from actors.commands.chaos.faults.fault import Fault, Need
 
 if TYPE_CHECKING:
-    from actors.chaos.fleet import Slot
-    from actors.chaos.stage import Stage
+    from actors.commands.chaos.environment import Environment
+    from actors.commands.chaos.fleet import Slot
 
-STOPPED_AT_MOST = 30.0
-"""Seconds that a node is stopped while it waits to be given up by the others, who need 8 s."""
-
-DRAIN_WITHIN = 15.0
-"""Seconds beyond the node's own deadline in which it has to end."""
+STOP_TIMEOUT = 30.0
+"""Seconds that a node is stopped at most. The others take over its work after 8 s."""
 
 
 class KillNode(Fault):
-    """A node, or several of them at once, but not all, die; each is replaced after the others have taken over."""
+    """One or more nodes are killed, but not all. Each is replaced after the others have taken over its work."""
 
     name: ClassVar[str] = "kill-node"
-    does: ClassVar[str] = "kill -9 one or more nodes at once; replaced once the others have taken over"
-    over_when: ClassVar[str] = "nothing is claimed by the dead any more"
+    does: ClassVar[str] = "kill -9 one or more nodes at once; replace them when the others have taken over"
+    recovery: ClassVar[str] = "no message is claimed by a killed node"
 
     def __init__(self, chance: Random) -> None:
         super().__init__(chance)
         self._dead: list[Slot] = []
         self._ids: list[str] = []
 
-    async def strike(self, stage: Stage) -> str:
-        """The last of them stays, unless there is only one: then it is started again at once."""
-        slots = stage.fleet.slots
+    async def inject(self, environment: Environment) -> str:
+        """Kill some nodes. A single node is started again at once."""
+        slots = environment.fleet.slots
         self._dead = self.chance.sample(slots, self.chance.randint(1, max(1, len(slots) - 1)))
         self._ids = [slot.node_id for slot in self._dead]
         for slot in self._dead:
@@ -43,81 +40,81 @@ class KillNode(Fault):
             slots[0].start()
         return ", ".join(self._ids)
 
-    async def over(self, stage: Stage, ended_at: float) -> bool:
-        return await stage.nothing_is_left_to(self._ids)
+    async def recovered(self, environment: Environment, ended_at: float) -> bool:
+        return await environment.nothing_is_claimed_by(self._ids)
 
-    async def tidy(self, stage: Stage) -> None:
+    async def cleanup(self, environment: Environment) -> None:
         for slot in self._dead:
             if not slot.running:
-                # Where nodes have fixed names, the one that comes back is called like the one that died.
+                # Where nodes have fixed names, the new node has the name of the old one.
                 slot.start(same_id=self.chance.random() < 0.5)
         for slot in self._dead:
             await slot.ready()
 
 
 class KillAllNodes(Fault):
-    """Every node dies at once, as in a power cut, and all are started again."""
+    """Every node is killed at once, as in a power cut, and started again."""
 
     name: ClassVar[str] = "kill-all-nodes"
-    does: ClassVar[str] = "kill -9 every node at once and start them again; it ends when the first of them is ready"
+    does: ClassVar[str] = "kill -9 every node at once and start them again; ends when the first is ready"
 
-    async def strike(self, stage: Stage) -> str:
-        slots = stage.fleet.slots
+    async def inject(self, environment: Environment) -> str:
+        slots = environment.fleet.slots
         for slot in slots:
             slot.kill()
         await asyncio.sleep(self.seconds(0, 10))
         same_id = self.chance.random() < 0.5
         for slot in slots:
             slot.start(same_id=same_id)
-        await stage.fleet.any_ready()
+        await environment.fleet.any_ready()
         return f"all {len(slots)}, {'under the same names' if same_id else 'under new names'}"
 
-    async def tidy(self, stage: Stage) -> None:
-        for slot in stage.fleet.slots:
+    async def cleanup(self, environment: Environment) -> None:
+        for slot in environment.fleet.slots:
             await slot.ready()
 
 
 class StopNode(Fault):
-    """A node stands still until the others have given it up, and then goes on: it must not send what they have."""
+    """A node is stopped until the others have taken over its work, then continued: it must not send their messages."""
 
     name: ClassVar[str] = "stop-node"
     does: ClassVar[str] = "SIGSTOP a node until the others have taken over its claims, then SIGCONT"
-    over_when: ClassVar[str] = "it has entered again, and a greeting begun after that is accepted and on record"
+    recovery: ClassVar[str] = "the node has entered again, and a greeting begun after that is accepted and recorded"
 
     def __init__(self, chance: Random) -> None:
         super().__init__(chance)
         self._id = ""
 
-    async def strike(self, stage: Stage) -> str:
-        slot = self.chance.choice(stage.fleet.slots)
+    async def inject(self, environment: Environment) -> str:
+        slot = self.chance.choice(environment.fleet.slots)
         self._id = slot.node_id
         slot.send(signal.SIGSTOP)
         try:
-            if len(stage.fleet.slots) == 1:
+            if len(environment.fleet.slots) == 1:
                 await asyncio.sleep(self.seconds(10, 14))
             else:
-                await stage.until(lambda: stage.nothing_is_left_to([self._id]), within=STOPPED_AT_MOST)
+                await environment.until(lambda: environment.nothing_is_claimed_by([self._id]), within=STOP_TIMEOUT)
                 await asyncio.sleep(self.seconds(0, 3))
         finally:
             slot.send(signal.SIGCONT)
         return self._id
 
-    async def over(self, stage: Stage, ended_at: float) -> bool:
-        return await stage.lives(self._id) and await stage.greeted_since(ended_at)
+    async def recovered(self, environment: Environment, ended_at: float) -> bool:
+        return await environment.lives(self._id) and await environment.greeted_since(ended_at)
 
 
 class StarveNode(Fault):
-    """A node gets no more memory than it has: it lives with that, or dies of it and is replaced.
+    """A node gets no more memory: it continues, or it ends and is replaced.
 
-    The limit is on its address space (RLIMIT_AS), so that it is told, by MemoryError, where a container's limit kills.
+    The limit is on its address space (RLIMIT_AS). It causes a MemoryError, where the limit of a container would kill.
     """
 
     name: ClassVar[str] = "starve-node"
-    does: ClassVar[str] = "give a node no memory beyond what it has, for some seconds; replaced if it dies of that"
-    needs: ClassVar[tuple[Need, ...]] = (Need.MEMORY_LIMIT,)
+    does: ClassVar[str] = "give a node no more memory for some seconds; replace it if it ends"
+    needs: ClassVar[tuple[Need, ...]] = (Need.PROCESS_LIMITS,)
 
-    async def strike(self, stage: Stage) -> str:
-        slot = self.chance.choice(stage.fleet.slots)
+    async def inject(self, environment: Environment) -> str:
+        slot = self.chance.choice(environment.fleet.slots)
         starved = slot.node_id
         lasts = self.seconds(5, 15)
 
@@ -126,26 +123,26 @@ class StarveNode(Fault):
 
         slot.limit_memory()
         try:
-            await stage.until(ended, within=lasts)
+            await environment.until(ended, within=lasts)
         finally:
             slot.unlimit_memory()
         if slot.running:
-            return f"{starved} for {lasts:.1f} s, and it lived"
+            return f"{starved} for {lasts:.1f} s, and it continued"
         slot.start()
         await slot.ready()
-        return f"{starved}, which died of it"
+        return f"{starved}, which ended"
 
 
 class DrainNode(Fault):
-    """A node is told to end, as in a rolling deployment, and replaced."""
+    """A node is drained and replaced, as in a rolling deployment."""
 
     name: ClassVar[str] = "drain-node"
-    does: ClassVar[str] = "SIGTERM a node, which has to end in order with code 0, and replace it"
+    does: ClassVar[str] = "SIGTERM a node, which must end with exit code 0, and replace it"
 
-    async def strike(self, stage: Stage) -> str:
-        slot = self.chance.choice(stage.fleet.slots)
+    async def inject(self, environment: Environment) -> str:
+        slot = self.chance.choice(environment.fleet.slots)
         gone = slot.node_id
-        if not await slot.drain(within=stage.drain_within + DRAIN_WITHIN):
+        if not await slot.drain(within=environment.drain_timeout):
             self.problems.append(f"{gone} did not end in order")
         slot.start()
         await slot.ready()

@@ -1,4 +1,4 @@
-"""A rehearsal must be able to fail, for each reason, or its passing is worth nothing."""
+"""The verdict of a rehearsal: each kind of violation fails it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import orjson
 import pytest
 from rich.console import Console
 
-from actors.chaos.finding import Finding
-from actors.chaos.options import ChaosOptions
-from actors.chaos.ordeal import Ordeal, longest_pause
-from actors.chaos.report import line_of, recoveries, summary
-from actors.chaos.script import Skipped
-from actors.rehearsal.verdict import Verdict
-from service.email_stub import Ledger
+from actors.commands.chaos.fault_run import FaultRun, longest_pause
+from actors.commands.chaos.options import ChaosOptions
+from actors.commands.chaos.report import line_of, recoveries, summary
+from actors.commands.chaos.result import RehearsalResult
+from actors.commands.chaos.schedule import Skipped
+from actors.commands.rehearsal.verdict import Verdict
+from actors.commands.sandbox.email_stub import Ledger
 
 GOOD = Verdict(
     due=100,
@@ -31,6 +31,8 @@ GOOD = Verdict(
     early=0,
     unplanned=0,
     unsent=0,
+    refused=0,
+    wrongly_failed=0,
     unconfirmed=0,
     unrecorded=0,
     latest=timedelta(minutes=1),
@@ -38,18 +40,18 @@ GOOD = Verdict(
     latest_first=timedelta(seconds=50),
 )
 
-ORDEAL = Ordeal("kill-node", "node-1", 0.0, 0.1, 8.5, 0.4, 90, ())
+FAULT_RUN = FaultRun("kill-node", "node-1", 0.0, 0.1, 8.5, 0.4, 90, ())
 
 
-def finding(*ordeals: Ordeal, verdict: Verdict = GOOD, not_drained: tuple[str, ...] = ()) -> Finding:
-    """What a rehearsal of 100 greetings has found."""
+def result(*fault_runs: FaultRun, verdict: Verdict = GOOD, not_drained: tuple[str, ...] = ()) -> RehearsalResult:
+    """The result of a rehearsal with 100 greetings."""
     options = ChaosOptions(2, 100, 1, ("kill-node",))
     skipped = (Skipped("fill-disk", "not root"),)
-    return Finding(options, verdict, ordeals or (ORDEAL,), skipped, 9, 60.0, 104, not_drained=not_drained)
+    return RehearsalResult(options, verdict, fault_runs or (FAULT_RUN,), skipped, 9, 60.0, 104, not_drained=not_drained)
 
 
 def text(*things: object) -> str:
-    """As it is printed."""
+    """The printed text."""
     console = Console(file=StringIO(), width=150)
     for thing in things:
         console.print(thing)
@@ -57,9 +59,9 @@ def text(*things: object) -> str:
     return console.file.getvalue()
 
 
-def test_a_rehearsal_in_which_everything_was_as_it_should_be_has_passed() -> None:
-    """Calls repeated after unknown outcomes are told and do not count: nobody could have known."""
-    found = finding()
+def test_a_rehearsal_without_a_fault_of_heyday_has_passed() -> None:
+    """Repeated calls after unknown outcomes are allowed: heyday cannot know the outcome."""
+    found = result()
 
     assert found.good
     assert found.as_json()["passed"] is True
@@ -67,38 +69,46 @@ def test_a_rehearsal_in_which_everything_was_as_it_should_be_has_passed() -> Non
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"unplanned": 1}, {"unsent": 1}, {"unconfirmed": 1}, {"early": 1}, {"duplicates": 1}, {"unrecorded": 1}],
+    [
+        {"unplanned": 1},
+        {"unsent": 1},
+        {"wrongly_failed": 1},
+        {"unconfirmed": 1},
+        {"early": 1},
+        {"duplicates": 1},
+        {"unrecorded": 1},
+    ],
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_every_violation_fails_it(wrong: dict[str, int]) -> None:
-    """Lost in any way, early, twice, or unknown to the database."""
-    found = finding(verdict=replace(GOOD, **wrong))  # type: ignore[arg-type]  # fields by name
+    """Each figure must be zero."""
+    found = result(verdict=replace(GOOD, **wrong))  # type: ignore[arg-type]  # fields by name
 
     assert not found.good
     assert orjson.loads(orjson.dumps(found.as_json()))["passed"] is False
 
 
 def test_a_fault_that_was_not_recovered_from_fails_it() -> None:
-    """Although all was sent in the end."""
-    found = finding(ORDEAL, replace(ORDEAL, recovered=None))
+    """It fails although every greeting was sent."""
+    found = result(FAULT_RUN, replace(FAULT_RUN, recovered=None))
 
     assert not found.good
     assert "never" in text(recoveries(found))
-    assert "NOT RECOVERED" in line_of(found.ordeals[1])
+    assert "NOT RECOVERED" in line_of(found.fault_runs[1])
 
 
 def test_a_node_that_does_not_end_in_order_fails_it() -> None:
-    """In the middle, where a fault has told it to, and at the end."""
-    stubborn = replace(ORDEAL, problems=("node-2 did not end in order",))
+    """This counts during a fault and at the end."""
+    stubborn = replace(FAULT_RUN, problems=("node-2 did not end in order",))
 
-    assert not finding(stubborn).good
+    assert not result(stubborn).good
     assert "node-2 did not end in order" in line_of(stubborn)
-    assert not finding(not_drained=("node-3",)).good
+    assert not result(not_drained=("node-3",)).good
 
 
 def test_the_report_has_the_figures_and_how_long_recovery_took() -> None:
-    """What a person looks for first."""
-    found = finding(ORDEAL, replace(ORDEAL, recovered=2.0, pause=3.25))
+    """The report is readable without the JSON."""
+    found = result(FAULT_RUN, replace(FAULT_RUN, recovered=2.0, pause=3.25))
 
     said = text(recoveries(found), summary(found))
 
@@ -116,7 +126,7 @@ def test_the_report_has_the_figures_and_how_long_recovery_took() -> None:
 
 
 def test_the_longest_pause_is_between_two_acceptances_or_at_either_end() -> None:
-    """In seconds, of what lies between the two instants only."""
+    """Only acceptances between the two instants count."""
     ledger = Ledger(keep=10)
     for at in (1_000, 11_000, 12_500, 13_000, 20_000):
         ledger.accept(key=None, email="a", message="b", at=at)

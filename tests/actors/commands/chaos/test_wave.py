@@ -1,4 +1,4 @@
-"""Who is due at the one instant, and which settings the nodes get for it."""
+"""The users of the wave, and the settings of the nodes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from random import Random
 import orjson
 import pytest
 
-from actors.chaos.configuration import configure
-from actors.chaos.fleet import why_not_relayed
-from actors.chaos.options import ChaosOptions
-from actors.chaos.wave import DAYS_AHEAD, Wave, choose
+from actors.commands.chaos.configuration import configure
+from actors.commands.chaos.fleet import why_not_relayed
+from actors.commands.chaos.options import ChaosOptions
+from actors.commands.chaos.wave import DAYS_AHEAD, Wave, choose
 from service.domain.calendar import LeapDay, occurrence
 from service.settings import BadConfiguration
 
@@ -26,8 +26,8 @@ def wave(seed: int, *, today: datetime = TODAY, at: time = time(9), leap_day: Le
 
 @pytest.mark.parametrize("at", [time(9), time(8, 30)])
 @pytest.mark.parametrize("today", [TODAY, datetime(2028, 2, 24, 1, tzinfo=UTC), datetime(2027, 3, 9, tzinfo=UTC)])
-def test_everybody_of_the_wave_is_due_at_its_instant(today: datetime, at: time) -> None:
-    """On the last day of February, on a leap day, and around a change of clocks."""
+def test_every_user_of_the_wave_is_due_at_its_instant(today: datetime, at: time) -> None:
+    """This holds on the last day of February, on a leap day, and at a clock change."""
     for seed in range(20):
         found = wave(seed, today=today, at=at)
         people = [orjson.loads(line) for line in found.people(0, 100)]
@@ -42,7 +42,7 @@ def test_everybody_of_the_wave_is_due_at_its_instant(today: datetime, at: time) 
 
 
 def test_a_seed_repeats_the_wave() -> None:
-    """Of the same day, that is."""
+    """The wave also depends on the current day."""
     assert wave(3) == wave(3)
     assert len({wave(seed).due for seed in range(20)}) > 5
 
@@ -53,7 +53,7 @@ def options(**changes: str) -> ChaosOptions:
 
 
 def test_the_settings_of_the_environment_are_rehearsed() -> None:
-    """It is the operator's own configuration that has to hold; what would lead elsewhere is not taken."""
+    """The nodes use the settings of the operator, except those that lead out of the rehearsal."""
     found = configure(
         {
             "HEYDAY_EMAIL_TIMEOUT": "7s",
@@ -66,7 +66,7 @@ def test_the_settings_of_the_environment_are_rehearsed() -> None:
             "PATH": "/bin",
         },
         options(),
-        faults=1,
+        seconds=14.0,
     )
 
     assert (found.nodes["HEYDAY_EMAIL_TIMEOUT"], found.nodes["HEYDAY_EMAIL_CONCURRENCY"]) == ("7s", "40")
@@ -75,21 +75,21 @@ def test_the_settings_of_the_environment_are_rehearsed() -> None:
     assert not {"HEYDAY_EMAIL_URL", "HEYDAY_DATABASE_URL", "HEYDAY_API_KEYS_FILE", "PATH"} & found.nodes.keys()
 
 
-def test_the_servers_of_the_environment_are_taken_only_when_asked_for() -> None:
-    """A shell that happens to have the URLs of production in it must not be enough."""
+def test_the_servers_of_the_environment_are_used_only_on_request() -> None:
+    """A shell may contain the URLs of production."""
     environment = {"HEYDAY_DATABASE_URL": "postgresql://staging/heyday", "HEYDAY_REDIS_URL": "redis://staging"}
 
-    assert configure(environment, options(), faults=1).settings.database_url != environment["HEYDAY_DATABASE_URL"]
-    given = configure(environment, options(servers="environment"), faults=1).settings
+    assert configure(environment, options(), seconds=14.0).settings.database_url != environment["HEYDAY_DATABASE_URL"]
+    given = configure(environment, options(servers="environment"), seconds=14.0).settings
     assert (given.database_url, given.redis_url) == tuple(environment.values())
     with pytest.raises(BadConfiguration, match="HEYDAY_DATABASE_URL is not set"):
-        configure({}, options(servers="environment"), faults=1)
+        configure({}, options(servers="environment"), seconds=14.0)
 
 
-def test_every_mistake_in_the_environment_is_told() -> None:
-    """Before anything is started."""
+def test_every_mistake_in_the_environment_is_reported() -> None:
+    """All mistakes are reported together."""
     with pytest.raises(BadConfiguration, match=r"(?s)HEYDAY_LATE_LIMIT.*HEYDAY_EMAIL_TIMEOUT"):
-        configure({"HEYDAY_EMAIL_TIMEOUT": "soon", "HEYDAY_LATE_LIMIT": "never"}, options(), faults=1)
+        configure({"HEYDAY_EMAIL_TIMEOUT": "soon", "HEYDAY_LATE_LIMIT": "never"}, options(), seconds=14.0)
 
 
 @pytest.mark.parametrize(
@@ -106,5 +106,5 @@ def test_every_mistake_in_the_environment_is_told() -> None:
     ],
 )
 def test_a_connection_that_is_bound_to_its_host_is_not_relayed(url: str, can: bool) -> None:
-    """Its certificate would not be the relay's."""
+    """The relay does not have the certificate of the host."""
     assert (why_not_relayed(url) is None) is can

@@ -1,0 +1,62 @@
+"""The base class of a fault: it is injected, it ends, and a condition tells when heyday has recovered from it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from enum import StrEnum
+from random import Random
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from actors.commands.chaos.environment import Environment
+
+
+class Need(StrEnum):
+    """A precondition of a fault. The environment lists those that it lacks, each with the reason."""
+
+    OWN_SERVERS = "private servers"
+    RABBITMQ = "RabbitMQ"
+    OWN_RABBITMQ = "a private RabbitMQ"
+    QUOTA = "a small disk for PostgreSQL"
+    PROCESS_LIMITS = "limits for running processes"
+    RELAYED_POSTGRES = "a relay in front of PostgreSQL"
+    RELAYED_REDIS = "a relay in front of Redis"
+    RELAYED_RABBITMQ = "a relay in front of RabbitMQ"
+
+
+class Fault(ABC):
+    """One fault. It draws its target and duration from `chance`, so that a seed repeats them."""
+
+    name: ClassVar[str]
+    does: ClassVar[str]
+    """The fault in a few words."""
+    recovery: ClassVar[str] = "a greeting begun after the fault is accepted and recorded"
+    """The condition of recovery, in words."""
+    needs: ClassVar[tuple[Need, ...]] = ()
+    takes: ClassVar[float] = 14.0
+    """Expected seconds with recovery. The wave must last as long as all faults together."""
+    recovery_timeout: ClassVar[float] = 150.0
+    """Seconds in which heyday must recover. It notices a bundle lost from a queue after 90 s."""
+
+    def __init__(self, chance: Random) -> None:
+        self.chance = chance
+        self.problems: list[str] = []
+        """Faults of heyday that were seen, such as a node that did not drain. Any problem fails the rehearsal."""
+
+    @abstractmethod
+    async def inject(self, environment: Environment) -> str:
+        """Cause the fault, keep it up and end it. Returns the target and the duration, in words."""
+
+    async def recovered(self, environment: Environment, ended_at: float) -> bool:
+        """True if heyday has recovered from the fault that ended at `ended_at`, in seconds since the epoch.
+
+        Raises Unavailable.
+        """
+        return await environment.greeted_since(ended_at)
+
+    async def cleanup(self, environment: Environment) -> None:  # noqa: B027 - most faults leave nothing behind
+        """Restore full strength for the next fault."""
+
+    def seconds(self, least: float, most: float) -> float:
+        """Draw a duration."""
+        return self.chance.uniform(least, most)

@@ -1,0 +1,103 @@
+"""Faults of Redis and of the delivery queue: emptied, killed, full, deleted, restarted, shared."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, ClassVar
+
+from actors.commands.chaos.faults.fault import Fault, Need
+
+if TYPE_CHECKING:
+    from actors.commands.chaos.environment import Environment
+
+
+class FlushRedis(Fault):
+    """Redis loses everything: streams, consumer groups, locks, remembered keys."""
+
+    name: ClassVar[str] = "flush-redis"
+    does: ClassVar[str] = "delete everything in Redis (FLUSHALL)"
+    needs: ClassVar[tuple[Need, ...]] = (Need.OWN_SERVERS,)
+
+    async def inject(self, environment: Environment) -> str:
+        return f"{await environment.servers.flush_redis()} keys"
+
+
+class KillRedis(Fault):
+    """Redis is killed and comes back with the data of its file."""
+
+    name: ClassVar[str] = "kill-redis"
+    does: ClassVar[str] = "kill -9 Redis and start it again some seconds later"
+    needs: ClassVar[tuple[Need, ...]] = (Need.OWN_SERVERS,)
+
+    async def inject(self, environment: Environment) -> str:
+        server = environment.servers.own.redis
+        await server.kill()
+        await asyncio.sleep(away := self.seconds(0.5, 6))
+        await server.start()
+        return f"away for {away:.1f} s"
+
+
+class FillRedis(Fault):
+    """Redis has no memory left and may evict nothing: it answers reads and refuses writes."""
+
+    name: ClassVar[str] = "fill-redis"
+    does: ClassVar[str] = "let Redis reach maxmemory with noeviction, so that it refuses writes for some seconds"
+    needs: ClassVar[tuple[Need, ...]] = (Need.OWN_SERVERS,)
+
+    async def inject(self, environment: Environment) -> str:
+        async with environment.servers.redis_full() as used:
+            await asyncio.sleep(lasts := self.seconds(3, 12))
+        return f"{used / 1e6:.1f} MB for {lasts:.1f} s"
+
+
+class PurgeQueue(Fault):
+    """The delivery queue loses its bundles. No error reports it."""
+
+    name: ClassVar[str] = "purge-queue"
+    does: ClassVar[str] = "empty the delivery queue"
+
+    async def inject(self, environment: Environment) -> str:
+        return f"{await environment.servers.purge_queue()} bundles"
+
+
+class DeleteQueue(Fault):
+    """The delivery queue is deleted."""
+
+    name: ClassVar[str] = "delete-queue"
+    does: ClassVar[str] = "delete the delivery queue"
+
+    async def inject(self, environment: Environment) -> str:
+        return f"with {await environment.servers.delete_queue()} bundles"
+
+
+class RestartRabbitMQ(Fault):
+    """RabbitMQ is stopped in order and started again."""
+
+    name: ClassVar[str] = "restart-rabbitmq"
+    does: ClassVar[str] = "stop RabbitMQ in order and start it again"
+    needs: ClassVar[tuple[Need, ...]] = (Need.OWN_RABBITMQ,)
+
+    async def inject(self, environment: Environment) -> str:
+        server = environment.servers.own.rabbitmq
+        assert server is not None  # noqa: S101 - it is needed
+        await server.restart()
+        return ""
+
+
+class ShareQueue(Fault):
+    """A stranger uses the same delivery queue: it takes bundles of heyday and publishes its own messages there."""
+
+    name: ClassVar[str] = "share-queue"
+    does: ClassVar[str] = "let a stranger consume bundles from the delivery queue, and publish ids and rubbish into it"
+    recovery: ClassVar[str] = "every message that the stranger took has left the queue; heyday finds them after 90 s"
+    takes: ClassVar[float] = 60.0
+    needs: ClassVar[tuple[Need, ...]] = (Need.RABBITMQ,)
+
+    async def inject(self, environment: Environment) -> str:
+        lasts = self.seconds(3, 8)
+        async with environment.servers.stranger_at_the_queue() as taken:
+            await asyncio.sleep(lasts)
+        return f"took {taken()} bundles in {lasts:.1f} s"
+
+    async def recovered(self, environment: Environment, ended_at: float) -> bool:
+        return await environment.none_queued_before(ended_at) and await environment.greeted_since(ended_at)

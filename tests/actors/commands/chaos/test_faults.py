@@ -1,0 +1,66 @@
+"""Parts of the faults that work without nodes. `test_chaos.py` runs faults with nodes."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+
+from actors.commands.chaos.faults.api import CONNECTIONS, silent_connections
+from actors.commands.chaos.faults.email import attempts_last
+from actors.commands.chaos.faults.rules import AHEAD, BEYOND, newcomers_beyond
+from actors.commands.sandbox.email_stub import StubOptions, serve
+from service.domain.calendar import occurrence
+from service.settings import Secret, Settings
+
+SETTINGS = Settings(database_url=Secret(), redis_url=Secret(), email_url=Secret())
+
+
+@pytest.mark.parametrize("hour", range(24))
+@pytest.mark.parametrize("send_at", [time(9), time(8, 30), time(12)])
+def test_the_change_of_the_rule_moves_newcomers_into_the_planned_range(hour: int, send_at: time) -> None:
+    """Otherwise the change of the rule would lose no user, and the fault would show nothing."""
+    planned = datetime(2027, 3, 12, hour, 7, tzinfo=UTC)
+
+    zones, shift = newcomers_beyond(planned, send_at)
+
+    assert zones
+    earlier = (datetime.combine(datetime(2000, 1, 2), send_at) - shift).time()  # noqa: DTZ001 - a time of day
+    for name, instant in zones.items():
+        assert BEYOND[0] <= instant - planned <= BEYOND[1]
+        dates = [instant.date() + timedelta(days=days) for days in (-1, 0, 1)]
+        after = [occurrence(date, name, date.year, at=earlier).send_at for date in dates]
+        assert instant - shift in after
+        assert instant - shift <= planned - AHEAD
+
+
+def test_an_outage_lasts_longer_than_all_attempts() -> None:
+    """Four waits between five attempts: 1, 2, 3 and 3 seconds."""
+    settings = replace(
+        SETTINGS,
+        email_attempts=5,
+        email_backoff=timedelta(seconds=1),
+        email_backoff_limit=timedelta(seconds=3),
+    )
+
+    assert attempts_last(settings) == 9.0
+
+
+async def test_silent_connections_are_held_and_then_closed() -> None:
+    """The server sees that many clients, and gets no request."""
+    stub = await serve("127.0.0.1", 0, StubOptions())
+    try:
+        async with silent_connections(stub.host, stub.port) as opened:
+            held = opened
+        reader, writer = await asyncio.open_connection(stub.host, stub.port)
+        writer.write(b"GET /stats HTTP/1.0\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    finally:
+        await stub.close()
+
+    assert held == CONNECTIONS
+    assert b'"requests":0' in answer
