@@ -1,4 +1,4 @@
-"""The cities of the demo and what people there are called, each zone with its own peculiarity of time."""
+"""The cities of the demo, their time zones and names of people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class City:
-    """A place with a time zone of its own; `weight` is how many of a hundred or so people live there."""
+    """A city with its time zone. `weight` is its share of the users; all weights add up to about 150."""
 
     name: str
     country: str
@@ -17,7 +17,7 @@ class City:
     last_names: tuple[str, ...]
 
 
-# Every major offset, those of half and quarter hours among them, and both kinds of summer time. One city a zone.
+# Every major offset, also of half and quarter hours, and summer time on both hemispheres. One city for each zone.
 _TABLE = """
 Kiritimati    | Kiribati         | Pacific/Kiritimati   | 1 | Tabokai Teweia Meria      | Tiaon Kaitu Rabaua
 Chatham       | New Zealand      | Pacific/Chatham      | 1 | Mereana Hēmi Rowan        | Solomon Tuuta Goomes
@@ -79,4 +79,4 @@ def _city(line: str) -> City:
 
 
 CITIES = tuple(_city(line) for line in _TABLE.strip().splitlines())
-"""East to west, roughly."""
+"""Roughly from east to west."""

@@ -1,7 +1,7 @@
-"""The business clock of the demo's database: it runs fast, stops with the demo, and never goes backwards.
+"""The business clock of the demo: it runs fast, stops with the demo, and never goes backwards.
 
-What it must not fall behind is kept in a row, some seconds ahead, so that a demo that was killed goes on a little
-later than it stopped, and not earlier.
+A row keeps a lower limit for it, some seconds ahead. After a kill, the next demo starts a little later than the last
+one stopped, and never earlier.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
+from actors.commands.sandbox.servers.clock import run_clock
 from service.adapters.postgres.connection import Database
-from service.embedded.clock import run_clock
 
 AHEAD = 2.0
-"""Seconds of real time by which the row is ahead: more than passes between two reads."""
+"""Seconds of real time by which the row is ahead. It is more than the time between two reads."""
 
 BEGIN_AT = timedelta(hours=18, minutes=15)
-"""The time in UTC at which the very first day begins: three quarters of an hour before it is 09:00 in Kiritimati,
-which is the first in the world to have it."""
+"""Time in UTC at which the first day begins: 45 minutes before 09:00 in Kiritimati, the first city of every day."""
 
 _PREPARE = """
 create schema if not exists demo;
@@ -27,11 +26,11 @@ create table if not exists demo.clock (
 )
 """
 
-# A demo that was killed where the system does not end its servers with it: its clock ran on until its node's last beat.
+# If the system did not end the servers of a killed demo, its clock ran on until the last heartbeat of its node.
 _LAST = """
 select greatest(
     (select not_before from demo.clock),
-    business_now() - (statement_timestamp() - (select max(beat_at) from nodes)) * business_rate())
+    business_now() - (statement_timestamp() - (select max(heartbeat_at) from nodes)) * business_rate())
 """
 
 _KEEP = """
@@ -42,7 +41,7 @@ returning business_now() as now, statement_timestamp() as real_now, business_rat
 
 
 class DemoClock:
-    """Business time between two reads, and what it was at an instant of real time."""
+    """Business time between two reads, and at an instant of real time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -53,7 +52,7 @@ class DemoClock:
 
     @property
     def now(self) -> datetime:
-        """Business time, as of the last read and the time since."""
+        """Business time, computed from the last read."""
         return self._now + timedelta(seconds=(time.monotonic() - self._read_at) * self.rate)
 
     def at(self, milliseconds: int) -> datetime:
@@ -61,10 +60,7 @@ class DemoClock:
         return self._now + (datetime.fromtimestamp(milliseconds / 1000, UTC) - self._real_now) * self.rate
 
     async def resume(self) -> bool:
-        """Go on from where it stopped, at the speed of a real clock. True when this is its very first start.
-
-        Raises Unavailable.
-        """
+        """Continue from where it stopped, at normal speed. True at the first start. Raises Unavailable."""
         async with self._database.connection() as connection:
             await connection.execute(_PREPARE)
         last: datetime | None = await self._database.value(_LAST)
@@ -72,16 +68,16 @@ class DemoClock:
         return last is None
 
     async def run(self, rate: float) -> None:
-        """Run so many times as fast as a real clock from now on. Raises Unavailable."""
+        """Run this many times as fast as a real clock from now on. Raises Unavailable."""
         await self.read()
         await self._set(self.now, rate=rate)
 
     async def stop(self) -> None:
-        """Stand still, until it is resumed. Raises Unavailable."""
+        """Stop until it is resumed. Raises Unavailable."""
         await self.run(0.0)
 
     async def read(self) -> None:
-        """Look at it, and keep what it shows. Raises Unavailable."""
+        """Read the clock. Raises Unavailable."""
         row = await self._database.row(_KEEP, AHEAD)
         assert row is not None  # noqa: S101 - the statement returns one row
         self._now, self._real_now, self.rate = row["now"], row["real_now"], row["rate"]
@@ -94,6 +90,6 @@ class DemoClock:
 
 
 def _first_instant(now: datetime) -> datetime:
-    """The latest instant at that time of day."""
+    """The latest past instant at BEGIN_AT."""
     today = now.replace(hour=0, minute=0, second=0, microsecond=0) + BEGIN_AT
     return today if today <= now else today - timedelta(days=1)

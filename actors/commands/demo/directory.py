@@ -1,4 +1,4 @@
-"""`.heyday/`, where the demo keeps what it has: for one demo at a time, and thrown away when a fresh one is wanted."""
+"""`.heyday/`, the directory of the demo: claimed by one demo at a time, and emptied on request."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from service.embedded.errors import DirectoryInUse, EmbeddedError
+from actors.commands.sandbox.servers.errors import DirectoryInUse, EmbeddedError
 
 DIRECTORY = Path(".heyday")
-"""Below the directory in which the demo is started: in the project itself under `make demo`."""
+"""Relative to the current directory. With `make demo` this is the project."""
 
 
-class Place:
-    """The claimed directory. The claim is a lock that the system drops with our process, however that ends."""
+class DemoDirectory:
+    """The claimed directory. The claim is a lock that the system releases when the process ends."""
 
     def __init__(self, directory: Path = DIRECTORY) -> None:
-        """Claim the directory, making it where needed. Raises DirectoryInUse, or EmbeddedError when it is not ours."""
+        """Claim the directory, and create it if needed. Raises DirectoryInUse, EmbeddedError."""
         self.path = directory.resolve()
         try:
             self._make()
@@ -47,19 +47,19 @@ class Place:
         return self.path / "node.log"
 
     def shown(self, path: Path) -> str:
-        """A path as it is shown to people: from where they are, if it is below."""
+        """A path for messages: relative to the current directory if it is below."""
         here = Path.cwd().resolve()
         return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
     def release(self) -> None:
-        """Let another demo have it."""
+        """Release the claim."""
         os.close(self._lock)
 
     def empty(self) -> None:
-        """Throw away what earlier demos kept, once nothing runs there any more."""
+        """Delete the data of earlier demos. Nothing may run there."""
         for entry in self.path.iterdir():
             if entry.is_symlink():
-                # Where an account could not reach the project, its data lie in a directory made for them elsewhere.
+                # If the account of a server cannot reach the project, its data are in a directory elsewhere.
                 outer = entry.readlink().parent
                 if outer.name.startswith("heyday-"):
                     shutil.rmtree(outer, ignore_errors=True)
@@ -70,7 +70,7 @@ class Place:
                 entry.unlink()
 
     def begin_log(self) -> None:
-        """Begin a new log; that of the demo before is kept beside it."""
+        """Begin a new log. The log of the last demo is kept beside it."""
         with suppress(FileNotFoundError):
             self.log.replace(self.log.with_suffix(".before.log"))
 
@@ -79,6 +79,6 @@ class Place:
             return
         self.path.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
-            # Made by root in somebody's project, it belongs to whom the project belongs to.
+            # Created by root, it belongs to the owner of the project.
             above = self.path.parent.stat()
             os.chown(self.path, above.st_uid, above.st_gid)

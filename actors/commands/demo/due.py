@@ -1,9 +1,9 @@
-"""What the calendar alone says is due on a day of the demo, whatever was planned."""
+"""The greetings that are due on a day of the demo by the calendar, independent of planning."""
 
 from __future__ import annotations
 
-from actors.demo.days import Day
-from actors.rehearsal.records import Due
+from actors.commands.demo.days import Day
+from actors.commands.rehearsal.records import DueGreeting
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.queries import load
 from service.domain.calendar import occurrence
@@ -12,14 +12,14 @@ from service.domain.windows import days_of_interest
 _SQL = load("figures.sql", __package__)
 
 
-async def read_due(database: Database, day: Day) -> list[Due]:
-    """Every greeting of the day. Raises Unavailable."""
+async def read_due(database: Database, day: Day) -> list[DueGreeting]:
+    """Compute every greeting of the day. Raises Unavailable."""
     years: dict[int, list[int]] = {}
     for year, month_day in days_of_interest(day.start, day.end):
         years.setdefault(month_day, []).append(year)
     rows = await database.fetch(_SQL.celebrants, list(years))
     return [
-        Due(row["id"], row["occasion"], year)
+        DueGreeting(row["id"], row["occasion"], year)
         for row in rows
         for year in years[row["date"].month * 100 + row["date"].day]
         if (send_at := occurrence(row["date"], row["timezone"], year).send_at) is not None

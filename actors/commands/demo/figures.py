@@ -1,11 +1,11 @@
-"""The live figures of a day, as its database has them."""
+"""The live figures of a day, from the database."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from actors.demo.days import Day
+from actors.commands.demo.days import Day
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.queries import load
 from service.domain.messages import Outcome
@@ -13,12 +13,12 @@ from service.domain.messages import Outcome
 _SQL = load("figures.sql", __package__)
 
 LATEST = 30
-"""Greetings shown at the most."""
+"""Number of latest greetings that are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many messages of a day are in which hop of their way. `retried`: of those sent, after more than one try."""
+    """Numbers of messages by state. `retried` counts sent messages with more than one attempt."""
 
     waiting: int = 0
     leaving: int = 0
@@ -29,12 +29,12 @@ class Counts:
 
     @property
     def planned(self) -> int:
-        """All of them."""
+        """All messages."""
         return self.open + self.sent + self.lost
 
     @property
     def open(self) -> int:
-        """Those that have not come to an end."""
+        """Messages that have not ended."""
         return self.waiting + self.leaving + self.retrying
 
     def __add__(self, other: Counts) -> Counts:
@@ -43,7 +43,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A greeting that has left; `at` is when its accepted attempt began."""
+    """A sent greeting. `at` is the begin of its accepted attempt."""
 
     at: datetime
     timezone: str
@@ -55,7 +55,7 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How a day stands. `attempts` has all of this run by what they came to; `users` is how many there are."""
+    """The figures of a day. `attempts` counts those of this run by outcome. `users` is the number of users."""
 
     by_zone: dict[str, Counts] = field(default_factory=dict)
     attempts: dict[Outcome, int] = field(default_factory=dict)
@@ -64,16 +64,16 @@ class Figures:
 
     @property
     def total(self) -> Counts:
-        """Of all zones."""
+        """The sum over all zones."""
         return sum(self.by_zone.values(), Counts())
 
     def of(self, outcome: Outcome) -> int:
-        """Attempts that came to that."""
+        """Number of attempts with this outcome."""
         return self.attempts.get(outcome, 0)
 
 
 async def read_figures(database: Database, day: Day, *, since: datetime) -> Figures:
-    """How the day stands now, with the attempts begun since then. Raises Unavailable."""
+    """Read the figures of the day, with the attempts begun after `since`. Raises Unavailable."""
     zones = await database.fetch(_SQL.by_zone, day.start, day.end)
     attempts = await database.fetch(_SQL.attempts, since)
     latest = await database.fetch(_SQL.latest, LATEST)
@@ -86,6 +86,6 @@ async def read_figures(database: Database, day: Day, *, since: datetime) -> Figu
 
 
 async def count_users(database: Database) -> int:
-    """How many people have ever signed up. Raises Unavailable."""
+    """Count all users that have ever signed up. Raises Unavailable."""
     count: int = await database.value(_SQL.count_users)
     return count

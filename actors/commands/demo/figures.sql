@@ -1,5 +1,5 @@
--- What the demo reads of a day: the live figures, the latest greetings, and who has a day.
--- The work of a day ($1 to $2) is what falls due in it and what the day before has left open.
+-- Reads of the demo for a day: live figures, latest greetings, and users with a day.
+-- The work of a day ($1 to $2) is the messages due in it, and those still open from the day before.
 
 -- name: by_zone
 select timezone,
@@ -17,9 +17,9 @@ group by timezone
 select outcome, count(*) as count from attempts where started_at >= $1 group by outcome
 
 -- name: latest
--- The attempt that was accepted, with the person as the service got to know them.
+-- The accepted attempt, with the name of the user at that time.
 select a.started_at as at, m.timezone, coalesce(u.location_city, m.timezone) as city, 
-    u.first_name || ' ' || u.last_name as full_name, m.occasion, m.attempt
+    rtrim(u.first_name || ' ' || u.last_name) as full_name, m.occasion, m.attempt
 from (select * from messages where status = 'sent' order by ended_at desc, id desc limit $1) m
 join users u on u.id = m.user_id
 join attempts a on a.message_id = m.id and a.local_year = m.local_year and a.outcome = 'accepted'
@@ -29,7 +29,7 @@ order by m.ended_at desc, m.id desc
 select count(*) from users
 
 -- name: celebrants
--- Whoever has a day near that date, to be compared with the calendar.
+-- Users with a day near that date, for a comparison with the calendar.
 select u.id, u.timezone, u.created_at, d.occasion, d.date
 from occasion_dates d
 join users u on u.id = d.user_id

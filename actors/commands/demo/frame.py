@@ -1,21 +1,21 @@
-"""Puts the parts of the live view together: below one another, or in two columns where the terminal is wide."""
+"""Arranges the parts of the live view: one column, or two columns on a wide terminal."""
 
 from __future__ import annotations
 
 from rich.text import Text
 
-from actors.demo import parts
-from actors.demo.scene import Scene
+from actors.commands.demo import parts
+from actors.commands.demo.scene import Scene
 
 WIDE = 110
-"""Columns from which the greetings stand beside the cities."""
+"""Width in columns from which there are two columns."""
 
 LEFT = 66
-"""Columns of the cities then."""
+"""Width of the left column, with the cities."""
 
 
 def frame(scene: Scene, width: int, height: int) -> list[Text]:
-    """The picture of a scene: exactly `height` lines, none wider than `width`."""
+    """Draw a scene as exactly `height` lines of at most `width` columns."""
     above = [*parts.title(scene, width), *parts.nine(scene, width), *parts.belt(scene, width)]
     below = [*parts.verdict(scene, width), *parts.addresses(scene, width)]
     room = height - len(above) - len(below)

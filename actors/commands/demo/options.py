@@ -1,4 +1,4 @@
-"""What the demo was asked for, and the settings that suit a clock that runs fast."""
+"""Command-line arguments of `heyday demo`, and node settings for a clock that runs fast."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from service.email_stub import StubOptions
+from actors.commands.sandbox.email_stub import StubOptions
 
 DAY = timedelta(days=1)
 
 FAULTS = StubOptions(error_rate=0.08, hang_rate=0.04, accept_then_fail_rate=0.01, latency=(0.005, 0.04))
-"""How the fake email service misbehaves: every eighth call or so ends badly."""
+"""Faults of the fake email service: about one call in eight fails."""
 
 EMAIL_TIMEOUT = 1.0
-"""Seconds of real time until a call that hangs is given up: 24 minutes of the demo's day."""
+"""Seconds of real time for one call: 24 minutes of business time at the default speed."""
 
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.4, 3.0
-"""Seconds of real time between two attempts. A node counts in business time, so they are multiplied by its rate."""
+"""Seconds of real time between two attempts. Nodes count in business time, so they are multiplied by the rate."""
 
 PREFERRED_PORT = 8080
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """`users` greetings fall due in a day that takes `seconds_per_day`; `port` None: 8080, or a free one."""
+    """`users` greetings are due in a day of `seconds_per_day`. With `port` None the API uses 8080 or a free port."""
 
     users: int = 300
     seconds_per_day: float = 60.0
@@ -36,39 +36,41 @@ class DemoOptions:
 
     @property
     def rate(self) -> float:
-        """Seconds of business time in a second of real time."""
+        """Seconds of business time in one second of real time."""
         return DAY.total_seconds() / self.seconds_per_day
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the command."""
+    """Add the arguments of the command."""
     defaults = DemoOptions()
     parser.add_argument(
         "--users",
         type=_between(1, 20_000, int),
         default=defaults.users,
-        help="greetings of the first day (%(default)s)",
+        help="number of greetings on the first day (%(default)s)",
     )
     parser.add_argument(
         "--seconds-per-day",
         type=_between(5, 86_400, float),
         default=defaults.seconds_per_day,
-        help="seconds that a day takes (%(default)g)",
+        help="real seconds for one day (%(default)g)",
     )
-    parser.add_argument("--once", action="store_true", help="end after one day, with exit code 0 if all went well")
     parser.add_argument(
-        "--port", type=_between(1, 65_535, int), help=f"port of the API ({PREFERRED_PORT}, or a free one)"
+        "--once", action="store_true", help="stop after one day, with exit code 0 if every greeting was sent once"
     )
-    parser.add_argument("--fresh", action="store_true", help="throw away what earlier demos kept in .heyday/")
+    parser.add_argument(
+        "--port", type=_between(1, 65_535, int), help=f"port of the API (default: {PREFERRED_PORT}, or a free port)"
+    )
+    parser.add_argument("--fresh", action="store_true", help="delete the data of earlier demos in .heyday/")
 
 
 def options_from(args: argparse.Namespace) -> DemoOptions:
-    """The options that these arguments say."""
+    """The options in these arguments."""
     return DemoOptions(args.users, args.seconds_per_day, args.once, args.port, args.fresh)
 
 
 def environment(options: DemoOptions, *, database: str, redis: str, email: str, port: int) -> dict[str, str]:
-    """The settings of the demo's node; without a RabbitMQ URL its delivery queue is a Redis stream."""
+    """The settings of the node. Without a RabbitMQ URL, the delivery queue is a Redis stream."""
     return {
         "HEYDAY_DATABASE_URL": database,
         "HEYDAY_REDIS_URL": redis,
@@ -79,10 +81,12 @@ def environment(options: DemoOptions, *, database: str, redis: str, email: str, 
         "HEYDAY_EMAIL_BACKOFF": f"{FIRST_BACKOFF * options.rate:.3f}s",
         "HEYDAY_EMAIL_BACKOFF_LIMIT": f"{LONGEST_BACKOFF * options.rate:.3f}s",
         "HEYDAY_EMAIL_ATTEMPTS": "20",
-        # A laptop that slept for a minute has missed a day of the demo; what it missed is still to be seen leaving.
+        # A laptop that sleeps for a minute misses a day of the demo. Its greetings are sent afterwards.
         "HEYDAY_LATE_LIMIT": "7d",
+        # In business time, too: a day may last some seconds, and the fake email service remembers every key.
+        "HEYDAY_IDEMPOTENCY_LASTS": "7d",
         "HEYDAY_CIRCUIT_RESET": "2s",
-        # The usual cron would have a pass at every look at the clock.
+        # With the usual cron, recovery would run at every read of the clock.
         "HEYDAY_RECOVERY_CRON": "0 */6 * * *",
         "HEYDAY_RATE_LIMIT": "off",
         "HEYDAY_DRAIN_WITHIN": "5s",

@@ -1,4 +1,4 @@
-"""The parts of the live view, each a list of lines that fit a width."""
+"""The parts of the live view. Each is a list of lines that fit the given width."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from datetime import timedelta
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from actors.demo.cities import City
-from actors.demo.figures import Counts
-from actors.demo.report import figures_of, span
-from actors.demo.scene import Row, Scene, elsewhere, rows
+from actors.commands.demo.cities import City
+from actors.commands.demo.figures import Counts
+from actors.commands.demo.report import figures_of, span
+from actors.commands.demo.scene import Row, Scene, elsewhere, rows
 from service.domain.messages import Outcome
 from service.domain.zones import zone
 
 SENT, LEAVING, RETRYING, WAITING, LOST = "●", "◐", "↻", "·", "✗"
-"""One for each greeting in a city's bar; they tell apart without colour."""
+"""Signs in the bar of a city, one for each greeting. They differ without colors, too."""
 
 _STYLES = {SENT: "green", LEAVING: "bold yellow", RETRYING: "bold magenta", WAITING: "dim", LOST: "bold red"}
 
 CITY_WIDTH = 57
-"""Columns of a city's line without its bar."""
+"""Width of the line of a city without its bar."""
 
 
 def title(scene: Scene, width: int) -> list[Text]:
-    """What this is, and what time it is."""
+    """The title line, with business time and speed."""
     left = Text.assemble((" heyday demo ", "bold reverse"), "  ", (f"{scene.now:%a %d %b %Y  %H:%M} UTC", "bold"))
     pace = f"a day in {scene.seconds_per_day:g} s · day {scene.day.number} "
     return [_apart(left, Text(pace, "dim"), width)]
 
 
 def nine(scene: Scene, width: int) -> list[Text]:
-    """Where it is 09:00, and where it will be next."""
+    """The line with the cities where it is 09:00, and where it is 09:00 next."""
     here = scene.day.just_had(scene.now)
     at, there = scene.day.have_next(scene.now)
     line = Text(" ")
@@ -49,7 +49,7 @@ def nine(scene: Scene, width: int) -> list[Text]:
 
 
 def belt(scene: Scene, width: int) -> list[Text]:
-    """The day as a line along which 09:00 travels, and the larger cities on its way."""
+    """The day as a line on which 09:00 moves, with the names of the larger cities."""
     length = width - 2
     here = min(length - 1, int(scene.day.elapsed(scene.now) * length))
     line = Text(" ")
@@ -64,7 +64,7 @@ def belt(scene: Scene, width: int) -> list[Text]:
 
 
 def cities(scene: Scene, width: int, height: int) -> list[Text]:
-    """As many cities as there is room for, around the one where it is 09:00."""
+    """The table of cities around the one where it is 09:00, as many as fit."""
     every = rows(scene)
     room = height - 1
     front = _front(every, scene)
@@ -103,7 +103,7 @@ def _counted(line: Text, counts: Counts, width: int) -> Text:
 
 
 def _bar(counts: Counts, length: int) -> Text:
-    """A sign a greeting; shrunk to the length where there are more, with at least one sign of every kind."""
+    """One sign for each greeting. A long bar is scaled down, with at least one sign of each kind."""
     parts = [
         (SENT, counts.sent),
         (LOST, counts.lost),
@@ -123,7 +123,7 @@ def _bar(counts: Counts, length: int) -> Text:
 
 
 def greetings(scene: Scene, width: int, height: int) -> list[Text]:
-    """The latest that left, names last: some are written from right to left."""
+    """The latest greetings. Names come last, because some are written from right to left."""
     lines = [Text(" the latest greetings", "dim")]
     for left in scene.figures.latest[: max(0, height - 1)]:
         local = left.at.astimezone(zone(left.timezone))
@@ -171,7 +171,7 @@ def totals(scene: Scene, width: int) -> list[Text]:
 
 
 def verdict(scene: Scene, width: int) -> list[Text]:
-    """How the last day went, once there was one."""
+    """The verdict of the last completed day, if there is one."""
     if not scene.verdicts:
         return []
     day, last = scene.verdicts[-1]
@@ -180,7 +180,7 @@ def verdict(scene: Scene, width: int) -> list[Text]:
 
 
 def addresses(scene: Scene, width: int) -> list[Text]:
-    """Where to look further."""
+    """The URLs of the API and of the email service, and the log file."""
     urls = scene.urls
     api = Text.assemble(" API ", (f"{urls.api}/docs", "cyan underline"), "  ", "/health/detailed", "  /metrics")
     email = Text.assemble(" email service ", (f"{urls.email}/stats", "cyan underline"), f"  log {urls.log}")
@@ -191,7 +191,7 @@ def addresses(scene: Scene, width: int) -> list[Text]:
 
 
 def line_of(scene: Scene) -> str:
-    """A scene in one line, for a log."""
+    """The scene in one line, for output into a file."""
     total = scene.figures.total
     figures = f"sent {total.sent:>4} of {total.planned:<4} waiting {total.waiting:<4} retrying {total.retrying:<3}"
     here = _names(scene.day.just_had(scene.now)) or "nowhere yet"
@@ -205,7 +205,7 @@ def _figure(name: str, count: int, style: str = "bold") -> Text:
 
 
 def _flow(words: Sequence[Text], width: int, *, between: str = "  ") -> list[Text]:
-    """The words in as many lines as it takes; none is broken."""
+    """Fill lines with these words. No word is split."""
     lines = [Text(" ")]
     for word in words:
         begun = lines[-1].cell_len > 1

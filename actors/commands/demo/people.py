@@ -1,4 +1,4 @@
-"""People who sign up through the HTTP API, with days that fall where the demo can show them."""
+"""Makes up users and signs them up through the HTTP API. Their days fall within the demo."""
 
 from __future__ import annotations
 
@@ -12,40 +12,39 @@ from typing import Any, TypeVar
 import aiohttp
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from actors.demo.cities import CITIES, City
-from actors.demo.days import nine_after
+from actors.commands.demo.cities import CITIES, City
+from actors.commands.demo.days import nine_after
 
 T = TypeVar("T")
 
-AT_ONCE = 8
-"""Requests under way at a time."""
+PARALLEL_REQUESTS = 8
+"""Requests at a time."""
 
-WITHIN = 10.0
-"""Seconds that one request may take."""
-
+REQUEST_TIMEOUT = 10.0
+"""Seconds for one request."""
 
 TRIES = 5
-"""Requests for one person: a node that was too busy, or is just restarting an actor, takes them a little later."""
+"""Attempts for one user. A node that is busy, or restarts an actor, accepts the user a little later."""
 
 
 class SignUpFailed(Exception):
-    """The API did not take a person."""
+    """The API did not accept a user."""
 
 
 class NotNow(SignUpFailed):
-    """The API answered that it cannot take them at the moment."""
+    """The API cannot accept users at the moment."""
 
 
 class Crowd:
-    """Makes people up, as JSON for the API. `number` is that of the first: it makes the address theirs alone."""
+    """Makes up users as JSON for the API. Their numbers start at `number` and make each address unique."""
 
     def __init__(self, number: int) -> None:
         self._numbers = count(number)
-        # Of the same city nobody is called the same before every combination was used.
+        # In one city a name is repeated only after every combination was used.
         self._names = {city: cycle(_shuffled(product(city.first_names, city.last_names))) for city in CITIES}
 
     def invite(self, many: int, *, since: datetime) -> Iterator[dict[str, Any]]:
-        """So many, whose days are when it is 09:00 next after `since`. Every city gets one before any gets two."""
+        """Yield this many users, each due at the next 09:00 after `since`. Every city has one before any has two."""
         everywhere = _shuffled(CITIES)
         more = random.choices(CITIES, [city.weight for city in CITIES], k=max(0, many - len(CITIES)))  # noqa: S311
         for city in [*everywhere[:many], *more]:
@@ -64,7 +63,7 @@ class Crowd:
             "locationCity": city.name,
             "locationCountry": city.country,
             celebrated: _years_before(day, random.randint(1, 60)),  # noqa: S311 - sample data
-            # The other day is any other: it turns up as the year of the demo goes by.
+            # The other date is any day of the year.
             other: _years_before(day - timedelta(days=random.randint(10, 350)), random.randint(1, 30)),  # noqa: S311
         }
 
@@ -79,12 +78,12 @@ def _years_before(day: date, years: int) -> str:
     try:
         return day.replace(year=day.year - years).isoformat()
     except ValueError:
-        # 29 February: born in a leap year, all of which are a multiple of four years away.
+        # 29 February: the year must be a leap year, a multiple of four years away.
         return day.replace(year=day.year - 4 * (1 + years // 4)).isoformat()
 
 
 async def sign_up(session: aiohttp.ClientSession, people: Iterable[dict[str, Any]]) -> int:
-    """Sign them up, and return how many that were. Raises SignUpFailed, and what aiohttp raises."""
+    """Sign up these users, and return their number. Raises SignUpFailed, and the exceptions of aiohttp."""
     queue = iter(people)
 
     async def work() -> int:
@@ -96,7 +95,7 @@ async def sign_up(session: aiohttp.ClientSession, people: Iterable[dict[str, Any
 
     try:
         async with asyncio.TaskGroup() as group:
-            workers = [group.create_task(work()) for _ in range(AT_ONCE)]
+            workers = [group.create_task(work()) for _ in range(PARALLEL_REQUESTS)]
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None  # the others failed for the same reason
     return sum(worker.result() for worker in workers)
@@ -110,9 +109,9 @@ async def sign_up(session: aiohttp.ClientSession, people: Iterable[dict[str, Any
 )
 async def _post(session: aiohttp.ClientSession, person: dict[str, Any]) -> None:
     headers = {"Idempotency-Key": person["email"]}
-    timeout = aiohttp.ClientTimeout(total=WITHIN)
+    timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
     async with session.post("/api/v1/users", json=person, headers=headers, timeout=timeout) as response:
         if response.status != 201:
-            # The key makes repeating harmless: whoever was taken already is not taken twice.
+            # The Idempotency-Key makes a repetition harmless.
             kind = NotNow if response.status >= 500 else SignUpFailed
             raise kind(f"POST /api/v1/users answered {response.status}: {await response.text()}")

@@ -1,18 +1,18 @@
-"""A verdict in words: a line of it, and the summary that the demo ends its first day with."""
+"""A verdict as text: a line, and the summary at the end of the first day."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from rich.table import Table
-from rich.text import Text
 
-from actors.demo.days import Day
-from actors.rehearsal.verdict import Verdict
+from actors.commands.demo.days import Day
+from actors.commands.rehearsal.figure_table import FigureTable
+from actors.commands.rehearsal.verdict import Verdict
 
 
 def figures_of(verdict: Verdict) -> list[str]:
-    """The figures that matter most, each in words."""
+    """The most important figures as text."""
     return [
         f"planned {verdict.planned},",
         f"sent {verdict.sent},",
@@ -24,47 +24,41 @@ def figures_of(verdict: Verdict) -> list[str]:
 
 
 def summary(day: Day, verdict: Verdict, *, rate: float) -> Table:
-    """Every figure with what it counts. `rate` is how fast the business clock ran."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_column()
-
-    def add(name: str, figure: int | str, note: str = "", *, must_be: int | None = None) -> None:
-        style = "bold" if must_be is None else "bold green" if figure == must_be else "bold red"
-        table.add_row(f" {name}", Text(str(figure), style), Text(note, "dim"))
-
+    """All figures with their meaning. `rate` is the speed of the business clock."""
+    figures = FigureTable()
+    add = figures.add
     add("due by calendar", verdict.due, f"{day.start:%d %b %H:%M} to {day.end:%d %b %H:%M} UTC")
     add("planned", verdict.planned, _carried(verdict))
     add("sent", verdict.sent, must_be=verdict.planned)
     add("retried", verdict.retried, f"{verdict.rejected} attempts were answered with an error")
-    add("unknown outcomes", verdict.unknown, "attempts never answered: hung, or cut off")
+    add("unknown outcomes", verdict.unknown, "attempts without an answer: they hung or were cut off")
     add("lost", verdict.lost, _lost(verdict), must_be=0)
-    add("early", verdict.early, "began, or were accepted, before 09:00", must_be=0)
+    add("early", verdict.early, "begun, or accepted, before 09:00", must_be=0)
     add("duplicates", verdict.duplicates, _repeated(verdict), must_be=0)
-    add("not on record", verdict.unrecorded, "accepted by the service, not in the database", must_be=0)
+    add("not on record", verdict.unrecorded, "accepted by the service, not recorded in the database", must_be=0)
     attempts = "at the first attempt" if verdict.latest_attempts == 1 else f"with attempt {verdict.latest_attempts}"
     add("latest", span(verdict.latest), f"after 09:00, {attempts}")
     milliseconds = verdict.latest_first.total_seconds() / rate * 1000
     add("first attempts", span(verdict.latest_first), f"after 09:00 at most: {milliseconds:.0f} ms of real time")
-    return table
+    return figures.table
 
 
 def _carried(verdict: Verdict) -> str:
     carried = verdict.planned - verdict.due + verdict.unplanned
-    return f"with {carried} left open by the day before" if carried > 0 else ""
+    return f"with {carried} still open from the day before" if carried > 0 else ""
 
 
 def _lost(verdict: Verdict) -> str:
-    return f"unplanned {verdict.unplanned}, unsent {verdict.unsent}, never accepted {verdict.unconfirmed}"
+    not_sent = verdict.unsent + verdict.wrongly_failed
+    return f"unplanned {verdict.unplanned}, unsent {not_sent}, never accepted {verdict.unconfirmed}"
 
 
 def _repeated(verdict: Verdict) -> str:
-    return f"{verdict.repeated} repeated after no answer, same Idempotency-Key"
+    return f"{verdict.repeated} repeated without an answer, with the same Idempotency-Key"
 
 
 def span(duration: timedelta) -> str:
-    """A duration in the unit that suits it."""
+    """A duration as text, in seconds, minutes or hours."""
     seconds = duration.total_seconds()
     if seconds < 100:
         return f"{seconds:.0f} s"

@@ -1,30 +1,31 @@
-"""Everything that a frame of the live view shows, at one instant."""
+"""The state that a frame of the live view shows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from actors.demo.cities import CITIES, City
-from actors.demo.days import Day
-from actors.demo.figures import Counts, Figures
-from actors.rehearsal.verdict import Verdict
+from actors.commands.demo.cities import CITIES, City
+from actors.commands.demo.days import Day
+from actors.commands.demo.figures import Counts, Figures
+from actors.commands.rehearsal.verdict import Verdict
 from service.domain.messages import Outcome
 from service.domain.zones import zone
 
 
 @dataclass(frozen=True, slots=True)
 class Urls:
-    """Where the node and the fake email service listen, and where the node's log is."""
+    """The URLs of the node and of the fake email service, and the log of the node."""
 
     api: str
     email: str
     log: str
 
     def text(self) -> str:
-        """All of them, one a line."""
+        """One line for each."""
         return "\n".join(
             (
+                f" console             {self.api}/console",
                 f" API documentation   {self.api}/docs",
                 f" health              {self.api}/health/detailed",
                 f" metrics             {self.api}/metrics",
@@ -36,7 +37,7 @@ class Urls:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the fake email service has counted since it was started. `rate`: accepted in a second of real time."""
+    """Counts of the fake email service since its start. `rate` is acceptances per second of real time."""
 
     calls: int = 0
     errors: int = 0
@@ -48,7 +49,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The state of the demo. `circuit` is the node's, or that it is away; `trouble` is what does not answer, if any."""
+    """The state of the demo. `circuit` is the state of the node's circuit. `trouble` names what does not answer."""
 
     day: Day
     now: datetime
@@ -63,13 +64,13 @@ class Scene:
 
     @property
     def unexplained(self) -> int:
-        """Acceptances beyond the first of a key that no attempt without an answer explains; exact in the verdict."""
+        """Estimated acceptances of a key beyond the first that no unknown outcome explains. The verdict is exact."""
         return max(0, self.service.repeated - self.figures.of(Outcome.UNKNOWN))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A city as a frame shows it: its clock, when it is 09:00 there on this day, and its greetings."""
+    """A city in the table: its local time, its 09:00 on this day, and its greetings."""
 
     city: City
     local: datetime
@@ -77,12 +78,12 @@ class Row:
     counts: Counts = field(default_factory=Counts)
 
     def has_nine(self, now: datetime) -> bool:
-        """Whether it is nine something there."""
+        """True from 09:00 to 09:59 local time."""
         return 0 <= (now - self.nine).total_seconds() < 3600
 
 
 def rows(scene: Scene) -> list[Row]:
-    """Every city, by how far its clock is ahead; that is the order in which it becomes 09:00."""
+    """Every city, the largest UTC offset first: the order of 09:00."""
     nines = {city.timezone: nine for nine, city in scene.day.nines}
     found = [
         Row(
@@ -97,6 +98,6 @@ def rows(scene: Scene) -> list[Row]:
 
 
 def elsewhere(scene: Scene) -> Counts:
-    """The greetings in other time zones: of people whom somebody else has signed up."""
+    """Greetings in other time zones, of users that were signed up by hand."""
     known = {city.timezone for city in CITIES}
     return sum((counts for name, counts in scene.figures.by_zone.items() if name not in known), Counts())

@@ -1,4 +1,4 @@
-"""What the person in front of the terminal sees: a live picture, or plain lines where a picture cannot be."""
+"""Output of the demo: a live picture on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from rich.control import Control
 from rich.segment import ControlType, Segment
 from rich.text import Text
 
-from actors.demo.frame import frame
-from actors.demo.parts import line_of
-from actors.demo.scene import Scene
+from actors.commands.demo.frame import frame
+from actors.commands.demo.parts import line_of
+from actors.commands.demo.scene import Scene
 
 FRAMES_PER_SECOND = 8
 
 _CLEAR_REST: Segment = Control((ControlType.ERASE_IN_LINE, 0)).segment
 
 LEAST_SIZE = (60, 16)
-"""Columns and rows below which there is no room for a picture."""
+"""Columns and rows of the smallest terminal that shows the picture."""
 
 
 class Screen:
-    """Entered: ready to show. Left: the terminal is as it was, with whatever was said."""
+    """Entered: ready to show. Left: the terminal is restored, with the lines that were said."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -48,28 +48,28 @@ class Screen:
         self._leave()
 
     def say(self, what: RenderableType = "") -> None:
-        """Print it where it stays: below what was said before, not in the picture."""
+        """Print a line that stays, below the earlier lines and outside of the picture."""
         self._leave()
-        # A terminal folds what is too long by itself; a file keeps its lines whole.
+        # A terminal wraps long lines itself. A file keeps them whole.
         self._console.print(what, highlight=False, soft_wrap=isinstance(what, str))
 
     def show(self, scene: Scene) -> None:
-        """Show how things are: at once in a picture, every business hour in lines."""
+        """Show the scene: at once in the picture, or as a line for each business hour."""
         if self._moving:
             width, height = self._console.size
             self._paint(frame(scene, width, height), (width, height))
             return
         hour = scene.now.replace(minute=0, second=0, microsecond=0)
-        # After the first day once a day is enough: nobody reads these, they end in a file.
+        # After the first day, one line a day is enough for a file.
         if hour != self._told and (not scene.verdicts or self._told is None or hour.hour == scene.day.start.hour):
             self._told = hour
             self._console.print(line_of(scene), highlight=False, soft_wrap=True)
 
     def _paint(self, lines: list[Text], size: tuple[int, int]) -> None:
-        """Write every line in its place, and clear what is right of it.
+        """Write every line in its place, and clear the rest of the line.
 
-        Padding it to the width instead, as rich's own live display does, breaks the picture wherever a terminal gives
-        a name in Burmese or Devanagari another width than we thought.
+        The live display of rich pads lines instead. That breaks the picture if a terminal shows a name in Burmese or
+        Devanagari with another width than rich computes.
         """
         if self._painted is None:
             self._console.set_alt_screen(True)

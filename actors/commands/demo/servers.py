@@ -1,25 +1,25 @@
-"""The servers of the demo: PostgreSQL, Redis and the fake email service, started and stopped together."""
+"""The servers of the demo: PostgreSQL, Redis and the fake email service."""
 
 from __future__ import annotations
 
 from types import TracebackType
 from typing import Self
 
-from actors.demo.options import FAULTS
-from actors.demo.place import Place
-from service.email_stub import EmailStub
-from service.embedded import processes
-from service.embedded.postgres import PostgresServer
-from service.embedded.redis import RedisServer
+from actors.commands.demo.directory import DemoDirectory
+from actors.commands.demo.options import FAULTS
+from actors.commands.sandbox.email_stub import EmailStub
+from actors.commands.sandbox.servers import processes
+from actors.commands.sandbox.servers.postgres import PostgresServer
+from actors.commands.sandbox.servers.redis import RedisServer
 
 EMAIL_PORT = 8025
-"""Where the fake email service listens, unless somebody else does."""
+"""Port of the fake email service, if it is free."""
 
 
 class Servers:
-    """Entered: all three run, on loopback. Left: none does."""
+    """Entered: all three run on loopback. Left: none runs."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: DemoDirectory) -> None:
         self._place = place
         self.postgres = PostgresServer(place.postgres)
         self.redis = RedisServer(place.redis)
@@ -45,7 +45,7 @@ class Servers:
         await self._stop()
 
     async def empty(self) -> None:
-        """Throw away what earlier demos kept, whatever state it is in, and end what they left running."""
+        """Kill servers that earlier demos left running, and delete their data."""
         for server, directory in ((self.postgres, self._place.postgres), (self.redis, self._place.redis)):
             await processes.kill(processes.strays(directory.resolve(), server.programs))
         self._place.empty()
@@ -57,7 +57,7 @@ class Servers:
             for server in servers:
                 await server.stop()
         finally:
-            # After an orderly stop there is nothing left to kill. Told to hurry, there is: what was committed is kept.
+            # After an orderly stop no process is left. After a hurried one there may be: committed data is kept.
             for server in servers:
                 if server.running:
                     await server.kill()

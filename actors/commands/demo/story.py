@@ -1,4 +1,4 @@
-"""The story of a demo: everything starts, a day goes by and is judged, and so it goes on until somebody ends it."""
+"""The course of a demo: start everything, show day after day with a verdict each, until a signal arrives."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from datetime import timedelta
 
 import aiohttp
 
-from actors.demo.clock import DemoClock
-from actors.demo.days import Day
-from actors.demo.due import read_due
-from actors.demo.figures import count_users
-from actors.demo.options import FAULTS, PREFERRED_PORT, DemoOptions, environment
-from actors.demo.people import Crowd, sign_up
-from actors.demo.place import Place
-from actors.demo.report import summary
-from actors.demo.screen import FRAMES_PER_SECOND, Screen
-from actors.demo.servers import Servers
-from actors.demo.watch import Watch
-from actors.rehearsal.node_process import NodeProcess, end_left_behind
-from actors.rehearsal.verdict import Verdict
+from actors.commands.demo.clock import DemoClock
+from actors.commands.demo.days import Day
+from actors.commands.demo.directory import DemoDirectory
+from actors.commands.demo.due import read_due
+from actors.commands.demo.figures import count_users
+from actors.commands.demo.options import FAULTS, PREFERRED_PORT, DemoOptions, environment
+from actors.commands.demo.people import Crowd, sign_up
+from actors.commands.demo.report import summary
+from actors.commands.demo.screen import FRAMES_PER_SECOND, Screen
+from actors.commands.demo.servers import Servers
+from actors.commands.demo.watch import Watch
+from actors.commands.rehearsal.node_process import NodeProcess, end_left_behind
+from actors.commands.rehearsal.verdict import Verdict
+from actors.commands.sandbox.servers.errors import PortTaken
+from actors.commands.sandbox.servers.ports import free_port, is_free
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.migrations import migrate
-from service.embedded.errors import PortTaken
-from service.embedded.ports import free_port, is_free
 from service.ports import Unavailable
 
 SUMMARY_FOR = 12.0
-"""Seconds that the summary stays on the screen before the live picture goes on."""
+"""Seconds that the summary stays on the screen before the live picture continues."""
 
 
 class Story:
@@ -42,13 +42,13 @@ class Story:
 
     @property
     def drained(self) -> bool:
-        """Whether the node, if one was ever there, has ended in order."""
+        """True if the node ended in order, or was never started."""
         return self._node is None or self._node.drained
 
     async def tell(self) -> bool:
-        """Start everything and let it run; True when all went well. Cancelled, it ends in order, and nothing is left.
+        """Start everything and run. True if every verdict was good. If it is cancelled, everything is ended.
 
-        Raises EmbeddedError, MigrationChanged, Unavailable or SignUpFailed when it cannot be told.
+        Raises EmbeddedError, MigrationChanged, Unavailable or SignUpFailed if it cannot start.
         """
         async with AsyncExitStack() as stack:
             watch = await self._start(stack)
@@ -59,14 +59,14 @@ class Story:
     async def _start(self, stack: AsyncExitStack) -> Watch:
         options, say = self._options, self._screen.say
         port = _port(options)
-        place = Place()
+        place = DemoDirectory()
         stack.callback(place.release)
         await end_left_behind(place.path)
         servers = Servers(place)
         if options.fresh:
             await servers.empty()
 
-        say(" [bold]heyday demo[/]: 09:00 travels around the world, and everybody whose day it is gets a greeting\n")
+        say(" [bold]heyday demo[/]: 09:00 moves around the world, and every user gets a greeting on their day\n")
         await stack.enter_async_context(servers)
         dsn = servers.postgres.dsn()
         applied = await migrate(dsn)
@@ -83,12 +83,13 @@ class Story:
         settings = environment(options, database=dsn, redis=servers.redis.url, email=servers.stub.url, port=port)
         place.begin_log()
         node = self._node = await stack.enter_async_context(NodeProcess(place.path, place.log, settings))
-        # Before the node drains: what falls due meanwhile would wait for the next demo, and leave late.
+        # The clock stops before the node drains. Otherwise greetings would become due and leave late in the next demo.
         stack.push_async_callback(_stop, clock)
         say(f" node        {node.url}, process {node.pid}, log in {place.shown(place.log)}")
+        say(f" console     {node.url}/console, to watch in a browser")
         session = await stack.enter_async_context(aiohttp.ClientSession(node.url))
 
-        # Until everybody has signed up the clock runs at its usual speed, so that nobody comes too late for their day.
+        # Until every user has signed up, the clock runs at normal speed, so that no user is too late for their day.
         day = Day(1, clock.now + timedelta(seconds=60 + options.users / 50))
         before = await count_users(database)
         missing = max(0, options.users - len(await read_due(database, day)))
@@ -97,13 +98,13 @@ class Story:
         say(f" people      {joined} signed up through POST {node.url}/api/v1/users{_welcome(before)}")
         say(f" clock       {_clock(clock, first)}, and runs a day in {options.seconds_per_day:g} s from now on\n")
         await clock.run(options.rate)
-        # Having looked at the clock, the node knows how fast it runs now.
+        # This job reads the clock, so the node learns its new speed.
         async with session.post("/api/v1/jobs/minute:run"):
             pass
         return Watch(options, place, servers, database, clock, node, session, day, crowd)
 
     async def _go_on(self, watch: Watch) -> bool:
-        """Show day after day; returns after the first when that was all that was asked for."""
+        """Show day after day. With --once, return after the first."""
         hold_until = 0.0
         try:
             while True:
@@ -123,19 +124,19 @@ class Story:
 
     def _sum_up(self, watch: Watch, day: Day, verdict: Verdict) -> None:
         say = self._screen.say
-        say(f"\n [bold]One day went by, and it was 09:00 once in {len(day.nines)} cities.[/]\n")
+        say(f"\n [bold]One day has passed, and it was 09:00 once in {len(day.nines)} cities.[/]\n")
         say(summary(day, verdict, rate=self._options.rate))
         say()
         if not self._options.once:
             say(watch.urls.text())
-            say("\n It goes on. Ctrl-C drains and stops everything.\n")
+            say("\n The demo continues. Ctrl-C drains the node and stops everything.\n")
 
 
 def _port(options: DemoOptions) -> int:
     if options.port is None:
         return PREFERRED_PORT if is_free(PREFERRED_PORT) else free_port()
     if not is_free(options.port):
-        raise PortTaken(f"port {options.port} is taken: --port another one, or none to have a free one found")
+        raise PortTaken(f"port {options.port} is taken: choose another one, or leave out --port to use a free one")
     return options.port
 
 

@@ -1,4 +1,4 @@
-"""Looks at everything that runs, lets people join, and judges each day when it is over."""
+"""Reads the state of the demo, lets users join, and judges each day at its end."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from uuid import UUID
 
 import aiohttp
 
-from actors.demo.clock import DemoClock
-from actors.demo.days import Day
-from actors.demo.due import read_due
-from actors.demo.figures import Figures, read_figures
-from actors.demo.node_metrics import AWAY, read_circuit
-from actors.demo.options import DemoOptions
-from actors.demo.people import Crowd, SignUpFailed, sign_up
-from actors.demo.place import Place
-from actors.demo.scene import Scene, Service, Urls
-from actors.demo.servers import Servers
-from actors.rehearsal.node_process import NodeProcess
-from actors.rehearsal.records import count_unplanned, read_tried, read_work
-from actors.rehearsal.verdict import Verdict, judge
+from actors.commands.demo.clock import DemoClock
+from actors.commands.demo.days import Day
+from actors.commands.demo.directory import DemoDirectory
+from actors.commands.demo.due import read_due
+from actors.commands.demo.figures import Figures, read_figures
+from actors.commands.demo.node_metrics import AWAY, read_circuit
+from actors.commands.demo.options import DemoOptions
+from actors.commands.demo.people import Crowd, SignUpFailed, sign_up
+from actors.commands.demo.scene import Scene, Service, Urls
+from actors.commands.demo.servers import Servers
+from actors.commands.rehearsal.node_process import NodeProcess
+from actors.commands.rehearsal.records import count_unplanned, read_tried, read_work
+from actors.commands.rehearsal.verdict import Verdict, judge
 from service.adapters.postgres.connection import Database
 from service.ports import Unavailable
 
-LOOK_EVERY = 0.4
-"""Seconds between two looks; four times as long as a look takes, once that is more."""
+POLL_INTERVAL = 0.4
+"""Seconds between two reads, or four times the duration of a read if that is more."""
 
-SETTLE_WITHIN = 20.0
-"""Seconds of real time after the end of a day in which its last greetings have to arrive; then they count as lost."""
+SETTLE_TIMEOUT = 20.0
+"""Seconds of real time after the end of a day in which its last greetings must arrive. Later ones count as lost."""
 
 RATE_OVER = 2.0
 """Seconds over which the rate is averaged."""
 
 NEWCOMERS = 0.5
-"""People who join in a day, as a share of the greetings of the first; their own days come on the day after."""
+"""Users who join in a day, as a share of the greetings of the first day. Their own days are on the next day."""
 
 JOIN_AHEAD = timedelta(minutes=10)
-"""From the end of a day until the first days of those who join in it: so the last of them are not too late."""
+"""Time from the end of a day to the first greeting of its new users, so that the last of them are not too late."""
 
 
 class Watch:
-    """What is seen of the demo, from its first day on."""
+    """The observed state of the demo."""
 
     def __init__(
         self,
         options: DemoOptions,
-        place: Place,
+        place: DemoDirectory,
         servers: Servers,
         database: Database,
         clock: DemoClock,
@@ -74,11 +74,11 @@ class Watch:
         self._settle_until: float | None = None
         self._verdicts: list[tuple[Day, Verdict]] = []
         self._accepted: deque[tuple[float, int]] = deque()
-        # Numbers of the ledger: up to which it had come when the day began, and when it was last seen not to be over.
+        # Positions in the ledger: at the begin of the day, and at the last read before its end.
         self._day_from = self._next_from = 0
 
     async def look(self) -> None:
-        """Take in how things are, when it is time to."""
+        """Read the state, if it is time to."""
         if self._clock.now < self._day.end:
             self._next_from = self._ledger.accepted
         self.node.look_after()
@@ -89,21 +89,21 @@ class Watch:
             await self._clock.read()
             self._figures = await read_figures(self._database, self._day, since=self._began)
             self._circuit = await read_circuit(self._session)
-            self._trouble = None if self.node.pid else "the node has ended; another one starts soon"
+            self._trouble = None if self.node.pid else "the node has ended; a new one starts soon"
             await self._let_people_join()
         except Unavailable as error:
             self._trouble = str(error)
         except (SignUpFailed, aiohttp.ClientError, TimeoutError) as error:
             self._trouble = f"the API does not answer: {error or type(error).__name__}"
-        self._look_at = began + max(LOOK_EVERY, 4 * (time.monotonic() - began))
+        self._look_at = began + max(POLL_INTERVAL, 4 * (time.monotonic() - began))
 
     async def judged(self) -> tuple[Day, Verdict] | None:
-        """The day and its verdict, once it is over and its last greeting has arrived. The next day begins then."""
+        """The day and its verdict, when its last greeting has arrived. Then the next day begins. None before that."""
         if self._clock.now < self._day.end:
             return None
         now = time.monotonic()
         if self._settle_until is None:
-            self._settle_until, self._look_at = now + SETTLE_WITHIN, 0.0
+            self._settle_until, self._look_at = now + SETTLE_TIMEOUT, 0.0
             return None
         if self._figures.total.open and now < self._settle_until:
             return None
@@ -118,7 +118,7 @@ class Watch:
         return found
 
     def scene(self) -> Scene:
-        """Everything, for a picture."""
+        """The state for a frame."""
         return Scene(
             day=self._day,
             now=self._clock.now,

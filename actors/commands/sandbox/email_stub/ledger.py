@@ -1,4 +1,4 @@
-"""What the fake email service has accepted, and how often it did anything else."""
+"""The ledger of the fake email service: acceptances, and counts of all other answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 
 class Acceptance(NamedTuple):
-    """One acceptance: its number from 0, its key if there was one, its time in ms since the epoch, and the mail."""
+    """One acceptance: its number from 0, its key or None, its time in ms since the epoch, and the mail."""
 
     number: int
     key: str | None
@@ -17,7 +17,7 @@ class Acceptance(NamedTuple):
 
 
 class Ledger:
-    """Counts of everything, and the newest `keep` acceptances one by one."""
+    """All counts, and the newest `keep` acceptances."""
 
     def __init__(self, *, keep: int) -> None:
         self.keep = keep
@@ -27,18 +27,19 @@ class Ledger:
         self.abandoned = 0
         self.cut = 0
         self.refused = 0
+        self.throttled = 0
         self.missing_keys = 0
         self.accepted = 0
         self.keys = 0
         self.duplicates = 0
         self._first_at: int | None = None
         self._last_at: int | None = None
-        # Plain tuples, because the garbage collector stops looking at those: of named ones it would go through all.
+        # Plain tuples: the garbage collector stops tracking them, but would visit every named tuple.
         self._rows: list[tuple[str | None, int, str, str]] = []
         self._times_by_key: dict[str, int] = {}
 
     def accept(self, *, key: str | None, email: str, message: str, at: int) -> None:
-        """Write down an acceptance; a key that is remembered makes it a duplicate."""
+        """Record an acceptance. It is a duplicate if the ledger has its key."""
         self._rows.append((key, at, email, message))
         self.accepted += 1
         self._last_at = at
@@ -52,12 +53,12 @@ class Ledger:
                 self.keys += 1
             else:
                 self.duplicates += 1
-        # An eighth more than asked for, so that the oldest go in blocks and an acceptance stays cheap.
+        # The oldest are removed in blocks of an eighth, so that an acceptance stays cheap.
         if len(self._rows) > self.keep + self.keep // 8:
             self._forget(len(self._rows) - self.keep)
 
     def stats(self) -> dict[str, int | None]:
-        """The counts, as `GET /stats` shows them; times in ms since the epoch."""
+        """The counts for `GET /stats`. Times are in ms since the epoch."""
         return {
             "requests": self.requests,
             "accepted": self.accepted,
@@ -69,12 +70,13 @@ class Ledger:
             "abandoned": self.abandoned,
             "cut": self.cut,
             "refused": self.refused,
+            "throttled": self.throttled,
             "firstAcceptedAt": self._first_at,
             "lastAcceptedAt": self._last_at,
         }
 
     def by_key(self) -> dict[str, dict[str, Any]]:
-        """Per key: how often and when it was accepted, and the newest mail."""
+        """For each key: the number and times of its acceptances, and the newest mail."""
         found: dict[str, dict[str, Any]] = {}
         for key, at, email, message in self._rows:
             if key is not None:
@@ -85,7 +87,7 @@ class Ledger:
         return found
 
     def acceptances(self, *, since: int = 0, block: int = 1000) -> Iterator[list[Acceptance]]:
-        """Those numbered from `since`, in blocks; new ones may arrive between two blocks and are included."""
+        """Yield the acceptances from number `since`, in blocks. New ones that arrive meanwhile are included."""
         while True:
             oldest = self.accepted - len(self._rows)
             since = max(since, oldest)

@@ -1,4 +1,4 @@
-"""How the fake email service behaves: the rates of each fault, and how long things take."""
+"""Options of the fake email service: rates of faults, and durations."""
 
 from __future__ import annotations
 
@@ -12,25 +12,33 @@ _LATENCY = re.compile(r"(\d+(?:\.\d+)?)(ms|s)?(?:-(\d+(?:\.\d+)?)(ms|s)?)?")
 
 @dataclass(frozen=True, slots=True)
 class StubOptions:
-    """Rates are shares of the valid requests, from 0 to 1, at most 1 together. Raises ValueError with every mistake."""
+    """Rates are shares of the valid requests, at most 1 together. Raises ValueError with every mistake."""
 
     error_rate: float = 0.0
-    """Answered 500, and every fourth of them 503 with Retry-After."""
+    """Share answered with 500, every fourth of them with 503, without Retry-After."""
     hang_rate: float = 0.0
-    """Never answered and not accepted: held until the client gives up, or for `hang_for` seconds, then cut."""
+    """Share never answered and not accepted. The connection is cut after `hang_for` seconds."""
     accept_then_fail_rate: float = 0.0
-    """Accepted and counted, then the connection is reset without an answer."""
+    """Share accepted and recorded, whose connection is then reset without an answer."""
     latency: tuple[float, float] = (0.0, 0.0)
-    """Seconds until a request is accepted or failed, drawn evenly from the range. Whoever gives up is not accepted."""
+    """Seconds until the answer, drawn evenly from the range. A call that ends before is not accepted."""
     hang_for: float = 600.0
+    rate: float = 0.0
+    """Requests taken in each second. Those beyond are answered with 429. 0: no limit."""
     retry_after: int = 1
-    """Seconds in the Retry-After of a 503."""
+    """Seconds in the Retry-After of a 429; 0 leaves the header out."""
+    status: int = 0
+    """Status of every answer, such as 401; nothing is accepted. 0: off."""
+    token: str = ""
+    """The bearer token that a request must have; others are answered with 401. Empty: none."""
+    fail_for: str = ""
+    """Answer requests to addresses that begin with this text with 500. Empty: off."""
     down: bool = False
-    """Everything is answered 503, without Retry-After."""
+    """Answer every request with 503, without Retry-After."""
     seed: int | None = None
-    """Makes the sequence of faults repeatable. None: another one each time."""
+    """Makes the sequence of faults repeatable. None: a random sequence."""
     keep: int = 1_000_000
-    """Acceptances remembered one by one; duplicates of older ones are not noticed. About 400 bytes each."""
+    """Number of acceptances in memory, about 400 bytes each. Duplicates of older ones are not noticed."""
 
     def __post_init__(self) -> None:
         mistakes = []
@@ -42,14 +50,18 @@ class StubOptions:
             mistakes.append("the three rates must not be more than 1 together")
         if not 0 <= self.latency[0] <= self.latency[1]:
             mistakes.append(f"latency must be seconds or a growing range of them, not {self.latency!r}")
-        mistakes += [f"{name} must not be negative" for name in ("hang_for", "retry_after") if getattr(self, name) < 0]
+        mistakes += [
+            f"{name} must not be negative" for name in ("hang_for", "retry_after", "rate") if getattr(self, name) < 0
+        ]
+        if self.status and not 300 <= self.status <= 599:
+            mistakes.append(f"status must be 0, or from 300 to 599, not {self.status}")
         if self.keep < 1:
             mistakes.append("keep must be at least 1")
         if mistakes:
             raise ValueError("; ".join(mistakes))
 
     def changed(self, changes: Mapping[str, Any]) -> StubOptions:
-        """These options with some of them changed, named and given as in `as_json`. Raises ValueError."""
+        """A copy with these changes, with names and values as in `as_json`. Raises ValueError."""
         values: dict[str, Any] = {}
         mistakes = []
         for name, value in changes.items():
@@ -64,12 +76,12 @@ class StubOptions:
         return replace(self, **values)
 
     def as_json(self) -> dict[str, Any]:
-        """The options under the names of `PUT /options`."""
+        """The options with the names of `PUT /options`."""
         return {_json_name(name): value for name, value in asdict(self).items()}
 
 
 def latency(value: object) -> tuple[float, float]:
-    """Read `0.05`, `50ms`, `0.05-0.2`, `50ms-200ms`, a number, or a pair of numbers, in seconds. Raises ValueError."""
+    """Parse `0.05`, `50ms`, `0.05-0.2`, `50ms-200ms`, a number, or a pair of numbers, in seconds. Raises ValueError."""
     if isinstance(value, list) and len(value) == 2:
         return _number(value[0]), _number(value[1])
     match = _LATENCY.fullmatch(str(value).strip())
@@ -89,6 +101,12 @@ def _number(value: object) -> float:
 def _whole(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError("expected a whole number")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("expected text")
     return value
 
 
@@ -117,7 +135,11 @@ _READERS = {
     "acceptThenFailRate": _number,
     "latency": latency,
     "hangFor": _number,
+    "rate": _number,
     "retryAfter": _whole,
+    "status": _whole,
+    "token": _text,
+    "failFor": _text,
     "down": _truth,
     "seed": _seed,
     "keep": _whole,

@@ -1,8 +1,8 @@
-"""The HTTP side of the fake email service.
+"""The HTTP server of the fake email service.
 
-`POST /send-email`, under any path, is the service. Beside it: `GET /stats` (`?keys=1` adds what is known of each key),
-`GET /accepted?since=N` (NDJSON), `DELETE /stats` or `POST /reset` to count anew, `GET` and `PUT /options` to change the
-faults while it runs.
+The service is `POST /send-email`, below any path. `GET /stats` has the counts; `?keys=1` adds each key. `GET
+/accepted?since=N` has the acceptances as NDJSON. `DELETE /stats` and `POST /reset` reset the counts. `GET` and `PUT
+/options` read and change the options.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from datetime import UTC, datetime
 import orjson
 from aiohttp import web
 
-from service.email_stub.ledger import Ledger
-from service.email_stub.options import StubOptions
+from actors.commands.sandbox.email_stub.ledger import Ledger
+from actors.commands.sandbox.email_stub.options import StubOptions
 
 CLOSE_WITHIN = 0.1
-"""Seconds that requests under way, hangs among them, have to end when the fake closes."""
+"""Seconds for open requests to end when the service closes."""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _NOTHING = web.Response
@@ -31,7 +31,7 @@ _NOTHING = web.Response
 class EmailStub:
     """A running fake email service.
 
-    In its own process `ledger` and `options` may be read, and the two events awaited: a request hangs, a hang is over.
+    Code in the same process can read `ledger` and `options`, and await the events of a hanging request.
     """
 
     def __init__(self, options: StubOptions) -> None:
@@ -41,8 +41,9 @@ class EmailStub:
         self.port = 0
         self.hang_began = asyncio.Event()
         self.hang_ended = asyncio.Event()
-        self._random = random.Random(options.seed)  # noqa: S311  faults need repeating, not secrecy
+        self._random = random.Random(options.seed)  # noqa: S311 - faults must be repeatable, not secret
         self._runner: web.ServerRunner | None = None
+        self._second = self._taken = 0
 
     @property
     def url(self) -> str:
@@ -50,9 +51,9 @@ class EmailStub:
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
     async def listen(self, host: str, port: int) -> None:
-        """Listen; port 0 takes a free one. Raises OSError when the port is taken."""
-        # The low-level server has no router and no middleware: this is the receiving side of the benchmark. A handler
-        # is cancelled when its client goes, which is how a hang ends.
+        """Listen. Port 0 takes a free port. Raises OSError if the port is taken."""
+        # The low-level server has no router and no middleware, because benchmarks use it. A handler is cancelled when
+        # its client disconnects, so a hang ends then.
         server = web.Server(self._handle, handler_cancellation=True, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=CLOSE_WITHIN)
         await self._runner.setup()
@@ -61,17 +62,17 @@ class EmailStub:
         self.host, self.port = host, self._runner.addresses[0][1]
 
     async def close(self) -> None:
-        """Stop listening and cut what is open, hangs included. Safe to call twice."""
+        """Stop listening and cut open connections. It may be called twice."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
 
     def reset(self) -> None:
-        """Start counting anew."""
+        """Reset the ledger."""
         self.ledger = Ledger(keep=self.options.keep)
 
     def change(self, options: StubOptions) -> None:
-        """Behave differently from the next request on; a new seed starts its sequence."""
+        """Use these options from the next request on. A new seed starts its sequence."""
         if options.seed != self.options.seed:
             self._random.seed(options.seed)
         self.options = options
@@ -80,6 +81,8 @@ class EmailStub:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.rel_url.raw_path
         if path.endswith("/send-email"):
+            if self.options.token and request.headers.get("Authorization") != f"Bearer {self.options.token}":
+                return _answer(401, "wrong token")
             return await self._send_email(request) if request.method == "POST" else _answer(405, "only POST")
         match request.method, path:
             case "GET", "/stats":
@@ -102,7 +105,7 @@ class EmailStub:
         if options.down:
             ledger.errors += 1
             return _answer(503, "down")
-        # One draw a request decides its fate, so that a seed gives the same sequence whatever the rates are.
+        # One draw for each request, so that a seed gives the same sequence with any rates.
         fate = self._random.random()
         body = await request.read()
         if not request.headers.get("Content-Type", "").lower().startswith("application/json"):
@@ -112,13 +115,20 @@ class EmailStub:
         if mail is None:
             ledger.refused += 1
             return _answer(400, 'expected {"email": "...", "message": "..."}')
+        if options.fail_for and mail[0].startswith(options.fail_for):
+            ledger.errors += 1
+            return _answer(500, "as configured for this address")
+        if options.status:
+            ledger.refused += 1
+            return _answer(options.status, "as configured")
+        if options.rate and not self._takes_another(options.rate):
+            ledger.throttled += 1
+            return _answer(429, "too fast", {"Retry-After": str(options.retry_after)} if options.retry_after else None)
         if options.latency[1]:
             await asyncio.sleep(self._random.uniform(*options.latency))
         if (fate := fate - options.error_rate) < 0:
             ledger.errors += 1
-            if ledger.errors % 4:
-                return _answer(500, "random error")
-            return _answer(503, "busy", {"Retry-After": str(options.retry_after)})
+            return _answer(500, "random error") if ledger.errors % 4 else _answer(503, "busy")
         if (fate := fate - options.hang_rate) < 0:
             return await self._hang(request)
         email, message = mail
@@ -129,6 +139,14 @@ class EmailStub:
             ledger.cut += 1
             return _cut(request)
         return web.Response(body=_sent(), content_type="application/json")
+
+    def _takes_another(self, rate: float) -> bool:
+        """Count a request of this second. False if there were already `rate` of them."""
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._taken = second, 0
+        self._taken += 1
+        return self._taken <= rate
 
     async def _hang(self, request: web.BaseRequest) -> web.StreamResponse:
         self.ledger.hangs += 1
@@ -165,14 +183,14 @@ class EmailStub:
 
 
 async def serve(host: str, port: int, options: StubOptions) -> EmailStub:
-    """Start a fake email service; close it with `close()`. Raises OSError when the port is taken."""
+    """Start a fake email service. Close it with `close()`. Raises OSError if the port is taken."""
     stub = EmailStub(options)
     await stub.listen(host, port)
     return stub
 
 
 def _mail(body: bytes) -> tuple[str, str] | None:
-    """Address and message of a body that has exactly these two, both with something in them."""
+    """Address and message, if the body has exactly these two fields and neither is blank."""
     try:
         content = orjson.loads(body)
     except ValueError:
@@ -188,13 +206,13 @@ def _sent() -> bytes:
 
 
 def _cut(request: web.BaseRequest) -> web.StreamResponse:
-    """Reset the connection: the client gets no answer, not even an orderly end."""
+    """Reset the connection without an answer."""
     transport = request.transport
     if transport is not None:
-        with suppress(OSError, ValueError):  # already gone, as asyncio and uvloop say it
+        with suppress(OSError, ValueError):  # it is closed, in the words of asyncio and uvloop
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()
-    return _NOTHING()  # aiohttp wants one; there is nobody left to read it
+    return _NOTHING()  # aiohttp requires a response, although it cannot be sent
 
 
 def _json(status: int, content: object) -> web.Response:

@@ -1,7 +1,7 @@
-"""The account that servers run as: ourselves, or an unprivileged one when we are root.
+"""The account of the servers: the current one, or an unprivileged one if the current one is root.
 
-PostgreSQL refuses to run as root and nothing else should. No account is added to the operating system: the owner of
-the directory is taken, or `nobody`. PostgreSQL wants the account to have a name, so a bare number will not do.
+PostgreSQL refuses to run as root. No account is added to the system: root uses the owner of the directory, or `nobody`.
+PostgreSQL needs an account with a name, so a number alone is not enough.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """User and group that a server runs as."""
+    """User and group of a server."""
 
     uid: int
     gid: int
@@ -26,23 +26,23 @@ class Account:
 
     @property
     def user(self) -> int | None:
-        """What `subprocess` is to be told as `user`: None means ourselves."""
+        """The argument `user` for `subprocess`. None means the current user."""
         return self.uid if self._other else None
 
     @property
     def group(self) -> int | None:
-        """What `subprocess` is to be told as `group`."""
+        """The argument `group` for `subprocess`."""
         return self.gid if self._other else None
 
     @property
     def groups(self) -> list[int] | None:
-        """What `subprocess` is to be told as `extra_groups`: another account keeps none of our groups."""
+        """The argument `extra_groups` for `subprocess`. Another account keeps none of the current groups."""
         return [] if self._other else None
 
     def reaches(self, path: Path) -> bool:
-        """Whether the account can enter the directory, or read the file, with every parent on the way.
+        """True if the account can enter the directory, or read the file, through every parent.
 
-        It is tried for real: permission bits alone say nothing about access lists or mount options.
+        A process of the account tries it, because permission bits do not show access lists and mount options.
         """
         if not self._other:
             return True
@@ -51,13 +51,13 @@ class Account:
         return tried.returncode == 0
 
     def own(self, path: Path) -> None:
-        """Hand a file or directory that we made over to the account."""
+        """Make the account the owner of a file or directory."""
         if self._other:
             os.chown(path, self.uid, self.gid)
 
 
 def account_for(directory: Path) -> Account:
-    """The account for servers that live in `directory`, which need not exist yet."""
+    """The account for servers in `directory`, which need not exist yet."""
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())
     nearest = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
@@ -66,6 +66,6 @@ def account_for(directory: Path) -> Account:
         try:
             return Account(owner, pwd.getpwuid(owner).pw_gid)
         except KeyError:
-            pass  # A number without a name, as on a volume from another machine.
+            pass  # The owner is a number without a name, for example on a volume of another machine.
     nobody = pwd.getpwnam("nobody")
     return Account(nobody.pw_uid, nobody.pw_gid)

@@ -1,7 +1,7 @@
-"""Moves the business clock of one database: for the demo, whose day takes a minute, and for tests.
+"""Moves the business clock of one database, for the demo and for tests.
 
-The functions `business_now()` and `business_rate()` are replaced. A comment on `business_now()` says so in words that
-`business_clock_is_real` looks for, since a node must refuse a database whose clock is not the real one.
+It replaces the functions `business_now()` and `business_rate()`. A comment on `business_now()` marks the database, and
+nodes refuse a database with this mark.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from asyncpg import Connection as _Connection
     from asyncpg.pool import PoolConnectionProxy
 
-    # Generic for the type checker only: at run time these classes take no parameters.
+    # These classes are generic in their stubs only.
     Connection = _Connection[Any] | PoolConnectionProxy[Any]
 
 MARK = "not the real clock"
-"""How the comment on `business_now()` of a database begins whose clock was moved."""
+"""The begin of the comment on `business_now()` in a database with a moved clock."""
 
 _REAL = """
 create or replace function business_now() returns timestamptz language sql stable parallel safe
@@ -37,7 +37,7 @@ comment on function business_now() is '{mark}: {rate} times as fast since {at}';
 
 
 async def run_clock(connection: Connection, *, at: datetime, rate: float = 1.0) -> None:
-    """Let the business clock of this database show `at`, an aware datetime, and run `rate` times as fast from here on.
+    """Set the business clock to `at`, an aware datetime, and let it run `rate` times as fast as a real clock.
 
     A rate of 0 stops it. Raises ValueError for a datetime without a time zone.
     """
@@ -50,18 +50,18 @@ async def run_clock(connection: Connection, *, at: datetime, rate: float = 1.0) 
 
 
 async def restore_clock(connection: Connection) -> None:
-    """Let the business clock of this database be the real one again."""
+    """Make the business clock of this database the real one again."""
     async with connection.transaction():
         await connection.execute(_REAL)
 
 
 async def business_now(connection: Connection) -> datetime:
-    """What the business clock of this database shows."""
+    """Read the business clock of this database."""
     now: datetime = await connection.fetchval("select business_now()")
     return now
 
 
 async def business_clock_is_real(connection: Connection) -> bool:
-    """Whether nobody has moved the business clock of this database."""
+    """True if the business clock of this database was not moved."""
     comment = await connection.fetchval("select obj_description('business_now()'::regprocedure, 'pg_proc')")
     return not (comment or "").startswith(MARK)

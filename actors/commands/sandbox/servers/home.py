@@ -1,4 +1,4 @@
-"""The directory of one server while one process owns it: what is kept there, for the eyes of one account."""
+"""The directory of one server: claimed by one process, readable by one account."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import fcntl
 import os
 from pathlib import Path
 
-from service.embedded.account import Account, account_for
-from service.embedded.errors import DirectoryInUse, EmbeddedError
-from service.embedded.place import settle
+from actors.commands.sandbox.servers.account import Account, account_for
+from actors.commands.sandbox.servers.errors import DirectoryInUse, EmbeddedError
+from actors.commands.sandbox.servers.place import settle
 
 LOG_TAIL = 20
-"""Lines of the server's log that an error shows."""
+"""Lines of the log that an error message contains."""
 
 
 class Home:
-    """A claimed directory. The claim is a lock that the system drops with our process, however that ends."""
+    """A claimed directory. The claim is a lock that the system releases when the process ends."""
 
     def __init__(self, directory: Path) -> None:
-        """Claim the directory, making it where needed.
+        """Claim the directory, and create it if needed.
 
-        Raises DirectoryInUse while another process holds it, EmbeddedError when it cannot be used.
+        Raises DirectoryInUse while another process holds it, EmbeddedError if it cannot be used.
         """
         self.account: Account = account_for(directory)
         self.path: Path = settle(directory, self.account)
@@ -37,18 +37,18 @@ class Home:
             raise DirectoryInUse(directory) from error
 
     def release(self) -> None:
-        """Let another process claim the directory."""
+        """Release the claim."""
         os.close(self._lock)
 
     def folder(self, name: str) -> Path:
-        """A folder that belongs to the account, made where needed."""
+        """A folder of the account, created if needed."""
         path = self.path / name
         path.mkdir(mode=0o700, exist_ok=True)
         self.account.own(path)
         return path
 
     def keep(self, name: str, text: str) -> Path:
-        """Write a file that only the account can read, whole or not at all."""
+        """Write a file that only the account can read. The file is complete or absent."""
         path = self.path / name
         unfinished = self.path / f"{name}.unfinished"
         unfinished.unlink(missing_ok=True)
@@ -59,7 +59,7 @@ class Home:
         return path
 
     def kept(self, name: str) -> str | None:
-        """What was kept under the name, by us or by an earlier owner."""
+        """The text that was kept with this name, or None."""
         try:
             return (self.path / name).read_text()
         except FileNotFoundError:
@@ -70,7 +70,7 @@ class Home:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
 
     def _open(self, name: str) -> int:
-        # The folder belongs to the account: root must not follow a link that it may have left there.
+        # The folder belongs to the account, so root must not follow a link in it.
         descriptor = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         if self.account.user is not None:
             os.fchown(descriptor, self.account.uid, self.account.gid)

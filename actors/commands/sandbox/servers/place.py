@@ -1,8 +1,7 @@
-"""Where a server's files physically are: in the directory asked for, or behind a link where its account can go.
+"""Finds a physical location for the files of a server that its account can reach.
 
-A project below /root, or in a private home, cannot be entered by the account that servers run as when we are root.
-Opening those parents to everybody is not ours to do, so the files go to a directory of their own elsewhere, and a
-symbolic link in the project names it.
+If root starts a server, its account cannot enter a project below /root or in a private home. heyday does not change the
+permissions of those directories. It puts the files elsewhere, and leaves a symbolic link in the project.
 """
 
 from __future__ import annotations
@@ -11,21 +10,21 @@ import os
 import tempfile
 from pathlib import Path
 
-from service.embedded.account import Account
-from service.embedded.errors import EmbeddedError
+from actors.commands.sandbox.servers.account import Account
+from actors.commands.sandbox.servers.errors import EmbeddedError
 
 ELSEWHERE = (Path("/var/lib"), Path("/var/tmp"))  # noqa: S108 - mkdtemp makes an unguessable, private directory there
-"""Directories that every account can enter and that survive a reboot, best first."""
+"""Directories that every account can enter and that survive a reboot, in order of preference."""
 
 
 def settle(directory: Path, account: Account) -> Path:
-    """Make `directory` and return where it physically is: private to the account, and reachable by it.
+    """Create `directory` and return its physical location, which is private to the account and reachable by it.
 
-    Raises EmbeddedError when it belongs to somebody else, or holds files where the account cannot go.
+    Raises EmbeddedError if it belongs to another user, or if it has files that the account cannot reach.
     """
     try:
         if directory.is_symlink() and not directory.exists():
-            directory.unlink()  # A project that was carried to another machine, or container, without what it names.
+            directory.unlink()  # The project was copied to another machine without the target of the link.
         _make(directory)
         home = directory.resolve()
         if not account.reaches(home.parent):
@@ -38,7 +37,7 @@ def settle(directory: Path, account: Account) -> Path:
 
 
 def _make(directory: Path) -> None:
-    """Make the directory and its parents; each belongs to whom its parent belongs to, also when root makes them."""
+    """Create the directory and its parents. Each gets the owner of its parent, also if root creates it."""
     if directory.exists():
         return
     _make(directory.parent)
@@ -50,7 +49,7 @@ def _make(directory: Path) -> None:
 
 def _move_out(directory: Path, account: Account) -> Path:
     if directory.is_symlink() or any(directory.iterdir()):
-        raise EmbeddedError(f"{directory} holds files, and the account that servers run as cannot reach it")
+        raise EmbeddedError(f"{directory} has files, and the account of the servers cannot reach it")
     for parent in ELSEWHERE:
         try:
             outer = Path(tempfile.mkdtemp(prefix="heyday-", dir=parent))
@@ -64,4 +63,4 @@ def _move_out(directory: Path, account: Account) -> Path:
             directory.symlink_to(home)
             return home
         outer.rmdir()
-    raise EmbeddedError(f"nowhere to put the files of {directory}: tried {', '.join(map(str, ELSEWHERE))}")
+    raise EmbeddedError(f"no reachable location for the files of {directory}: tried {', '.join(map(str, ELSEWHERE))}")

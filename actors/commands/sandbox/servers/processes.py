@@ -1,7 +1,7 @@
-"""Starting, finding and ending the processes of a server, without ever touching a stranger's.
+"""Starts, finds and ends the processes of a server, and never those of another program.
 
-No process is looked up by a recorded number, because numbers are used again: a process is one of ours if it carries
-the name of the server's program and works inside the server's own directory.
+A process id may be reused, so no process is found by a recorded id. A process belongs to a server if it has the name of
+its program and works inside its directory.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # ships no annotations
 
-from service.embedded.account import Account
-from service.embedded.errors import ServerFailed
+from actors.commands.sandbox.servers.account import Account
+from actors.commands.sandbox.servers.errors import ServerFailed
 
-POLL = 0.02
-"""Seconds between two looks at a process that is about to end."""
+POLL_INTERVAL = 0.02
+"""Seconds between two checks of a process that is ending."""
 
 
 @cache
 def death_signal_prefix(number: signal.Signals) -> tuple[str, ...]:
-    """Words before a command that make Linux send it a signal when its parent dies; none where that is not offered."""
+    """Words before a command that let Linux send it a signal when its parent dies. Empty on other systems."""
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         return ()
@@ -47,10 +47,10 @@ def spawn(
     farewell: signal.Signals,
     stdin: str | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a program in `directory`, in a session of its own: a Ctrl-C in our terminal is not for it.
+    """Start a program in `directory`, in a session of its own, so that Ctrl-C in the terminal does not reach it.
 
-    `farewell` is what it gets when we die. Linux sends that when the thread that called this ends, so call it from
-    the main thread. The environment is the one given and little else.
+    Linux sends it `farewell` when the calling thread ends, so call this from the main thread. It gets only the given
+    environment and a few neutral variables.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - programs and arguments of our own
@@ -67,13 +67,13 @@ def spawn(
         )
     if stdin is not None:
         assert process.stdin is not None  # noqa: S101 - a pipe was asked for
-        with suppress(BrokenPipeError), process.stdin:  # a program that ended already has said why in its log
+        with suppress(BrokenPipeError), process.stdin:  # the program has ended, and its log says why
             process.stdin.write(stdin.encode())
     return process
 
 
 async def run(command: Sequence[str], *, directory: Path, account: Account) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end and return what it wrote."""
+    """Run a program to its end and return its output."""
     return await asyncio.to_thread(
         subprocess.run,
         command,
@@ -90,12 +90,12 @@ async def run(command: Sequence[str], *, directory: Path, account: Account) -> s
 
 
 def _neutral(home: Path) -> dict[str, str]:
-    """An environment in which no variable of the user's, such as PGDATA, changes what a program does."""
+    """An environment without variables of the user, such as PGDATA, that would change the program."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "TZ": "UTC", "HOME": str(home)}
 
 
 def family(processes: Iterable[subprocess.Popen[bytes]]) -> list[psutil.Process]:
-    """The living among these processes, and their descendants."""
+    """These processes, if they are alive, and their descendants."""
     members: list[psutil.Process] = []
     for process in processes:
         if process.poll() is None:
@@ -108,49 +108,49 @@ def family(processes: Iterable[subprocess.Popen[bytes]]) -> list[psutil.Process]
 
 
 def strays(directory: Path, names: Collection[str]) -> list[psutil.Process]:
-    """Processes of these names that work inside `directory`: what an earlier run left behind."""
+    """Processes with these names that work inside `directory`, left from an earlier run."""
     found = []
     for process in psutil.process_iter():
         try:
             if process.name() in names and Path(process.cwd()).is_relative_to(directory) and is_alive(process):
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue  # It ended meanwhile, or belongs to somebody whose processes we could not have started.
+            continue  # It has ended, or belongs to another user.
     return found
 
 
 async def end(processes: Collection[psutil.Process], *, farewell: signal.Signals, within: float) -> None:
-    """Ask the processes to end, give them `within` seconds, and kill what is left."""
+    """Ask the processes to end, and kill those that still run after `within` seconds."""
     _send(processes, farewell)
     if left := await outlasting(processes, within=within):
         await kill(left)
 
 
 async def kill(processes: Collection[psutil.Process]) -> None:
-    """Kill the processes and return when they are gone. Raises ServerFailed when they outlast that by 10 s."""
+    """Kill the processes and wait for their end. Raises ServerFailed if they still run after 10 s."""
     _send(processes, signal.SIGKILL)
     if left := await outlasting(processes, within=10):
-        raise ServerFailed("processes", f"killed, and still there: {left}")
+        raise ServerFailed("processes", f"killed, but still running: {left}")
 
 
 def _send(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
-            process.send_signal(number)  # psutil makes sure that the number has not been used again
+            process.send_signal(number)  # psutil checks that the id was not reused
 
 
 async def outlasting(processes: Collection[psutil.Process], *, within: float) -> list[psutil.Process]:
-    """Wait up to `within` seconds for the processes to end; returns those that did not."""
+    """Wait up to `within` seconds for the processes to end. Returns those that still run."""
     give_up = time.monotonic() + within
     while True:
         left = [process for process in processes if is_alive(process)]
         if not left or time.monotonic() > give_up:
             return left
-        await asyncio.sleep(POLL)  # They need not be our children, so there is no end of theirs to await.
+        await asyncio.sleep(POLL_INTERVAL)  # They may be no children of this process, so their end cannot be awaited.
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether the process still does something; one that only waits for its parent to take note does not."""
+    """True if the process runs. A zombie does not."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -1,7 +1,7 @@
-"""A private RabbitMQ, from an installation: none comes as a wheel.
+"""A private RabbitMQ, from an installation: there is no wheel of it.
 
-The scripts in its own `sbin` folder are run, because those in /usr/sbin insist on the account `rabbitmq`. It has its
-own port mapper (epmd), run in the foreground so that it ends with the broker, and no plugins.
+It runs the scripts in its own `sbin` folder, because those in /usr/sbin require the account `rabbitmq`. It has its own
+port mapper (epmd) in the foreground, which ends with the broker, and no plugins.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import ClassVar
 
 import aio_pika
 
-from service.embedded.errors import NotInstalled, ServerFailed
-from service.embedded.ports import LOOPBACK, free_port
-from service.embedded.server import Server
+from actors.commands.sandbox.servers.errors import NotInstalled, ServerFailed
+from actors.commands.sandbox.servers.ports import LOOPBACK, free_port
+from actors.commands.sandbox.servers.server import Server
 
 USER = "heyday"
 NODE = "heyday@localhost"
 
 PROBE_WITHIN = 5.0
-"""Seconds that one attempt to open an AMQP connection may take."""
+"""Seconds for one attempt to open an AMQP connection."""
 
 CONTROL_WITHIN = 60.0
-"""Seconds for `rabbitmqctl`, which starts an Erlang machine of its own."""
+"""Seconds for `rabbitmqctl`, which starts an Erlang machine."""
 
 INSTALLATIONS = (
     "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin",
@@ -36,7 +36,7 @@ INSTALLATIONS = (
 
 
 def installed_sbin() -> Path | None:
-    """The `sbin` folder of an installed RabbitMQ, the newest if there are several."""
+    """The `sbin` folder of the newest installed RabbitMQ, or None."""
     found = [path for pattern in INSTALLATIONS for path in sorted(Path("/").glob(pattern[1:]), reverse=True)]
     return next((path for path in found if (path / "rabbitmq-server").exists()), None)
 
@@ -48,17 +48,17 @@ class RabbitMQServer(Server):
     programs: ClassVar[frozenset[str]] = frozenset({"beam.smp", "epmd", "erl_child_setup", "inet_gethost"})
 
     def __init__(self, directory: Path, *, port: int | None = None, sbin: Path | None = None) -> None:
-        """`sbin` is the folder of the script `rabbitmq-server`, by default that of the installation found."""
+        """`sbin` is the folder of the script `rabbitmq-server` (default: that of the installation)."""
         super().__init__(directory, port=port)
         self._sbin = sbin
 
     @property
     def url(self) -> str:
-        """Where clients connect. Raises ServerFailed before the first start."""
+        """The URL for clients. Raises ServerFailed before the first start."""
         return self._url(self.port)
 
     async def control(self, *words: str) -> None:
-        """Run `rabbitmqctl` with these words; what it says is in the log. Raises ServerFailed when it fails."""
+        """Run `rabbitmqctl` with these words. Its output goes to the log. Raises ServerFailed if it fails."""
         process = self._spawn([str(self._scripts / "rabbitmqctl"), *words], **self._found_by)
         if (code := await asyncio.to_thread(process.wait, CONTROL_WITHIN)) != 0:
             raise ServerFailed(self.name, f"rabbitmqctl {words[0]} ended with {code}", "")
@@ -92,7 +92,7 @@ class RabbitMQServer(Server):
         }
         broker = self._spawn(
             [str(self._scripts / "rabbitmq-server")],
-            # Makes the script replace itself by the Erlang machine: its process is then the broker.
+            # With this the script replaces itself by the Erlang machine, so its process is the broker.
             RUNNING_UNDER_SYSTEMD="true",
             RABBITMQ_DIST_PORT=distribution,
             RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
@@ -113,6 +113,6 @@ class RabbitMQServer(Server):
 
 
 async def shake_hands(url: str) -> None:
-    """Return when the broker has opened a connection, which it does once it is ready. Raises what aio-pika raises."""
+    """Open and close a connection, which works once the broker is ready. Raises the exceptions of aio-pika."""
     connection = await aio_pika.connect(url, timeout=PROBE_WITHIN)
     await connection.close()

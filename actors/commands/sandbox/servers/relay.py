@@ -1,4 +1,4 @@
-"""A relay between a client and its server that can be slowed, frozen, deafened or cut: a network that fails as told."""
+"""A relay between a client and its server that can delay, freeze, lose answers or reset connections."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
-from service.embedded.ports import LOOPBACK
+from actors.commands.sandbox.servers.ports import LOOPBACK
 
 CHUNK = 65_536
-"""Bytes that are passed on at once."""
+"""Bytes of one read."""
 
 DEFAULT_PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379, "amqp": 5672, "http": 80}
-"""Where the server of a URL without a port listens."""
+"""The default port of each URL scheme."""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Relay:
-    """Passes bytes both ways, on connections of its own to the server, until it is told to misbehave."""
+    """Passes bytes in both directions, over its own connections to the server, until a fault is switched on."""
 
     def __init__(self, host: str, port: int) -> None:
         self.delay = 0.0
-        """Seconds by which every piece of data is late."""
+        """Seconds by which all data is delayed."""
         self.url = ""
         self._upstream = (host, port)
         self._thawed = asyncio.Event()
@@ -37,28 +37,28 @@ class Relay:
         self._connections: set[asyncio.Task[None]] = set()
 
     def freeze(self) -> None:
-        """Pass nothing on from now, as when a machine is stopped or a cable is pulled.
+        """Stop passing data, as after a cable is pulled.
 
         Connections stay open, and new ones are still accepted.
         """
         self._thawed.clear()
 
     def thaw(self) -> None:
-        """Pass on what came meanwhile, and what comes."""
+        """Pass the held data, and all data that follows."""
         self._thawed.set()
 
     def swallow_answers(self) -> None:
-        """Pass on what the client says and throw away what the server answers, as a half-open connection does."""
+        """Pass requests and discard answers, as a half-open connection does."""
         self._swallows_answers = True
 
     def cut(self) -> None:
-        """Reset every connection, and each new one at once, until it is mended."""
+        """Reset every connection, and each new one at once, until `mend`."""
         self._is_cut = True
         for writer in self._writers:
             _reset(writer)
 
     def mend(self) -> None:
-        """Be a good network again. Connections of which an answer was thrown away are reset: they are out of step."""
+        """Switch off all faults. Connections that lost an answer are reset, because they are out of step."""
         if self._swallows_answers:
             self.cut()
         self._swallows_answers = self._is_cut = False
@@ -66,12 +66,12 @@ class Relay:
         self.thaw()
 
     async def start(self) -> int:
-        """Listen on a free loopback port, which is returned."""
+        """Listen on a free loopback port, and return it."""
         self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
-        """End every connection."""
+        """Stop listening and end every connection."""
         if self._server is not None:
             self._server.close()
         self.thaw()
@@ -130,17 +130,17 @@ class Relay:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """End a connection without a farewell."""
-    connection = writer.get_extra_info("socket")  # None when it is gone on uvloop
+    """Reset a connection."""
+    connection = writer.get_extra_info("socket")  # None on uvloop if it is closed
     if connection is not None:
-        with suppress(OSError, ValueError):  # gone, as asyncio says it, or going on uvloop
+        with suppress(OSError, ValueError):  # it is closed, or closing on uvloop
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     writer.transport.abort()
 
 
 @asynccontextmanager
 async def relayed(url: str) -> AsyncIterator[Relay]:
-    """A relay before the server of `url`; its own `url` leads through it."""
+    """Run a relay in front of the server of `url`. Its own `url` leads through it."""
     parts = urlsplit(url)
     relay = Relay(parts.hostname or LOOPBACK, parts.port or DEFAULT_PORTS[parts.scheme])
     port = await relay.start()

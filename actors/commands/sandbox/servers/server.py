@@ -1,7 +1,7 @@
-"""The life of a private server: started, probed, stopped, killed, and started again with what it had.
+"""The base class of private servers: start, probe, stop, kill, and start again with the same data.
 
-A subclass says which programs to run and how to ask the server whether it is ready. The rest is here: orphans of an
-earlier run are ended before the next, and a port is kept from start to start as long as it is free.
+A subclass names the programs and the probe for readiness. A start first ends processes that an earlier run left. The
+port stays the same while it is free.
 """
 
 from __future__ import annotations
@@ -14,39 +14,39 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-from service.embedded import processes
-from service.embedded.errors import PortTaken, ServerFailed
-from service.embedded.home import Home
-from service.embedded.ports import LOOPBACK, free_port, is_free
+from actors.commands.sandbox.servers import processes
+from actors.commands.sandbox.servers.errors import PortTaken, ServerFailed
+from actors.commands.sandbox.servers.home import Home
+from actors.commands.sandbox.servers.ports import LOOPBACK, free_port, is_free
 
 START_WITHIN = 60.0
-"""Seconds that a start may take; RabbitMQ on a busy machine needs 20."""
+"""Seconds for a start. RabbitMQ needs 20 on a busy machine."""
 
 STOP_WITHIN = 30.0
-"""Seconds that a server has to end in order before it is killed."""
+"""Seconds for an orderly end. Then the server is killed."""
 
 ORPHANS_WITHIN = 5.0
-"""Seconds that processes of an earlier run have to end in order before they are killed."""
+"""Seconds for processes of an earlier run to end. Then they are killed."""
 
 PORTS_TRIED = 5
-"""How often a start is tried anew when somebody takes the port between our look and the server's."""
+"""Attempts of a start, in case another process takes the port in between."""
 
 
 class Server(ABC):
-    """A server of our own on loopback, with everything it has in one directory.
+    """A private server on loopback, with all its files in one directory.
 
     Call its methods from the main thread: Linux ends a server when the thread that started it ends.
     """
 
     name: ClassVar[str]
     programs: ClassVar[frozenset[str]]
-    """Names of its processes, as the system lists them."""
+    """Names of its processes in the list of the system."""
     farewell: ClassVar[signal.Signals] = signal.SIGTERM
-    """The signal that makes it end in order and soon."""
+    """The signal for an orderly and quick end."""
 
     def __init__(self, directory: Path, *, port: int | None = None) -> None:
         self.directory = directory
-        """What it was given; its files may physically be elsewhere, behind a link."""
+        """The requested directory. It may be a link to the physical location."""
         self._port = port
         self._password = ""
         self._claimed: Home | None = None
@@ -54,28 +54,28 @@ class Server(ABC):
 
     @property
     def port(self) -> int:
-        """The port it listens on, the same from its first start on. Raises ServerFailed before that."""
+        """Its port, which stays the same from the first start. Raises ServerFailed before that."""
         if self._port is None:
             raise ServerFailed(self.name, "was never started")
         return self._port
 
     @property
     def running(self) -> bool:
-        """Whether its main process lives."""
+        """True while its main process runs."""
         return bool(self._processes) and self._processes[-1].poll() is None
 
     @property
     def pid(self) -> int:
-        """The number of its main process. Raises ServerFailed when it is not running."""
+        """The id of its main process. Raises ServerFailed if it does not run."""
         if not self.running:
             raise ServerFailed(self.name, "is not running")
         return self._processes[-1].pid
 
     async def start(self, *, within: float = START_WITHIN) -> None:
-        """Start it and return when it answers; nothing happens when it runs already.
+        """Start it and return when it answers. Do nothing if it runs.
 
-        Raises DirectoryInUse while another process runs a server in the directory, EmbeddedError when it does not
-        start or does not answer within that many seconds. Nothing is left running then.
+        Raises DirectoryInUse while another process uses the directory. Raises EmbeddedError if it does not start or
+        does not answer within that many seconds; then no process is left running.
         """
         if self.running:
             return
@@ -96,20 +96,20 @@ class Server(ABC):
             raise
 
     async def stop(self, *, within: float = STOP_WITHIN) -> None:
-        """Let it end in order, kill it after `within` seconds, and let go of the directory."""
+        """End it in order, kill it after `within` seconds, and release the directory."""
         family = processes.family(self._processes)
         if self.running:
-            # The main process alone: it sees to its own children, and the port mapper has to outlive it.
+            # Only the main process: it ends its own children, and the port mapper must outlive it.
             await processes.end(processes.family(self._processes[-1:])[:1], farewell=self.farewell, within=within)
         await processes.end(family, farewell=self.farewell, within=ORPHANS_WITHIN)
         self._forget_processes()
         self._release()
 
     async def kill(self) -> None:
-        """End every process of it at once, as a power cut would; the directory stays ours."""
+        """Kill all its processes, as a power cut does. The directory stays claimed."""
         await processes.kill(processes.family(self._processes))
         if self._claimed is not None:
-            # Those that had lost their parent, such as a session of PostgreSQL that was just being started.
+            # Processes without a parent, such as a session of PostgreSQL that was being started.
             await processes.kill(processes.strays(self._home.path, self.programs))
         self._forget_processes()
 
@@ -120,7 +120,7 @@ class Server(ABC):
 
     @abstractmethod
     async def _prepare(self) -> None:
-        """Make whatever must be in the home before the first start."""
+        """Prepare the directory before a start."""
 
     @abstractmethod
     def _launch(self, port: int) -> list[subprocess.Popen[bytes]]:
@@ -128,7 +128,7 @@ class Server(ABC):
 
     @abstractmethod
     async def _probe(self, port: int) -> None:
-        """Return when the server answers; raise any exception while it does not."""
+        """Return if the server answers. Raise any exception if it does not."""
 
     @property
     def _home(self) -> Home:
@@ -142,7 +142,7 @@ class Server(ABC):
 
     async def _launch_on_some_port(self) -> None:
         if self._port is not None:
-            # Clients know it already: another one would be no use to them.
+            # Clients know this port already.
             await self._try(self._port)
             return
         kept = int(self._home.kept("port") or 0)
@@ -163,9 +163,9 @@ class Server(ABC):
         self._processes = self._launch(port)
         while True:
             try:
-                await _listens(port)  # AMQP libraries log every connection that is refused
+                await _listens(port)  # AMQP libraries log every refused connection
                 await self._probe(port)
-            except Exception:  # noqa: S110 - every library has its own ways to say "not yet"
+            except Exception:  # noqa: S110 - each library has its own exceptions for "not yet"
                 pass
             else:
                 if self.running:
@@ -207,7 +207,7 @@ class Server(ABC):
 
 
 async def _listens(port: int) -> None:
-    """Raises OSError while nobody listens on the port."""
+    """Connect to the port. Raises OSError while no process listens there."""
     _, writer = await asyncio.open_connection(LOOPBACK, port)
     writer.close()
     await writer.wait_closed()

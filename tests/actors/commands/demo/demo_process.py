@@ -1,4 +1,4 @@
-"""A demo as a person starts it: a process, the lines it writes, and what it leaves running."""
+"""Runs a demo as a process: its lines, its exit code, and the processes that it leaves."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # ships no annotations
 
-from service.embedded.ports import free_port
+from actors.commands.sandbox.servers.ports import free_port
 
 COMMAND = (sys.executable, "-m", "actors.cli", "demo", "--users", "60", "--seconds-per-day", "6")
 
 LINE = r"^\d\d \w{3} \d\d:\d\d UTC  sent"
-"""How a line of progress begins."""
+"""The begin of a line of progress."""
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 
 
-class Told:
-    """A running demo. What it has written so far is in `lines`."""
+class DemoProcess:
+    """A running demo. `lines` is its output so far."""
 
     def __init__(self, place: Path, *words: str, prefix: Sequence[str] = (), **environment: str) -> None:
         self.place = place
@@ -46,7 +46,7 @@ class Told:
         )
 
     def until(self, pattern: str) -> re.Match[str]:
-        """Read on until a line matches; fails when the demo ends before that."""
+        """Read until a line matches. Fails if the demo ends before."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self.lines.append(line.rstrip("\n"))
@@ -59,19 +59,19 @@ class Told:
         self._process.send_signal(number)
 
     def end(self) -> int:
-        """Read what it still has to say, and return its exit code."""
+        """Read the rest of its output, and return its exit code."""
         rest, _ = self._process.communicate()
         self.lines += rest.splitlines()
         return self._process.returncode
 
     @property
     def text(self) -> str:
-        """Everything it has written."""
+        """Its whole output."""
         return "\n".join(self.lines)
 
     @property
     def clock(self) -> datetime:
-        """What its clock showed when everybody had signed up."""
+        """Its business time when all users had signed up."""
         found = re.search(r"clock .* (\d+ \w+ \d{4} \d\d:\d\d) UTC", self.text)
         assert found is not None, self.text
         return datetime.strptime(found[1], "%d %b %Y %H:%M").replace(tzinfo=UTC)
@@ -81,14 +81,14 @@ class Told:
         return [process for process in psutil.process_iter() if _works_in(process, self.place / ".heyday")]
 
     def outlasting(self, seconds: float) -> list[Any]:
-        """What still runs after so many seconds at the most."""
+        """The processes that still run after at most that many seconds."""
         give_up = time.monotonic() + seconds
         while (left := self.running()) and time.monotonic() < give_up:
             time.sleep(0.02)
         return left
 
     def kill(self) -> None:
-        """End it and everything of it, whatever state it is in."""
+        """Kill it and all its processes."""
         self._process.kill()
         if self._process.stdout is not None and not self._process.stdout.closed:
             self._process.communicate()
@@ -100,7 +100,7 @@ class Told:
 
 def _works_in(process: Any, directory: Path) -> bool:
     try:
-        # A folder behind a link is resolved by the system, so the link has to be, too.
+        # The system resolves links, so they are resolved here, too.
         homes = [directory.resolve(), *(entry.resolve() for entry in directory.iterdir())]
         alive = process.status() != psutil.STATUS_ZOMBIE
         return alive and any(Path(process.cwd()).is_relative_to(home) for home in homes)
@@ -109,7 +109,7 @@ def _works_in(process: Any, directory: Path) -> bool:
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    """The demo must not mind what else is set: least of all where somebody's real database is."""
+    """An environment with settings that the demo must ignore, such as a real database."""
     misleading = {
         "HEYDAY_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/real",
         "HEYDAY_EMAIL_URL": "http://127.0.0.1:1",

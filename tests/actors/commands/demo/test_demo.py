@@ -15,21 +15,22 @@ from pathlib import Path
 
 import pytest
 
-from actors.demo.cities import CITIES
-from service.embedded.account import Account
-from tests.demo.told import LINE, Told
+from actors.commands.demo.cities import CITIES
+from actors.commands.sandbox.servers.account import Account
+from tests.actors.commands.demo.demo_process import LINE, DemoProcess
+from tests.servers import data_directory
+from tests.stopwatch import Stopwatch
 
-Tell = Callable[..., Told]
+Tell = Callable[..., DemoProcess]
 
 NOBODY = pwd.getpwnam("nobody")
 
 
 @pytest.fixture(scope="module")
-def once() -> Iterator[Told]:
-    """A demo that was told once, in a new place; what it keeps is there for the tests after it."""
-    place = Path(tempfile.mkdtemp(prefix="heyday-demo-"))
-    place.chmod(0o711)  # the account that servers run as when we are root has to pass
-    told = Told(place, "--once")
+def once() -> Iterator[DemoProcess]:
+    """The output of a demo that ran once in a new directory. The tests after it use the data that it left."""
+    place = data_directory()
+    told = DemoProcess(place, "--once")
     code = told.end()
     assert code == 0, told.text
     yield told
@@ -38,12 +39,12 @@ def once() -> Iterator[Told]:
 
 
 @pytest.fixture
-def tell(once: Told) -> Iterator[Tell]:
-    """Starts the demo again where it was told once. Whatever becomes of it, nothing of it outlasts the test."""
-    begun: list[Told] = []
+def tell(once: DemoProcess) -> Iterator[Tell]:
+    """Starts the demo again in that directory. After the test, no process of it is left."""
+    begun: list[DemoProcess] = []
 
-    def start(*words: str) -> Told:
-        begun.append(Told(once.place, *words))
+    def start(*words: str) -> DemoProcess:
+        begun.append(DemoProcess(once.place, *words))
         return begun[-1]
 
     yield start
@@ -51,14 +52,14 @@ def tell(once: Told) -> Iterator[Tell]:
         told.kill()
 
 
-def figures(told: Told) -> dict[str, int]:
+def figures(told: DemoProcess) -> dict[str, int]:
     """The figures of the summary."""
     found = re.findall(r"^ ([a-z][a-z ]+?) +(\d+)(?:  |$)", told.text, re.MULTILINE)
     return {name: int(figure) for name, figure in found}
 
 
-def test_a_day_is_told_and_summed_up(once: Told) -> None:
-    """Everybody is greeted although every eighth call fails, nobody early and nobody twice."""
+def test_a_day_is_shown_and_summed_up(once: DemoProcess) -> None:
+    """Every user is greeted once and not early, although one call in eight fails."""
     found = figures(once)
 
     assert found["due by calendar"] == found["planned"] == found["sent"] == 60
@@ -66,29 +67,29 @@ def test_a_day_is_told_and_summed_up(once: Told) -> None:
     assert f"09:00 once in {len(CITIES)} cities" in once.text
 
 
-def test_without_a_terminal_it_writes_plain_lines(once: Told) -> None:
-    """What a build server shows must be readable: a line an hour at most, no escape sequences."""
+def test_without_a_terminal_it_writes_plain_lines(once: DemoProcess) -> None:
+    """The log of a build server must be readable: at most a line for each business hour, no escape sequences."""
     progress = [line for line in once.lines if re.match(LINE, line)]
 
     assert "\x1b" not in once.text
     assert 12 <= len(progress) <= 40
 
 
-def test_nothing_is_left_running(once: Told) -> None:
-    """Neither servers nor the node."""
+def test_nothing_is_left_running(once: DemoProcess) -> None:
+    """Neither a server nor the node."""
     assert once.outlasting(0) == []
 
 
-def test_it_goes_on_from_where_it_stopped_and_ctrl_c_drains_it(once: Told, tell: Tell) -> None:
-    """People and business time are kept; the clock never goes backwards, nor on while nothing runs."""
+def test_it_goes_on_from_where_it_stopped_and_ctrl_c_drains_it(once: DemoProcess, tell: Tell) -> None:
+    """Users and business time are kept. The clock never goes backwards, and stops while no demo runs."""
     told = tell()
     told.until(LINE)
 
-    began = time.monotonic()
+    watch = Stopwatch()
     told.send(signal.SIGINT)
     code = told.end()
 
-    assert time.monotonic() - began < 10
+    assert watch.seconds() < 10
     assert code == 0
     assert "drained and stopped" in told.text
     assert told.outlasting(0) == []
@@ -101,7 +102,7 @@ def test_it_goes_on_from_where_it_stopped_and_ctrl_c_drains_it(once: Told, tell:
 
 
 def test_after_a_kill_nothing_runs_on_and_the_next_start_is_not_blocked(tell: Tell) -> None:
-    """kill -9, or the end of memory: no servers that nobody knows of, and a clock that has not gone back."""
+    """After kill -9, no unknown server runs, and the clock has not gone back."""
     told = tell()
     told.until(LINE)
     last = told.until(LINE)[0]
@@ -120,7 +121,7 @@ def test_after_a_kill_nothing_runs_on_and_the_next_start_is_not_blocked(tell: Te
 
 
 def test_a_second_ctrl_c_is_quicker_and_leaves_nothing_either(tell: Tell) -> None:
-    """Whoever is in a hurry is not made to wait for the drain."""
+    """A second signal ends the wait for the drain."""
     told = tell()
     told.until(LINE)
 
@@ -134,7 +135,7 @@ def test_a_second_ctrl_c_is_quicker_and_leaves_nothing_either(tell: Tell) -> Non
 
 
 def test_ctrl_c_while_it_starts_leaves_nothing(tell: Tell) -> None:
-    """People change their minds."""
+    """A start can be cancelled."""
     told = tell()
     told.until("heyday demo")
 
@@ -145,8 +146,8 @@ def test_ctrl_c_while_it_starts_leaves_nothing(tell: Tell) -> None:
     assert told.outlasting(0) == []
 
 
-def test_a_fresh_demo_knows_nobody(tell: Tell) -> None:
-    """--fresh throws away what was kept."""
+def test_a_fresh_demo_has_no_users_of_earlier_ones(tell: Tell) -> None:
+    """--fresh deletes the data of earlier demos."""
     told = tell("--fresh")
 
     said = told.until("people +60 signed up")
@@ -157,7 +158,7 @@ def test_a_fresh_demo_knows_nobody(tell: Tell) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="we are a plain user, so every other test here shows it")
 def test_a_plain_user_can_run_it() -> None:
-    """Nothing in it may need root."""
+    """The demo must not need root."""
     place = Path(tempfile.mkdtemp(prefix="heyday-demo-"))
     os.chown(place, NOBODY.pw_uid, NOBODY.pw_gid)
     ids = ["--reuid", str(NOBODY.pw_uid), "--regid", str(NOBODY.pw_gid), "--clear-groups"]
@@ -165,7 +166,7 @@ def test_a_plain_user_can_run_it() -> None:
         # This Python is below /root: the user may read what root may, and nothing else.
         ids += ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
 
-    told = Told(place, "--once", prefix=("setpriv", *ids), HOME=str(place))
+    told = DemoProcess(place, "--once", prefix=("setpriv", *ids), HOME=str(place))
     code = told.end()
 
     try:
@@ -177,8 +178,8 @@ def test_a_plain_user_can_run_it() -> None:
         shutil.rmtree(place)
 
 
-def _month_day(line: str, told: Told) -> str:
-    """The time of a progress line in a form that can be compared."""
+def _month_day(line: str, told: DemoProcess) -> str:
+    """The time in a line of progress, as a value that can be compared."""
     full = next(one for one in reversed(told.lines) if one.startswith(line))
     at = time.strptime(f"{told.clock.year} {full[:12]}", "%Y %d %b %H:%M")
     return time.strftime("%m-%d %H:%M", at)

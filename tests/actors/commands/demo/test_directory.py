@@ -1,4 +1,4 @@
-"""`.heyday/` belongs to one demo at a time, and nothing outside it is ever thrown away."""
+"""`.heyday/` belongs to one demo at a time, and nothing outside of it is deleted."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from pathlib import Path
 
 import pytest
 
-from actors.demo.place import Place
-from service.embedded.errors import DirectoryInUse, EmbeddedError
+from actors.commands.demo.directory import DemoDirectory
+from actors.commands.sandbox.servers.errors import DirectoryInUse, EmbeddedError
 
 
-def test_two_demos_do_not_share_a_place(tmp_path: Path) -> None:
-    """The second would end the first's node as a left-over of a killed one."""
-    first = Place(tmp_path / ".heyday")
+def test_two_demos_do_not_share_a_directory(tmp_path: Path) -> None:
+    """The second demo would kill the node of the first as a leftover."""
+    first = DemoDirectory(tmp_path / ".heyday")
 
     with pytest.raises(DirectoryInUse):
-        Place(tmp_path / ".heyday")
+        DemoDirectory(tmp_path / ".heyday")
     first.release()
-    Place(tmp_path / ".heyday").release()
+    DemoDirectory(tmp_path / ".heyday").release()
 
 
-def test_a_place_that_cannot_be_made_says_why(tmp_path: Path) -> None:
-    """A line for a person, not a traceback."""
+def test_a_directory_that_cannot_be_made_is_an_error_with_the_reason(tmp_path: Path) -> None:
+    """The error is a sentence, not a traceback."""
     (tmp_path / "file").touch()
 
     with pytest.raises(EmbeddedError, match="cannot be used: Not a directory"):
-        Place(tmp_path / "file" / ".heyday")
+        DemoDirectory(tmp_path / "file" / ".heyday")
 
 
-def test_emptied_it_has_nothing_left_but_its_lock(tmp_path: Path) -> None:
-    """Data that lie elsewhere behind a link, since an account could not reach the project, go too."""
-    place = Place(tmp_path / ".heyday")
+def test_an_emptied_directory_has_only_its_lock(tmp_path: Path) -> None:
+    """Data behind a link, in a directory that heyday made elsewhere, is deleted, too."""
+    place = DemoDirectory(tmp_path / ".heyday")
     elsewhere = tmp_path / "var" / "heyday-abc" / "postgres"
     elsewhere.mkdir(parents=True)
     place.postgres.symlink_to(elsewhere)
@@ -44,9 +44,9 @@ def test_emptied_it_has_nothing_left_but_its_lock(tmp_path: Path) -> None:
     place.release()
 
 
-def test_a_link_that_somebody_else_made_is_removed_and_what_it_names_is_kept(tmp_path: Path) -> None:
-    """Whoever put their PostgreSQL on another disk has not asked us to empty it."""
-    place = Place(tmp_path / ".heyday")
+def test_a_link_that_heyday_did_not_make_is_removed_and_its_target_is_kept(tmp_path: Path) -> None:
+    """A user may have put the data of PostgreSQL on another disk."""
+    place = DemoDirectory(tmp_path / ".heyday")
     theirs = tmp_path / "disk" / "postgres"
     theirs.mkdir(parents=True)
     place.postgres.symlink_to(theirs)
@@ -59,8 +59,8 @@ def test_a_link_that_somebody_else_made_is_removed_and_what_it_names_is_kept(tmp
 
 
 def test_the_log_of_the_demo_before_is_kept(tmp_path: Path) -> None:
-    """After a crash one starts again, and then looks for the reason."""
-    place = Place(tmp_path / ".heyday")
+    """After a crash, a user starts the demo again and then looks for the cause."""
+    place = DemoDirectory(tmp_path / ".heyday")
     place.begin_log()
     place.log.write_text("before")
 

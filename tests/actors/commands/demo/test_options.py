@@ -1,4 +1,4 @@
-"""What the demo is asked for, and the settings it gives to its node."""
+"""The arguments of the demo, and the settings of its node."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import argparse
 
 import pytest
 
-from actors.demo.options import FIRST_BACKOFF, DemoOptions, add_arguments, environment, options_from
+from actors.commands.demo.options import FIRST_BACKOFF, DemoOptions, add_arguments, environment, options_from
 from service.settings import read
 
 
 def parse(*words: str) -> DemoOptions:
-    """The options of a command line."""
+    """Parse a command line."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     return options_from(parser.parse_args(words))
 
 
-def test_without_arguments_a_day_takes_a_minute_and_it_goes_on() -> None:
-    """`make demo`."""
+def test_without_arguments_a_day_takes_a_minute_and_the_demo_continues() -> None:
+    """These are the defaults of `make demo`."""
     assert parse() == DemoOptions(users=300, seconds_per_day=60.0, once=False, port=None, fresh=False)
 
 
@@ -35,7 +35,7 @@ def test_without_arguments_a_day_takes_a_minute_and_it_goes_on() -> None:
     ],
 )
 def test_a_number_that_makes_no_sense_is_refused(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    """With what was expected, before anything is started."""
+    """The message says what was expected. Nothing is started."""
     with pytest.raises(SystemExit):
         parse(*words)
 
@@ -43,8 +43,8 @@ def test_a_number_that_makes_no_sense_is_refused(words: tuple[str, ...], capsys:
 
 
 @pytest.mark.parametrize("seconds_per_day", [5.0, 7.3, 60.0, 86_400.0])
-def test_the_node_takes_its_settings_whatever_the_pace(seconds_per_day: float) -> None:
-    """Durations that the node counts in business time are given in it, in words that it reads."""
+def test_the_settings_of_the_node_are_valid_at_any_speed(seconds_per_day: float) -> None:
+    """Durations that the node counts in business time are converted, and valid for the parser of settings."""
     options = DemoOptions(seconds_per_day=seconds_per_day)
 
     settings = read(

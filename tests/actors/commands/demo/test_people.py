@@ -1,4 +1,4 @@
-"""People of the demo are taken by the API as they are, and have their days where the demo can show them."""
+"""The API accepts the users of the demo, and their days fall within the demo."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from actors.api.user_json import loader, refuse_future
-from actors.demo.cities import CITIES
-from actors.demo.days import Day, nine_after
-from actors.demo.people import Crowd, SignUpFailed, sign_up
+from actors.commands.demo.cities import CITIES
+from actors.commands.demo.days import Day, nine_after
+from actors.commands.demo.people import Crowd, SignUpFailed, sign_up
+from service.api.representations.users import future_dates, loader
 from service.domain.calendar import occurrence
 from service.domain.zones import zone
 
@@ -24,7 +24,7 @@ OCCASIONS = ("anniversary", "birthday")
 
 
 def test_every_city_has_a_zone_of_its_own_that_exists() -> None:
-    """The view counts by zone: two cities in one would show each other's greetings."""
+    """The view counts by zone: two cities with one zone would share their greetings."""
     zones = [zone(city.timezone).key for city in CITIES]
 
     assert len(set(zones)) == len(CITIES)
@@ -32,7 +32,7 @@ def test_every_city_has_a_zone_of_its_own_that_exists() -> None:
 
 @pytest.mark.parametrize("hour", range(0, 24, 5))
 def test_it_is_nine_once_a_day_in_every_city(hour: int) -> None:
-    """Wherever in the day a demo begins, it ends when 09:00 has been everywhere."""
+    """A day of the demo may begin at any hour."""
     day = Day(1, START + timedelta(hours=hour))
 
     assert {city for _, city in day.nines} == set(CITIES)
@@ -41,7 +41,7 @@ def test_it_is_nine_once_a_day_in_every_city(hour: int) -> None:
 
 
 def test_nine_is_found_on_the_very_instant_and_not_before_it() -> None:
-    """The start of a day belongs to it, its end does not."""
+    """The start of a day is inclusive, its end is exclusive."""
     day, at = nine_after(datetime(2026, 11, 24, 9, tzinfo=UTC), "Europe/London")
     later_day, later = nine_after(at + timedelta(microseconds=1), "Europe/London")
 
@@ -50,7 +50,7 @@ def test_nine_is_found_on_the_very_instant_and_not_before_it() -> None:
 
 
 def test_where_it_is_nine_now_and_next_is_known() -> None:
-    """It is what the demo is about."""
+    """The title line shows it."""
     day = Day(1, START)
 
     kathmandu = next(at for at, city in day.nines if city.name == "Kathmandu")
@@ -62,8 +62,8 @@ def test_where_it_is_nine_now_and_next_is_known() -> None:
     assert day.just_had(day.start - timedelta(hours=1)) == []
 
 
-def test_everybody_has_a_day_when_it_is_nine_next() -> None:
-    """A greeting that the day of the demo does not show was made up for nothing."""
+def test_every_user_has_a_day_at_the_next_nine() -> None:
+    """A user whose greeting is not due in the demo is useless."""
     for person in Crowd(1).invite(500, since=START):
         dates = [date.fromisoformat(person[name]) for name in ("birthdayDate", "anniversaryDate")]
         due = [occurrence(day, person["timezone"], year).send_at for day in dates for year in (2026, 2027)]
@@ -72,16 +72,16 @@ def test_everybody_has_a_day_when_it_is_nine_next() -> None:
 
 
 @pytest.mark.parametrize("since", [START, datetime(2028, 2, 28, 20, tzinfo=UTC), datetime(2027, 2, 28, tzinfo=UTC)])
-def test_the_api_takes_everybody(since: datetime) -> None:
-    """Names of many scripts, cities, zones and dates, born on 29 February among them."""
+def test_the_api_accepts_every_user(since: datetime) -> None:
+    """Names in many scripts, and dates such as 29 February."""
     for person in Crowd(1).invite(2000, since=since):
         loaded = loader(OCCASIONS).load(person)
 
-        refuse_future(loaded, OCCASIONS, loaded["timezone"], since)
+        assert not future_dates(loaded, OCCASIONS, loaded["timezone"], since)
 
 
-def test_every_city_has_somebody_before_any_has_two() -> None:
-    """Few people are enough for 09:00 to be seen everywhere."""
+def test_every_city_has_one_user_before_any_has_two() -> None:
+    """A few users are enough to show 09:00 in every city."""
     cities = Counter(person["timezone"] for person in Crowd(1).invite(len(CITIES), since=START))
 
     assert set(cities.values()) == {1}
@@ -89,7 +89,7 @@ def test_every_city_has_somebody_before_any_has_two() -> None:
 
 
 def test_no_two_people_have_the_same_address() -> None:
-    """The API refuses the second; numbers go on from where an earlier demo stopped."""
+    """The API refuses a second user with an address. Numbers continue after those of an earlier demo."""
     crowd = Crowd(1)
     people = [*crowd.invite(300, since=START), *crowd.invite(300, since=START), *Crowd(601).invite(300, since=START)]
 
@@ -97,7 +97,7 @@ def test_no_two_people_have_the_same_address() -> None:
 
 
 async def test_a_node_that_is_busy_for_a_moment_takes_them_a_little_later() -> None:
-    """One connection lost, one 503: the demo goes on, and with the same key nobody signs up twice."""
+    """After a lost connection and a 503, the same Idempotency-Key is sent again."""
     keys: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -116,7 +116,7 @@ async def test_a_node_that_is_busy_for_a_moment_takes_them_a_little_later() -> N
 
 
 async def test_a_person_whom_the_api_refuses_is_not_tried_again() -> None:
-    """That the demo makes up somebody invalid is a mistake to be seen at once."""
+    """An invalid user is a bug of the demo, and must show at once."""
     answers: list[int] = []
 
     async def answer(_request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""What can be seen from beside a running demo: its servers, and whom it keeps out."""
+"""A running demo: its servers, and the processes that it refuses."""
 
 from __future__ import annotations
 
@@ -7,30 +7,29 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # ships no annotations
 import pytest
 
-from tests.demo.told import LINE, ROOT, Told
+from tests.actors.commands.demo.demo_process import LINE, ROOT, DemoProcess
+from tests.servers import data_directory
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Told]:
-    """A demo in which it has become 09:00 somewhere."""
-    place = Path(tempfile.mkdtemp(prefix="heyday-demo-"))
-    place.chmod(0o711)  # the account that servers run as when we are root has to pass
-    told = Told(place)
+def running() -> Iterator[DemoProcess]:
+    """A demo in which it has been 09:00 in a city."""
+    place = data_directory()
+    told = DemoProcess(place)
     told.until(LINE)
     yield told
     told.kill()
     shutil.rmtree(place)
 
 
-def test_servers_never_run_as_root_and_on_loopback_only(running: Told) -> None:
-    """PostgreSQL refuses, Redis should; and nobody else on the network has any business there."""
+def test_servers_never_run_as_root_and_on_loopback_only(running: DemoProcess) -> None:
+    """PostgreSQL refuses to run as root, and Redis should not. The network must not reach them."""
     processes = running.running()
     listening = [
         (process.name(), socket.laddr.ip)
@@ -46,8 +45,8 @@ def test_servers_never_run_as_root_and_on_loopback_only(running: Told) -> None:
     assert {address for _, address in listening} == {"127.0.0.1"}
 
 
-def test_a_real_node_refuses_its_database(running: Told) -> None:
-    """A business clock that runs thousands of times too fast would greet real people on the wrong day."""
+def test_a_real_node_refuses_its_database(running: DemoProcess) -> None:
+    """A business clock that runs a thousand times too fast would greet real users on the wrong day."""
     home = running.place / ".heyday"
     database, redis = ((home / name / "port").read_text() for name in ("postgres", "redis"))
     passwords = [(home / name / "password").read_text() for name in ("postgres", "redis")]
@@ -68,13 +67,13 @@ def test_a_real_node_refuses_its_database(running: Told) -> None:
         check=False,
     )
 
-    assert node.returncode == 3
+    assert node.returncode == 1
     assert "belongs to a demo or a rehearsal" in node.stderr
 
 
-def test_a_second_demo_in_the_same_place_is_refused_and_harms_nothing(running: Told) -> None:
-    """It would take the first one's node for a left-over."""
-    second = Told(running.place, "--fresh")
+def test_a_second_demo_in_the_same_place_is_refused_and_harms_nothing(running: DemoProcess) -> None:
+    """It would kill the node of the first demo as a leftover."""
+    second = DemoProcess(running.place, "--fresh")
     code = second.end()
 
     assert code == 1
@@ -83,12 +82,12 @@ def test_a_second_demo_in_the_same_place_is_refused_and_harms_nothing(running: T
     assert any(process.name() == "postgres" for process in running.running())
 
 
-def test_a_port_that_is_taken_is_told(running: Told, tmp_path: Path) -> None:
-    """A line for a person, and nothing started."""
+def test_a_port_that_is_taken_is_reported(running: DemoProcess, tmp_path: Path) -> None:
+    """One sentence, and nothing is started."""
     said = re.search(r"node +http://127\.0\.0\.1:(\d+)", running.text)
     assert said is not None
 
-    second = Told(tmp_path, "--port", port := said[1])
+    second = DemoProcess(tmp_path, "--port", port := said[1])
     code = second.end()
 
     assert code == 1

@@ -1,4 +1,4 @@
-"""What the system says about the processes of a private server."""
+"""Finds the processes of a private server and their listening sockets."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # ships no annotations
 
-from service.embedded.processes import strays
-from service.embedded.server import Server
+from actors.commands.sandbox.servers.processes import strays
+from actors.commands.sandbox.servers.server import Server
 
 
 def processes_of(server: Server) -> list[Any]:
-    """The processes of the server that live, its helpers included."""
+    """The running processes of the server, with its helpers."""
     home = server.directory.resolve()
     return strays(home, server.programs)
 
 
 def listening(process: Any) -> list[Any]:
-    """The sockets on which the process waits for connections."""
+    """The listening sockets of the process."""
     return [socket for socket in process.net_connections(kind="inet") if socket.status == psutil.CONN_LISTEN]

@@ -1,4 +1,4 @@
-"""The fixtures that other tests stand on."""
+"""The shared fixtures: database, clock and servers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from service.embedded.clock import business_clock_is_real, restore_clock, run_clock
-from service.embedded.errors import ServerFailed
-from service.embedded.rabbitmq import RabbitMQServer
-from service.embedded.server import Server
+from actors.commands.sandbox.servers.clock import business_clock_is_real, restore_clock, run_clock
+from actors.commands.sandbox.servers.errors import ServerFailed
+from actors.commands.sandbox.servers.rabbitmq import RabbitMQServer
+from actors.commands.sandbox.servers.server import Server
+from tests.actors.commands.sandbox.looking import listening, processes_of
 from tests.conftest import Clock
-from tests.embedded.looking import listening, processes_of
 from tests.servers import Servers
 
 DURABLE = "kept-through-a-kill"
@@ -44,7 +44,7 @@ async def test_the_clock_shows_what_it_was_set_to_and_runs_on(database: str, clo
 
 
 async def test_a_clock_with_a_rate_runs_that_much_faster(clock: Clock) -> None:
-    """The demo's day takes a minute because of this."""
+    """The demo depends on it."""
     await clock.rate(1_000_000)
 
     first = await clock.now()
@@ -54,7 +54,7 @@ async def test_a_clock_with_a_rate_runs_that_much_faster(clock: Clock) -> None:
 
 
 async def test_a_stopped_clock_stands_still(clock: Clock) -> None:
-    """A test that compares instants exactly needs one that does not move."""
+    """Tests that compare instants exactly need a stopped clock."""
     at = datetime(2027, 1, 1, 9, tzinfo=UTC)
 
     await clock.set(at)
@@ -67,7 +67,7 @@ async def test_a_stopped_clock_stands_still(clock: Clock) -> None:
 
 
 async def test_a_moved_clock_can_be_told_from_the_real_one(database: str) -> None:
-    """A node refuses a database whose clock is not real, so it has to be able to see it."""
+    """A node must recognise the database, so that it can refuse it."""
     connection = await asyncpg.connect(database)
 
     await run_clock(connection, at=datetime(2027, 1, 1, tzinfo=UTC), rate=1440)
@@ -81,11 +81,14 @@ async def test_a_moved_clock_can_be_told_from_the_real_one(database: str) -> Non
 
 
 async def test_a_test_kills_every_server(servers: Servers, rabbitmq_url: str) -> None:
-    """Fault tests do; the next test shows that nobody else suffers, and that what was durable is there."""
+    """The next test shows that other tests are not affected, and that durable data is kept."""
     broker = servers.rabbitmq
     async with await aio_pika.connect(rabbitmq_url) as connection:
         channel = await connection.channel()
         await channel.declare_queue(DURABLE, durable=True)
+        if isinstance(broker, RabbitMQServer):
+            # RabbitMQ writes to disk only a moment later that there is a queue.
+            await broker.control("eval", "mnesia:sync_log().")
         message = aio_pika.Message(b"kept", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
         await channel.default_exchange.publish(message, routing_key=DURABLE)
 
@@ -100,7 +103,7 @@ async def test_a_test_kills_every_server(servers: Servers, rabbitmq_url: str) ->
 async def test_the_next_test_finds_every_server_running_again(
     servers: Servers, database: str, redis_url: str, rabbitmq_url: str
 ) -> None:
-    """A killed server is not the next test's problem; its address and its data are what they were."""
+    """A killed server runs again for the next test, with the same address and data."""
     connection = await asyncpg.connect(database)
     await connection.close()
     async with Redis.from_url(redis_url) as client:
@@ -108,8 +111,8 @@ async def test_the_next_test_finds_every_server_running_again(
     async with await aio_pika.connect(rabbitmq_url) as broker:
         channel = await broker.channel()
         queue = await channel.declare_queue(DURABLE, durable=True)
-        async with asyncio.timeout(30):  # a queue may still be recovering when its broker is back
-            while (message := await queue.get(no_ack=True, fail=False)) is None:  # noqa: ASYNC110 - it tells nobody
+        async with asyncio.timeout(30):  # a queue may still recover when its broker is back
+            while (message := await queue.get(no_ack=True, fail=False)) is None:  # noqa: ASYNC110 - the broker sends no event
                 await asyncio.sleep(0.1)
         await channel.queue_delete(DURABLE)
 
@@ -117,8 +120,8 @@ async def test_the_next_test_finds_every_server_running_again(
     assert message.body == b"kept"
 
 
-async def test_a_broker_can_be_told_what_only_its_administrator_may(servers: Servers, rabbitmq_url: str) -> None:
-    """A policy makes a queue that is full, which no client can."""
+async def test_a_test_can_set_a_policy_of_the_broker(servers: Servers, rabbitmq_url: str) -> None:
+    """A policy can limit a queue. A client cannot."""
     broker = servers.rabbitmq
     if not isinstance(broker, RabbitMQServer):
         return  # one in a container has its own tools

@@ -1,4 +1,4 @@
-"""A private server from its first start to its last stop."""
+"""Start, restart, stop and kill of private servers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from service.embedded import server as server_module
-from service.embedded.errors import DirectoryInUse, PortTaken, ServerFailed
-from service.embedded.ports import free_port, is_free
-from service.embedded.postgres import UNWRITTEN, PostgresServer
-from service.embedded.redis import RedisServer
-from service.embedded.server import Server
-from tests.embedded.looking import listening, processes_of
+from actors.commands.sandbox.servers import server as server_module
+from actors.commands.sandbox.servers.errors import DirectoryInUse, PortTaken, ServerFailed
+from actors.commands.sandbox.servers.ports import free_port, is_free
+from actors.commands.sandbox.servers.postgres import UNWRITTEN, PostgresServer
+from actors.commands.sandbox.servers.redis import RedisServer
+from actors.commands.sandbox.servers.server import Server
+from tests.actors.commands.sandbox.looking import listening, processes_of
 
 
 async def test_postgres_keeps_its_data_and_address_through_stop_and_kill(place: Path, made: list[Server]) -> None:
-    """The demo's second start shows the users of the first, and fault tests reconnect to the same URL."""
+    """The second demo shows the users of the first, and clients reconnect to the same URL."""
     postgres = PostgresServer(place / "postgres", settings=UNWRITTEN)
     made.append(postgres)
     await postgres.start()
@@ -40,7 +40,7 @@ async def test_postgres_keeps_its_data_and_address_through_stop_and_kill(place: 
 
 
 async def test_another_process_finds_data_address_and_password_again(place: Path, made: list[Server]) -> None:
-    """The URLs that the demo prints are the same tomorrow."""
+    """The URLs that the demo prints stay the same."""
     yesterday = RedisServer(place / "redis")
     await yesterday.start()
     async with Redis.from_url(yesterday.url) as client:
@@ -57,7 +57,7 @@ async def test_another_process_finds_data_address_and_password_again(place: Path
 
 
 async def test_starting_a_running_server_changes_nothing(place: Path, made: list[Server]) -> None:
-    """Fixtures call start to be sure."""
+    """Fixtures call `start` again and again."""
     redis = RedisServer(place / "redis")
     made.append(redis)
     await redis.start()
@@ -81,7 +81,7 @@ async def test_a_directory_has_one_owner_at_a_time(place: Path, made: list[Serve
 
 
 async def test_a_server_listens_on_loopback_only_and_is_not_root(place: Path, made: list[Server]) -> None:
-    """A demo must not open anything to the network."""
+    """A demo must not be reachable from the network."""
     made += [PostgresServer(place / "postgres", settings=UNWRITTEN), RedisServer(place / "redis")]
 
     for server in made:
@@ -95,7 +95,7 @@ async def test_a_server_listens_on_loopback_only_and_is_not_root(place: Path, ma
 
 
 async def test_the_password_is_for_the_account_alone(place: Path, made: list[Server]) -> None:
-    """Other users of the machine can list processes and read files with open modes."""
+    """Other users of the machine can list processes and read unprotected files."""
     redis = RedisServer(place / "redis")
     made.append(redis)
     await redis.start()
@@ -110,7 +110,7 @@ async def test_the_password_is_for_the_account_alone(place: Path, made: list[Ser
 
 
 async def test_a_server_is_out_of_reach_of_the_terminals_ctrl_c(place: Path, made: list[Server]) -> None:
-    """Ctrl-C drains heyday, which needs its servers until the end."""
+    """Ctrl-C drains the node, which needs its servers until the end."""
     redis = RedisServer(place / "redis")
     made.append(redis)
 
@@ -120,7 +120,7 @@ async def test_a_server_is_out_of_reach_of_the_terminals_ctrl_c(place: Path, mad
 
 
 async def test_a_server_that_refuses_to_start_says_why_and_leaves_nothing(place: Path) -> None:
-    """Whoever sees the error must not have to look for the log."""
+    """The error contains the end of the log."""
     postgres = PostgresServer(place / "postgres", settings={**UNWRITTEN, "shared_buffers": "plenty"})
 
     with pytest.raises(ServerFailed, match=r'invalid value for parameter "shared_buffers"'):
@@ -133,7 +133,7 @@ async def test_a_server_that_refuses_to_start_says_why_and_leaves_nothing(place:
 
 
 async def test_a_server_that_never_answers_is_given_up_and_ended(place: Path) -> None:
-    """A start has a deadline like every call to the outside."""
+    """A start has a deadline."""
     mute = place / "redis-server"
     mute.write_text("#!/bin/sh\necho I am mute\nexec sleep 60\n")
     mute.chmod(0o755)
@@ -146,7 +146,7 @@ async def test_a_server_that_never_answers_is_given_up_and_ended(place: Path) ->
 
 
 async def test_a_fixed_port_that_is_taken_is_an_error(place: Path, made: list[Server]) -> None:
-    """Somebody asked for this port, so another one would not do."""
+    """Another port would not help, because this one was requested."""
     other = RedisServer(place / "other")
     made.append(other)
     await other.start()
@@ -156,7 +156,7 @@ async def test_a_fixed_port_that_is_taken_is_an_error(place: Path, made: list[Se
 
 
 async def test_a_kept_port_that_was_taken_meanwhile_is_replaced(place: Path, made: list[Server]) -> None:
-    """The machine may have given yesterday's port to somebody else."""
+    """Another process may use the port of the last run."""
     redis = RedisServer(place / "redis")
     await redis.start()
     await redis.stop()
@@ -174,7 +174,7 @@ async def test_a_kept_port_that_was_taken_meanwhile_is_replaced(place: Path, mad
 async def test_a_port_lost_between_look_and_launch_is_replaced(
     place: Path, made: list[Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing reserves a port: whoever listens first has it."""
+    """A free port is not reserved."""
     other = RedisServer(place / "other")
     made.append(other)
     await other.start()

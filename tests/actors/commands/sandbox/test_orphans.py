@@ -1,4 +1,4 @@
-"""What a killed parent leaves behind must not block, or harm, anybody."""
+"""Servers that a killed parent leaves must not block the next start, and no other process is harmed."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from service.embedded import processes
-from service.embedded.account import account_for
-from service.embedded.postgres import UNWRITTEN, PostgresServer
-from service.embedded.redis import RedisServer
-from service.embedded.server import Server
-from tests.embedded.looking import processes_of
+from actors.commands.sandbox.servers import processes
+from actors.commands.sandbox.servers.account import account_for
+from actors.commands.sandbox.servers.postgres import UNWRITTEN, PostgresServer
+from actors.commands.sandbox.servers.redis import RedisServer
+from actors.commands.sandbox.servers.server import Server
+from tests.actors.commands.sandbox.looking import processes_of
 
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-from service.embedded import processes
-from service.embedded.postgres import PostgresServer, UNWRITTEN
-from service.embedded.redis import RedisServer
+from actors.commands.sandbox.servers import processes
+from actors.commands.sandbox.servers.postgres import PostgresServer, UNWRITTEN
+from actors.commands.sandbox.servers.redis import RedisServer
 
 async def main(place):
     for server in PostgresServer(place / "postgres", settings=UNWRITTEN), RedisServer(place / "redis"):
@@ -58,7 +58,7 @@ def left_behind(place: Path, made: list[Server]) -> list[Server]:
 
 @pytest.mark.skipif(not processes.death_signal_prefix(signal.SIGTERM), reason="the system has no death signal")
 async def test_servers_end_with_a_parent_that_is_killed(place: Path, left_behind: list[Server]) -> None:
-    """kill -9 of heyday must not leave servers that nobody knows of."""
+    """kill -9 of heyday must not leave unknown servers."""
     await killed_parent(place, "with")
 
     members = [process for server in left_behind for process in processes_of(server)]
@@ -67,10 +67,10 @@ async def test_servers_end_with_a_parent_that_is_killed(place: Path, left_behind
 
 
 @pytest.mark.parametrize("death_signal", ["with", "without"])
-async def test_the_next_start_is_not_blocked_by_what_a_killed_parent_left(
+async def test_the_next_start_is_not_blocked_by_orphans(
     place: Path, left_behind: list[Server], death_signal: str
 ) -> None:
-    """Orphans are stopped where the system does not end them, and half-ended ones are waited for."""
+    """Orphans are ended where the system does not end them, also those that are ending already."""
     await killed_parent(place, death_signal)
     orphans = [process for server in left_behind for process in processes_of(server)]
 
@@ -82,8 +82,8 @@ async def test_the_next_start_is_not_blocked_by_what_a_killed_parent_left(
     assert all(server.running for server in left_behind)
 
 
-async def test_a_number_that_now_belongs_to_a_stranger_is_left_alone(place: Path, made: list[Server]) -> None:
-    """Numbers of processes are used again, soon so in containers; the pid file of a crashed server then lies."""
+async def test_a_process_with_a_reused_id_is_left_alone(place: Path, made: list[Server]) -> None:
+    """Process ids are reused, soon in containers: the pid file of a crashed server may name another process."""
     postgres = PostgresServer(place / "postgres", settings=UNWRITTEN)
     made.append(postgres)
     await postgres.start()
@@ -106,7 +106,7 @@ async def test_a_number_that_now_belongs_to_a_stranger_is_left_alone(place: Path
 
 
 async def test_servers_of_other_directories_are_left_alone(place: Path, made: list[Server]) -> None:
-    """The machine may run a PostgreSQL and a Redis that are not ours."""
+    """The machine may run another PostgreSQL and another Redis."""
     mine, other = RedisServer(place / "redis"), RedisServer(place / "redis-of-somebody-else")
     made += [mine, other]
     await other.start()
@@ -118,7 +118,7 @@ async def test_servers_of_other_directories_are_left_alone(place: Path, made: li
     assert other.running
 
 
-async def test_an_initialisation_that_was_cut_off_is_made_anew(place: Path, made: list[Server]) -> None:
+async def test_an_interrupted_initialisation_is_repeated(place: Path, made: list[Server]) -> None:
     """A power cut during the first start must not leave a directory that never works again."""
     postgres = PostgresServer(place / "postgres", settings=UNWRITTEN)
     made.append(postgres)

@@ -1,4 +1,4 @@
-"""Servers for root, in places where the account that they run as cannot go."""
+"""Servers that root starts in directories that their account cannot reach."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from service.embedded.account import Account, account_for
-from service.embedded.errors import EmbeddedError
-from service.embedded.place import settle
-from service.embedded.redis import RedisServer
-from service.embedded.server import Server
-from service.embedded.wheels import program_from_wheel
+from actors.commands.sandbox.servers.account import Account, account_for
+from actors.commands.sandbox.servers.errors import EmbeddedError
+from actors.commands.sandbox.servers.place import settle
+from actors.commands.sandbox.servers.redis import RedisServer
+from actors.commands.sandbox.servers.server import Server
+from actors.commands.sandbox.servers.wheels import program_from_wheel
 
 IS_ROOT = os.geteuid() == 0
 for_root = pytest.mark.skipif(not IS_ROOT, reason="only root runs servers as somebody else")
 
 
 async def test_a_server_works_in_a_private_home_without_opening_it(tmp_path: Path, made: list[Server]) -> None:
-    """A checkout below /root works, and its mode is as it was."""
+    """A checkout below /root works, and its permissions do not change."""
     private = tmp_path / "home"
     private.mkdir(mode=0o700)
     redis = RedisServer(private / "project" / ".heyday" / "redis")
@@ -40,7 +40,7 @@ async def test_a_server_works_in_a_private_home_without_opening_it(tmp_path: Pat
 
 
 def test_a_link_that_leads_nowhere_is_replaced(place: Path) -> None:
-    """A project mounted into a new container still has the link, and the files that it named are gone."""
+    """A project in a new container still has the link, but its target is missing."""
     directory = place / "redis"
     directory.symlink_to(place / "gone")
 
@@ -51,7 +51,7 @@ def test_a_link_that_leads_nowhere_is_replaced(place: Path) -> None:
 
 @for_root
 def test_files_where_the_account_cannot_go_are_an_error(tmp_path: Path) -> None:
-    """They are not moved, and nothing is started beside them with no data."""
+    """They are not moved, and no server is started without them."""
     directory = tmp_path / "redis"
     directory.mkdir()
     (directory / "appendonly.aof").touch()
@@ -76,7 +76,7 @@ def test_root_runs_servers_as_the_owner_of_the_project(place: Path) -> None:
 
 @for_root
 def test_root_runs_servers_of_its_own_project_as_nobody(place: Path) -> None:
-    """PostgreSQL refuses root, and adding an account to the system is not ours to do."""
+    """PostgreSQL refuses to run as root, and heyday adds no account to the system."""
     assert account_for(place / ".heyday").uid == pwd.getpwnam("nobody").pw_uid
 
 
@@ -84,7 +84,7 @@ def test_root_runs_servers_of_its_own_project_as_nobody(place: Path) -> None:
 def test_programs_below_a_private_home_are_copied_once(
     tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A virtual environment below /root is out of reach for the account of the servers."""
+    """The account of the servers cannot reach a virtual environment below /root."""
     package = tmp_path / "somewheel"
     (package / "bin").mkdir(parents=True)
     (package / "bin" / "server").write_text("#!/bin/sh\n")

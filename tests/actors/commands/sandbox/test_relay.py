@@ -1,4 +1,4 @@
-"""The relay that stands for a bad network: what passes, what does not, and what becomes of it afterwards."""
+"""The relay with each fault: the data that passes, the data that is lost, and the state afterwards."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import uvloop
 
-from service.embedded.ports import free_port
-from service.embedded.relay import Relay, relayed
+from actors.commands.sandbox.servers.ports import free_port
+from actors.commands.sandbox.servers.relay import Relay, relayed
 
-WITHIN = 5.0
+READ_TIMEOUT = 5.0
 
 
 class Heard:
-    """What the server was told."""
+    """The lines that the server received."""
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
@@ -29,13 +29,13 @@ class Heard:
 
 @pytest.fixture
 async def heard() -> Heard:
-    """Nothing so far."""
+    """Start with no line."""
     return Heard()
 
 
 @pytest.fixture
 async def relay(heard: Heard) -> AsyncIterator[Relay]:
-    """Before a server that repeats each line."""
+    """A relay in front of a server that repeats each line."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
@@ -55,7 +55,7 @@ async def relay(heard: Heard) -> AsyncIterator[Relay]:
 
 @asynccontextmanager
 async def connected(relay: Relay) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection through it."""
+    """A connection through the relay."""
     port = int(relay.url.rpartition(":")[2].partition("/")[0])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -67,17 +67,17 @@ async def connected(relay: Relay) -> AsyncIterator[tuple[asyncio.StreamReader, a
 
 
 async def line(reader: asyncio.StreamReader) -> bytes:
-    """The next line."""
-    return await asyncio.wait_for(reader.readline(), WITHIN)
+    """Read the next line."""
+    return await asyncio.wait_for(reader.readline(), READ_TIMEOUT)
 
 
 async def test_its_url_differs_in_host_and_port_only(relay: Relay) -> None:
-    """Credentials and the path are for the server."""
+    """The server needs the credentials and the path."""
     assert relay.url.startswith("redis://user:secret@127.0.0.1:")
     assert relay.url.endswith("/3")
 
 
-async def test_late_data_are_late_both_ways_and_whole(relay: Relay) -> None:
+async def test_delayed_data_is_late_in_both_directions_and_complete(relay: Relay) -> None:
     """A slow network loses nothing."""
     async with connected(relay) as (reader, writer):
         relay.delay = 0.1
@@ -90,12 +90,12 @@ async def test_late_data_are_late_both_ways_and_whole(relay: Relay) -> None:
     assert time.monotonic() - began >= 0.2
 
 
-async def test_a_half_open_connection_is_heard_and_never_answered(relay: Relay, heard: Heard) -> None:
-    """And is of no use afterwards, since an answer is missing in it; a new one is."""
+async def test_a_half_open_connection_passes_requests_and_loses_answers(relay: Relay, heard: Heard) -> None:
+    """Afterwards the connection is reset, because an answer is missing. A new one works."""
     async with connected(relay) as (reader, writer):
         relay.swallow_answers()
         writer.write(b"one\n")
-        await asyncio.wait_for(heard.something.wait(), WITHIN)
+        await asyncio.wait_for(heard.something.wait(), READ_TIMEOUT)
 
         relay.mend()
         with pytest.raises(ConnectionResetError):
@@ -107,8 +107,8 @@ async def test_a_half_open_connection_is_heard_and_never_answered(relay: Relay, 
     assert heard.lines == [b"one\n", b"two\n"]
 
 
-async def test_what_was_frozen_arrives_in_the_end(relay: Relay, heard: Heard) -> None:
-    """Though the client has long given up: that is what makes it a fault worth rehearsing."""
+async def test_frozen_data_arrives_after_the_thaw(relay: Relay, heard: Heard) -> None:
+    """It arrives although the client has given up, so the server may do the work twice."""
     relay.freeze()
     async with connected(relay) as (_, writer):
         writer.write(b"late\n")
@@ -116,13 +116,13 @@ async def test_what_was_frozen_arrives_in_the_end(relay: Relay, heard: Heard) ->
     nothing_yet = list(heard.lines)
 
     relay.mend()
-    await asyncio.wait_for(heard.something.wait(), WITHIN)
+    await asyncio.wait_for(heard.something.wait(), READ_TIMEOUT)
 
     assert (nothing_yet, heard.lines) == ([], [b"late\n"])
 
 
 async def test_a_server_that_is_away_looks_like_a_connection_that_is_reset() -> None:
-    """Nothing hangs, and nothing is logged of an error that nobody handled."""
+    """Nothing hangs, and no unhandled error is logged."""
     async with relayed(f"redis://127.0.0.1:{free_port()}") as relay, connected(relay) as (reader, _):
         with pytest.raises(ConnectionResetError):
             await line(reader)
@@ -132,7 +132,7 @@ async def test_a_server_that_is_away_looks_like_a_connection_that_is_reset() -> 
 def test_a_connection_that_its_client_reset_meanwhile_can_be_cut(
     run: Callable[[Coroutine[Any, Any, None]], None],
 ) -> None:
-    """Nodes give up on a frozen server and go; a rehearsal ended of cutting what was gone."""
+    """Nodes close connections to a frozen server. Cutting a closed connection must not fail."""
 
     async def freeze_reset_and_cut() -> None:
         async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
