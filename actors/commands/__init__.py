@@ -1,1 +1,1 @@
-"""Commands that look at the service from outside of any node: they read, and run beside it or without it."""
+"""The commands of `heyday`. Each is a module or a package with `add_arguments(parser)` and `run(args, environment)`."""

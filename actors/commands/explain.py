@@ -1,4 +1,4 @@
-"""`heyday explain USER`: why a user was or was not greeted, and what will happen next."""
+"""`heyday explain USER`: shows why a user was or was not greeted, and what happens next."""
 
 from __future__ import annotations
 
@@ -8,58 +8,67 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-from actors.api.answers import encode
-from actors.api.message_json import event_at, events
-from actors.api.preview_json import explanation_json
-from actors.commands.looking import Looking, NotFound, Wrong, look
+from actors.commands.errors import CommandFailed, WrongUsage
+from actors.commands.reports import ReportSources, report
+from service.api.http.responses import encode
+from service.api.representations.messages import event_at, events
+from service.api.representations.preview import explanation_json
 from service.domain.zones import zone
-from service.explanation import Explained, Explanation, explain
+from service.reports.explanation import Explained, Explanation, explain
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("user", metavar="USER", help="an id, or the email address of a user who is not deleted")
+    parser.add_argument("--json", action="store_true", help="write JSON, as GET /api/v1/users/{id}/explanation does")
 
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Write the explanation and return the exit code. Raises BadConfiguration."""
+    """Write the explanation and return the exit code. Raises BadConfiguration, CommandFailed, Unavailable."""
 
-    async def work(looking: Looking) -> None:
+    async def write(sources: ReportSources) -> None:
         found = await explain(
-            looking.previews,
-            looking.history,
-            looking.rules,
-            looking.planned,
-            await _id_of(args.user, looking),
-            late_limit=looking.late_limit,
+            sources.previews,
+            sources.history,
+            sources.rules,
+            sources.planned,
+            await _id_of(args.user, sources),
+            late_limit=sources.late_limit,
+            holds=sources.holds,
         )
         if found is None:
-            raise NotFound(f"there is no user {args.user}, and never was")
+            raise CommandFailed(f"there is no user {args.user}, and there never was")
         sys.stdout.write(encode(explanation_json(found)).decode() + "\n" if args.json else _text(found))
 
-    return look(environment, work)
+    return report(environment, write)
 
 
-async def _id_of(user: str, looking: Looking) -> UUID:
+async def _id_of(user: str, sources: ReportSources) -> UUID:
     if "@" in user:
-        found = await looking.previews.user_of(user)
+        found = await sources.previews.user_of(user)
         if found is None:
-            raise NotFound(f"no user has the address {user}; one who is deleted is found by their id")
+            raise CommandFailed(f"no user has the address {user}; search for a deleted user by id")
         return found
     try:
         return UUID(user)
     except ValueError:
-        raise Wrong(f"USER: expected the id of a user (a UUID) or an email address, not {user!r}") from None
+        raise WrongUsage(f"USER: expected the id of a user (a UUID) or an email address, not {user!r}") from None
 
 
 def _text(found: Explanation) -> str:
     lines = [
         f"User {found.user_id} in {found.timezone}, created {_local(found.created_at, found.timezone)}.",
         f"It is {_local(found.now, found.timezone)} there; planning is complete up to "
-        f"{_local(found.planned_up_to, found.timezone)}.",
+        f"{_local(found.planned_until, found.timezone)}.",
     ]
+    lines += [f"Sending is held: {hold}." for hold in found.holds]
     for day in found.days:
-        lines += ["", f"{day.verdict.occasion} {day.verdict.local_year}: {day.why}", *_way(day, found.timezone)]
+        lines += ["", f"{day.verdict.occasion} {day.verdict.local_year}: {day.why}", *_timeline(day, found.timezone)]
     return "\n".join(lines) + "\n"
 
 
-def _way(day: Explained, timezone: str) -> list[str]:
-    """A line for each thing that happened to the message."""
+def _timeline(day: Explained, timezone: str) -> list[str]:
+    """The lines of the timeline of the message."""
     if day.timeline is None:
         return []
     shown = [f"    message {day.timeline.message.id}, status {day.timeline.message.status}"]

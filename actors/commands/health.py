@@ -1,46 +1,110 @@
-"""`heyday health`: asks a node on this machine whether it lives, for container engines that have no curl to do it."""
+"""`heyday health`: asks the node on this machine for its health. Container images need no curl for it."""
 
 from __future__ import annotations
 
 import argparse
 import ipaddress
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
+import orjson
+
+from actors.commands.exit_codes import FAILED, OK
+from service.api.http.responses import encode
 from service.settings import read_bind
 
-WITHIN = 3.0
-"""Seconds for the answer: less than what an engine leaves a health check by default."""
+ANSWER_TIMEOUT = 3.0
+"""Seconds for the answer. Container engines allow 30 s by default."""
+
+MAX_BYTES = 1 << 20
+"""Bytes of an answer that are read."""
+
+SHOWN_BYTES = 500
+"""Bytes of a refusal that are shown as text."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the command."""
-    parser.add_argument("--ready", action="store_true", help="ask whether it can work, not only whether it lives")
-    parser.add_argument("--url", type=_http, help="ask this address instead of the node that HEYDAY_BIND names")
+    """Add the arguments of the command."""
+    parser.add_argument("--ready", action="store_true", help="ask for readiness instead of liveness")
+    parser.add_argument("--json", action="store_true", help="write JSON: the address, the status and the answer")
+    parser.add_argument("--url", type=_http, help="ask this address instead of the one in HEYDAY_BIND")
 
 
-def run(args: argparse.Namespace, environment: Mapping[str, str]) -> tuple[bool, str]:
-    """Whether it answered with a 2xx, and what to say about it. Raises BadConfiguration."""
+def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Ask, write the answer and return the exit code, which is 0 after a 2xx. Raises BadConfiguration."""
     url = args.url or url_of(*read_bind(environment), path="/health/ready" if args.ready else "/health/live")
+    answer = ask(url)
+    if args.json:
+        sys.stdout.write(encode(answer.as_json()).decode() + "\n")
+    else:
+        print(answer, file=sys.stdout if answer.is_ok else sys.stderr)
+    return OK if answer.is_ok else FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer of a node: a status with a body, or an error that kept it from answering."""
+
+    url: str
+    status: int | None
+    body: bytes
+    error: str | None = None
+
+    @property
+    def is_ok(self) -> bool:
+        """True after a 2xx."""
+        return self.status is not None and 200 <= self.status < 300
+
+    def __str__(self) -> str:
+        if self.is_ok:
+            return f"{self.url}: {self.status}"
+        if self.status is None:
+            return f"{self.url}: {self.error}"
+        return f"{self.url}: {self.status} {self.body[:SHOWN_BYTES].decode(errors='replace')}"
+
+    def as_json(self) -> dict[str, object]:
+        """The answer as JSON. `answer` is the node's own JSON, or else its text."""
+        try:
+            answer: object = orjson.loads(self.body) if self.body else None
+        except orjson.JSONDecodeError:
+            answer = self.body.decode(errors="replace")
+        return {"url": self.url, "ok": self.is_ok, "status": self.status, "answer": answer, "error": self.error}
+
+
+def ask(
+    url: str,
+    *,
+    method: str = "GET",
+    secret: str | None = None,
+    data: bytes | None = None,
+    within: float = ANSWER_TIMEOUT,
+) -> Answer:
+    """Send a request to a node, with the secret of an API key and with JSON, and return the answer."""
+    headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+    if data is not None:
+        headers["Content-Type"] = "application/json"
+    request = Request(url, method=method, headers=headers, data=data)  # noqa: S310 - the caller checks the scheme
     try:
-        # Whatever proxy this machine has, it is not between a container and itself.
-        with build_opener(ProxyHandler({})).open(url, timeout=WITHIN) as answer:
-            return True, f"{url}: {answer.status}"
+        # A proxy of this machine is not between a container and itself.
+        with build_opener(ProxyHandler({})).open(request, timeout=within) as answer:
+            return Answer(url, answer.status, answer.read(MAX_BYTES))
     except HTTPError as refused:
-        return False, f"{url}: {refused.code} {refused.read(500).decode(errors='replace')}"
+        return Answer(url, refused.code, refused.read(MAX_BYTES))
     except (URLError, OSError) as error:
-        return False, f"{url}: {getattr(error, 'reason', error)}"
+        return Answer(url, None, b"", str(getattr(error, "reason", error)))
 
 
 def url_of(host: str, port: int, *, path: str) -> str:
-    """Where a node that listens there is reached from its own machine."""
+    """The URL at which a node with this bind address is reached from its own machine."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return f"http://{host}:{port}{path}"
-    if address.is_unspecified:  # listens everywhere, so on loopback too
+    if address.is_unspecified:  # it listens on every address, loopback included
         address = ipaddress.ip_address("::1" if address.version == 6 else "127.0.0.1")
     return f"http://[{address}]:{port}{path}" if address.version == 6 else f"http://{address}:{port}{path}"
 

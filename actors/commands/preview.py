@@ -1,67 +1,135 @@
-"""`heyday preview`: a dry run of a window, as a table or as lines of JSON."""
+"""`heyday preview`: a dry run of a period, as a table or as lines of JSON."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
-from actors.api.answers import encode
-from actors.api.preview_json import verdict_json
-from actors.commands.looking import Looking, Wrong, look
-from actors.commands.zone_data import zone_data_diff
+from actors.commands.arguments import instant
+from actors.commands.errors import WrongUsage
+from actors.commands.reports import ReportSources, report
+from actors.commands.tzdata_diff import write_tzdata_diff
+from service.api.http.responses import encode
+from service.api.representations.preview import recipient_json, verdict_json
+from service.domain.holds import Hold, hold_of
+from service.domain.recipients import Recipient
 from service.domain.zones import zone
-from service.preview import OutOfReach, Position, Preview, Scope
-from service.prospects import Prospect
+from service.reports.eligibility import Prospect
+from service.reports.outage import Outage, OutageCost, OutageTotal
+from service.reports.preview import OutOfReach, Position, Preview, Scope
 
-AT_ONCE = 500
-"""Verdicts read at once, so that a window of any size takes no more memory than that."""
+PAGE_SIZE = 500
+"""Rows in memory at a time, for a period of any length."""
 
 _ROW = "{:<20}  {:<16}  {:<30}  {:<14}  {:<36}  {}"
 
 
-def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Write the preview and return the exit code. Raises BadConfiguration."""
-
-    async def work(looking: Looking) -> None:
-        await (zone_data_diff(args, looking) if args.tzdata_diff else _preview(args, looking))
-
-    return look(environment, work)
-
-
-async def _preview(args: argparse.Namespace, looking: Looking) -> None:
-    codes = [row.code for row in looking.rules.occasions]
-    if args.occasion not in (None, *codes):
-        raise Wrong(f"--occasion: expected one of {', '.join(codes)}, not {args.occasion!r}")
-    starts_at = args.starts_at or looking.planned.now
-    scope = Scope(
-        starts_at, args.ends_at or starts_at + timedelta(days=1), args.occasion, user_id=args.user, deleted=args.deleted
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("--from", dest="starts_at", metavar="INSTANT", type=instant, help="start (default: now)")
+    parser.add_argument("--to", dest="ends_at", metavar="INSTANT", type=instant, help="end (default: a day later)")
+    parser.add_argument("--occasion", metavar="CODE", help="only this occasion, such as birthday")
+    parser.add_argument("--user", metavar="ID", type=UUID, help="only this user")
+    parser.add_argument("--deleted", action="store_true", help="include deleted users who have no message")
+    parser.add_argument(
+        "--json", action="store_true", help="write a line of JSON for each, as GET /api/v1/preview does"
     )
-    try:
-        scope.check(looking.planned.now)
-    except OutOfReach as error:
-        raise Wrong(f"--{error.field}: {error}") from error
+    parser.add_argument(
+        "--as-if-down",
+        dest="down",
+        metavar=("FROM", "TO"),
+        nargs=2,
+        type=instant,
+        help="show what would be late, and what would expire, had no node run from FROM to TO",
+    )
+    parser.add_argument(
+        "--tzdata-diff",
+        action="store_true",
+        help="instead: show the unsent messages that the installed zone data moves",
+    )
 
-    preview = Preview(looking.previews, looking.rules, looking.planned, late_limit=looking.late_limit)
+
+def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Write the preview and return the exit code. Raises BadConfiguration, WrongUsage, Unavailable."""
+
+    async def write(sources: ReportSources) -> None:
+        await (write_tzdata_diff(args, sources) if args.tzdata_diff else _preview(args, sources))
+
+    return report(environment, write)
+
+
+async def _preview(args: argparse.Namespace, sources: ReportSources) -> None:
+    codes = [row.code for row in sources.rules.occasions]
+    if args.occasion not in (None, *codes):
+        raise WrongUsage(f"--occasion: expected one of {', '.join(codes)}, not {args.occasion!r}")
+    outage = _outage(args, sources)
+    starts_at = args.starts_at or (outage.starts_at if outage else sources.planned.now)
+    ends_at = args.ends_at or (outage.ends_at if outage else starts_at + timedelta(days=1))
+    scope = Scope(starts_at, ends_at, args.occasion, user_id=args.user, deleted=args.deleted)
+    try:
+        scope.check(sources.planned.now)
+    except OutOfReach as error:
+        raise WrongUsage(f"--{error.field}: {error}") from error
+
+    preview = Preview(sources.previews, sources.rules, sources.planned, late_limit=sources.late_limit)
     if not args.json:
         _say(_ROW.format("SEND AT", "LOCAL", "ZONE", "OCCASION", "USER", "STATUS"))
     counted: Counter[str] = Counter()
+    costs = OutageTotal()
     position: Position | None = None
     while True:
-        page = await preview.page(scope, after=position, limit=AT_ONCE)
-        for verdict in page.items:
-            counted[_status(verdict)] += 1
-            _say(encode(verdict_json(verdict)).decode() if args.json else _row(verdict))
+        page = await preview.page(scope, after=position, limit=PAGE_SIZE)
+        wanted = [(verdict.user_id, verdict.occasion, verdict.local_year) for verdict in page.items]
+        recipients = await sources.previews.recipients(wanted)
+        for verdict, recipient in zip(page.items, recipients, strict=True):
+            cost = None if outage is None else outage.cost(verdict)
+            costs.add(cost)
+            counted[_status(verdict, sources.holds)] += 1
+            if args.json:
+                shown = {**verdict_json(verdict, sources.holds, outage), **recipient_json(recipient)}
+                _say(encode(shown).decode())
+            else:
+                _say(_row(verdict, sources.holds) + _cost(cost) + _recipient(recipient))
         if (position := page.more) is None:
             break
     if not args.json:
         total = ", ".join(f"{count} {status}" for status, count in sorted(counted.items()))
+        for hold in sources.holds:
+            _say(f"{hold}.")
         _say(f"{counted.total()} in all" + (f": {total}" if total else ""))
+        if outage is not None:
+            _say(str(costs))
 
 
-def _row(verdict: Prospect) -> str:
+def _outage(args: argparse.Namespace, sources: ReportSources) -> Outage | None:
+    if args.down is None:
+        return None
+    begins, ends = args.down
+    if begins >= ends:
+        raise WrongUsage("--as-if-down: expected FROM before TO")
+    return Outage(begins, ends, sources.late_limit)
+
+
+def _cost(cost: OutageCost | None) -> str:
+    """Return the words that follow a greeting on its line."""
+    if cost is None:
+        return ""
+    return "; down: would have expired" if cost.expired else f"; down: {cost.late} late"
+
+
+def _recipient(recipient: Recipient | None) -> str:
+    """Return the line with name, address and text of the greeting."""
+    if recipient is None:
+        return ""
+    text = "" if recipient.text is None else ": " + " ".join(recipient.text.split())
+    return f"\n    {recipient.name} <{recipient.email}>{text}"
+
+
+def _row(verdict: Prospect, holds: Sequence[Hold]) -> str:
     at, timezone = verdict.send_at, verdict.timezone
     return _ROW.format(
         "" if at is None else f"{at:%Y-%m-%dT%H:%M:%SZ}",
@@ -69,7 +137,7 @@ def _row(verdict: Prospect) -> str:
         timezone,
         verdict.occasion,
         str(verdict.user_id),
-        _status(verdict),
+        _status(verdict, holds),
     )
 
 
@@ -77,7 +145,9 @@ def _local(at: datetime, timezone: str) -> str:
     return f"{at.astimezone(zone(timezone)):%Y-%m-%d %H:%M}"
 
 
-def _status(verdict: Prospect) -> str:
+def _status(verdict: Prospect, holds: Sequence[Hold]) -> str:
+    if verdict.waits and hold_of(holds, verdict.occasion) is not None:
+        return f"{verdict.status}, held"
     return f"left out: {verdict.left_out}" if verdict.left_out is not None else str(verdict.status)
 
 

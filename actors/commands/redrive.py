@@ -1,4 +1,4 @@
-"""`heyday redrive`: sends again what failed, is unknown or has expired, by the rules of the API's redrive."""
+"""`heyday redrive`: sends failed, unknown or expired messages again, by the same rules as the API."""
 
 from __future__ import annotations
 
@@ -6,98 +6,159 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from uuid import UUID
 
+from actors.commands.arguments import instant
+from actors.commands.errors import WrongUsage
+from actors.commands.exit_codes import FAILED, OK
+from actors.commands.principal import command_line
+from actors.commands.progress import Progress
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.history import PostgresHistory
 from service.adapters.postgres.messages import PostgresMessages
+from service.api.http.responses import encode
+from service.api.representations.messages import as_json
 from service.domain.messages import REDRIVABLE, Status
-from service.ports import Message, MessageFilter, Unavailable
+from service.ports import Message, MessageFilter
 from service.redrive import redrive_all
 from service.settings import Secret, read_database_url
 
-OK = 0
-FAILED = 1
-WRONG = 2
+PAGE_SIZE = 500
+"""Messages of a listing in memory at a time."""
 
-PAGE = 500
-"""Messages of one page of a listing."""
+MAX_REASONS = 100
+"""Reasons of a dry run. The rarest of more are left out."""
+
+BATCH_SIZE = 2_000
+"""Messages after which progress is shown."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("ids", metavar="ID", nargs="*", type=UUID, help="ids of messages")
+    parser.add_argument("--status", choices=sorted(REDRIVABLE), help="all messages with this status, instead of ids")
+    parser.add_argument("--occasion", metavar="CODE", help="with --status: only this occasion")
+    parser.add_argument(
+        "--from", dest="starts_at", metavar="INSTANT", type=instant, help="with --status: due at or after INSTANT"
+    )
+    parser.add_argument(
+        "--to", dest="ends_at", metavar="INSTANT", type=instant, help="with --status: due before INSTANT"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="with --status: count the messages by reason, change nothing"
+    )
+    parser.add_argument("--list", action="store_true", help="with --dry-run: list each message instead")
+    parser.add_argument("--json", action="store_true", help="write lines of JSON")
 
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Redrive, or with --dry-run list, and return the exit code. Raises BadConfiguration."""
+    """Redrive, or list with --dry-run, and return the exit code. Raises BadConfiguration, WrongUsage, Unavailable."""
     if bool(args.ids) == bool(args.status):
-        print("heyday: redrive: expected ids of messages, or --status, and not both", file=sys.stderr)  # noqa: T201
-        return WRONG
-    try:
-        return asyncio.run(_run(args, read_database_url(environment)))
-    except Unavailable as error:
-        print(f"heyday: {error}", file=sys.stderr)  # noqa: T201
-        return FAILED
+        raise WrongUsage("expected either ids of messages or --status")
+    if args.list and not args.dry_run:
+        raise WrongUsage("expected --dry-run with --list")
+    return asyncio.run(_run(args, read_database_url(environment)))
 
 
 async def _run(args: argparse.Namespace, dsn: Secret) -> int:
     database = Database(dsn, size=1)
     await database.open()
     try:
-        redrive = Redrive(PostgresMessages(database), PostgresHistory(database), dry_run=args.dry_run)
+        messages, history = PostgresMessages(database), PostgresHistory(database)
+        redrive = Redrive(messages, history, dry_run=args.dry_run, each=args.list, as_json=args.json)
         if args.ids:
-            return OK if await redrive.some(args.ids) else FAILED
-        await redrive.all_of(MessageFilter(None, Status(args.status), args.occasion, args.starts_at, args.ends_at))
+            return OK if await redrive.redrive_each(args.ids) else FAILED
+        await redrive.all_of(MessageFilter(None, (Status(args.status),), args.occasion, args.starts_at, args.ends_at))
         return OK
     finally:
         await database.close()
 
 
 class Redrive:
-    """What one call of the command does. Every method raises Unavailable."""
+    """One run of the command. Every method raises Unavailable."""
 
-    def __init__(self, messages: PostgresMessages, history: PostgresHistory, *, dry_run: bool) -> None:
+    def __init__(
+        self, messages: PostgresMessages, history: PostgresHistory, *, dry_run: bool, each: bool, as_json: bool
+    ) -> None:
         self._messages = messages
         self._history = history
         self._dry_run = dry_run
+        self._each = each
+        self._as_json = as_json
 
-    async def some(self, ids: Sequence[UUID]) -> bool:
-        """Those messages; False when one of them cannot be redriven."""
-        done = True
+    async def redrive_each(self, ids: Sequence[UUID]) -> bool:
+        """Redrive these messages. False if one of them cannot be redriven."""
+        everything = True
         for one in ids:
-            said, can = await self._some(one)
-            done = done and can
-            _say(said)
-        return done
+            refused, message = await self._redrive(one)
+            everything = everything and refused is None
+            if self._as_json:
+                _write_json({"id": one, "redriven": refused is None and not self._dry_run, "reason": refused})
+            elif refused is not None:
+                _write(f"{one}: {refused}")
+            else:
+                _write(_line(message) if self._dry_run and message is not None else f"{one}: redriven")
+        return everything
 
-    async def _some(self, message_id: UUID) -> tuple[str, bool]:
+    async def _redrive(self, message_id: UUID) -> tuple[str | None, Message | None]:
+        """Redrive one message. Returns the reason why it cannot be redriven, or None, and the message."""
         timeline = await self._history.timeline(message_id)
         if timeline is None:
-            return f"{message_id}: there is no such message", False
+            return "there is no such message", None
+        message = timeline.message
         if not timeline.has_user:
-            return f"{message_id}: its user is deleted, nobody is there to greet", False
-        if timeline.message.status not in REDRIVABLE:
-            return f"{message_id}: it is {timeline.message.status}, and only {_names()} can be redriven", False
-        if self._dry_run:
-            return _line(timeline.message), True
-        if not await self._messages.redrive([message_id]):
-            return f"{message_id}: it has just been moved by somebody else", False
-        return f"{message_id}: redriven", True
+            return "its user is deleted", message
+        if message.status not in REDRIVABLE:
+            return f"its status is {message.status}; only {', '.join(sorted(REDRIVABLE))} can be redriven", message
+        if not self._dry_run and not await self._messages.redrive([message_id], by=command_line()):
+            return "its status has just changed", message
+        return None, message
 
     async def all_of(self, wanted: MessageFilter) -> None:
-        """All that fit."""
+        """Redrive, or list, every message that matches."""
         matched = await self._history.count_redrivable(wanted)
         if not self._dry_run:
-            redriven = await redrive_all(self._messages, self._history, wanted)
-            _say(f"{redriven} of {matched} messages redriven: they are due now.")
+            redriven = await self._redrive_all(wanted, matched)
+            if self._as_json:
+                _write_json({"matched": matched, "redriven": redriven})
+            else:
+                _write(f"{redriven} of {matched} messages redriven: they are due now.")
             return
-        listed = await self._list(wanted)
-        _say(f"{matched} messages would be redriven. Nothing was changed: this was a dry run.")
+        listed = await (self._list(wanted) if self._each else self._group(wanted))
+        if self._as_json:
+            return
+        _write(f"{matched} messages would be redriven. Nothing was changed: this was a dry run.")
         if listed > matched:
-            _say(f"{listed - matched} of those listed are of deleted users, and stay.")
+            _write(f"{listed - matched} of those listed belong to deleted users and are not redriven.")
+
+    async def _redrive_all(self, wanted: MessageFilter, matched: int) -> int:
+        redriven = 0
+        with Progress("redriving messages", total=matched) as progress:
+            while True:
+                moved = await redrive_all(self._messages, self._history, wanted, by=command_line(), most=BATCH_SIZE)
+                redriven += moved
+                progress.advance(moved)
+                if moved < BATCH_SIZE:
+                    return redriven
+
+    async def _group(self, wanted: MessageFilter) -> int:
+        """Write a line for each reason. Returns the number of messages."""
+        reasons = await self._history.reasons(wanted, limit=MAX_REASONS)
+        for one in reasons:
+            if self._as_json:
+                _write_json(asdict(one))
+            else:
+                span = f"due {one.oldest.isoformat(timespec='seconds')} to {one.newest.isoformat(timespec='seconds')}"
+                _write(f"{one.messages:>7}  {one.reason}  ({span}; for example {one.example})")
+        return sum(one.messages for one in reasons)
 
     async def _list(self, wanted: MessageFilter) -> int:
         listed = 0
         after: UUID | None = None
-        while page := await self._history.page(wanted, after=after, limit=PAGE):
+        while page := await self._history.page(wanted, after=after, limit=PAGE_SIZE):
             for message in page:
-                _say(_line(message))
+                _write_json(as_json(message)) if self._as_json else _write(_line(message))
             listed += len(page)
             after = page[-1].id
         return listed
@@ -106,13 +167,14 @@ class Redrive:
 def _line(message: Message) -> str:
     due = message.send_at.isoformat(timespec="seconds")
     return (
-        f"{message.id}  {message.status:<7}  {message.occasion}  {due}  {message.attempts} attempts  {message.reason}"
+        f"{message.id}  {message.status:<7}  {message.occasion}  {due}  "
+        f"{message.attempts} attempts  {message.status_reason}"
     )
 
 
-def _names() -> str:
-    return ", ".join(sorted(REDRIVABLE))
-
-
-def _say(line: str) -> None:
+def _write(line: str) -> None:
     sys.stdout.write(f"{line}\n")
+
+
+def _write_json(document: Mapping[str, object]) -> None:
+    _write(encode(document).decode())

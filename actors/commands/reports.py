@@ -1,87 +1,67 @@
-"""What the commands that look need: the database by its ports, the rules, and how far planning is."""
+"""Access to the database for commands that report on it: `heyday preview` and `heyday explain`."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from actors.commands.exit_codes import OK
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.history import PostgresHistory
+from service.adapters.postgres.holds import PostgresHolds
 from service.adapters.postgres.planning import PostgresPlanning
 from service.adapters.postgres.preview import PostgresPreviews
 from service.adapters.postgres.zone_data import PostgresZoneData
+from service.domain.holds import Hold
+from service.domain.planning import CalendarDefaults, PlanningRules
 from service.domain.zones import TZDATA_VERSION
-from service.planning import Rules
-from service.ports import History, Planned, Previews, Unavailable, ZoneData
+from service.ports import History, Planned, Previews, ZoneData
 from service.settings import PlanningSettings, read_planning
-
-OK = 0
-FAILED = 1
-WRONG = 2
-"""Exit codes: done; a server is away, or there is no such user; what was asked, or the configuration, is wrong."""
-
-
-class Wrong(Exception):
-    """What was asked for makes no sense."""
-
-
-class NotFound(Exception):
-    """There is no such user."""
 
 
 @dataclass(frozen=True)
-class Looking:
-    """What is to be looked at, and the rules by which."""
+class ReportSources:
+    """The ports that a report reads, the rules, how far planning is, and the active holds."""
 
     previews: Previews
     history: History
     zone_data: ZoneData
-    rules: Rules
+    rules: PlanningRules
     planned: Planned
     late_limit: timedelta
+    holds: Sequence[Hold] = ()
 
 
-def look(environment: Mapping[str, str], work: Callable[[Looking], Awaitable[None]]) -> int:
-    """Do the work and return the exit code. Raises BadConfiguration."""
+def report(environment: Mapping[str, str], write: Callable[[ReportSources], Awaitable[None]]) -> int:
+    """Open the database, write the report and return the exit code. Raises BadConfiguration, Unavailable."""
     settings = read_planning(environment)
 
-    async def run() -> None:
-        async with _opened(settings) as looking:
-            await work(looking)
+    async def work() -> None:
+        async with _opened(settings) as sources:
+            await write(sources)
 
-    try:
-        asyncio.run(run())
-        sys.stdout.flush()
-    except (Unavailable, NotFound) as error:
-        print(f"heyday: {error}", file=sys.stderr)  # noqa: T201
-        return FAILED
-    except Wrong as error:
-        print(f"heyday: {error}", file=sys.stderr)  # noqa: T201
-        return WRONG
-    except BrokenPipeError:
-        # Whoever reads has seen enough (`| head`). What is left would be flushed, and fail again, at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    asyncio.run(work())
     return OK
 
 
 @asynccontextmanager
-async def _opened(settings: PlanningSettings) -> AsyncIterator[Looking]:
+async def _opened(settings: PlanningSettings) -> AsyncIterator[ReportSources]:
     database = Database(settings.database_url, size=1)
     await database.open()
     try:
-        planning = PostgresPlanning(database)
-        yield Looking(
-            PostgresPreviews(database, late_limit=settings.late_limit),
+        defaults = CalendarDefaults(settings.send_at, settings.leap_day)
+        planning = PostgresPlanning(database, defaults=defaults, late_limit=settings.late_limit)
+        yield ReportSources(
+            PostgresPreviews(database, late_limit=settings.late_limit, only_to=settings.only_to),
             PostgresHistory(database),
             PostgresZoneData(database, release=TZDATA_VERSION),
-            Rules(settings.send_at, settings.leap_day, tuple(await planning.occasions())),
+            await planning.rules(),
             await planning.planned(),
             settings.late_limit,
+            await PostgresHolds(database).active(),
         )
     finally:
         await database.close()

@@ -1,4 +1,4 @@
-"""`heyday preview --tzdata-diff`: which unsent messages the zone data installed here moves, before any node does it."""
+"""`heyday preview --tzdata-diff`: shows the unsent messages that the installed zone data would move."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import argparse
 import sys
 from datetime import datetime
 
-from actors.api.answers import encode
-from actors.commands.looking import Looking
+from actors.commands.reports import ReportSources
+from service.api.http.responses import encode
+from service.domain.planning import TzdataMove, moved_by_tzdata
 from service.domain.zones import TZDATA_VERSION
-from service.planning import shifted
-from service.ports import Shifted
 
 _ROW = "{:<30}  {:<14}  {:>9}  {:<20}  {}"
 
 
-async def zone_data_diff(args: argparse.Namespace, looking: Looking) -> None:
-    """Write a row, or with `--json` a line, for each instant that differs. Raises Unavailable."""
-    followed = await looking.zone_data.followed()
-    moves = shifted(looking.rules, await looking.zone_data.unsent())
+async def write_tzdata_diff(args: argparse.Namespace, sources: ReportSources) -> None:
+    """Write a row, or with `--json` a line of JSON, for each instant that differs. Raises Unavailable."""
+    followed = await sources.zone_data.followed()
+    moves = moved_by_tzdata(sources.rules, await sources.zone_data.unsent())
     if args.json:
         for move in moves:
             _say(encode(_json(move)).decode())
@@ -34,7 +33,7 @@ async def zone_data_diff(args: argparse.Namespace, looking: Looking) -> None:
     _say(f"{sum(move.unsent.messages for move in moves)} messages would be moved")
 
 
-def _json(move: Shifted) -> dict[str, object]:
+def _json(move: TzdataMove) -> dict[str, object]:
     unsent = move.unsent
     return {
         "timezone": unsent.timezone,

@@ -1,8 +1,7 @@
-"""`heyday doctor --adopt`: accepts a database that the nodes refuse, after showing what it would send.
+"""Adoption of a database that the nodes refuse, such as a restored backup.
 
-What is due in a restored database may have been sent after its backup was made. What Redis remembers as accepted is
-recorded as sent. The rest is held for a person, in state `unknown`, unless the operator says that it is to be sent;
-either way it is shown first, and nothing is chosen silently.
+Messages that are due in a restored database may have been sent after the backup was made. Those that Redis remembers as
+accepted are recorded as sent. The others become `unknown` and wait for a person, unless the operator asks to send them.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import partial
 from uuid import UUID
 
+from actors.commands.principal import command_line
 from service.adapters.postgres.cluster import PostgresCluster
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.nodes import PostgresNodes
@@ -21,53 +20,54 @@ from service.adapters.postgres.restored import DueNow, PostgresRestored
 from service.adapters.redis.accepted import RedisAcceptedKeys
 from service.adapters.redis.cluster import RedisClusterWitness
 from service.adapters.redis.connection import RedisClients
-from service.domain.cluster import Finding, judge
+from service.domain.cluster import DatabaseCheck, judge
+from service.domain.planning import CalendarDefaults, days_to_announce, horizon
 from service.domain.zones import TZDATA_VERSION
-from service.planning import Rules, days, horizon, instants
 from service.ports import Recalled, Seen
 from service.settings import Settings
 
-AT_ONCE = 2_000
-"""Messages of one statement."""
+PAGE_SIZE = 2_000
+"""Messages in one statement."""
 
 HELD = "held: the database was restored, and it may have been sent after the backup"
-"""The reason that a held message shows."""
+"""The status reason of a held message."""
 
-SETTLED = "accepted after the backup, as Redis remembers"
-"""The reason that a message shows which the database did not know to be sent."""
+SETTLED = "accepted after the backup, according to Redis"
+"""The status reason of a message that Redis remembers as accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What the database is, what it thinks is due, and up to when it has planned."""
+    """The identity of the database, its due messages, and the instant up to which it is planned."""
 
-    finding: Finding
+    finding: DatabaseCheck
     seen: Seen
     recalled: Recalled
     now: datetime
     due: tuple[DueNow, ...]
-    planned_up_to: datetime
+    planned_until: datetime
 
     @property
     def used_elsewhere(self) -> bool:
-        """Whether nodes with this Redis are working on another database right now."""
+        """True while nodes use another database with this Redis."""
         return self.recalled.in_use not in {None, self.seen.here.database}
 
 
 class Adoption:
-    """One database that a person looks at and perhaps adopts. Every method raises Unavailable."""
+    """Inspects and adopts one database. Every method raises Unavailable."""
 
     def __init__(self, settings: Settings, database: Database, redis: RedisClients) -> None:
         self._settings = settings
         self._row = PostgresCluster(database)
         self._nodes = PostgresNodes(database, tzdata=TZDATA_VERSION)
-        self._planning = PostgresPlanning(database)
+        defaults = CalendarDefaults(settings.send_at, settings.leap_day)
+        self._planning = PostgresPlanning(database, defaults=defaults, late_limit=settings.late_limit)
         self._restored = PostgresRestored(database)
         self._witness = RedisClusterWitness(redis.commands)
         self._accepted = RedisAcceptedKeys(redis.commands, late_limit=settings.late_limit)
 
     async def look(self) -> Situation:
-        """What a node would find now."""
+        """Read what a node would find now."""
         recalled = await self._witness.recall()
         seen = await self._row.look()
         planned = await self._planning.planned()
@@ -79,17 +79,19 @@ class Adoption:
             recalled=recalled,
             now=planned.now,
             due=tuple(await self._restored.due(planned.now)),
-            planned_up_to=planned.complete,
+            planned_until=planned.complete,
         )
 
     async def known_as_accepted(self, at: datetime) -> int:
-        """How many of those due Redis remembers as accepted: they are recorded as sent, and not sent again."""
+        """Count the due messages that Redis remembers as accepted."""
         return sum([len(accepted) async for _, accepted in self._due(at)])
 
     async def settle(self, at: datetime, *, hold: bool) -> tuple[int, int]:
-        """Record what was due at `at` and is known as accepted as sent: nodes would let expire what is too late, before
-        they ask Redis. Plan what this database has not planned and hold the rest, if so wanted. Returns how many were
-        recorded and held."""
+        """Record the accepted messages among those due at `at` as sent. With `hold`, plan what is missing and set the
+        others to unknown. Returns how many were recorded and held.
+
+        Nodes cannot do this: a message past its late limit expires before they ask Redis.
+        """
         incarnation = await self._nodes.enter("doctor")
         try:
             if hold:
@@ -105,26 +107,28 @@ class Adoption:
             await self._nodes.leave(incarnation)
 
     async def adopt(self, situation: Situation) -> UUID:
-        """Give the database a new identity here, which the waiting nodes find at their next look."""
+        """Give the database a new identity. Waiting nodes see it when they next check."""
         memory = situation.recalled.memory
-        identity = await self._row.adopt(above=memory.generation if memory else 0, name=self._settings.cluster)
+        identity = await self._row.adopt(
+            above=memory.generation if memory else 0, name=self._settings.cluster, by=command_line()
+        )
         await self._witness.remember(identity)
         return identity.id
 
     async def _due(self, at: datetime) -> AsyncIterator[tuple[Sequence[tuple[UUID, date]], set[UUID]]]:
-        """Pages of what is due, and those in it that Redis remembers as accepted."""
+        """Yield pages of due messages, each with the ids that Redis remembers as accepted."""
         after: UUID | None = None
-        while page := await self._restored.page(at, after=after, limit=AT_ONCE):
-            yield page, await self._accepted.accepted(page)
+        while page := await self._restored.page(at, after=after, limit=PAGE_SIZE):
+            yield page, await self._accepted.accepted([message for message, _ in page])
             after = page[-1][0]
 
     async def _plan(self, incarnation: int) -> None:
-        """Do what the daily job and the planners would do, so that what was due since the backup has rows to hold."""
-        rules = Rules(self._settings.send_at, self._settings.leap_day, tuple(await self._planning.occasions()))
+        """Plan as the daily job and the planners do, so that messages due since the backup have rows to hold."""
+        rules = await self._planning.rules()
         planned = await self._planning.planned()
         if planned.announced < (up_to := horizon(planned.now)):
-            to_plan = days(rules, planned.announced, up_to)
+            to_plan = days_to_announce(rules, planned.announced, up_to)
             await self._planning.announce("daily", planned.now, incarnation=incarnation, up_to=up_to, days=to_plan)
         while ranges := await self._planning.open_ranges(older_than=0, limit=100):
             for one in ranges:
-                await self._planning.plan(one, partial(instants, rules), tzdata=TZDATA_VERSION)
+                await self._planning.plan(one, rules, tzdata=TZDATA_VERSION)

@@ -1,53 +1,60 @@
-"""The command `heyday doctor`: what it was asked to do, among the servers that the settings name, and an exit code."""
+"""`heyday doctor`: connects to the servers that the settings name, does what was asked, and returns an exit code."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
-from actors.doctor.adopt import adopt
-from actors.doctor.adoption import Adoption
-from actors.doctor.examination import examine_all, show
-from actors.doctor.ledger import compare, mend
-from actors.doctor.queries import check_queries
-from actors.doctor.remarks import examine
+from actors.commands.doctor.adopt import adopt
+from actors.commands.doctor.adoption import Adoption
+from actors.commands.doctor.check_results import first_line, run_check
+from actors.commands.doctor.checks import run_checks, show
+from actors.commands.doctor.ledger import compare, mend
+from actors.commands.doctor.queries import check_queries
+from actors.commands.errors import CommandFailed
+from actors.commands.exit_codes import FAILED, OK
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.ledger import opened
 from service.adapters.postgres.nodes import PostgresNodes
 from service.adapters.redis.connection import RedisClients, connect
 from service.domain.zones import TZDATA_VERSION
 from service.ports import Unavailable
-from service.settings import Secret, Settings, read, read_database_url
-
-OK = 0
-NOT_WELL = 1
-REFUSED = 3
+from service.settings import BadConfiguration, Secret, Settings, read, read_database_url
 
 CONNECTIONS = 2
-"""Connections of the doctor: few, because the nodes may have taken nearly all."""
+"""Connections of the doctor to PostgreSQL. The nodes may hold nearly all of them."""
 
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Do what was asked for. Raises BadConfiguration."""
+    """Do what was asked and return the exit code. Raises BadConfiguration, CommandFailed and nothing else."""
     try:
-        if args.ledger:
-            return asyncio.run(_ledger(read_database_url(environment), args))
-        if args.adopt:
-            return asyncio.run(_adopt(read(environment), args))
-        if args.queries:
-            return asyncio.run(_queries(read_database_url(environment), as_json=args.json))
-        return asyncio.run(_examine(read(environment), as_json=args.json))
-    except (Unavailable, OSError) as error:
-        say(f"heyday: {error}")
-        return NOT_WELL
+        return asyncio.run(_work(args, environment))
+    except (BadConfiguration, BrokenPipeError, CommandFailed):
+        raise
+    except (Unavailable, OSError) as failure:
+        raise CommandFailed(str(failure)) from failure
+    except Exception as failure:
+        # A server may deny any command in its own words. Its sentence helps more than a traceback.
+        raise CommandFailed(f"doctor cannot continue: {first_line(failure)}") from failure
+
+
+def _work(args: argparse.Namespace, environment: Mapping[str, str]) -> Coroutine[Any, Any, int]:
+    if args.ledger:
+        return _ledger(read_database_url(environment), args)
+    if args.adopt:
+        return _adopt(read(environment), args)
+    if args.queries:
+        return _queries(read_database_url(environment), as_json=args.json)
+    return _check(read(environment), as_json=args.json)
 
 
 def say(line: str) -> None:
-    """A line for people, or of JSON."""
+    """Write a line of text or of JSON."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -71,23 +78,23 @@ async def _redis(settings: Settings) -> AsyncIterator[RedisClients]:
         await redis.close()
 
 
-async def _examine(settings: Settings, *, as_json: bool) -> int:
+async def _check(settings: Settings, *, as_json: bool) -> int:
     async with _database(settings.database_url) as database, _redis(settings) as redis:
-        examined = await examine_all(settings, database, redis)
-    return OK if show(examined, as_json=as_json, say=say) else NOT_WELL
+        reports = await run_checks(settings, database, redis)
+    return OK if show(reports, as_json=as_json, say=say) else FAILED
 
 
 async def _queries(dsn: Secret, *, as_json: bool) -> int:
     async with _database(dsn) as database:
-        examined = await examine("queries", partial(check_queries, database))
-    return OK if show([examined], as_json=as_json, say=say) else NOT_WELL
+        report = await run_check("queries", partial(check_queries, database))
+    return OK if show([report], as_json=as_json, say=say) else FAILED
 
 
 async def _adopt(settings: Settings, args: argparse.Namespace) -> int:
     async with _database(settings.database_url) as database, _redis(settings) as redis:
         adoption = Adoption(settings, database, redis)
         adopted = await adopt(adoption, settings, resend=args.resend, dry_run=args.dry_run, say=say)
-    return OK if adopted else REFUSED
+    return OK if adopted else FAILED
 
 
 async def _ledger(dsn: Secret, args: argparse.Namespace) -> int:
@@ -101,4 +108,4 @@ async def _ledger(dsn: Secret, args: argparse.Namespace) -> int:
                     await mend(ledger, incarnation=incarnation, say=say)
                 finally:
                     await nodes.leave(incarnation)
-    return OK if same or args.mend else NOT_WELL
+    return OK if same or args.mend else FAILED

@@ -1,4 +1,4 @@
-"""What `heyday doctor --ledger FILE` says: where the email service's books and ours differ, and what that means."""
+"""Runs `heyday doctor --ledger FILE`: compares the ledger of the email service with the database."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from actors.api.answers import encode
-from actors.doctor.ledger_file import Accepted, BadLine, read_ledger
+from actors.commands.doctor.ledger_file import Accepted, BadLine, read_ledger
+from actors.commands.principal import command_line
+from actors.commands.progress import Progress
 from service.adapters.postgres.ledger import Bounds, Difference, Differing, PostgresLedger
+from service.api.http.responses import encode
 
 Say = Callable[[str], None]
 
-AT_ONCE = 10_000
-"""Keys that are handed to the database together."""
+BATCH_SIZE = 10_000
+"""Keys in one statement."""
 
 SHOWN = 20
-"""Keys of each kind that are listed for people; `--json` lists them all."""
+"""Keys of each kind that are listed as text. `--json` lists all."""
 
 MENDED = "accepted, according to the email service's ledger"
-"""The reason that a mended message shows."""
+"""The status reason of a message that the ledger settles."""
 
 MEANINGS = {
-    Difference.TWICE: "accepted there more than once: these people were greeted twice",
-    Difference.NOT_SENT_HERE: "accepted there, not sent here: a redrive would greet these people again",
+    Difference.TWICE: "accepted there more than once: these users were greeted twice",
+    Difference.NOT_SENT_HERE: "accepted there, not sent here: a redrive would greet these users again",
     Difference.NOT_OURS: "accepted there, no message here: of another cluster, or planned after a backup was made",
-    Difference.NOT_ACCEPTED_THERE: "sent here, not in the ledger: these people may not have been greeted",
+    Difference.NOT_ACCEPTED_THERE: "sent here, not in the ledger: these users may not have been greeted",
 }
 
 
@@ -38,7 +40,7 @@ async def compare(
     as_json: bool,
     say: Say,
 ) -> bool:
-    """Load the file and say what differs; True when nothing does. Raises Unavailable, OSError."""
+    """Load the file and write the differences. True if there are none. Raises Unavailable, OSError."""
     bad = await _load(ledger, file, say)
     bounds = await ledger.bounds()
     since, until = since or bounds.first, until or bounds.last
@@ -51,28 +53,35 @@ async def compare(
 
 
 async def mend(ledger: PostgresLedger, *, incarnation: int, say: Say) -> None:
-    """Record as sent what is unknown here and accepted there. Raises Unavailable."""
+    """Record as sent the messages that are unknown here and accepted there. Raises Unavailable."""
     mended = 0
-    while moved := await ledger.mend(incarnation=incarnation, reason=MENDED):
-        mended += moved
-    say(f"Mended: {mended} messages were unknown here and accepted there; they are sent now.")
+    with Progress("recording messages as sent") as progress:
+        while moved := await ledger.mend(incarnation=incarnation, reason=MENDED, by=command_line()):
+            mended += moved
+            progress.advance(moved)
+    say(f"Mended: {mended} messages were unknown here and accepted there; they are recorded as sent.")
 
 
 async def _load(ledger: PostgresLedger, file: Path, say: Say) -> int:
     batch: list[Accepted] = []
-    bad = 0
-    for number, line in read_ledger(file):
-        if isinstance(line, BadLine):
-            bad += 1
-            if bad <= SHOWN:
-                say(encode({"line": number, "error": str(line)}).decode())
-            continue
-        batch.append(line)
-        if len(batch) == AT_ONCE:
-            await ledger.add(batch)
-            batch = []
-    await ledger.add(batch)
-    return bad
+    bad: list[str] = []
+    count = 0
+    with Progress("reading the ledger, lines") as progress:
+        for number, line in read_ledger(file):
+            if isinstance(line, BadLine):
+                count += 1
+                if count <= SHOWN:
+                    bad.append(encode({"line": number, "error": str(line)}).decode())
+                continue
+            batch.append(line)
+            if len(batch) == BATCH_SIZE:
+                await ledger.add(batch)
+                progress.advance(len(batch))
+                batch = []
+        await ledger.add(batch)
+    for error in bad:
+        say(error)
+    return count
 
 
 def _introduce(bounds: Bounds, since: datetime | None, until: datetime | None, say: Say) -> None:
@@ -118,4 +127,4 @@ def _fields(one: Differing) -> dict[str, object]:
 
 def _sum(differences: dict[Difference, int], bad: int) -> str:
     counts = [f"{count} {difference.replace('_', ' ')}" for difference, count in differences.items() if count]
-    return "\nDiffering: " + ", ".join(counts + ([f"{bad} lines not understood"] if bad else [])) + "."
+    return "\nDiffering: " + ", ".join(counts + ([f"{bad} unreadable lines"] if bad else [])) + "."

@@ -1,8 +1,8 @@
-"""Reads an export of the keys that the email service has accepted: plain, CSV or NDJSON, line by line.
+"""Reads an export of the keys that the email service has accepted: plain text, CSV or NDJSON.
 
-Plain is a key a line. CSV begins with a line of names, NDJSON has an object a line; both have the key under `key`,
-`idempotencyKey` or `idempotency_key`, and may have when it was accepted under `at`, `acceptedAt`, `sentTime` or `time`:
-ISO 8601 with an offset, or milliseconds since 1970.
+Plain text has one key in each line. CSV begins with a line of column names. NDJSON has one object in each line.
+The key is in `key`, `idempotencyKey` or `idempotency_key`. The time of acceptance is optional, in `at`, `acceptedAt`,
+`sentTime` or `time`: ISO 8601 with an offset, or milliseconds since 1970.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Accepted = tuple[UUID, datetime | None]
 
 
 class BadLine(ValueError):
-    """A line of the ledger that cannot be understood."""
+    """A line of the ledger that is not valid."""
 
 
 def read_ledger(file: Path) -> Iterator[tuple[int, Accepted | BadLine]]:
-    """The number and the meaning of each line that is not empty. Raises OSError."""
+    """Yield the number and the content of each line that is not blank. Raises OSError."""
     with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         names: list[str] | None = None
         for number, line in enumerate(lines, 1):
@@ -60,7 +60,7 @@ def _key(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise BadLine("no key of ours") from None
+        raise BadLine("not a message id") from None
 
 
 def _instant(value: object) -> datetime:
@@ -70,7 +70,7 @@ def _instant(value: object) -> datetime:
             return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(text))
         found = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
-        raise BadLine("no instant") from None
+        raise BadLine("not an instant") from None
     if found.tzinfo is None:
         raise BadLine("an instant without an offset")
     return found

@@ -1,59 +1,61 @@
-"""What `heyday doctor --queries` makes of PostgreSQL's statistics, in words that a person can act on."""
+"""`heyday doctor --queries`: findings from the statistics of PostgreSQL, each with what to do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from actors.doctor.remarks import Remark, bad, warning, well
+from actors.commands.doctor.check_results import CheckResult, error, ok, warning
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.statistics import PostgresStatistics, Sessions, Statement, Table
 
-MOST = 10
-"""Statements that are listed."""
+STATEMENTS_SHOWN = 10
+"""Statements that are listed, slowest in total first."""
 
 SLOW = 0.5
-"""Seconds that a statement may take on average: the largest batches take a fraction of that."""
+"""Seconds that a statement may take on average. The largest batches take a fraction of that."""
 
 LARGE = 10_000
-"""Rows from which on it matters how a table is read and cleaned up."""
+"""Rows. Smaller tables are not examined."""
 
 FEW_SCANS = 10
-"""Reads of a large table from end to end that are somebody's curiosity, or a backup."""
+"""Sequential scans of a large table that need no explanation, such as those of a backup."""
 
 DEAD_SHARE = 0.2
-"""Share of dead rows at which autovacuum should have come, by its own defaults."""
+"""Share of dead rows at which autovacuum starts, by its own defaults."""
 
 HOT_SHARE = 0.3
-"""Share of updates that touch no index. A message's way moves it from index to index, so it is never all of them."""
+"""Least share of updates that touch no index. Status changes move a message between indexes, so it is never 1."""
 
 LONG_TRANSACTION = 300.0
-"""Seconds that a transaction may be open: none of ours is for longer than 30."""
+"""Seconds that a transaction may be open. No transaction of heyday takes more than 30."""
 
 CACHED = 0.95
-"""Share of pages that should be found in memory."""
+"""Least share of pages that are found in memory."""
 
 
-async def check_queries(database: Database) -> list[Remark]:
-    """Statements, tables, indexes and sessions. Raises Unavailable."""
+async def check_queries(database: Database) -> list[CheckResult]:
+    """Check statements, tables, indexes and sessions. Raises Unavailable."""
     statistics = PostgresStatistics(database)
     tables = await statistics.tables()
     unused = [
-        warning(f"index {one.name} on {one.table} has {one.bytes >> 20} MiB, and no query has used it: drop it?")
+        warning(
+            f"index {one.name} on {one.table} has {one.bytes >> 20} MiB, and no query uses it: consider dropping it"
+        )
         for one in await statistics.unused_indexes()
     ]
     return [
-        *_statements(await statistics.statements(MOST)),
-        *(remark for table in tables for remark in _table(table)),
+        *_statements(await statistics.statements(STATEMENTS_SHOWN)),
+        *(result for table in tables for result in _table(table)),
         *unused,
         *_sessions(await statistics.sessions()),
     ]
 
 
-def _statements(statements: list[Statement] | None) -> Iterator[Remark]:
+def _statements(statements: list[Statement] | None) -> Iterator[CheckResult]:
     if statements is None:
         yield warning(
-            "pg_stat_statements is not there, so slow queries cannot be named: add it to shared_preload_libraries, "
-            "restart, and `create extension pg_stat_statements`"
+            "pg_stat_statements is not installed, so slow queries cannot be named: add it to "
+            "shared_preload_libraries, restart, and run `create extension pg_stat_statements`"
         )
         return
     total = sum(one.seconds for one in statements)
@@ -62,50 +64,52 @@ def _statements(statements: list[Statement] | None) -> Iterator[Remark]:
             f"{one.name}: {one.seconds / total if total else 0:.0%} of the time, {one.calls} calls, "
             f"{one.mean * 1000:.1f} ms on average, {one.longest * 1000:.0f} ms at most"
         )
-        yield warning(f"{text}: slow; look at its plan with EXPLAIN (ANALYZE)") if one.mean > SLOW else well(text)
+        yield warning(f"{text}: slow; see its plan with EXPLAIN (ANALYZE)") if one.mean > SLOW else ok(text)
 
 
-def _table(table: Table) -> Iterator[Remark]:
+def _table(table: Table) -> Iterator[CheckResult]:
     if table.live < LARGE:
         return
     if table.scans > FEW_SCANS and table.scanned / table.scans >= LARGE:
         yield warning(
-            f"{table.name} ({table.live} rows) was read from end to end {table.scans} times: a query lacks an index; "
-            "pg_stat_statements tells which"
+            f"{table.name} ({table.live} rows) was scanned {table.scans} times "
+            "from end to end: a query lacks an index; "
+            "pg_stat_statements names it"
         )
     if table.dead > table.live * DEAD_SHARE:
         yield warning(
             f"{table.name} has {table.dead} dead rows beside {table.live}, {_ago(table.vacuumed_ago, 'cleaned up')}: "
-            "let autovacuum come sooner (autovacuum_vacuum_scale_factor), or look for an open transaction"
+            "lower autovacuum_vacuum_scale_factor, or look for an open transaction"
         )
     if table.since_analyze > table.live * DEAD_SHARE:
         yield warning(
             f"{table.name} has changed by {table.since_analyze} rows, {_ago(table.analyzed_ago, 'analyzed')}: the "
-            f"planner goes by old figures; `analyze {table.name}`"
+            f"planner of PostgreSQL uses old statistics; run `analyze {table.name}`"
         )
     if table.updates > LARGE and table.hot < table.updates * HOT_SHARE:
         yield warning(
             f"{table.name}: {table.hot / table.updates:.0%} of {table.updates} updates touched no index; a lower "
-            "fillfactor leaves room for more"
+            "fillfactor allows more"
         )
 
 
-def _sessions(sessions: Sessions) -> Iterator[Remark]:
+def _sessions(sessions: Sessions) -> Iterator[CheckResult]:
     used = f"{sessions.connections} of {sessions.max_connections} connections are in use"
-    yield (warning if sessions.connections > sessions.max_connections * 0.8 else well)(used)
+    yield (warning if sessions.connections > sessions.max_connections * 0.8 else ok)(used)
     if sessions.waiting:
         yield warning(f"{sessions.waiting} sessions wait for a lock: see pg_stat_activity, wait_event_type Lock")
     if sessions.oldest_transaction > LONG_TRANSACTION:
         yield warning(
-            f"a transaction has been open for {sessions.oldest_transaction / 60:.0f} minutes: nothing that it may "
-            "still see is cleaned up; end it"
+            f"a transaction has been open for {sessions.oldest_transaction / 60:.0f} minutes, "
+            f"by {sessions.oldest_holder}: rows that it can see are not cleaned up; "
+            "end it, for example with pg_terminate_backend"
         )
     if sessions.cached is not None and sessions.cached < CACHED:
         yield warning(f"{sessions.cached:.0%} of pages were found in memory: more shared_buffers would help")
     if sessions.deadlocks:
-        yield warning(f"{sessions.deadlocks} deadlocks since the statistics were reset: the server's log names them")
+        yield warning(f"{sessions.deadlocks} deadlocks since the statistics were reset: see the log of the server")
     if sessions.autovacuum == "off":
-        yield bad("autovacuum is off: dead rows of every message that moves stay for ever")
+        yield error("autovacuum is off: dead rows are never removed")
 
 
 def _ago(seconds: float | None, done: str) -> str:

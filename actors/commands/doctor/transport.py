@@ -1,4 +1,4 @@
-"""Whether what travels between machines is encrypted and the other end verified, by what the URLs ask for."""
+"""Finds URLs that lead to another machine without encryption, or without verifying the server."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from urllib.parse import parse_qs, urlsplit
 
 from service.settings import Settings, is_loopback
 
-_CLEAR = "travels in clear text"
-_UNVERIFIED = "is encrypted, and whoever sits in between may decrypt it: the certificate is not verified"
+_CLEAR = "is not encrypted"
+_UNVERIFIED = "is encrypted, but the certificate is not verified: a machine in between can decrypt it"
 
 
 def exposed(settings: Settings) -> Iterator[str]:
-    """A sentence for each URL that leads to another machine and does not ask for verified TLS."""
+    """Yield a sentence for each URL that leads to another machine and does not ask for verified TLS."""
     for name, url, remedy in (
         ("HEYDAY_DATABASE_URL", settings.database_url, "postgresql://…?sslmode=verify-full&sslrootcert=FILE"),
         ("HEYDAY_REDIS_URL", settings.redis_url, "rediss://…?ssl_ca_certs=FILE"),
         ("HEYDAY_RABBITMQ_URL", settings.rabbitmq_url, "amqps://…?cafile=FILE"),
-        ("HEYDAY_EMAIL_URL", settings.email_url, "https://…"),
+        *((f"HEYDAY_{one.prefix}_URL", one.url, "https://… or smtps://…") for one in settings.email_services),
     ):
         if url and (why := _why(url)):
-            yield f"{name}: what it leads to {why}; {remedy} is verified"
+            yield f"{name}: the connection {why}; use {remedy}"
 
 
 def _why(url: str) -> str | None:
-    """What is wrong with the way to it; None where nothing is, or nothing leaves the machine."""
+    """The weakness of the connection; None if it is verified, or if it stays on this machine."""
     parts = urlsplit(url)
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     host = parts.hostname or options.get("host", "")
@@ -38,6 +38,8 @@ def _why(url: str) -> str | None:
         case "rediss":
             off = options.get("ssl_cert_reqs") == "none" or options.get("ssl_check_hostname", "").lower() == "false"
             return _UNVERIFIED if off else None
+        case "smtp" | "smtps":
+            return _CLEAR if options.get("starttls") == "off" else None
         case "amqps":
             return None if options.get("no_verify_ssl", "0") == "0" else _UNVERIFIED
     return None if parts.scheme == "https" else _CLEAR

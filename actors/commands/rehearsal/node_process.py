@@ -1,4 +1,4 @@
-"""A node as its operator sees it: `heyday run --rehearsal` as a process with an environment, a log and an exit code."""
+"""Runs `heyday run --rehearsal` as a process with an environment, a log and an exit code."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from typing import Self
 
 import aiohttp
 
-from service.embedded import processes
-from service.embedded.account import Account
-from service.embedded.errors import ServerFailed
+from actors.commands.sandbox.servers import processes
+from actors.commands.sandbox.servers.account import Account
+from actors.commands.sandbox.servers.errors import ServerFailed
 
 READY_WITHIN = 30.0
-"""Seconds until a node has to be ready."""
+"""Seconds until a node must be ready."""
 
 DRAIN_WITHIN = 8.0
-"""Seconds for its drain, unless said otherwise: its own deadline is shorter."""
+"""Seconds for its drain by default. The deadline of the node itself is shorter."""
 
-PATIENCE = 10.0
-"""Seconds between two starts of a node that keeps ending."""
+RESTART_INTERVAL = 10.0
+"""Least seconds between two starts of a node that keeps ending."""
 
 INTERPRETERS = frozenset({Path(sys.executable).name, Path(sys.executable).resolve().name, "Python"})
-"""Names under which the system may list it."""
+"""Process names that the interpreter may have."""
 
 COMMAND = ("-m", "actors.cli", "run", "--rehearsal")
 
 
 class NodeProcess:
-    """A node that works in `directory`, writes to `log` and has these settings.
+    """A node with working directory, log file and settings.
 
-    Entered: it is ready. Left: it is drained, or killed when that takes too long or haste is asked for.
+    Entered: it is ready. Left: it is drained, or killed if that takes too long or is cancelled.
     """
 
     def __init__(self, directory: Path, log: Path, settings: Mapping[str, str]) -> None:
@@ -52,12 +52,12 @@ class NodeProcess:
 
     @property
     def url(self) -> str:
-        """The base of its API."""
+        """The base URL of its API."""
         return f"http://{self._settings['HEYDAY_BIND']}"
 
     @property
     def pid(self) -> int | None:
-        """The number of its process; None while there is none."""
+        """The id of its process. None while it does not run."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     async def __aenter__(self) -> Self:
@@ -75,7 +75,7 @@ class NodeProcess:
         await self.drain()
 
     def start(self) -> None:
-        """Start the process; it need not be ready yet."""
+        """Start the process, without waiting until it is ready."""
         self._started_at = time.monotonic()
         environment = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
         self._process = processes.spawn(
@@ -88,7 +88,7 @@ class NodeProcess:
         )
 
     async def ready(self, *, within: float = READY_WITHIN) -> None:
-        """Wait until it says that it is ready. Raises ServerFailed when it is not in time, or has ended."""
+        """Wait until it is ready. Raises ServerFailed if it is not ready in time, or has ended."""
         try:
             async with aiohttp.ClientSession() as session, asyncio.timeout(within):
                 while self.pid is not None:
@@ -102,18 +102,18 @@ class NodeProcess:
         raise self._failed("ended instead of starting")
 
     def look_after(self) -> None:
-        """Start it again if it has ended, though not over and over: somebody may have killed it to see what happens."""
-        if self.pid is None and time.monotonic() - self._started_at > PATIENCE:
+        """Start it again if it has ended, but not too often."""
+        if self.pid is None and time.monotonic() - self._started_at > RESTART_INTERVAL:
             self.restarts += 1
             self.start()
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal; nothing happens when it has ended."""
+        """Send it a signal, if it runs."""
         if self._process is not None:
             self._process.send_signal(number)
 
     async def drain(self, *, within: float | None = None) -> bool:
-        """End it in order, and say whether that is how it ended; it is killed after `within` seconds, or in haste."""
+        """Drain it. True if it ended in order. It is killed after `within` seconds, or if this is cancelled."""
         try:
             if self._process is not None and self.pid is not None:
                 family = processes.family([self._process])
@@ -124,7 +124,7 @@ class NodeProcess:
         return self.drained
 
     def kill(self) -> None:
-        """End it as a power cut would, also while it is stopped."""
+        """Kill it, also while it is stopped."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -135,6 +135,6 @@ class NodeProcess:
 
 
 async def end_left_behind(directory: Path) -> None:
-    """End the node that works there since a demo that was killed, where the system does not end it with that."""
+    """Kill a node that a killed demo left in this directory."""
     strays = processes.strays(directory, INTERPRETERS)
     await processes.kill([process for process in strays if COMMAND[1] in process.cmdline()])

@@ -1,4 +1,4 @@
-"""What is on record about the work of a time: the material of the verdict."""
+"""Reads the records of a period from the database, for the verdict."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ _SQL = load("records.sql", __package__)
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A message with what its attempts came to; an instant is None where there was no such attempt."""
+    """A message with the number of its attempts by outcome. An instant is None without such an attempt."""
 
     id: UUID
     status: Status
     send_at: datetime
     accepted: int = 0
+    refused: int = 0
     rejected: int = 0
     unknown: int = 0
     first_began: datetime | None = None
@@ -29,13 +30,13 @@ class Work:
 
     @property
     def attempts(self) -> int:
-        """All of them."""
-        return self.accepted + self.rejected + self.unknown
+        """The number of attempts."""
+        return self.accepted + self.refused + self.rejected + self.unknown
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """A greeting that is due by the calendar alone."""
+class DueGreeting:
+    """A greeting that is due by the calendar."""
 
     user_id: UUID
     occasion: str
@@ -43,7 +44,7 @@ class Due:
 
 
 async def read_work(database: Database, since: datetime, until: datetime) -> list[Work]:
-    """Every message due from `since` to before `until`, or left open before, earliest first. Raises Unavailable."""
+    """Read the messages due from `since` to before `until`, or still open, earliest first. Raises Unavailable."""
     names = Work.__slots__
     return [
         Work(row["id"], Status(row["status"]), *(row[name] for name in names[2:]))
@@ -51,13 +52,13 @@ async def read_work(database: Database, since: datetime, until: datetime) -> lis
     ]
 
 
-async def count_unplanned(database: Database, due: Collection[Due]) -> int:
-    """How many of these have no message. Raises Unavailable."""
+async def count_unplanned(database: Database, due: Collection[DueGreeting]) -> int:
+    """Count the greetings that have no message. Raises Unavailable."""
     columns = [[one.user_id for one in due], [one.occasion for one in due], [one.local_year for one in due]]
     count: int = await database.value(_SQL.unplanned, *columns)
     return count
 
 
 async def read_tried(database: Database, keys: Iterable[UUID]) -> set[UUID]:
-    """Those of the keys that are messages which were tried. Raises Unavailable."""
+    """The keys that are ids of messages with at least one attempt. Raises Unavailable."""
     return {row["id"] for row in await database.fetch(_SQL.on_record, list(keys))}

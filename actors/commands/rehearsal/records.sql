@@ -1,9 +1,10 @@
--- What the verdict is made of. The work of a time ($1 to $2) is what falls due in it and what was left open before.
+-- Records for the verdict. The work of a period ($1 to $2) is the messages due in it, and those still open from before.
 
 -- name: work
 select m.id, m.status, m.send_at,
     count(a.number) filter (where a.outcome = 'accepted') as accepted,
-    count(a.number) filter (where a.outcome = 'rejected') as rejected,
+    count(a.number) filter (where a.outcome = 'permanent_failure') as refused,
+    count(a.number) filter (where a.outcome = 'transient_failure') as rejected,
     count(a.number) filter (where a.outcome = 'unknown') as unknown,
     min(a.started_at) as first_began,
     max(a.started_at) filter (where a.outcome = 'accepted') as accepted_began
@@ -14,7 +15,7 @@ group by m.id, m.local_year
 order by m.send_at, m.id
 
 -- name: unplanned
--- Those of the days which are due by the calendar for which there is no message at all.
+-- Greetings that are due by the calendar but have no message.
 select count(*)
 from unnest($1::uuid[], $2::text[], $3::smallint[]) as t (user_id, occasion, local_year)
 where not exists (
@@ -22,5 +23,5 @@ where not exists (
     where m.user_id = t.user_id and m.occasion = t.occasion and m.local_year = t.local_year)
 
 -- name: on_record
--- Of the keys that the email service has accepted, those of messages that were tried.
+-- Keys that the email service has accepted and that belong to messages with an attempt.
 select id from messages where id = any($1::uuid[]) and attempt > 0

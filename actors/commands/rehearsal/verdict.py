@@ -1,4 +1,4 @@
-"""Whether all went well: what the database has on record, held against the email service's own ledger."""
+"""The verdict: compares the records of the database with the ledger of the email service."""
 
 from __future__ import annotations
 
@@ -7,56 +7,60 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from actors.rehearsal.records import Work
+from actors.commands.rehearsal.records import Work
 from service.domain.messages import Status
 
 Acceptances = Iterable[tuple[str | None, int]]
-"""Keys, as the email service got them, with the time of each acceptance in ms since the epoch."""
+"""Keys as the email service received them, each with the time of an acceptance in ms since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The figures of a day, or of a wave. Durations are of business time."""
+    """Figures of a day or of a wave. Durations are in business time."""
 
     due: int
-    """Greetings due by the calendar alone."""
+    """Greetings due by the calendar."""
     planned: int
-    """Messages of the day, with those that the day before had left open."""
+    """Messages of the day, and those still open from the day before."""
     sent: int
     retried: int
-    """Of those sent: after more than one attempt."""
+    """Sent messages with more than one attempt."""
     rejected: int
     """Attempts answered with an error."""
     unknown: int
-    """Attempts without an answer: whether the service took them, heyday could not know."""
+    """Attempts without an answer. heyday cannot know if the service accepted them."""
     repeated: int
-    """Acceptances of a key beyond the first, after an attempt without an answer, under the same Idempotency-Key."""
+    """Acceptances of a key beyond the first that an attempt without an answer explains."""
     duplicates: int
     """Acceptances of a key beyond the first that no attempt without an answer explains."""
     early: int
     """Greetings that left, or arrived at the service, before 09:00."""
     unplanned: int
-    """Greetings due by the calendar for which there is no message."""
+    """Greetings due by the calendar that have no message."""
     unsent: int
-    """Messages that failed, expired, or have not come to an end."""
+    """Messages that expired, are unknown without a refusal, or have not ended."""
+    refused: int
+    """Messages that the service refused, up to the allowed number: failed, or unknown after an unknown outcome."""
+    wrongly_failed: int
+    """Failed messages that the service did not refuse, or beyond that number."""
     unconfirmed: int
-    """Messages on record as sent that the service never accepted."""
+    """Messages recorded as sent that the service never accepted."""
     unrecorded: int
-    """Acceptances of the service for which no attempt is on record."""
+    """Acceptances of the service for which no attempt is recorded."""
     latest: timedelta
-    """From 09:00 to the begin of the attempt that was accepted, at the most; `latest_attempts` is how many it took."""
+    """Longest time from 09:00 to the begin of the accepted attempt. `latest_attempts` is the number of attempts."""
     latest_attempts: int
     latest_first: timedelta
-    """From 09:00 to the begin of the first attempt, at the most."""
+    """Longest time from 09:00 to the begin of the first attempt."""
 
     @property
     def lost(self) -> int:
-        """Greetings that somebody did not get."""
-        return self.unplanned + self.unsent + self.unconfirmed
+        """Greetings that a user should have received and did not."""
+        return self.unplanned + self.unsent + self.wrongly_failed + self.unconfirmed
 
     @property
     def good(self) -> bool:
-        """Nothing lost, nothing early, nothing twice, and both records agree."""
+        """True if no greeting is lost, early or duplicated, and both records agree."""
         return not (self.lost or self.early or self.duplicates or self.unrecorded)
 
 
@@ -69,11 +73,13 @@ def judge(
     unplanned: int,
     tried: Collection[str],
     business_time: Callable[[int], datetime],
+    failures_allowed: int = 0,
 ) -> Verdict:
-    """Hold a day's `work` against what the service has accepted since it was started.
+    """Compare the `work` of a day with the acceptances of the service since its start.
 
-    `since` is when the day began: what was tried before that, the ledger of another run may have. `tried` are those
-    of the accepted keys that are on record as tried. `business_time` turns the ledger's times into business time.
+    `since` is the start of the day: attempts before it may be in the ledger of another run. `tried` are the accepted
+    keys with a recorded attempt. `business_time` converts times of the ledger into business time. A message may fail
+    only if the service refused it. While the service refuses every message, `failures_allowed` is the limit.
     """
     times: dict[str, list[int]] = defaultdict(list)
     nameless = 0
@@ -86,6 +92,8 @@ def judge(
     fresh = [one for one in work if one.first_began is None or one.first_began >= since]
     beyond = {one.id: max(0, len(times.get(str(one.id), ())) - 1) for one in work}
     late = [(one.accepted_began - one.send_at, one.attempts) for one in sent if one.accepted_began is not None]
+    failed = [one for one in work if one.status is Status.FAILED or (one.status is Status.UNKNOWN and one.refused)]
+    refused = min(failures_allowed, sum(one.refused > 0 for one in failed))
     latest, latest_attempts = max(late, default=(timedelta(), 0))
     return Verdict(
         due=due,
@@ -95,11 +103,13 @@ def judge(
         rejected=sum(one.rejected for one in work),
         unknown=sum(one.unknown for one in work),
         repeated=sum(min(beyond[one.id], one.unknown) for one in work),
-        # An answer that comes after its attempt was called unknown is written down beside that, and explained by it.
+        # An answer may come after its attempt was recorded as unknown. Both are recorded, and one explains the other.
         duplicates=sum(max(max(beyond[one.id], one.accepted - 1) - one.unknown, 0) for one in work),
         early=sum(_early(one, times.get(str(one.id), ()), business_time) for one in work),
         unplanned=unplanned,
-        unsent=len(work) - len(sent),
+        unsent=len(work) - len(sent) - len(failed),
+        refused=refused,
+        wrongly_failed=len(failed) - refused,
         unconfirmed=sum(one.status is Status.SENT and str(one.id) not in times for one in fresh),
         unrecorded=nameless + len(times.keys() - set(tried)),
         latest=latest,
@@ -109,6 +119,6 @@ def judge(
 
 
 def _early(one: Work, accepted: Iterable[int], business_time: Callable[[int], datetime]) -> bool:
-    # The ledger's times are cut to whole milliseconds: the instant may be as late as the end of its millisecond.
+    # The ledger cuts its times to milliseconds: the instant may be as late as the end of its millisecond.
     ends = (business_time(at + 1) for at in accepted)
     return (one.first_began is not None and one.first_began < one.send_at) or any(end < one.send_at for end in ends)

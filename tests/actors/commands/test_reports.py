@@ -1,4 +1,4 @@
-"""`heyday preview` and `heyday explain`, as a person at a command line has them."""
+"""`heyday preview` and `heyday explain`, called as on the command line."""
 
 from __future__ import annotations
 
@@ -7,42 +7,24 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from actors.cli import main
 from service.domain.messages import Answer, Outcome, Status
 from service.domain.users import Profile
 from service.ports import Result
-from tests.adapters.postgres.conftest import Store
-from tests.adapters.postgres.planned import announce, begin_at, plan_all
+from tests.actors.commands.conftest import Run
 from tests.conftest import Clock
+from tests.service.adapters.postgres.conftest import Store
+from tests.service.adapters.postgres.planned import announce, begin_at, plan_all
 
 NOON = datetime(2027, 3, 10, 12, tzinfo=UTC)
 
-Run = Callable[..., Awaitable[tuple[int, str, str]]]
-
-
-@pytest.fixture
-def heyday(database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command on the test's database: exit code, output, errors."""
-    monkeypatch.setenv("HEYDAY_DATABASE_URL", database)
-
-    async def run(*words: str) -> tuple[int, str, str]:
-        try:
-            code = await asyncio.to_thread(main, list(words))
-        except SystemExit as refused:  # by argparse
-            code = int(str(refused.code))
-        return code, *capsys.readouterr()
-
-    return run
-
 
 async def ada(store: Store, clock: Clock, birthday: date = date(1990, 3, 11)) -> str:
-    """Ada Smith of London, created at noon; her id."""
+    """The id of Ada Smith in London, created at noon."""
     await begin_at(store, clock, NOON)
     user = await store.users.create(
         Profile("Ada", "Smith", "Ada@example.com", "Europe/London", {"birthday": birthday}), []
@@ -51,7 +33,7 @@ async def ada(store: Store, clock: Clock, birthday: date = date(1990, 3, 11)) ->
 
 
 async def test_a_preview_is_a_table_for_people(store: Store, clock: Clock, heyday: Run) -> None:
-    """With a line that sums up, since a window may be long."""
+    """The last line is a summary."""
     user = await ada(store, clock)
 
     code, out, _ = await heyday("preview", "--from", "2027-03-11", "--to", "2027-03-12")
@@ -62,11 +44,11 @@ async def test_a_preview_is_a_table_for_people(store: Store, clock: Clock, heyda
     assert lines[1].split() == [
         "2027-03-11T09:00:00Z", "2027-03-11", "09:00", "Europe/London", "birthday", user, "expected"
     ]  # fmt: skip
-    assert lines[2:] == ["1 in all: 1 expected"]
+    assert lines[2:] == ["    Ada Smith <Ada@example.com>: Hey, Ada Smith it's your birthday", "1 in all: 1 expected"]
 
 
 async def test_a_preview_is_lines_of_json_for_programs(store: Store, clock: Clock, heyday: Run) -> None:
-    """The same items as over HTTP, from now to the same time tomorrow unless told otherwise."""
+    """The items are those of the API. The default period is the next day."""
     user = await ada(store, clock)
 
     code, out, _ = await heyday("preview", "--json")
@@ -93,7 +75,7 @@ async def test_a_preview_is_lines_of_json_for_programs(store: Store, clock: Cloc
         (["explain", "01936f3a-7c1e-7b52-9d3e-2a4f6c8e0b11"], 1, "there is no user"),
     ],
 )
-async def test_what_makes_no_sense_is_said_with_its_exit_code(
+async def test_wrong_usage_has_exit_code_2_and_a_missing_user_has_1(
     store: Store,
     clock: Clock,
     heyday: Run,
@@ -101,7 +83,7 @@ async def test_what_makes_no_sense_is_said_with_its_exit_code(
     code: int,
     said: str,
 ) -> None:
-    """2: asked wrongly. 1: asked well, and there is nothing."""
+    """Each message says what was expected."""
     await clock.set(NOON)
 
     found, out, err = await heyday(*words)
@@ -110,8 +92,8 @@ async def test_what_makes_no_sense_is_said_with_its_exit_code(
     assert said in err
 
 
-async def test_a_database_that_is_away_is_a_failure(heyday: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one line that says so, no traceback."""
+async def test_a_database_that_is_away_is_one_line(heyday: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It causes no traceback."""
     monkeypatch.setenv("HEYDAY_DATABASE_URL", "postgresql://127.0.0.1:1/heyday")
 
     code, out, err = await heyday("preview")
@@ -121,8 +103,8 @@ async def test_a_database_that_is_away_is_a_failure(heyday: Run, monkeypatch: py
     assert len(err.splitlines()) == 1
 
 
-async def test_every_mistake_of_the_configuration_is_said(heyday: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And no setting is asked for that the command does not need."""
+async def test_every_mistake_of_the_configuration_is_reported(heyday: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings that the command does not need are not required."""
     monkeypatch.delenv("HEYDAY_DATABASE_URL")
     monkeypatch.setenv("HEYDAY_LATE_LIMIT", "long")
 
@@ -133,12 +115,12 @@ async def test_every_mistake_of_the_configuration_is_said(heyday: Run, monkeypat
     assert "HEYDAY_LATE_LIMIT='long'" in err
 
 
-async def test_an_explanation_tells_what_was_and_what_will_be(
+async def test_an_explanation_covers_last_year_this_year_and_next_year(
     store: Store,
     clock: Clock,
     heyday: Run,
 ) -> None:
-    """Found by an address in any case: last year she was not here, this year it was refused, next year is to come."""
+    """The address may be in any case. Each year has its own reason."""
     user = await ada(store, clock)
     await announce(store, NOON + timedelta(days=2))
     await plan_all(store)
@@ -147,7 +129,7 @@ async def test_an_explanation_tells_what_was_and_what_will_be(
     node = await store.nodes.enter("node-1")
     due = await store.messages.claim_due(fence=1, incarnation=node, limit=9, late_limit=timedelta(hours=48))
     claimed = await store.messages.claim_for_sending(due.queued, incarnation=node)
-    refused = Answer(Outcome.REFUSED, 0.25, 422, "no such mailbox")
+    refused = Answer(Outcome.PERMANENT_FAILURE, 0.25, 422, "no such mailbox")
     await store.messages.record([Result(claimed[0].claim, Status.FAILED, refused, 1.0)], at=1.5)
 
     code, text, _ = await heyday("explain", "ada@EXAMPLE.com")
@@ -160,7 +142,7 @@ async def test_an_explanation_tells_what_was_and_what_will_be(
         "birthday 2027: The message failed at attempt 1 (2027-03-11 09:00:00 in Europe/London): no such mailbox. "
         "It can be redriven.\n"
     ) in text
-    assert "attempt    number 1, node node-1, outcome refused, statusCode 422" in text
+    assert "attempt    number 1, service primary, node node-1, outcome permanent_failure, statusCode 422" in text
     assert "birthday 2028: There is no message yet: planning makes it" in text
     assert "anniversary 2027: There is no date for it.\n" in text
     days = {(day["occasion"], day["localYear"]): day for day in json.loads(as_json)["days"]}
@@ -168,8 +150,8 @@ async def test_an_explanation_tells_what_was_and_what_will_be(
     assert [event["event"] for event in days["birthday", 2027]["message"]["timeline"]][-1] == "failed"
 
 
-async def test_a_reader_who_has_seen_enough_is_no_failure(store: Store, clock: Clock) -> None:
-    """`heyday preview | head` is what people type."""
+async def test_a_reader_that_closes_the_pipe_is_no_failure(store: Store, clock: Clock) -> None:
+    """`heyday preview | head` is common."""
     await begin_at(store, clock, NOON)
     await store.fetch(
         """
@@ -185,7 +167,7 @@ async def test_a_reader_who_has_seen_enough_is_no_failure(store: Store, clock: C
 
     def run() -> tuple[int, bytes]:
         with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=Path(__file__).parents[2]
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=Path(__file__).parents[3]
         ) as process:
             assert process.stdout is not None
             assert process.stderr is not None

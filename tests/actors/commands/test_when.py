@@ -1,4 +1,4 @@
-"""The filter behind `heyday when`: a line in, a line out, whatever the line is."""
+"""The filter of `heyday when`: one output line for each input line."""
 
 import io
 import json
@@ -14,15 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.commands.when import LONGEST_LINE, answer_all, filter_lines
 from service.domain.calendar import LeapDay
-from service.when import LONGEST_LINE, filter_lines, run
 
 QUESTION = {"occasion": "birthday", "date": "1992-02-29", "timezone": "Europe/London", "year": 2027}
 ANSWER = b'{"send_at":"2027-02-28T09:00:00Z","local":"2027-02-28T09:00:00+00:00","rule":"leap_day"}\n'
-PROGRAM = (
-    "import sys; from datetime import time; from service.domain.calendar import LeapDay; from service.when import run; "
-    "sys.exit(run(sys.stdin.buffer, sys.stdout.buffer, at=time(9), leap_day=LeapDay.FEB28))"
-)
+HEYDAY_WHEN = [sys.executable, "-m", "actors.cli", "when"]
 
 
 def line(**changed: object) -> bytes:
@@ -31,15 +28,15 @@ def line(**changed: object) -> bytes:
 
 def answers(data: bytes, *, at: time = time(9), leap_day: LeapDay = LeapDay.FEB28) -> list[dict[str, Any]]:
     out = io.BytesIO()
-    assert run(io.BytesIO(data), out, at=at, leap_day=leap_day) == 0
+    answer_all(io.BytesIO(data), out, at=at, leap_day=leap_day)
     return [json.loads(answer) for answer in out.getvalue().splitlines()]
 
 
-def test_an_answer_is_spelled_as_agreed() -> None:
-    """Programs compare these bytes."""
+def test_an_answer_has_exactly_these_bytes() -> None:
+    """Programs compare them."""
     out = io.BytesIO()
 
-    run(io.BytesIO(line()), out, at=time(9), leap_day=LeapDay.FEB28)
+    answer_all(io.BytesIO(line()), out, at=time(9), leap_day=LeapDay.FEB28)
 
     assert out.getvalue() == ANSWER
 
@@ -78,7 +75,7 @@ def test_an_answer_is_spelled_as_agreed() -> None:
 def test_the_rule_time_and_leap_day_are_honoured(
     changed: dict[str, object], at: time, leap_day: LeapDay, answer: tuple[str | None, str | None, str]
 ) -> None:
-    """Each rule has its name in the answer; UTC is `Z` as an instant and `+00:00` as a local time."""
+    """The answer names the rule. UTC is `Z` in an instant and `+00:00` in a local time."""
     [found] = answers(line(**changed), at=at, leap_day=leap_day)
 
     assert tuple(found.values()) == answer
@@ -86,7 +83,7 @@ def test_the_rule_time_and_leap_day_are_honoured(
 
 
 def test_an_offset_with_seconds_is_rounded_in_the_local_time_only() -> None:
-    """RFC 3339 has no seconds in offsets, which zones had until 1972; the instant is exact to the second."""
+    """Offsets had seconds until 1972, but not in RFC 3339. The instant is exact."""
     [found] = answers(line(date="1990-06-01", timezone="Africa/Monrovia", year=1950))
 
     assert found == {"send_at": "1950-06-01T09:44:30Z", "local": "1950-06-01T09:00:00-00:45", "rule": "exact"}
@@ -144,7 +141,7 @@ def test_an_offset_with_seconds_is_rounded_in_the_local_time_only() -> None:
     ],
 )
 def test_an_invalid_line_gives_an_error_and_the_next_goes_on(broken: bytes, text: str) -> None:
-    """A mistake in line 7 of a million must say what it is, in line 7, and cost nobody else an answer."""
+    """An error has the position of its line, and affects no other line."""
     before, found, after = answers(b"\n".join([line(), broken, line()]))
 
     assert found["error"].startswith(text)
@@ -154,15 +151,34 @@ def test_an_invalid_line_gives_an_error_and_the_next_goes_on(broken: bytes, text
 
 @pytest.mark.parametrize("extra", [{"id": 7}, {"date ": None}, {"nested": {"a": [1, 2]}}])
 def test_further_fields_are_ignored(extra: dict[str, object]) -> None:
-    """So rows can carry the id they belong to."""
+    """A row may contain an id."""
     assert answers(line(**extra)) == [json.loads(ANSWER)]
 
 
 @pytest.mark.parametrize("end", [b"", b"\n"])
 @pytest.mark.parametrize("between", [b"\n", b"\r\n"])
 def test_the_last_line_may_end_or_not_and_lines_may_end_as_on_windows(between: bytes, end: bytes) -> None:
-    """As many answers as `wc -l` or an editor would count lines."""
+    """The number of answers is the number of lines."""
     assert len(answers(between.join([line(), line(), line()]) + end)) == 3
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 1000])
+def test_a_byte_order_mark_before_the_first_line_is_ignored(cut: int) -> None:
+    """Windows programs write it. A pipe may cut it into pieces."""
+    data = b"\xef\xbb\xbf" + line() + b"\n" + line() + b"\n"
+    out = io.BytesIO()
+
+    filter_lines(
+        [data[start : start + cut] for start in range(0, len(data), cut)], out, at=time(9), leap_day=LeapDay.FEB28
+    )
+
+    assert out.getvalue() == ANSWER * 2
+
+
+@pytest.mark.parametrize("data", [b"\xef", b"\xef\xbb", b"\xef\xbb\xbf"])
+def test_an_input_that_ends_within_a_byte_order_mark_is_read_to_its_end(data: bytes) -> None:
+    """A mark alone is an empty file. Part of one is an invalid line."""
+    assert len(answers(data)) == (0 if data == b"\xef\xbb\xbf" else 1)
 
 
 def test_no_input_has_no_answer() -> None:
@@ -171,7 +187,7 @@ def test_no_input_has_no_answer() -> None:
 
 
 def test_a_line_longer_than_any_question_is_an_error_and_is_not_kept() -> None:
-    """A gigabyte without a line break must not fill the memory, nor hide the line after it."""
+    """A gigabyte without a line break must neither fill the memory nor hide the next line."""
     padded = line() + b" " * (LONGEST_LINE - len(line()))
     pieces = [padded + b"\n", *[b"x" * LONGEST_LINE] * 100, b"\n" + line() + b"\n" + padded + b" "]
     out = io.BytesIO()
@@ -194,7 +210,7 @@ def test_a_line_longer_than_any_question_is_an_error_and_is_not_kept() -> None:
     cut=st.integers(1, 50),
 )
 def test_answers_do_not_depend_on_how_the_input_is_cut(rows: list[bytes], cut: int) -> None:
-    """Pipes cut where they like; and any bytes at all give one line of JSON for each line."""
+    """A pipe may cut the input at any byte. Any bytes give one line of JSON for each line."""
     data = b"".join(row + b"\n" for row in rows)
     pieces = [data[start : start + cut] for start in range(0, len(data), cut)]
     whole, cut_up = io.BytesIO(), io.BytesIO()
@@ -207,29 +223,29 @@ def test_answers_do_not_depend_on_how_the_input_is_cut(rows: list[bytes], cut: i
 
 
 class ShortWriter(io.BytesIO):
-    """Takes a few bytes at a time, as an unbuffered stream may."""
+    """A stream that takes a few bytes at a time, as an unbuffered one may."""
 
     def write(self, data: Any, /) -> int:
         return super().write(data[:7])
 
 
 def test_an_output_that_takes_little_at_a_time_gets_everything() -> None:
-    """`python -u` hands out such a stream, and what it did not take would be lost."""
+    """`python -u` has such a stream. The other bytes must not be lost."""
     out = ShortWriter()
 
-    run(io.BytesIO(line()), out, at=time(9), leap_day=LeapDay.FEB28)
+    answer_all(io.BytesIO(line()), out, at=time(9), leap_day=LeapDay.FEB28)
 
     assert out.getvalue() == ANSWER
 
 
 @pytest.mark.parametrize("buffering", [0, -1])
 def test_a_line_that_trickles_in_is_answered_at_once(buffering: int) -> None:
-    """Another program may ask one question, and wait for the answer before it asks the next."""
+    """A program may wait for each answer before it sends the next line."""
     questions, ask = os.pipe()
     reply, replies = os.pipe()
     with open(questions, "rb", buffering) as stdin, open(replies, "wb", buffering) as stdout:
         filtering = threading.Thread(
-            target=run, args=(stdin, stdout), kwargs={"at": time(9), "leap_day": LeapDay.FEB28}, daemon=True
+            target=answer_all, args=(stdin, stdout), kwargs={"at": time(9), "leap_day": LeapDay.FEB28}, daemon=True
         )
         filtering.start()
 
@@ -244,7 +260,7 @@ def test_a_line_that_trickles_in_is_answered_at_once(buffering: int) -> None:
 def test_a_reader_that_leaves_ends_the_filter_quietly() -> None:
     """`heyday when < million.ndjson | head` must not end in a traceback."""
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        HEYDAY_WHEN, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdin
         assert process.stdout

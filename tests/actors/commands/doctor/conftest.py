@@ -1,4 +1,4 @@
-"""A doctor among real servers, as a person at a command line has it."""
+"""`heyday doctor` with real servers, called as on the command line."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from actors.cli import main
-from service.email_stub import EmailStub, StubOptions, serve
-from tests.adapters.postgres.conftest import store as store
-from tests.embedded.conftest import made as made
-from tests.embedded.conftest import place as place
+from actors.commands.sandbox.email_stub import EmailStub, StubOptions, serve
+from tests.actors.commands.sandbox.conftest import made as made
+from tests.actors.commands.sandbox.conftest import place as place
+from tests.service.adapters.postgres.conftest import store as store
 
 Run = Callable[..., Awaitable[tuple[int, str]]]
 
@@ -32,13 +32,14 @@ def doctor(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Run:
-    """Runs `heyday doctor` among PostgreSQL, Redis and a fake email service: exit code and output."""
+    """Runs `heyday doctor` with PostgreSQL, Redis and a fake email service. Returns exit code and all output."""
     monkeypatch.setenv("HEYDAY_DATABASE_URL", database)
     monkeypatch.setenv("HEYDAY_REDIS_URL", redis_url)
     monkeypatch.setenv("HEYDAY_EMAIL_URL", stub.url)
 
     async def run(*words: str) -> tuple[int, str]:
         code = await asyncio.to_thread(main, ["doctor", *words])
-        return code, capsys.readouterr().out
+        written = capsys.readouterr()
+        return code, written.out + written.err
 
     return run

@@ -1,4 +1,4 @@
-"""The email service's books and ours: what differs is found, and only what is clearly safe is mended."""
+"""`heyday doctor --ledger` finds every difference, and `--mend` records only what is safe."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from actors.doctor.ledger_file import BadLine, read_ledger
-from tests.adapters.postgres.conftest import Store
-from tests.doctor.conftest import Run
+from actors.commands.doctor.ledger_file import BadLine, read_ledger
+from tests.actors.commands.doctor.conftest import Run
+from tests.service.adapters.postgres.conftest import Store
 
 KEY = UUID("0198c0de-0000-7000-8000-000000000001")
 AT = datetime(2027, 3, 14, 9, tzinfo=UTC)
@@ -30,7 +30,7 @@ AT = datetime(2027, 3, 14, 9, tzinfo=UTC)
     ],
 )
 def test_each_form_of_a_ledger_is_understood(tmp_path: Path, text: str, at: datetime | None) -> None:
-    """Services export what they export."""
+    """Services export different formats."""
     (tmp_path / "ledger").write_text(text, encoding="utf-8")
 
     assert [accepted for _, accepted in read_ledger(tmp_path / "ledger")] == [(KEY, at)]
@@ -40,8 +40,8 @@ def test_each_form_of_a_ledger_is_understood(tmp_path: Path, text: str, at: date
     "line",
     ["no key", '{"key": 7}', "{broken", '{"key": null}', f'{{"key": "{KEY}", "at": "today"}}', '{"a": [1]}'],
 )
-def test_a_line_that_is_not_understood_is_said_so_and_the_next_is_read(tmp_path: Path, line: str) -> None:
-    """One broken line of a million must not hide the others."""
+def test_an_invalid_line_is_reported_and_the_next_is_read(tmp_path: Path, line: str) -> None:
+    """One invalid line must not hide the others."""
     (tmp_path / "ledger").write_text(f"{line}\n{KEY}\n", encoding="utf-8")
 
     (first, bad), (second, good) = read_ledger(tmp_path / "ledger")
@@ -51,7 +51,7 @@ def test_a_line_that_is_not_understood_is_said_so_and_the_next_is_read(tmp_path:
 
 
 async def ended(store: Store, status: str, count: int = 1) -> list[UUID]:
-    """So many messages that have ended like that just now."""
+    """Messages that have just ended with this status."""
     ids = await store.due(count)
     query = "update messages set status = $1, attempt = 1, ended_at = business_now() where id = any($2)"
     await store.fetch(query, status, ids)
@@ -59,7 +59,7 @@ async def ended(store: Store, status: str, count: int = 1) -> list[UUID]:
 
 
 async def test_every_difference_is_listed_and_what_agrees_is_not(store: Store, doctor: Run, tmp_path: Path) -> None:
-    """By these a person decides whom to write to, and what to redrive."""
+    """The operator decides from this list which messages to redrive."""
     agreeing, twice, missing = await ended(store, "sent", 3)
     (unknown,) = await ended(store, "unknown")
     (failed,) = await ended(store, "failed")
@@ -80,11 +80,11 @@ async def test_every_difference_is_listed_and_what_agrees_is_not(store: Store, d
         ("not_accepted_there", str(missing)),
     }
     assert [one["line"] for one in lines if "error" in one] == [7]
-    assert "1 twice, 2 not sent here, 1 not ours, 1 not accepted there, 1 lines not understood" in text
+    assert "1 twice, 2 not sent here, 1 not ours, 1 not accepted there, 1 unreadable lines" in text
 
 
-async def test_books_that_agree_are_said_to(store: Store, doctor: Run, tmp_path: Path) -> None:
-    """What was sent outside of the time that the ledger covers is no difference."""
+async def test_a_ledger_that_agrees_has_no_difference(store: Store, doctor: Run, tmp_path: Path) -> None:
+    """A message that was sent outside of the period of the ledger is no difference."""
     now = (await store.planning.planned()).now
     first, second, later = await ended(store, "sent", 3)
     await store.fetch("update messages set ended_at = ended_at + interval '1 hour' where id = $1", later)
@@ -100,7 +100,7 @@ async def test_books_that_agree_are_said_to(store: Store, doctor: Run, tmp_path:
 async def test_mending_records_what_was_unknown_and_accepted_and_nothing_else(
     store: Store, doctor: Run, tmp_path: Path
 ) -> None:
-    """Every acceptance has its attempt on record, with the time of the ledger."""
+    """Every acceptance has a recorded attempt, with the time of the ledger."""
     known, held = await ended(store, "unknown", 2)
     (failed,) = await ended(store, "failed")
     (sent,) = await ended(store, "sent")
@@ -116,10 +116,12 @@ async def test_mending_records_what_was_unknown_and_accepted_and_nothing_else(
     assert await store.statuses() == {known: "sent", held: "unknown", failed: "failed", sent: "sent"}
     attempts = await store.fetch("select message_id, outcome, number, started_at from attempts")
     assert [tuple(row) for row in attempts] == [(known, "accepted", 1, AT)]
+    audited = await store.fetch("select action, subject_kind, subject_id, key_name from audit")
+    assert [tuple(row) for row in audited] == [("messages.mended", "message", str(known), "command line")]
 
 
-async def test_a_ledger_that_is_not_there_is_no_traceback(store: Store, doctor: Run, tmp_path: Path) -> None:
-    """People mistype."""
+async def test_a_missing_ledger_causes_no_traceback(store: Store, doctor: Run, tmp_path: Path) -> None:
+    """A path may be mistyped."""
     code, out = await doctor("--ledger", str(tmp_path / "nowhere"))
 
     assert code == 1

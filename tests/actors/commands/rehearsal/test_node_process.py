@@ -1,4 +1,4 @@
-"""The demo's node as a process: waited for, started again, drained, and killed where it will not end."""
+"""A node as a process: start, restart, drain and kill."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # ships no annotations
 import pytest
 
-from actors.demo.place import Place
-from actors.rehearsal import node_process
-from actors.rehearsal.node_process import NodeProcess, end_left_behind
-from service.embedded import processes
-from service.embedded.account import Account
-from service.embedded.errors import ServerFailed
-from service.embedded.ports import free_port
+from actors.commands.demo.directory import DemoDirectory
+from actors.commands.rehearsal import node_process
+from actors.commands.rehearsal.node_process import NodeProcess, end_left_behind
+from actors.commands.sandbox.servers import processes
+from actors.commands.sandbox.servers.account import Account
+from actors.commands.sandbox.servers.errors import ServerFailed
+from actors.commands.sandbox.servers.ports import free_port
 
-# It answers that it is ready, and ends at SIGTERM unless it was told not to: a node as far as this is concerned.
+# It answers that it is ready, and ends on SIGTERM unless STUBBORN is set. That is all that these tests need of a node.
 STAND_IN = """
 import http.server, os, signal, sys
 host, port = os.environ["HEYDAY_BIND"].split(":")
@@ -40,9 +40,9 @@ http.server.HTTPServer((host, int(port)), Ready).serve_forever()
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """A place for the node's log."""
-    made = Place(tmp_path / ".heyday")
+def place(tmp_path: Path) -> Iterator[DemoDirectory]:
+    """A directory for the log of the node."""
+    made = DemoDirectory(tmp_path / ".heyday")
     yield made
     made.release()
 
@@ -53,18 +53,18 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settings(**more: str) -> dict[str, str]:
-    """A port to be ready on."""
+    """Settings with a free port."""
     return {"HEYDAY_BIND": f"127.0.0.1:{free_port()}", **more}
 
 
-def wait_until_it_started(place: Place) -> None:
-    """Until the program has taken the place of what has started it, and says so."""
+def wait_until_it_started(place: DemoDirectory) -> None:
+    """Wait until the program runs and has written its first line."""
     while "started" not in place.log.read_text():
         time.sleep(0.01)
 
 
-async def test_it_is_ready_when_entered_and_has_ended_in_order_when_left(place: Place) -> None:
-    """The rule."""
+async def test_it_is_ready_when_entered_and_has_ended_in_order_when_left(place: DemoDirectory) -> None:
+    """This is the normal case."""
     async with NodeProcess(place.path, place.log, settings()) as node:
         pid = node.pid
 
@@ -73,14 +73,14 @@ async def test_it_is_ready_when_entered_and_has_ended_in_order_when_left(place: 
     assert not psutil.pid_exists(pid)
 
 
-async def test_one_that_does_not_start_shows_what_it_wrote(place: Place) -> None:
-    """The reason is in a log that nobody has looked at yet."""
+async def test_one_that_does_not_start_shows_what_it_wrote(place: DemoDirectory) -> None:
+    """The reason is in the log."""
     with pytest.raises(ServerFailed, match=r"(?s)ended instead of starting.*no such luck"):
         await NodeProcess(place.path, place.log, settings(BROKEN="1")).__aenter__()
 
 
-async def test_one_that_will_not_drain_is_killed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing may be left running, and nobody waits for ever."""
+async def test_one_that_will_not_drain_is_killed(place: DemoDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process may be left, and the drain has a deadline."""
     monkeypatch.setattr(node_process, "DRAIN_WITHIN", 0.2)
 
     async with NodeProcess(place.path, place.log, settings(STUBBORN="1")) as node:
@@ -91,8 +91,8 @@ async def test_one_that_will_not_drain_is_killed(place: Place, monkeypatch: pyte
     assert not psutil.pid_exists(pid)
 
 
-async def test_haste_kills_it_at_once(place: Place) -> None:
-    """The second Ctrl-C."""
+async def test_a_cancelled_drain_kills_it_at_once(place: DemoDirectory) -> None:
+    """This is the second Ctrl-C."""
 
     async def live() -> None:
         async with node:
@@ -102,7 +102,7 @@ async def test_haste_kills_it_at_once(place: Place) -> None:
     task = asyncio.ensure_future(live())
     await entered.wait()
     pid = node.pid
-    await asyncio.sleep(0)  # it is being drained now, and does not mean to end
+    await asyncio.sleep(0)  # it is being drained now, and ignores the signal
 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -112,8 +112,8 @@ async def test_haste_kills_it_at_once(place: Place) -> None:
     assert not psutil.pid_exists(pid)
 
 
-async def test_one_that_was_killed_is_started_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """People will kill it, to see what happens; but one that keeps ending is not started over and over."""
+async def test_one_that_was_killed_is_started_again(place: DemoDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users of the demo kill a node on purpose. A node that keeps ending is not started again at once."""
     async with NodeProcess(place.path, place.log, settings()) as node:
         first = psutil.Process(node.pid)
         first.kill()
@@ -121,7 +121,7 @@ async def test_one_that_was_killed_is_started_again(place: Place, monkeypatch: p
 
         node.look_after()
         soon = node.pid
-        monkeypatch.setattr(node_process, "PATIENCE", 0.0)
+        monkeypatch.setattr(node_process, "RESTART_INTERVAL", 0.0)
         node.look_after()
         later = node.pid
 
@@ -130,8 +130,8 @@ async def test_one_that_was_killed_is_started_again(place: Place, monkeypatch: p
     assert node.restarts == 1
 
 
-async def test_what_a_killed_demo_left_is_ended_and_nothing_else(place: Place) -> None:
-    """Some systems do not end a child with its parent; a process that only works in the same folder is left alone."""
+async def test_what_a_killed_demo_left_is_ended_and_nothing_else(place: DemoDirectory) -> None:
+    """Some systems do not end a child with its parent. Other processes in the same directory are left alone."""
     account = Account(os.geteuid(), os.getegid())
 
     def left(program: str) -> subprocess.Popen[bytes]:

@@ -1,0 +1,1 @@
+"""`heyday doctor`: checks every dependency of a node, adopts a restored database, compares ledgers."""

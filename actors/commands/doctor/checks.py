@@ -1,0 +1,57 @@
+"""All checks of `heyday doctor`. They run at the same time, each with a deadline, and are shown in a fixed order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from actors.commands.doctor.adoption import Adoption
+from actors.commands.doctor.check_results import Check, CheckReport, Level, run_check
+from actors.commands.doctor.email import check_email
+from actors.commands.doctor.environment_checks import check_cluster, check_nodes, check_settings, check_zones
+from actors.commands.doctor.postgres import check_postgres
+from actors.commands.doctor.rabbitmq import check_rabbitmq
+from actors.commands.doctor.redis import check_redis
+from service.adapters.postgres.connection import Database
+from service.adapters.redis.checkup import RedisCheckup
+from service.adapters.redis.connection import RedisClients
+from service.api.http.responses import encode
+from service.settings import Settings
+
+Say = Callable[[str], None]
+
+
+async def run_checks(settings: Settings, database: Database, redis: RedisClients) -> list[CheckReport]:
+    """Run every check. No check changes anything."""
+    checks: dict[str, Check] = {
+        "settings": partial(check_settings, settings),
+        "postgres": partial(check_postgres, settings, database),
+        "redis": partial(check_redis, RedisCheckup(redis.commands)),
+        "rabbitmq": partial(check_rabbitmq, settings.rabbitmq_url, database),
+        "email service": partial(check_email, settings.email),
+        "cluster": partial(check_cluster, Adoption(settings, database, redis)),
+        "nodes": partial(check_nodes, database),
+        "tzdata": check_zones,
+    }
+    if settings.email_fallback is not None:
+        checks["fallback email service"] = partial(check_email, settings.email_fallback)
+    return list(await asyncio.gather(*(run_check(name, check) for name, check in checks.items())))
+
+
+def show(reports: list[CheckReport], *, as_json: bool, say: Say) -> bool:
+    """Write every report and a summary. True when no result is an error; warnings do not count."""
+    worst = max((one.level for one in reports), key=list(Level).index)
+    if as_json:
+        say(encode({"level": worst, "checks": [one.as_json() for one in reports]}).decode())
+        return worst is not Level.ERROR
+    for one in reports:
+        for line in one.as_lines():
+            say(line)
+    counts = {level: sum(1 for one in reports for result in one.results if result.level is level) for level in Level}
+    say("")
+    if worst is Level.ERROR:
+        say(f"Not well: {counts[Level.ERROR]} errors, {counts[Level.WARNING]} warnings.")
+    else:
+        say(f"No errors, {counts[Level.WARNING]} warnings." if counts[Level.WARNING] else "All well.")
+    return worst is not Level.ERROR

@@ -1,0 +1,71 @@
+"""Checks beside the servers: settings, zone data, cluster identity, nodes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from actors.commands.doctor.adoption import Adoption
+from actors.commands.doctor.check_results import CheckResult, error, ok, warning
+from actors.commands.doctor.transport import exposed
+from service.adapters.postgres.checkup import PostgresCheckup
+from service.adapters.postgres.connection import Database
+from service.domain.cluster import REASONS, DatabaseCheck
+from service.domain.zones import TZDATA_VERSION, zone_names
+from service.node.lease import DEATH_TIMEOUT
+from service.settings import Settings
+
+
+async def check_settings(settings: Settings) -> list[CheckResult]:
+    """Report settings that are allowed but risky."""
+    results = [ok("every setting can be read")]
+    if not settings.api_keys:
+        results.append(warning("HEYDAY_API_KEYS is empty: every user of this machine may use the API"))
+    if settings.email_timeout.total_seconds() < 1:
+        results.append(warning("HEYDAY_EMAIL_TIMEOUT is below a second: slow answers become unknown outcomes"))
+    if settings.cluster is None:
+        results.append(
+            warning("HEYDAY_CLUSTER is not set: a copy of both PostgreSQL and Redis is not recognised as a copy")
+        )
+    if settings.only_to is not None:
+        results.append(warning(f"HEYDAY_ONLY_TO: only {len(settings.only_to)} addresses and domains are written to"))
+    results += [warning(str(variable)) for variable in settings.unknown]
+    return [*results, *(warning(sentence) for sentence in exposed(settings))]
+
+
+async def check_zones() -> list[CheckResult]:
+    """Check the age of the zone data: governments change time zones several times a year."""
+    text = f"tzdata {TZDATA_VERSION}, {len(zone_names())} zones"
+    if int(TZDATA_VERSION[:4]) < datetime.now(UTC).year - 1:
+        return [warning(f"{text}: more than a year old; install a newer heyday, or a newer tzdata")]
+    return [ok(text)]
+
+
+async def check_cluster(adoption: Adoption) -> list[CheckResult]:
+    """Check that nodes accept this database. Raises Unavailable."""
+    situation = await adoption.look()
+    identity = situation.seen.identity
+    match situation.finding:
+        case finding if finding.refused:
+            return [error(f"{REASONS[finding]}: nodes send nothing; run `heyday doctor --adopt --dry-run`")]
+        case DatabaseCheck.NEW:
+            return [ok("a new database: the first node gives it an identity")]
+        case DatabaseCheck.MOVED:
+            return [ok("the database was moved, and nothing was lost: nodes accept it")]
+    assert identity is not None  # noqa: S101 - every other outcome has one
+    name = f" {identity.name}" if identity.name else ""
+    return [ok(f"the database is that of cluster{name} {identity.id}, generation {identity.generation}")]
+
+
+async def check_nodes(database: Database) -> list[CheckResult]:
+    """List the living nodes. Raises Unavailable."""
+    nodes = await PostgresCheckup(database).nodes()
+    if not nodes:
+        return [warning("no node is running: nothing is sent")]
+    silent = [one for one in nodes if one.silent > DEATH_TIMEOUT]
+    results = [
+        warning(f"node {one.node} has sent no heartbeat for {one.silent:.0f} s: another node takes over its work")
+        for one in silent
+    ]
+    if len(silent) == len(nodes):
+        return [*results, error("every running node has stopped sending heartbeats: nothing is sent")]
+    return [*results, ok(f"{len(nodes) - len(silent)} nodes are alive")]

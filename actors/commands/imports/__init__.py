@@ -1,0 +1,1 @@
+"""`heyday import`: users from a file, through the API."""

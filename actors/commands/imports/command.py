@@ -1,0 +1,166 @@
+"""`heyday import`: sends users from CSV or NDJSON through the API, with the checks and planning of any other user."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from actors.commands.errors import WrongUsage
+from actors.commands.exit_codes import FAILED, OK
+from actors.commands.imports.conversion import CannotConvert, Conversion, suggestions
+from actors.commands.imports.options import FORMATS
+from actors.commands.imports.refusals import Refusals
+from actors.commands.imports.sending import ImportClient, chunks
+from actors.commands.imports.source import Source, SourceRow, open_source
+from actors.commands.progress import ProgressBar
+from service.api.http.body import load
+from service.api.http.problems import Problem
+from service.api.http.responses import encode
+from service.api.representations.users import future_dates, loader
+from service.domain.occasions import DEFAULTS
+
+KEY_VARIABLE = "HEYDAY_API_KEY"
+"""The variable with the key of the API."""
+
+MAX_KEY_CHARACTERS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A row that can be sent."""
+
+    row: SourceRow
+    document: dict[str, object]
+
+
+def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Import, and return the exit code: 1 when a row was refused. Raises WrongUsage, CommandFailed."""
+    kind = args.format or FORMATS.get(args.file.suffix.lower())
+    if kind is None:
+        raise WrongUsage("the end of the file's name tells no format: give --format csv or --format ndjson")
+    key = _key(args.key_file, environment)
+    if not args.url.startswith(("http://", "https://")):
+        raise WrongUsage(f"--url: expected http:// or https://, not {args.url!r}")
+    now = datetime.now(UTC)
+    conversion = Conversion(args.map, date_format=args.date_format, zone_from=args.zone_from, now=now)
+    try:
+        with args.file.open("rb") as file:
+            counts = _import(args, file, kind, key, conversion, now)
+    except OSError as error:
+        raise WrongUsage(f"{args.file}: {error.strerror}") from error
+    _report(args, counts)
+    return FAILED if counts["refused"] else OK
+
+
+def _import(
+    args: argparse.Namespace, file: IO[bytes], kind: str, key: str | None, conversion: Conversion, now: datetime
+) -> Counter[str]:
+    source = open_source(file, kind)
+    if source.columns:
+        fields = conversion.fields_of(source.columns)
+        used = {*fields, args.zone_from}
+        if ignored := [column for column in source.columns if column not in used]:
+            sys.stderr.write(f"columns that are no field, and are left out: {', '.join(ignored)}\n")
+            if meant := suggestions(ignored, fields.values()):
+                words = " ".join(f"--map {shlex.quote(f'{column}={field}')}" for column, field in meant)
+                sys.stderr.write(f"perhaps you mean: {words}\n")
+    counts: Counter[str] = Counter()
+    with (
+        Refusals(args.refused, source) as refusals,
+        ProgressBar("importing users", total=_lines_of(args.file)) as progress,
+    ):
+        ready = _converted(source, conversion, refusals, progress)
+        if args.dry_run:
+            counts["valid"] = sum(_is_valid(one, refusals, progress, now) for one in ready)
+        else:
+            client = ImportClient(args.url, key, updates=args.on_conflict == "update")
+            asyncio.run(_send(client, ready, refusals, progress, counts))
+        counts["refused"] = refusals.count
+    return counts
+
+
+def _converted(source: Source, conversion: Conversion, refusals: Refusals, progress: ProgressBar) -> Iterator[Ready]:
+    """Yield the rows that can be sent, and refuse the others."""
+    fields = conversion.fields_of(source.columns) if source.columns else None
+    for row in source.rows:
+        try:
+            if row.cells is None:
+                raise CannotConvert(row.reason)  # noqa: TRY301 - refused as one whose values are wrong
+            of_row = conversion.fields_of_document(row.cells) if fields is None else fields
+            yield Ready(row, conversion.document(row.cells, of_row))
+        except CannotConvert as error:
+            refusals.add(row, str(error))
+            progress.advance()
+
+
+async def _send(
+    client: ImportClient, ready: Iterator[Ready], refusals: Refusals, progress: ProgressBar, counts: Counter[str]
+) -> None:
+    for part in chunks(ready):
+        results = client.send([encode(one.document) + b"\n" for one in part])
+        rows = iter(part)
+        async for result in results:
+            one = next(rows)
+            progress.advance()
+            if result.outcome == "refused":
+                refusals.add(one.row, result.reason)
+            else:
+                counts[result.outcome] += 1
+
+
+def _is_valid(one: Ready, refusals: Refusals, progress: ProgressBar, now: datetime) -> bool:
+    """Check a row by the API's rules that need no database."""
+    known = tuple(occasion.code for occasion in DEFAULTS)
+    core = {field: value for field, value in one.document.items() if field in loader(known).names or value is None}
+    progress.advance()
+    try:
+        loaded = load(loader(known), core)
+    except Problem as problem:
+        refusals.add(one.row, " ".join(f"{error.field}: {error.message}" for error in problem.errors) or problem.detail)
+        return False
+    if errors := future_dates(loaded, known, loaded["timezone"], now):
+        refusals.add(one.row, f"{errors[0].field}: {errors[0].message}")
+        return False
+    return True
+
+
+def _key(path: Path | None, environment: Mapping[str, str]) -> str | None:
+    if path is None:
+        return environment.get(KEY_VARIABLE) or None
+    try:
+        text = path.read_text(encoding="utf-8")[:MAX_KEY_CHARACTERS].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongUsage(f"--key-file {path}: {getattr(error, 'strerror', None) or 'expected text'}") from error
+    if not text or len(text.split()) > 1:
+        raise WrongUsage(f"--key-file {path}: expected one key")
+    return text
+
+
+def _lines_of(path: Path) -> int | None:
+    """Estimate the number of rows. None if the input is no file on disk, such as a pipe."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
+
+
+def _report(args: argparse.Namespace, counts: Counter[str]) -> None:
+    names = ("valid", "refused") if args.dry_run else ("created", "updated", "unchanged", "refused")
+    if args.json:
+        sys.stdout.write(encode({name: counts[name] for name in names}).decode() + "\n")
+        return
+    sys.stdout.write(", ".join(f"{counts[name]} {name}" for name in names) + "\n")
+    if args.dry_run:
+        sys.stdout.write(
+            "Nothing was sent: this was a dry run. Only the import finds addresses and keys that are taken.\n"
+        )
+    if args.refused is not None and counts["refused"]:
+        sys.stdout.write(f"The rows that were refused are in {args.refused}.\n")

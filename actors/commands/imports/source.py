@@ -1,0 +1,118 @@
+"""Reads rows from a file of CSV or NDJSON. A line that cannot be read is reported, and stops no other."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from actors.commands.errors import CommandFailed
+
+MAX_RECORD_LINES = 50
+"""Lines that a record with line breaks in quotes may have."""
+
+DELIMITERS = ",;\t"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """A row with the number of its line. `cells` is None if it cannot be read, for this `reason`."""
+
+    line: int
+    text: str
+    cells: dict[str, Any] | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The columns of a file, empty for NDJSON, and its rows. `delimiter` is None for NDJSON."""
+
+    columns: tuple[str, ...]
+    rows: Iterator[SourceRow]
+    delimiter: str | None
+
+
+def open_source(lines: Iterable[bytes], kind: str) -> Source:
+    """Read the header, if there is one. Raises CommandFailed."""
+    texts = _texts(lines)
+    if kind == "ndjson":
+        return Source((), _documents(texts), None)
+    first = next((one for one in texts if one[1] is None or one[1].strip()), None)
+    if first is None or first[1] is None:
+        raise CommandFailed("the file has no header in UTF-8")
+    delimiter = max(DELIMITERS, key=lambda one: (first[1] or "").count(one))
+    columns = tuple(cell.strip() for cell in next(csv.reader([first[1]], delimiter=delimiter)))
+    if len(set(columns)) < len(columns):
+        raise CommandFailed(f"line {first[0]}: the header has a column twice")
+    return Source(columns, _records(texts, columns, delimiter), delimiter)
+
+
+def _texts(lines: Iterable[bytes]) -> Iterator[tuple[int, str | None]]:
+    """Yield numbered lines. The text is None for a line that is not UTF-8."""
+    for number, line in enumerate(lines, 1):
+        try:
+            yield number, line.removeprefix(b"\xef\xbb\xbf").decode()
+        except UnicodeDecodeError:
+            yield number, None
+
+
+def _documents(texts: Iterable[tuple[int, str | None]]) -> Iterator[SourceRow]:
+    for number, text in texts:
+        if text is None:
+            yield SourceRow(number, "", None, "expected text in UTF-8")
+        elif text.strip():
+            try:
+                found = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                yield SourceRow(number, text.strip(), None, f"expected JSON: {error}")
+                continue
+            cells = found if isinstance(found, dict) else None
+            yield SourceRow(number, text.strip(), cells, "" if cells is not None else "expected a JSON object")
+
+
+def _records(texts: Iterator[tuple[int, str | None]], columns: tuple[str, ...], delimiter: str) -> Iterator[SourceRow]:
+    waiting: deque[tuple[int, str | None]] = deque()
+    while True:
+        taken = [waiting.popleft() if waiting else next(texts, None)]
+        if taken[0] is None:
+            return
+        number, text = taken[0]
+        if text is None:
+            yield SourceRow(number, "", None, "expected text in UTF-8")
+            continue
+        if not text.strip():
+            continue
+        record, used = _record(text, texts, waiting, delimiter)
+        if record is None:
+            yield SourceRow(number, text.rstrip("\r\n"), None, "a quotation mark has no end, or text after it")
+        elif len(record) != len(columns):
+            reason = f"expected {len(columns)} cells, as the header has, and found {len(record)}"
+            yield SourceRow(number, used.rstrip("\r\n"), None, reason)
+        else:
+            yield SourceRow(number, used.rstrip("\r\n"), dict(zip(columns, record, strict=True)))
+
+
+def _record(
+    text: str, texts: Iterator[tuple[int, str | None]], waiting: deque[tuple[int, str | None]], delimiter: str
+) -> tuple[list[str] | None, str]:
+    """Return the cells and the text of the record that begins with this line. Lines after it stay unread."""
+    used: list[str] = [text]
+    ahead: list[tuple[int, str | None]] = []
+    while True:
+        try:
+            found = list(csv.reader(used, delimiter=delimiter, strict=True))
+        except csv.Error as error:
+            more = waiting.popleft() if waiting else next(texts, None)
+            if more is not None:
+                ahead.append(more)
+            open_quote = "unexpected end" in str(error)
+            if more is None or more[1] is None or not open_quote or len(used) == MAX_RECORD_LINES:
+                waiting.extendleft(reversed(ahead))
+                return None, text
+            used.append(more[1])
+            continue
+        return (found[0] if len(found) == 1 else None), "".join(used)

@@ -1,0 +1,258 @@
+"""`heyday occasions`: reads and writes the days, rules and texts, with the same checks as the API."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import time
+from typing import Any
+from uuid import UUID
+
+from actors.commands.errors import CommandFailed, WrongUsage
+from actors.commands.exit_codes import FAILED, OK
+from actors.commands.principal import command_line
+from actors.wiring import email_attempts
+from service.adapters.postgres.audit import PostgresAuditLog
+from service.adapters.postgres.connection import Database
+from service.adapters.postgres.occasions import PostgresOccasions
+from service.adapters.postgres.planning import LATE_LIMIT, PostgresPlanning
+from service.adapters.postgres.users import PostgresUsers
+from service.api.http.responses import encode
+from service.api.representations.occasions import occasion_json, rendered_json, test_send_json
+from service.domain.calendar import LeapDay, Weekend
+from service.domain.languages import language_tag
+from service.domain.messages import Outcome
+from service.domain.occasions import DEFAULT_SUBJECT, Occasion
+from service.domain.suppressions import may_write_to
+from service.domain.texts import Text
+from service.domain.users import email_key
+from service.domain.zones import TZDATA_VERSION, zone
+from service.ports import AuditAction, OccasionChanged, OccasionEntry, RowRefused
+from service.rendering import Recipient, greeting_for_test, recipient_of, rendered
+from service.settings import Secret, Settings, read, read_database_url
+
+DEFAULT = "default"
+"""The word for a rule that the cluster's defaults decide, and for the text without a language."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the sub-commands and their arguments."""
+    actions = parser.add_subparsers(required=True, metavar="ACTION", dest="action")
+    _json(actions.add_parser("list", help="list the occasions"))
+    show = _json(actions.add_parser("show", help="show an occasion with its rules and all texts"))
+    show.add_argument("code", metavar="CODE")
+    _add_set(_json(actions.add_parser("set", help="create or change an occasion; other options keep their values")))
+    render = _json(actions.add_parser("render", help="show subject and text in every language"))
+    _add_recipient(render)
+    test = _json(actions.add_parser("test-send", help="send the text once to an address, beside the yearly greetings"))
+    _add_recipient(test)
+    test.add_argument("--to", metavar="ADDRESS", required=True, help="where to send it")
+
+
+def _json(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("--json", action="store_true", help="write JSON, as the API does")
+    return parser
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("code", metavar="CODE")
+    parser.add_argument("--text", help="the text; {full_name}, {first_name}, {last_name} and {years} are replaced")
+    parser.add_argument("--text-without-years", metavar="TEXT", help="the text for dates whose year is unknown")
+    parser.add_argument("--subject", help="for email services that send one")
+    parser.add_argument("--language", metavar="TAG", type=_language, help="the language of these texts, such as de-AT")
+    parser.add_argument("--remove-language", metavar="TAG", type=_language, help="remove the texts of a language")
+    parser.add_argument("--send-at", metavar="HH:MM", type=_time, help=f"local time of day, or `{DEFAULT}`")
+    parser.add_argument("--leap-day", choices=[*LeapDay, DEFAULT], help="what 29 February becomes in a common year")
+    parser.add_argument("--weekend", choices=list(Weekend), help="what a Saturday or Sunday becomes")
+    parser.add_argument("--offset-days", metavar="DAYS", type=int, help="days before (below 0) or after the date")
+    active = parser.add_mutually_exclusive_group()
+    active.add_argument("--active", action="store_true", default=None, help="plan and send it")
+    active.add_argument("--inactive", dest="active", action="store_false", help="cancel what is unsent, plan nothing")
+
+
+def _add_recipient(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("code", metavar="CODE")
+    parser.add_argument("--user", metavar="ID", type=UUID, help="for this user, instead of made-up values")
+    parser.add_argument("--first-name", metavar="NAME", default="Ada")
+    parser.add_argument("--last-name", metavar="NAME", default="Lovelace")
+    parser.add_argument("--locale", metavar="TAG", type=_language)
+    parser.add_argument("--years", type=int, help="without it, the text for unknown years is shown")
+
+
+def _language(text: str) -> str:
+    if (tag := language_tag(text)) is None:
+        raise argparse.ArgumentTypeError(f"expected a language tag (BCP 47) such as de or pt-BR, not {text!r}")
+    return tag
+
+
+def _time(text: str) -> time | str:
+    if text == DEFAULT:
+        return text
+    try:
+        return time.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected HH:MM or `{DEFAULT}`, not {text!r}") from None
+
+
+def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Run the sub-command and return the exit code. Raises BadConfiguration, CommandFailed, WrongUsage, Unavailable."""
+    settings = read(environment) if args.action == "test-send" else None
+    return asyncio.run(_run(args, read_database_url(environment), settings))
+
+
+async def _run(args: argparse.Namespace, dsn: Secret, settings: Settings | None) -> int:
+    database = Database(dsn, size=1)
+    await database.open()
+    try:
+        occasions = PostgresOccasions(database)
+        match args.action:
+            case "list":
+                for entry in await occasions.all():
+                    _write(occasion_json(entry) if args.json else _line(entry))
+                return OK
+            case "show":
+                entry = await _entry(database, occasions, args.code)
+                _write(occasion_json(entry) if args.json else _page(entry))
+                return OK
+            case "set":
+                return await _set(occasions, args)
+        entry = await _entry(database, occasions, args.code)
+        recipient = await _recipient(database, args, entry.occasion)
+        if settings is None:
+            for one in rendered(entry.occasion, recipient):
+                mark = " (chosen)" if one.chosen else ""
+                line = f"{one.language or DEFAULT}{mark}\n  subject: {one.subject}\n  text: {one.text}"
+                _write(rendered_json(one) if args.json else line)
+            return OK
+        return await _test_send(database, settings, args, entry.occasion, recipient)
+    finally:
+        await database.close()
+
+
+async def _entry(database: Database, occasions: PostgresOccasions, code: str) -> OccasionEntry:
+    if (entry := await occasions.get(code)) is None:
+        rules = await PostgresPlanning(database).rules()
+        if problem := next((one for one in rules.problems if one.code == code), None):
+            raise CommandFailed(
+                f"the row of occasion {code!r} cannot be read, so it is left out: {problem.sentence}; "
+                "`heyday occasions set` writes it anew"
+            )
+        known = ", ".join(rules.understood)
+        raise CommandFailed(f"there is no occasion {code!r}; there are: {known}")
+    return entry
+
+
+async def _set(occasions: PostgresOccasions, args: argparse.Namespace) -> int:
+    before = await occasions.get(args.code)
+    if before is None and (args.text is None or args.language is not None):
+        raise WrongUsage("a new occasion needs --text, and a text without --language first")
+    occasion = _changed(before.occasion if before else Occasion(args.code, Text(DEFAULT_SUBJECT, "")), args)
+    if mistakes := occasion.mistakes():
+        raise CommandFailed("nothing was changed: " + "; ".join(f"{field}: {sentence}" for field, sentence in mistakes))
+    try:
+        entry, created = await occasions.put(occasion, version=before.version if before else None, by=command_line())
+    except OccasionChanged as error:
+        raise CommandFailed("another person has just changed the occasion: look at it and try again") from error
+    except RowRefused as error:
+        raise CommandFailed(f"the database refuses the occasion: {error.reason}") from error
+    what = "created" if created else "changed" if before and entry.version != before.version else "as it was"
+    _write(occasion_json(entry) if args.json else f"{args.code}: {what}\n{_page(entry)}")
+    return OK
+
+
+def _changed(one: Occasion, args: argparse.Namespace) -> Occasion:
+    given = {
+        name: value
+        for name, value in (
+            ("subject", args.subject),
+            ("text", args.text),
+            ("without_years", args.text_without_years),
+        )
+        if value is not None
+    }
+    if args.text is not None and args.text_without_years is None:
+        given["without_years"] = None
+    texts = {tag: text for tag, text in one.texts.items() if tag != args.remove_language}
+    default = one.default
+    if args.language is None:
+        default = replace(default, **given)
+    elif given:
+        texts[args.language] = replace(texts.get(args.language, Text(None, "")), **given)
+    rules: dict[str, Any] = {
+        "send_at": args.send_at,
+        "leap_day": args.leap_day and (args.leap_day if args.leap_day == DEFAULT else LeapDay(args.leap_day)),
+        "weekend": args.weekend and Weekend(args.weekend),
+        "offset_days": args.offset_days,
+        "active": args.active,
+    }
+    changes: dict[str, Any] = {
+        name: None if value == DEFAULT else value for name, value in rules.items() if value is not None
+    }
+    return replace(one, default=default, texts=texts, **changes)
+
+
+async def _recipient(database: Database, args: argparse.Namespace, occasion: Occasion) -> Recipient:
+    if args.user is None:
+        return Recipient(args.first_name, args.last_name or None, args.locale, args.years)
+    planned = await PostgresPlanning(database).planned()
+    users = PostgresUsers(database, late_limit=LATE_LIMIT, tzdata=TZDATA_VERSION)
+    if (user := await users.get(args.user)) is None:
+        raise CommandFailed(f"there is no user {args.user}")
+    return recipient_of(user, occasion.code, planned.now.astimezone(zone(user.profile.timezone)).date())
+
+
+async def _test_send(
+    database: Database, settings: Settings, args: argparse.Namespace, occasion: Occasion, recipient: Recipient
+) -> int:
+    if "@" not in args.to or not may_write_to(email_key(args.to), settings.only_to):
+        raise CommandFailed("nothing was sent: expected an address, and one that HEYDAY_ONLY_TO names if that is set")
+    greeting = greeting_for_test(occasion, recipient, args.to)
+    await PostgresAuditLog(database).record(command_line(), AuditAction.OCCASION_TEST_SENT, [occasion.code])
+    service = email_attempts(settings.email, timeout=settings.email_timeout)
+    await service.open()
+    try:
+        answer = await service.attempt(greeting)
+    finally:
+        await service.close()
+    if args.json:
+        _write(test_send_json(greeting, answer))
+    else:
+        said = f" ({answer.status_code})" if answer.status_code else ""
+        _write(f"{answer.outcome}{said}: {answer.error or 'the email service has accepted it'}")
+    return OK if answer.outcome is Outcome.ACCEPTED else FAILED
+
+
+def _line(entry: OccasionEntry) -> str:
+    one = entry.occasion
+    return f"{one.code}  {_rules(one)}  {one.default.text}"
+
+
+def _rules(one: Occasion) -> str:
+    rules = [] if one.active else ["inactive"]
+    rules.append(f"at {one.send_at:%H:%M:%S}" if one.send_at else f"at the {DEFAULT} time")
+    if one.leap_day is not None:
+        rules.append(f"29 February: {one.leap_day}")
+    if one.offset_days:
+        rules.append(f"{abs(one.offset_days)} days {'before' if one.offset_days < 0 else 'after'}")
+    if one.weekend is not Weekend.KEEP:
+        rules.append(f"weekend: {one.weekend}")
+    return ", ".join(rules)
+
+
+def _page(entry: OccasionEntry) -> str:
+    one = entry.occasion
+    lines = [f"{one.code}, {_rules(one)}, text version {entry.text_version}"]
+    for language, text in ((DEFAULT, one.default), *sorted(one.texts.items())):
+        lines.append(f"  {language}: {text.text}")
+        if text.without_years is not None:
+            lines.append(f"    without years: {text.without_years}")
+        if text.subject is not None:
+            lines.append(f"    subject: {text.subject}")
+    return "\n".join(lines)
+
+
+def _write(what: Mapping[str, object] | str) -> None:
+    sys.stdout.write((what if isinstance(what, str) else encode(what).decode()) + "\n")

@@ -1,0 +1,385 @@
+"""Each check finds its fault, errors set the exit code, and no server can make the doctor crash."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import aio_pika
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from actors.commands.doctor import queries
+from actors.commands.doctor.check_results import Level, ok, run_check
+from actors.commands.sandbox.email_stub import EmailStub
+from actors.commands.sandbox.servers.ports import free_port
+from actors.commands.sandbox.servers.postgres import UNWRITTEN, PostgresServer
+from actors.commands.sandbox.servers.server import Server
+from service.adapters.postgres.migrations import migrate
+from service.adapters.rabbitmq import RabbitMQDeliveryQueue
+from tests.actors.commands.doctor.conftest import Run
+from tests.fakes.mail_server import USER, MailServer
+from tests.service.adapters.postgres.conftest import Store
+
+PLANNED = "update planning set planned_until = business_now() + interval '40 hours'"
+
+
+def said(out: str, mark: str) -> str:
+    """The results of that mark."""
+    return "\n".join(line for line in out.splitlines() if line.startswith(f"  {mark}"))
+
+
+async def test_the_exit_code_is_0_when_no_result_is_an_error(store: Store, doctor: Run, stub: EmailStub) -> None:
+    """Warnings do not count. The email service gets no request for a greeting."""
+    await store.fetch(PLANNED)
+
+    code, out = await doctor()
+
+    assert (code, said(out, "ERROR")) == (0, "")
+    names = [line for line in out.splitlines() if line and not line.startswith(" ")]
+    assert names[:-1] == ["settings", "postgres", "redis", "rabbitmq", "email service", "cluster", "nodes", "tzdata"]
+    assert re.fullmatch(r"No errors, \d+ warnings\.", names[-1])
+    assert "no node is running" in said(out, "warn")
+    assert stub.ledger.requests == 0
+
+
+async def test_json_has_a_level_for_the_whole_and_for_each_check(store: Store, doctor: Run) -> None:
+    """A deployment pipeline reads it."""
+    await store.fetch("delete from fencing_tokens")
+
+    code, out = await doctor("--json")
+
+    answer = json.loads(out)
+    levels = {check["check"]: check["level"] for check in answer["checks"]}
+    assert (code, answer["level"], levels["postgres"], levels["redis"]) == (1, "error", "error", "warning")
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("update planning set planned_until = business_now() - interval '1 minute'", "which has passed"),
+        ("delete from fencing_tokens", "the row of the ticker in the table fencing_tokens is missing"),
+        ("delete from schema_migrations where number = 2", "the schema lacks 0002_api.sql"),
+        ("select drop_year(1)", "there is no partition for"),
+        (
+            "create or replace function business_now() returns timestamptz language sql stable as "
+            "$$ select statement_timestamp() + interval '1 hour' $$",
+            "the business clock was moved",
+        ),
+        (
+            "insert into set_aside (message_id, action, reason, look_again_at)"
+            " values (uuid_v7(), 'claim_due', 'the page is damaged', business_now())",
+            "the page is damaged; repair them",
+        ),
+        ("alter table messages rename to messages_", "run `heyday migrate`"),
+    ],
+)
+async def test_a_fault_in_postgresql_is_an_error(store: Store, doctor: Run, statement: str, words: str) -> None:
+    """Each fault stops greetings, or sends them at the wrong time."""
+    await store.fetch(PLANNED)
+    await store.fetch(
+        """
+        create function drop_year(ahead integer) returns void language plpgsql as $$
+        begin
+            execute format('drop table messages_%s', extract(year from business_now())::integer + ahead);
+        end $$
+        """
+    )
+    await store.fetch(statement)
+
+    code, out = await doctor()
+
+    assert code == 1
+    assert words in said(out, "ERROR")
+
+
+async def test_unknown_messages_are_a_warning(store: Store, doctor: Run) -> None:
+    """Nothing is broken, but a person has to decide."""
+    await store.fetch(PLANNED)
+    ids = await store.due(3)
+    await store.fetch("update messages set status = 'unknown', attempt = 1, ended_at = now() where id = any($1)", ids)
+
+    code, out = await doctor()
+
+    assert code == 0
+    assert "3 messages are unknown and wait for your decision" in said(out, "warn")
+
+
+async def test_missing_privileges_of_the_role_are_errors(
+    store: Store, doctor: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without them the partition of the next year cannot be created on New Year's Eve."""
+    role = f"clerk_{store.dsn[-8:]}"
+    await store.fetch(f"create role {role} login password 'clerk'")
+    await store.fetch(f"grant select on all tables in schema public to {role}")
+    await store.fetch("revoke execute on function ensure_year(integer) from public")
+    await store.fetch(PLANNED)
+    monkeypatch.setenv("HEYDAY_DATABASE_URL", re.sub(r"//[^@]+@", f"//{role}:clerk@", store.dsn))
+
+    code, out = await doctor()
+
+    await store.fetch(f"drop owned by {role}")
+    await store.fetch(f"drop role {role}")
+    assert code == 1
+    lacking = said(out, "ERROR")
+    assert "run as the owner of the tables: GRANT INSERT, UPDATE, DELETE ON attempts, " in lacking
+    assert f"GRANT INSERT ON audit TO {role};" in lacking
+    assert f"GRANT EXECUTE ON FUNCTION ensure_year(integer) TO {role};" in lacking
+    assert "schema_migrations" not in lacking
+
+
+async def test_an_eviction_policy_that_deletes_work_is_a_warning(store: Store, doctor: Run, redis_url: str) -> None:
+    """Deleted work is found again, but it is late."""
+    await store.fetch(PLANNED)
+    async with Redis.from_url(redis_url) as redis:
+        await redis.config_set("maxmemory", "200mb")
+        await redis.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            code, out = await doctor()
+        finally:
+            await redis.config_set("maxmemory-policy", "noeviction")
+            await redis.config_set("maxmemory", "0")
+
+    assert code == 0
+    assert "maxmemory-policy is allkeys-lru" in said(out, "warn")
+
+
+async def test_queues_are_checked_and_none_is_created(
+    store: Store, doctor: Run, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Missing queues, correct queues, queues without consumers, and queues of another type."""
+    await store.fetch(PLANNED)
+    monkeypatch.setenv("HEYDAY_RABBITMQ_URL", rabbitmq_url)
+    _, before = await doctor()
+    queue = RabbitMQDeliveryQueue(rabbitmq_url, prefetch=1)
+    await queue.open()
+    await queue.close()
+    _, made = await doctor()
+    async with await aio_pika.connect(rabbitmq_url) as connection:
+        channel = await connection.channel()
+        for name in ("heyday.delivery", "heyday.dead"):
+            await channel.queue_delete(name)
+            await channel.declare_queue(name, durable=True)
+        code, other = await doctor()
+        for name in ("heyday.delivery", "heyday.dead"):
+            await channel.queue_delete(name)
+
+    assert "there is no queue heyday.delivery yet" in said(before, "warn")
+    assert "heyday.delivery is a quorum queue" in said(made, "ok")
+    assert "0 bundles and no consumer" in said(made, "warn")
+    assert code == 1
+    assert "heyday.delivery is not the quorum queue that heyday declares" in said(other, "ERROR")
+    assert "heyday.dead has other settings than heyday's" in said(other, "warn")
+
+
+async def test_queues_that_another_deployment_uses_are_an_error(
+    store: Store, doctor: Run, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nodes of this deployment are refused by the broker's mark, and the remedy is named."""
+    await store.fetch(PLANNED)
+    monkeypatch.setenv("HEYDAY_RABBITMQ_URL", rabbitmq_url)
+    stranger = RabbitMQDeliveryQueue(rabbitmq_url, prefetch=1, cluster=lambda: "another")
+    await stranger.depth()
+    await stranger.close()
+
+    code, out = await doctor()
+
+    assert code == 1
+    assert "another deployment uses these queues: its cluster is another" in said(out, "ERROR")
+
+
+async def test_an_unknown_variable_is_a_warning_with_the_nearest_name(
+    store: Store, doctor: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the warning, a misspelt name has no effect and no message."""
+    await store.fetch(PLANNED)
+    monkeypatch.setenv("HEYDAY_LATE_LIMT", "24h")
+
+    _, out = await doctor()
+
+    assert "HEYDAY_LATE_LIMT is not a setting and has no effect; did you mean HEYDAY_LATE_LIMIT?" in said(out, "warn")
+
+
+async def test_servers_that_are_away_are_errors_and_the_others_are_checked(
+    store: Store, doctor: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator needs every result during an outage."""
+    await store.fetch(PLANNED)
+    for name in ("REDIS_URL", "RABBITMQ_URL", "EMAIL_URL"):
+        scheme = {"REDIS_URL": "redis", "RABBITMQ_URL": "amqp", "EMAIL_URL": "http"}[name]
+        monkeypatch.setenv(f"HEYDAY_{name}", f"{scheme}://127.0.0.1:1")
+
+    code, out = await doctor()
+
+    assert code == 1
+    for words in ("redis is unavailable", "rabbitmq is unavailable", "no connection to 127.0.0.1"):
+        assert words in said(out, "ERROR")
+    assert "everything is planned up to" in said(out, "ok")
+
+
+async def test_a_check_without_an_answer_ends_at_its_deadline() -> None:
+    """A person waits for the result."""
+
+    async def hang() -> list[object]:
+        await asyncio.Event().wait()
+        return []
+
+    found = await run_check("hangs", hang, within=0.05)  # type: ignore[arg-type]
+
+    assert (found.level, found.results[0].text) == (Level.ERROR, "no answer within 0.05 s")
+
+
+async def test_the_level_of_a_check_is_its_highest_result() -> None:
+    """A single error must show."""
+
+    async def fine() -> list[object]:
+        return [ok("fine")]
+
+    assert (await run_check("fine", fine)).level is Level.OK  # type: ignore[arg-type]
+
+
+async def test_the_session_that_holds_an_old_snapshot_is_named(
+    store: Store, doctor: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps old row versions from being cleaned up, and a person must know which session to end."""
+    monkeypatch.setattr(queries, "LONG_TRANSACTION", 0.0)
+    holder = await asyncpg.connect(store.dsn, server_settings={"application_name": "nightly-backup"})
+
+    async with holder.transaction(isolation="repeatable_read"):
+        await holder.fetchval("select count(*) from nodes")
+        code, out = await doctor("--queries")
+    pid = holder.get_server_pid()
+    await holder.close()
+
+    assert code == 0
+    assert re.search(
+        rf"open for 0 minutes, by session {pid} of \w+ \(nightly-backup\).*, idle in transaction", said(out, "warn")
+    )
+
+
+async def test_sequential_scans_and_dead_rows_are_warnings(store: Store, doctor: Run) -> None:
+    """Each warning says what to do."""
+    made = [
+        "create table crowd with (autovacuum_enabled = false) as select n, n as m from generate_series(1, 20000) n",
+        "analyze crowd",
+    ]
+    for session in (made, ["select count(*) from crowd where m = 7"] * 12, ["update crowd set m = m + 1"]):
+        connection = await asyncpg.connect(store.dsn)
+        for statement in session:
+            await connection.execute(statement)
+        # A session reports its counts at intervals. This makes it report before it answers.
+        await connection.execute("select pg_stat_force_next_flush()")
+        await connection.close()
+
+    code, out = await doctor("--queries")
+
+    assert code == 0
+    assert re.search(
+        r"crowd \(\d+ rows\) was scanned 1[34] times from end to end: a query lacks an index", said(out, "warn")
+    )
+    assert re.search(r"crowd has 20000 dead rows beside \d+, never cleaned up", said(out, "warn"))
+    assert "pg_stat_statements is not installed" in said(out, "warn")
+
+
+async def test_slow_statements_are_named_after_their_sql_files(
+    place: Path, made: list[Server], doctor: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name leads a reader to the statement."""
+    counting = PostgresServer(
+        place / "postgres", settings=UNWRITTEN | {"shared_preload_libraries": "pg_stat_statements"}
+    )
+    made.append(counting)
+    await counting.start()
+    await migrate(counting.dsn())
+    connection = await asyncpg.connect(counting.dsn())
+    await connection.execute("create extension pg_stat_statements")
+    await connection.execute("select pg_sleep(0.05)\n-- of_our_own")
+    await connection.close()
+    monkeypatch.setenv("HEYDAY_DATABASE_URL", counting.dsn())
+    monkeypatch.setattr(queries, "SLOW", 0.04)
+
+    await doctor("--queries")
+    code, out = await doctor("--queries")
+
+    assert code == 0
+    assert re.search(r"of_our_own: \d+% of the time, 1 calls, \d+\.\d ms on average, .*: slow; see", said(out, "warn"))
+    assert re.search(r"unused_indexes: \d+% of the time", out), "named after statistics.sql"
+    assert "pg_stat_statements is not installed" not in out
+
+
+async def test_a_token_that_the_email_service_rejects_is_an_error(
+    store: Store, doctor: Run, stub: EmailStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found before the first wave, without sending a greeting."""
+    await store.fetch(PLANNED)
+    stub.change(replace(stub.options, token="right"))
+    monkeypatch.setenv("HEYDAY_EMAIL_TOKEN", "wrong")
+
+    code, out = await doctor()
+    monkeypatch.setenv("HEYDAY_EMAIL_TOKEN", "right")
+    later, _ = await doctor()
+
+    assert (code, later) == (1, 0)
+    assert "not authorised; check the credentials of the email service" in said(out, "ERROR")
+    assert stub.ledger.requests == 0
+
+
+async def test_the_fallback_email_service_has_a_check_of_its_own(
+    store: Store, doctor: Run, stub: EmailStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is needed on the day on which the first one is away, and must not be found wrong then."""
+    await store.fetch(PLANNED)
+    monkeypatch.setenv("HEYDAY_EMAIL_FALLBACK_URL", stub.url)
+    stub.change(replace(stub.options, token="right"))
+    monkeypatch.setenv("HEYDAY_EMAIL_TOKEN", "right")
+
+    code, out = await doctor()
+
+    assert code == 1
+    _, _, rest = out.partition("\nfallback email service\n")
+    assert "not authorised; check the credentials of the email service" in rest
+
+
+async def test_a_proxy_that_is_not_there_is_an_error(
+    store: Store, doctor: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check does not reach the service without the proxy."""
+    await store.fetch(PLANNED)
+    monkeypatch.setenv("HEYDAY_EMAIL_PROXY", f"http://user:sesame@127.0.0.1:{free_port()}")
+
+    code, out = await doctor()
+
+    assert code == 1
+    assert "no connection to the proxy" in said(out, "ERROR")
+    assert "sesame" not in out
+
+
+async def test_a_mail_server_is_asked_up_to_its_login(
+    store: Store, doctor: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong password is found without sending a message."""
+    await store.fetch(PLANNED)
+    server = MailServer(login=True)
+    await server.listen()
+    monkeypatch.setenv("HEYDAY_EMAIL_FROM", "a@example.com")
+    outs = []
+    for password in ("s3cret%3A%20p%40ss", "sesame"):
+        url = f"smtp://{USER}:{password}@127.0.0.1:{server.port}?starttls=off"
+        monkeypatch.setenv("HEYDAY_EMAIL_URL", url)
+        outs.append(await doctor())
+    monkeypatch.setenv("HEYDAY_EMAIL_URL", f"smtp://127.0.0.1:{server.port}")
+    outs.append(await doctor())
+    await server.close()
+    monkeypatch.setenv("HEYDAY_EMAIL_URL", f"smtps://127.0.0.1:{server.port}")
+    outs.append(await doctor())
+
+    assert [code for code, _ in outs] == [0, 1, 1, 1]
+    assert "127.0.0.1 takes connections, and the login" in outs[0][1]
+    assert "not authorised" in said(outs[1][1], "ERROR")
+    assert "such as STARTTLS" in said(outs[2][1], "ERROR")
+    assert "no connection to 127.0.0.1" in said(outs[3][1], "ERROR")
+    assert (server.accepted, "sesame" in outs[1][1]) == ([], False)

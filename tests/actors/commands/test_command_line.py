@@ -1,0 +1,284 @@
+"""`heyday` as a whole: version, usage, exit codes, closed pipes, completion and progress."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from actors.cli import main
+from actors.commands import progress
+from actors.commands.color import in_color
+from actors.commands.progress import Progress
+from actors.commands.registry import COMMANDS, parser_for
+from tests.service.adapters.postgres.conftest import Store
+
+ROOT = Path(__file__).parents[3]
+HEYDAY = [sys.executable, "-m", "actors.cli"]
+
+
+def heyday(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a process, with these settings and no others."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEYDAY_")}
+    return subprocess.run(
+        [*HEYDAY, *words],
+        cwd=ROOT,
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def usage_error(*words: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """The standard error of a command with wrong arguments."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(words))
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_the_version_is_that_of_the_installed_package(capsys: pytest.CaptureFixture[str]) -> None:
+    """A bug report needs it."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"heyday {version('heyday')}\n"
+
+
+REQUIRED = {
+    "call": ["/health"],
+    "explain": ["user"],
+    "completion": ["bash"],
+    "hold": ["--reason", "a test"],
+    "import": ["people.csv"],
+    "occasions": ["list"],
+    "prune": ["--before", "2020"],
+}
+"""The arguments that a command does not do without."""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_refuses_unknown_options_with_its_usage(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The usage of the whole program does not help."""
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: heyday {name} ")
+
+    required = REQUIRED.get(name, [])
+    said = usage_error(name, *required, "--no-such-option", capsys=capsys)
+
+    assert said.startswith(f"usage: heyday {name} ")
+    assert "--no-such-option" in said
+
+
+def test_an_unknown_command_is_refused_with_the_list_of_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    """A typing error must not start anything."""
+    said = usage_error("redirve", capsys=capsys)
+
+    assert all(f"'{name}'" in said or name in said for name in COMMANDS)
+
+
+def test_arguments_that_contradict_each_other_are_answered_with_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """The rule is not one of the parser, but it is shown in the same way."""
+    said = usage_error("redrive", capsys=capsys)
+
+    assert said.startswith("usage: heyday redrive ")
+    assert "expected either ids of messages or --status" in said
+
+
+@pytest.mark.parametrize("name", ["run", "migrate", "preview", "doctor"])
+def test_every_mistake_in_the_settings_is_reported_with_exit_code_2(name: str) -> None:
+    """Before any server is contacted."""
+    done = heyday(name, HEYDAY_DATABASE_URL="mysql://db", HEYDAY_LATE_LIMIT="soon")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("heyday: the configuration has mistakes:\n")
+    assert "HEYDAY_DATABASE_URL" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["migrate", "preview", "doctor"])
+def test_a_database_that_is_away_is_one_sentence_with_exit_code_1(name: str) -> None:
+    """`doctor` writes a report instead."""
+    away = {"HEYDAY_REDIS_URL": "redis://127.0.0.1:1", "HEYDAY_EMAIL_URL": "http://127.0.0.1:1"}
+
+    done = heyday(name, HEYDAY_DATABASE_URL="postgresql://127.0.0.1:1/heyday", **away)
+
+    assert done.returncode == 1
+    assert "postgres is unavailable" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+async def closed_pipe(words: list[str], **environment: str) -> tuple[int, str]:
+    """Run a command whose reader closes the pipe at once. Returns exit code and standard error."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = await asyncio.create_subprocess_exec(
+        *HEYDAY,
+        *words,
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=writer,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    os.close(writer)
+    _, said = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["redrive", "--status", "failed", "--dry-run"],
+        ["redrive", "--status", "failed", "--dry-run", "--json"],
+        ["preview"],
+        ["migrate"],
+        ["migrate", "--json"],
+        ["doctor"],
+        ["doctor", "--queries"],
+        ["doctor", "--json"],
+        ["completion", "bash"],
+        ["redrive", "--help"],
+        ["--version"],
+    ],
+    ids=" ".join,
+)
+async def test_a_closed_pipe_ends_any_command_quietly(store: Store, redis_url: str, words: list[str]) -> None:
+    """`heyday redrive --dry-run | head -1` is common."""
+    settings = {"HEYDAY_REDIS_URL": redis_url, "HEYDAY_EMAIL_URL": "http://127.0.0.1:1"}
+
+    code, said = await closed_pipe(words, HEYDAY_DATABASE_URL=store.dsn, **settings)
+
+    assert (code, said) == (0, "")
+
+
+def test_a_closed_pipe_ends_the_calendar_filter_quietly(tmp_path: Path) -> None:
+    """It reads standard input, so it is tried with a file."""
+    questions = tmp_path / "questions"
+    questions.write_text('{"occasion":"birthday","date":"1990-01-01","timezone":"UTC","year":2027}\n' * 10_000)
+    command = f"{sys.executable} -m actors.cli when < {questions} | head -1"
+
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith('{"send_at":"2027-01-01T09:00:00Z"')
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_completion_script_names_every_command_and_its_options(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The options of a command that is not imported would be missing."""
+    assert main(["completion", shell]) == 0
+
+    script = capsys.readouterr().out
+    parser = parser_for(COMMANDS)
+    assert parser.prog in script
+    missing = [name for name in COMMANDS if name not in script]
+    options = ("dry-run", "tzdata-diff", "greetings", "error-rate", "crash-at", "seconds-per-day", "queries")
+    assert missing + [option for option in options if option not in script] == []
+
+
+def test_bash_completes_a_command_by_the_script(tmp_path: Path) -> None:
+    """The script is tried by the shell that is installed everywhere."""
+    file = tmp_path / "heyday.bash"
+    file.write_text(heyday("completion", "bash").stdout)
+    complete = (
+        f"source {file}; f=$(complete -p heyday | sed 's/.*-F \\([^ ]*\\).*/\\1/');"
+        "COMP_WORDS=(heyday red); COMP_CWORD=1; COMP_LINE='heyday red'; $f heyday red heyday; echo ${COMPREPLY[@]}"
+    )
+
+    done = subprocess.run(["bash", "-c", complete], capture_output=True, text=True, check=False)
+
+    assert done.stdout.split() == ["redrive"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "colored"),
+    [
+        (True, {}, True),
+        (True, {"NO_COLOR": ""}, True),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (False, {}, False),
+    ],
+)
+def test_output_is_colored_on_a_terminal_only_and_never_with_no_color(
+    terminal: bool, environment: dict[str, str], colored: bool
+) -> None:
+    """An empty NO_COLOR counts as not set."""
+    stream = Terminal() if terminal else io.StringIO()
+
+    assert in_color(stream, environment) is colored
+
+
+def test_the_log_of_a_node_has_no_colors_in_a_file() -> None:
+    """Escape sequences hide words from a search."""
+    settings = {
+        "HEYDAY_DATABASE_URL": "postgresql://127.0.0.1:1/heyday",
+        "HEYDAY_REDIS_URL": "redis://127.0.0.1:1",
+        "HEYDAY_EMAIL_URL": "http://127.0.0.1:1",
+        "HEYDAY_BIND": "127.0.0.1:0",
+        "HEYDAY_LOG_FORMAT": "console",
+    }
+    with subprocess.Popen(
+        [*HEYDAY, "run"], cwd=ROOT, env=os.environ | settings, stderr=subprocess.PIPE, text=True
+    ) as node:
+        assert node.stderr is not None
+        line = node.stderr.readline()
+        node.kill()
+
+    assert "node" in line
+    assert "\x1b" not in line
+
+
+class Terminal(io.StringIO):
+    """Standard error as a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_on_a_terminal_and_removed_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line must not stay among the results."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(progress, "QUIET_FOR", 0.0)
+    monkeypatch.setattr(progress, "REPAINT_INTERVAL", 0.001)
+
+    with Progress("redriving messages", total=10) as work:
+        work.advance(4)
+        while "4 of 10" not in terminal.getvalue():
+            pass
+
+    assert re.search(r"redriving messages: 4 of 10 \(\d+ s\)", terminal.getvalue())
+    assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+def test_progress_writes_nothing_into_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logs of a scheduled job stay clean."""
+    file = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", file)
+    monkeypatch.setattr(progress, "QUIET_FOR", 0.0)
+
+    with Progress("redriving messages") as work:
+        work.advance()
+
+    assert file.getvalue() == ""

@@ -1,0 +1,106 @@
+"""`heyday health`, which container engines run as a health check."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from aiohttp import web
+
+from actors.cli import main
+from actors.commands.exit_codes import FAILED, OK
+from actors.commands.health import url_of
+from actors.commands.sandbox.email_stub import StubOptions, serve
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8080/health/live"),
+        ("0.0.0.0", "http://127.0.0.1:8080/health/live"),  # noqa: S104  # asked, not bound
+        ("::", "http://[::1]:8080/health/live"),
+        ("10.1.2.3", "http://10.1.2.3:8080/health/live"),
+        ("node", "http://node:8080/health/live"),
+    ],
+)
+def test_the_node_is_asked_at_its_own_address(host: str, url: str) -> None:
+    """A wildcard address is replaced by loopback."""
+    assert url_of(host, 8080, path="/health/live") == url
+
+
+async def test_the_exit_code_is_0_after_a_2xx_answer_only(capsys: pytest.CaptureFixture[str]) -> None:
+    """The engine uses the exit code."""
+    stub = await serve("127.0.0.1", 0, StubOptions())
+    try:
+        code = await asyncio.to_thread(main, ["health", "--url", f"{stub.url}/stats"])
+        refused = await asyncio.to_thread(main, ["health", "--url", f"{stub.url}/nothing"])
+    finally:
+        await stub.close()
+
+    assert (code, refused) == (OK, FAILED)
+    said = capsys.readouterr()
+    assert said.out.endswith(": 200\n")
+    assert ": 404" in said.err
+
+
+async def test_the_answer_is_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also when the node refuses or does not answer: a program reads one stream."""
+    stub = await serve("127.0.0.1", 0, StubOptions())
+    urls = [f"{stub.url}/stats", f"{stub.url}/nothing", "http://127.0.0.1:9/health/live"]
+    try:
+        codes = [await asyncio.to_thread(main, ["health", "--json", "--url", url]) for url in urls]
+    finally:
+        await stub.close()
+
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert codes == [OK, FAILED, FAILED]
+    assert [(one["url"], one["ok"], one["status"]) for one in said] == list(
+        zip(urls, [True, False, False], [200, 404, None], strict=True)
+    )
+    assert said[0]["answer"]["accepted"] == 0
+    assert said[2]["error"]
+
+
+def test_no_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """After three failures the engine replaces the container."""
+    monkeypatch.setenv("HEYDAY_BIND", "127.0.0.1:9")
+
+    code = main(["health"])
+
+    assert code == FAILED
+    assert "http://127.0.0.1:9/health/live" in capsys.readouterr().err
+
+
+async def test_a_call_sends_method_key_and_json_and_writes_the_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The strongest key of the settings is used, which nobody has to copy into a shell."""
+    seen: list[tuple[str, str | None, bytes]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append((request.method, request.headers.get("Authorization"), await request.read()))
+        return web.json_response({"path": request.path}, status=409 if request.path == "/refused" else 200)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+    monkeypatch.setenv("HEYDAY_BIND", f"127.0.0.1:{port}")
+    monkeypatch.setenv("HEYDAY_API_KEYS", f"reader:read:one,sha256:{'0' * 64},jobs:operate:two:three")
+
+    codes = [
+        await asyncio.to_thread(main, ["call", *words])
+        for words in (["/health/detailed"], ["POST", "/api/v1/x"], ["/refused", "--data", '{"a": 1}', "--json"])
+    ]
+    await runner.cleanup()
+
+    assert codes == [OK, OK, FAILED]
+    bearer = "Bearer two:three"
+    assert seen == [("GET", bearer, b""), ("POST", bearer, b""), ("POST", bearer, b'{"a": 1}')]
+    said = capsys.readouterr()
+    assert said.out == '{\n  "path": "/health/detailed"\n}\n{\n  "path": "/api/v1/x"\n}\n{"path":"/refused"}\n'
+    assert "/refused: 409" in said.err

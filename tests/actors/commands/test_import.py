@@ -1,0 +1,252 @@
+"""Tests `heyday import`: files as HR systems write them, against a running API."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import csv
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.commands.errors import CommandFailed, WrongUsage
+from actors.commands.imports import sending
+from actors.commands.imports.command import run
+from actors.commands.imports.conversion import Conversion, DateFormat
+from actors.commands.imports.countries import NoZone, zone_of_country
+from actors.commands.imports.options import add_arguments
+from actors.commands.imports.source import open_source
+from actors.commands.progress import ProgressBar
+from service.api_keys import parse_api_keys
+from tests.service.api.conftest import Api, Serve, api, serve  # noqa: F401 - fixtures
+
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
+
+HR = "Personalnummer;Vorname;Nachname;E-Mail;Land;Geburtstag;Abteilung\n"
+
+MAPPED = [
+    "--map", "Personalnummer=externalId", "--map", "Vorname=firstName", "--map", "Nachname=lastName",
+    "--map", "E-Mail=email", "--map", "Geburtstag=birthdayDate", "--date-format", "DD.MM.YYYY", "--zone-from", "Land",
+    "--on-conflict", "update",
+]  # fmt: skip
+
+
+async def imported(url: str, file: Path, *words: str, **environment: str) -> int:
+    """Run the command in a thread: it has an event loop of its own."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    args = parser.parse_args([str(file), "--url", url, *words])
+    return await asyncio.to_thread(run, args, environment)
+
+
+def hr_rows(count: int) -> str:
+    """An export of an HR system, with one broken row in a hundred."""
+    return HR + "".join(
+        f"{n};Jörg;;joerg{n}@example.com;{'DE' if n % 100 else 'Atlantis'};29.02.1988;IT\n" for n in range(count)
+    )
+
+
+async def test_an_export_of_hr_twice(api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    """The second run changes nothing. Each broken row is reported with its line and reason, and stops no other row."""
+    file, refused = tmp_path / "people.csv", tmp_path / "refused.csv"
+    file.write_text(hr_rows(1_000), encoding="utf-8-sig")
+
+    first = await imported(api.url, file, *MAPPED, "--json", "--refused", str(refused))
+    second = await imported(api.url, file, *MAPPED, "--json", "--refused", str(refused))
+
+    said = capsys.readouterr()
+    assert (first, second) == (1, 1)
+    assert [json.loads(line) for line in said.out.splitlines() if line.startswith("{")] == [
+        {"created": 990, "updated": 0, "unchanged": 0, "refused": 10},
+        {"created": 0, "updated": 0, "unchanged": 990, "refused": 10},
+    ]
+    assert "Abteilung" in said.err
+    with refused.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines, delimiter=";"))
+    assert [row["line"] for row in rows] == [str(n + 2) for n in range(0, 1_000, 100)]
+    assert rows[0]["reason"] == "timezone: expected a country of ISO 3166, such as DE or Germany, not 'Atlantis'"
+    assert rows[0]["E-Mail"] == "joerg0@example.com"
+    _, page = await api.call("GET", "/api/v1/users?externalId=1")
+    (user,) = page["items"]
+    assert (user["timezone"], user["birthdayDate"], user["lastName"]) == ("Europe/Berlin", "1988-02-29", None)
+
+
+async def test_json_lines_are_sent_as_they_are(api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    """A row that the API refuses is reported with its line in the file."""
+    good = {"firstName": "Ada", "email": "ada@example.com", "timezone": "UTC", "birthdayDate": "--02-29"}
+    file = tmp_path / "people.ndjson"
+    bad = {**good, "email": "b@example.com", "timezone": "utc+2"}
+    file.write_text("\n".join([json.dumps(good), "", "{broken", json.dumps(bad)]))
+
+    code = await imported(api.url, file)
+
+    said = capsys.readouterr()
+    assert code == 1
+    assert "1 created, 0 updated, 0 unchanged, 2 refused\n" in said.out
+    assert "line 3: expected JSON" in said.err
+    assert "line 4: timezone: Expected the name of an IANA time zone. Did you mean Etc/GMT-2?" in said.err
+
+
+async def test_many_requests_make_one_import(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """A file may be larger than one request."""
+    monkeypatch.setattr(sending, "ROWS_PER_REQUEST", 7)
+    file = tmp_path / "people.csv"
+    users = "".join(f"Ada,ada{n}@example.com,UTC\n" for n in range(50))
+    file.write_text(f"first_name,email,Timezone\n{users}")
+
+    assert await imported(api.url, file) == 0
+    assert await api.database.value("-- count\nselect count(*) from users") == 50
+
+
+async def test_a_dry_run_sends_nothing(api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    """It finds the errors that need no comparison with other users."""
+    file = tmp_path / "people.csv"
+    file.write_text("firstName,email,timezone\nAda,ada@example.com,UTC\nAda,no address,UTC\n,c@example.com,UTC\n")
+
+    code = await imported("http://127.0.0.1:1", file, "--dry-run", "--json")
+
+    assert (code, json.loads(capsys.readouterr().out)) == (1, {"valid": 1, "refused": 2})
+
+
+async def test_a_key_comes_from_a_file_or_the_environment(serve: Serve, tmp_path: Path) -> None:  # noqa: F811
+    """An error of the API about the key is shown."""
+    served = await serve({"api_keys": parse_api_keys("hr:write:0123456789abcdef,look:read:fedcba9876543210")})
+    file, key = tmp_path / "people.csv", tmp_path / "key"
+    file.write_text("firstName,email,timezone\nAda,ada@example.com,UTC\n")
+    key.write_text("0123456789abcdef\n")
+
+    assert await imported(served.url, file, "--key-file", str(key)) == 0
+    assert await imported(served.url, file, "--on-conflict", "update", HEYDAY_API_KEY="0123456789abcdef") == 0
+    with pytest.raises(CommandFailed, match="401"):
+        await imported(served.url, file)
+    with pytest.raises(CommandFailed, match="403"):
+        await imported(served.url, file, HEYDAY_API_KEY="fedcba9876543210")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--map", "Name=fistName"], "no such field"),
+        (["--map", "Nope=email"], "no column 'Nope'"),
+        (["--zone-from", "Land"], "no column 'Land'"),
+        (["--url", "ftp://x"], "expected http://"),
+        (["--key-file", "/nowhere"], "No such file"),
+        (["--refused", "/nowhere/x"], "No such file"),
+    ],
+)
+async def test_wrong_usage_is_told_before_anything_is_sent(tmp_path: Path, words: list[str], said: str) -> None:
+    """The exit code is 2."""
+    file = tmp_path / "people.csv"
+    file.write_text("Name,firstName,email,timezone\n")
+
+    with pytest.raises(WrongUsage, match=said):
+        await imported("http://127.0.0.1:1", file, *words)
+
+
+async def test_a_node_that_is_away_is_told(tmp_path: Path) -> None:
+    """The exit code is 1, and the error is one sentence."""
+    file = tmp_path / "people.csv"
+    file.write_text("firstName,email,timezone\nAda,ada@example.com,UTC\n")
+
+    with pytest.raises(CommandFailed, match="cannot be reached"):
+        await imported("http://127.0.0.1:1", file)
+
+
+@pytest.mark.parametrize(
+    ("country", "zone"),
+    [("DE", "Europe/Berlin"), ("germany", "Europe/Berlin"), ("United Kingdom", "Europe/London"), ("jp", "Asia/Tokyo")],
+)
+def test_a_country_with_one_time_has_a_zone(country: str, zone: str) -> None:
+    """Several zones with equal times count as one: Germany has Berlin and Büsingen."""
+    assert zone_of_country(country, NOW) == zone
+
+
+@pytest.mark.parametrize(
+    ("country", "said"), [("US", "America/New_York"), ("ES", "Atlantic/Canary"), ("XX", "not 'XX'")]
+)
+def test_a_country_with_several_times_has_none(country: str, said: str) -> None:
+    """The error lists the possible zones."""
+    with pytest.raises(NoZone, match=said):
+        zone_of_country(country, NOW)
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "day"),
+    [
+        ("DD.MM.YYYY", "29.02.1988", "1988-02-29"),
+        ("%d.%m.%Y", "29.02.1988", "1988-02-29"),
+        ("MM/DD", "02/29", "--02-29"),
+        ("DD.MM.YY", "01.05.75", "1975-05-01"),
+        ("DD.MM.YY", "01.05.49", "1949-05-01"),
+        ("YYYYMMDD", "19880229", "1988-02-29"),
+    ],
+)
+def test_dates_are_read_by_their_format(form: str, text: str, day: str) -> None:
+    """A two-digit year that would lie in the future is of the century before."""
+    assert str(DateFormat(form).parse(text, date(2026, 11, 29))) == day
+
+
+@pytest.mark.parametrize("form", ["", "YYYY", "DD.MM.YYYY HH", "%d.%m.%Q", "DD"])
+def test_what_is_no_format_of_dates_is_refused(form: str) -> None:
+    """The error comes before any row is read."""
+    with pytest.raises(ValueError, match="expected day"):
+        DateFormat(form)
+
+
+def rows_of(text: bytes) -> list[Any]:
+    """Return lines with their cells or reasons."""
+    return [(row.line, row.cells or row.reason) for row in open_source(text.splitlines(keepends=True), "csv").rows]
+
+
+def test_a_quote_without_an_end_costs_its_own_row() -> None:
+    """The rows after it are read. A record may have several lines."""
+    found = rows_of(b'a,b\n"x,1\ny,2\n"two\nlines",3\n\xff,4\nz,"5"\n1,2,3\n')
+
+    assert [line for line, _ in found] == [2, 3, 4, 6, 7, 8]
+    assert found[1][1] == {"a": "y", "b": "2"}
+    assert found[2][1] == {"a": "two\nlines", "b": "3"}
+    assert found[4][1] == {"a": "z", "b": "5"}
+
+
+def test_a_bar_shows_how_much_is_done() -> None:
+    """It appears on a terminal, after one second."""
+    bar = ProgressBar("importing users", total=4)
+    bar.advance(2)
+
+    assert bar.line.startswith(f"[{'#' * 15}{'.' * 15}] importing users: 2 of 4")
+
+
+def test_a_column_is_found_by_its_name_in_other_spelling() -> None:
+    """Two columns for one field are an error, not a guess."""
+    conversion = Conversion([], date_format=None, zone_from=None, now=NOW)
+
+    assert conversion.fields_of(["First Name", "E-mail", "nameDayDate", "Salary"]) == {
+        "First Name": "firstName",
+        "E-mail": "email",
+        "nameDayDate": "nameDayDate",
+    }
+    with pytest.raises(WrongUsage, match="several columns are email"):
+        conversion.fields_of(["Email", "E-Mail"])
+
+
+async def test_a_mapping_is_suggested_for_unknown_columns(
+    api: Api,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The next call can be copied from the answer. A field that is there already is not suggested."""
+    file = tmp_path / "people.csv"
+    file.write_text(
+        "Vorname,Nachname,e-mail,Date of birth,Work Email,Shoe size\nJörg,Weiß,joerg@example.com,,x@y.de,44\n"
+    )
+
+    await imported(api.url, file, "--dry-run")
+
+    err = capsys.readouterr().err
+    assert "left out: Vorname, Nachname, Date of birth, Work Email, Shoe size\n" in err
+    assert (
+        "perhaps you mean: --map Vorname=firstName --map Nachname=lastName --map 'Date of birth=birthdayDate'\n" in err
+    )

@@ -1,0 +1,131 @@
+"""`heyday occasions`, called as on the command line."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.actors.commands.conftest import Run
+from tests.service.adapters.postgres.conftest import Store
+
+
+@pytest.fixture
+def heyday(heyday: Run) -> Run:
+    """Runs `heyday occasions`."""
+    return partial(heyday, "occasions")
+
+
+async def test_the_occasions_are_listed_and_shown(heyday: Run) -> None:
+    code, out, _ = await heyday("list")
+    assert (code, len(out.splitlines())) == (0, 2)
+    assert "birthday  at the default time  Hey, {full_name} it's your birthday" in out
+
+    code, out, _ = await heyday("show", "birthday", "--json")
+    assert (code, json.loads(out)["text"]) == (0, "Hey, {full_name} it's your birthday")
+
+    code, _, error = await heyday("show", "wedding")
+    assert (code, "there are: anniversary, birthday" in error) == (1, True)
+
+
+async def test_an_occasion_is_created_and_changed_piece_by_piece(heyday: Run, store: Store) -> None:
+    assert (await heyday("set", "name_day", "--text", "Hey, {first_name}", "--send-at", "07:30"))[0] == 0
+    code, out, _ = await heyday(
+        *("set", "name_day", "--language", "de-at", "--text", "Servus {first_name}", "--weekend", "before"),
+        *("--offset-days", "-3", "--send-at", "default", "--json"),
+    )
+
+    found = json.loads(out)
+    assert (code, found["text"], found["texts"]["de-AT"]["text"]) == (0, "Hey, {first_name}", "Servus {first_name}")
+    assert (found["weekend"], found["offsetDays"], found["sendAt"]) == ("before", -3, None)
+    code, out, _ = await heyday("set", "name_day", "--inactive", "--remove-language", "de-AT")
+    assert (code, "inactive" in out, "Servus" in out) == (0, True, False)
+    assert "as it was" in (await heyday("set", "name_day", "--inactive"))[1]
+    rows = await store.fetch("select action, os_user is not null as named from audit order by id")
+    assert [tuple(row) for row in rows] == [("occasion.created", True), *[("occasion.changed", True)] * 2]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("set", "birthday", "--text", "Dear {name"), 1, "`Dear {name`, column 6"),
+        (("set", "birthday", "--text", "{years}"), 1, "textWithoutYears"),
+        (("set", "birthday", "--offset-days", "61"), 1, "offsetDays"),
+        (("set", "Name", "--text", "Hey"), 1, "code"),
+        (("set", "birthday", "--send-at", "25:00"), 2, "expected HH:MM"),
+        (("set", "birthday", "--language", "no tag"), 2, "language tag"),
+        (("set", "eve", "--weekend", "after"), 2, "needs --text"),
+        (("set", "birthday", "--weekend", "never"), 2, "invalid choice"),
+        (("frobnicate",), 2, "invalid choice"),
+        ((), 2, "required"),
+    ],
+)
+async def test_a_mistake_changes_nothing(
+    heyday: Run, store: Store, words: tuple[str, ...], code: int, sentence: str
+) -> None:
+    exit_code, _, error = await heyday(*words)
+
+    assert (exit_code, sentence in error) == (code, True), error
+    assert await store.database.value("select sum(version) from occasions") == 2
+
+
+async def test_a_text_is_rendered_in_every_language(heyday: Run) -> None:
+    await heyday("set", "birthday", "--text", "{full_name} is {years}", "--text-without-years", "Hey, {full_name}")
+    await heyday("set", "birthday", "--language", "de", "--text", "Hallo {first_name}", "--subject", "Zum Tag")
+
+    code, out, _ = await heyday("render", "birthday", "--first-name", "Grace", "--last-name", "", "--years", "85")
+
+    assert code == 0
+    assert out.splitlines() == [
+        "default (chosen)",
+        "  subject: Happy birthday",
+        "  text: Grace is 85",
+        "de",
+        "  subject: Zum Tag",
+        "  text: Hallo Grace",
+    ]
+    lines = (await heyday("render", "birthday", "--locale", "de-CH", "--json"))[1].splitlines()
+    assert [json.loads(line)["chosen"] for line in lines] == [False, True]
+    assert json.loads(lines[0])["text"] == "Hey, Ada Lovelace"
+
+
+@pytest.mark.parametrize(("status", "code", "word"), [(200, 0, "accepted"), (422, 1, "permanent_failure")])
+async def test_a_test_says_what_the_service_said(
+    heyday: Run, store: Store, monkeypatch: pytest.MonkeyPatch, status: int, code: int, word: str
+) -> None:
+    received: list[dict[str, str]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        received.append(await request.json())
+        return web.json_response({}, status=status)
+
+    app = web.Application()
+    app.router.add_post("/send-email", answer)
+    async with TestServer(app) as server:
+        monkeypatch.setenv("HEYDAY_EMAIL_URL", str(server.make_url("/")).rstrip("/"))
+        monkeypatch.setenv("HEYDAY_REDIS_URL", "redis://127.0.0.1:1")
+        exit_code, out, error = await heyday("test-send", "birthday", "--to", "me@example.com")
+
+    assert received == [{"email": "me@example.com", "message": "Hey, Ada Lovelace it's your birthday"}]
+    assert (exit_code, out.startswith(word)) == (code, True), (out, error)
+    assert await store.database.value("select count(*) from messages") == 0
+    assert await store.database.value("select action from audit") == "occasion.test_sent"
+
+
+async def test_an_occasion_that_cannot_be_read_is_not_called_unknown(heyday: Run, store: Store) -> None:
+    """Its row is there, and takes part in nothing until it is written anew."""
+    await store.fetch("alter table occasions disable trigger occasions_checked")
+    await store.fetch("insert into occasions (code, template, send_at) values ('eve', 'Hi {first_name}', '24:00')")
+    await store.fetch("alter table occasions enable trigger occasions_checked")
+
+    code, _, err = await heyday("show", "eve")
+    other, _, unknown = await heyday("show", "adam")
+
+    assert (code, other) == (1, 1)
+    assert "the row of occasion 'eve' cannot be read, so it is left out: send_at" in err
+    assert "there is no occasion 'adam'; there are: anniversary, birthday" in unknown
+    assert (await heyday("set", "eve", "--text", "Hi {first_name}", "--send-at", "23:00"))[0] == 0
+    assert (await heyday("show", "eve"))[0] == 0
