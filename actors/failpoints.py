@@ -1,7 +1,6 @@
-"""The facts that a message leaves on its way, in order: between any two of them a node may die, and nothing is lost.
+"""Failpoints: the durable steps of a message, in order. A node may die after any of them, and nothing is lost.
 
-Every actor tells a witness when a fact has been left. In production nobody listens; a test, or a rehearsal, stops the
-node there.
+Actors call a hook after each step. In production the hook does nothing; tests and `heyday chaos` end the node there.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from collections.abc import Callable
 from enum import StrEnum
 
 
-class Fact(StrEnum):
-    """A fact in PostgreSQL, in Redis, in the delivery queue or with the email service."""
+class Failpoint(StrEnum):
+    """A step that PostgreSQL, Redis, the delivery queue or the email service has taken."""
 
     PLAN_ANNOUNCED = "plan-announced"
     PLAN_APPENDED = "plan-appended"
@@ -31,22 +30,22 @@ class Fact(StrEnum):
     ACKNOWLEDGED = "acknowledged"
 
 
-Witness = Callable[[Fact], None]
+FailpointHook = Callable[[Failpoint], None]
 
 
-def nobody(_fact: Fact) -> None:
-    """The witness in production."""
+def no_failpoints(_reached: Failpoint) -> None:
+    """Do nothing: the hook of production."""
 
 
-def die_after(fact: Fact, times: int = 1) -> Witness:
-    """A witness that kills this process, as kill -9 would, when `fact` has been left for the `times`-th time."""
+def crash_at(failpoint: Failpoint, times: int = 1) -> FailpointHook:
+    """Make a hook that kills this process, as kill -9 does, when it reaches `failpoint` for the `times`-th time."""
     left = times
 
-    def witness(seen: Fact) -> None:
+    def hook(reached: Failpoint) -> None:
         nonlocal left
-        if seen is fact:
+        if reached is failpoint:
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    return witness
+    return hook

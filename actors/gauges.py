@@ -1,34 +1,37 @@
-"""Reads, every few seconds, the figures that no event tells: depths, pending entries, the pool, the loop's own lag."""
+"""Reads figures that no event reports: depths, pending entries, the pool, the lag of the event loop."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Never
 
 from prometheus_client import Gauge
 
-from actors.repeating import Repeating, Turn
+from actors.context import NodeContext
+from actors.periodic import PeriodicActor, Tick
 from actors.runtime import ChildView, Context
 from service.domain.messages import Status
-from service.outages import Outages
 from service.ports import DeliveryQueue, Messages, Planning, PoolState, Unavailable, WorkStream
+from service.ports.names import REDIS_QUEUE
 from service.telemetry.loop_lag import LoopLag
-from service.telemetry.metrics import WAITING, Metrics
+from service.telemetry.metrics import WAITING
 
 NAN = float("nan")
 
-SAMPLE_EVERY = 5.0
+SAMPLE_INTERVAL = 5.0
 """Seconds between two samples: less than a usual scrape interval."""
 
-DELIVERY = "heyday:delivery"
-"""What the delivery queue is called where it is a stream."""
 
+class Gauges(PeriodicActor[Never]):
+    """Sets the gauges of this node, and those of the whole deployment while `samples_for_all()` is true.
 
-class Sampler(Repeating[object]):
-    """Sets the gauges. Those of a server that is away are NaN: what was last read there may be untrue by now. Alerts
-    take the highest of all nodes."""
+    A gauge that was not read lately becomes NaN, because its last value may be untrue by now: while a server is away,
+    and on every node but the one that samples for all. Alerts take the highest value of all nodes, which ignores NaN.
+    """
 
     def __init__(
         self,
+        node: NodeContext,
         messages: Messages,
         planning: Planning,
         streams: Mapping[str, WorkStream],
@@ -36,22 +39,22 @@ class Sampler(Repeating[object]):
         *,
         pool: Callable[[], PoolState],
         tree: Callable[[], ChildView],
-        outages: Outages,
-        metrics: Metrics,
+        samples_for_all: Callable[[], bool],
     ) -> None:
-        super().__init__(outages)
+        super().__init__(node)
         self._messages = messages
         self._planning = planning
         self._streams = streams
         self._queue = queue
         self._pool = pool
         self._tree = tree
-        self._metrics = metrics
+        self._samples_for_all = samples_for_all
+        self._metrics = node.metrics
         self._lag = LoopLag()
 
-    async def start(self, ctx: Context[object | Turn]) -> None:
+    async def start(self, ctx: Context[Tick]) -> None:
         self._lag.start()
-        # Read when they are scraped: while the database hangs, so does everybody who looks at it, the sampler included.
+        # Read at the scrape: while the database hangs, the periodic reading hangs, too.
         metrics = self._metrics
         metrics.db_active.set_function(lambda: self._pool().active)
         metrics.db_idle.set_function(lambda: self._pool().idle)
@@ -62,38 +65,44 @@ class Sampler(Repeating[object]):
     async def stop(self) -> None:
         self._lag.stop()
 
-    async def turn(self) -> float:
-        self._look_at_ourselves()
+    async def run_once(self) -> float:
+        self._sample_node()
         away: Unavailable | None = None
-        looks: tuple[tuple[Callable[[], Awaitable[None]], Callable[[], Iterable[Gauge]]], ...] = (
-            (self._look_at_messages, self._of_messages),
-            (self._look_at_streams, self._of_streams),
-            (self._look_at_queue, self._of_queue),
+        samples: tuple[tuple[Callable[[], Awaitable[None]], Callable[[], Iterable[Gauge]]], ...] = (
+            (self._sample_messages, self._of_messages),
+            (self._sample_streams, self._of_streams),
+            (self._sample_queue, self._of_queue),
         )
-        for look, gauges in looks:
+        for sample, gauges in samples:
             try:
-                await look()
+                if self._samples_for_all():
+                    await sample()
+                    continue
             except Unavailable as error:
                 away = error
-                for gauge in gauges():
-                    gauge.set(NAN)
+            for gauge in gauges():
+                gauge.set(NAN)
         if away is not None:
             raise away
-        return SAMPLE_EVERY
+        await self._begin_series()
+        return SAMPLE_INTERVAL
 
-    def _look_at_ourselves(self) -> None:
+    async def _begin_series(self) -> None:
+        """Create the series of each occasion. Otherwise a rate misses its first failure."""
+        self._metrics.initialize_series(occasions=sorted((await self._planning.rules()).codes))
+
+    def _sample_node(self) -> None:
         metrics = self._metrics
         metrics.loop_lag.set(self._lag.worst())
         for view in _actors(self._tree()):
             if view.depth is not None:
                 metrics.actor_mailbox.labels(view.name).set(view.depth)
-            # A series that appears with the first crash misses it in a rate.
+            # Without the series, the first crash would not show in a rate.
             metrics.actor_restarts.labels(view.name)
             metrics.task_failures.labels(view.name)
 
-    async def _look_at_messages(self) -> None:
+    async def _sample_messages(self) -> None:
         metrics = self._metrics
-        metrics.know(occasions=[occasion.code for occasion in await self._planning.occasions()])
         counts = await self._messages.open_by_status()
         for status in WAITING:
             metrics.by_status.labels(status).set(counts.get(status, 0))
@@ -107,10 +116,10 @@ class Sampler(Repeating[object]):
         by_status = (metrics.by_status.labels(status) for status in WAITING)
         return (*by_status, metrics.queue_depth, metrics.oldest_due, metrics.planned_ahead)
 
-    async def _look_at_streams(self) -> None:
+    async def _sample_streams(self) -> None:
         metrics = self._metrics
         states = {name: await stream.state() for name, stream in self._streams.items()}
-        metrics.stream_consumer_pending.clear()  # of nodes that have gone
+        metrics.stream_consumer_pending.clear()  # of ended nodes
         for name, state in states.items():
             metrics.stream_length.labels(name).set(state.length)
             metrics.stream_pending.labels(name).set(sum(state.pending.values()))
@@ -124,14 +133,14 @@ class Sampler(Repeating[object]):
         per_stream = (metrics.stream_length, metrics.stream_pending, metrics.stream_oldest_pending)
         return [gauge.labels(name) for gauge in per_stream for name in self._streams]
 
-    async def _look_at_queue(self) -> None:
+    async def _sample_queue(self) -> None:
         depth = await self._queue.depth()
         self._metrics.queue_ready.set(depth.ready)
         self._metrics.dead_letters.set(depth.dead)
-        # Where the delivery queue is a stream of Redis its entries are pending like others. How long says nothing: they
-        # wait for their turns under the rate of the email service.
+        # If the delivery queue is a Redis stream, its entries are pending, too. They wait for the rate of the email
+        # service, so their age means nothing.
         for consumer, taken in depth.taken_by.items():
-            self._metrics.stream_consumer_pending.labels(DELIVERY, consumer).set(taken)
+            self._metrics.stream_consumer_pending.labels(REDIS_QUEUE.delivery, consumer).set(taken)
 
     def _of_queue(self) -> Iterable[Gauge]:
         return self._metrics.queue_ready, self._metrics.dead_letters

@@ -1,78 +1,89 @@
-"""The heart of a node: it enters, beats, and tells the others of the node whether they may act."""
+"""Enters the node into the cluster, sends its heartbeats, and renews the lease under which the other actors work."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Never
 
 import structlog
 
-from actors.lease import BEAT_EVERY, Lease
-from actors.repeating import Repeating
-from service.outages import Outages
-from service.ports import Nodes, NotAdopted, Unavailable
+from actors.context import NodeContext
+from actors.periodic import PeriodicActor
+from service.node.lease import HEARTBEAT_INTERVAL
+from service.ports import NodeName, Nodes, NotAdopted, Unavailable
 
 log = structlog.get_logger(__name__)
 
 
-class Membership(Repeating[object]):
-    """Keeps the lease. An incarnation that others have ended is left behind, and a new one begun.
+class Membership(PeriodicActor[Never]):
+    """Keeps the lease. When other nodes have ended the incarnation, it gives it up and enters with a new one.
 
-    `admission` is asked before a node enters: whether the database is one to work with. `recognise` is asked before it
-    enters and before each beat, and raises NotAdopted when this is another database than before: a node that runs must
-    notice that a backup was restored under its feet.
+    `admission` runs before the node enters and returns whether the node may work with the database. `recognise` runs
+    before the entry and before each heartbeat. It raises NotAdopted when the database is not the one of before, such
+    as after the restore of a backup under a running node.
     """
 
     def __init__(
         self,
+        node: NodeContext,
         nodes: Nodes,
-        lease: Lease,
         *,
-        node: str,
+        name: NodeName,
         admission: Callable[[], Awaitable[bool]],
         recognise: Callable[[], Awaitable[None]],
-        outages: Outages,
     ) -> None:
-        super().__init__(outages)
+        super().__init__(node)
+        self._nodes = nodes
+        self._name = name
         self._admission = admission
         self._recognise = recognise
-        self._nodes = nodes
-        self._lease = lease
-        self._node = node
         self._incarnation: int | None = None
 
-    async def turn(self) -> float:
+    async def run_once(self) -> float:
         if self._incarnation is None and not await self._admission():
-            return BEAT_EVERY
-        # Before the look: what it sees may be over when the beat is taken.
-        asked_at = self._lease.now()
-        await self._look()
+            return HEARTBEAT_INTERVAL
+        # This is read before the check, because the result of the check may be outdated when the heartbeat is written.
+        asked_at = self.node.lease.now()
+        await self._check_database()
         if self._incarnation is None:
-            self._incarnation = await self._nodes.enter(self._node)
+            self._incarnation = await self._enter()
             log.info("node_entered", incarnation=self._incarnation)
         elif not await self._nodes.beat(self._incarnation):
-            log.warning("node_was_ended_by_others", incarnation=self._incarnation)
-            self._forget()
+            log.warning("node_evicted", incarnation=self._incarnation)
+            self._give_up_incarnation()
             return 0.0
-        self._lease.renew(self._incarnation, asked_at)
-        return BEAT_EVERY
+        self.node.lease.renew(self._incarnation, asked_at)
+        return HEARTBEAT_INTERVAL
 
-    async def _look(self) -> None:
+    async def _enter(self) -> int:
+        """Begin an incarnation. If another living node has the same id, begin it under a name of its own."""
+        incarnation = await self._nodes.enter(str(self._name))
+        # Each node looks after it has entered, so at least one of two that enter at once sees the other.
+        if any(one.node == str(self._name) and one.incarnation != incarnation for one in await self._nodes.living()):
+            await self._nodes.leave(incarnation)
+            shared = str(self._name)
+            self._name.add_incarnation(incarnation)
+            log.warning("node_id_shared", node_id=shared, name=str(self._name))
+            incarnation = await self._nodes.enter(str(self._name))
+        return incarnation
+
+    async def _check_database(self) -> None:
         try:
             await self._recognise()
         except NotAdopted:
-            # Our incarnation was of another database. In this one the number may be somebody else's: it is not ended.
-            self._forget()
+            # The incarnation belongs to the other database. Here the same number may be another node's: do not end it.
+            self._give_up_incarnation()
             raise
 
-    def _forget(self) -> None:
-        self._lease.end()
+    def _give_up_incarnation(self) -> None:
+        self.node.lease.end()
         self._incarnation = None
 
     async def stop(self) -> None:
-        """Leave, so that others need not wait to find out; if that fails they will."""
-        self._lease.end()
+        """Leave the cluster, so that other nodes need not wait until the heartbeats are overdue."""
+        self.node.lease.end()
         if self._incarnation is not None:
             try:
                 await self._nodes.leave(self._incarnation)
             except Unavailable as error:
-                log.warning("node_left_without_saying_so", reason=error.reason)
+                log.warning("node_leave_failed", reason=error.reason)

@@ -1,511 +1,427 @@
-"""One node: the only place that knows every part, and how they hang together.
+"""The supervision tree of one node.
 
     node
-    ├── membership         beats; says whether this node may act
-    ├── delivery           (one that fails takes with it those below)
-    │   ├── recorder       writes outcomes, acknowledges deliveries
+    ├── membership         heartbeats; keeps the lease under which the node works
+    ├── holds_reader       reads the active holds, four times a second
+    ├── delivery           a child that fails restarts with those below it
+    │   ├── result_writer  writes outcomes, acknowledges deliveries
     │   ├── senders        a pool: claim a bundle, call the email service
-    │   └── intake         takes bundles from the delivery queue
+    │   └── consumer       takes bundles from the delivery queue
     ├── dispatcher         heyday:due -> delivery queue
     ├── planner            announces and plans, heyday:plan
-    ├── zone keeper        moves what newer zone data moves
-    ├── watchman           ends the nodes that are dead
-    ├── recovery           moves what is stuck one hop back
-    ├── ticker             claims what is due -> heyday:due
-    ├── sampler            gauges
+    ├── rules_updater      writes the planning rules, plans again when they change
+    ├── tzdata_updater     moves unsent messages by newer zone data
+    ├── failure_detector   ends dead nodes
+    ├── recovery           moves stuck work one hop back
+    ├── ticker             claims due messages -> heyday:due
+    ├── gauges             samples depths and pools
+    ├── node_reporter      shares the state of this node
+    ├── secret_reader      reads the files of secrets again, where there are any
     └── api                HTTP
 
-Started from the top, so that whoever hands on finds the next one there; drained from the bottom, so that nothing new
-comes in while what is there is finished.
+It starts from the top, so each actor finds the next hop running. It drains from the bottom, so nothing new comes in
+while the rest is finished.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from importlib.metadata import version
+from typing import Never, TypeVar
 
 import structlog
 
-from actors.api.parts import ApiParts
-from actors.delivery.intake import Intake
-from actors.delivery.recorder import Recorder
+from actors.admission import Admission
+from actors.context import NodeContext
+from actors.delivery.consumer import Consumer
+from actors.delivery.permits import Permits
+from actors.delivery.result_writer import Acknowledge, Flush, Record, ResultWriter, UnwrittenResults
 from actors.delivery.sender import Deliver, Sender
-from actors.delivery.wire import Wire
 from actors.dispatcher import Dispatcher
-from actors.facts import Witness, nobody
-from actors.lease import Lease, elapsed
+from actors.failpoints import FailpointHook, no_failpoints
+from actors.failure_detector import FailureDetector
+from actors.gauges import Gauges
+from actors.holds_reader import HoldsReader
+from actors.job_triggers import run_job
 from actors.membership import Membership
-from actors.outside import MakeOutside, servers
+from actors.node_events import CircuitEvents, NodeEvents
+from actors.node_health import NodeHealth, tree_as_json
+from actors.node_reporter import NodeReporter
+from actors.periodic import Tick
 from actors.planner import PlanAgain, Planner, RunDaily
-from actors.recovery import Bury, NodeDied, Recovery, Reseed, RunRecovery
-from actors.runtime import (
-    Abandoned,
-    Actor,
-    Address,
-    ChildSpec,
-    Crashed,
-    Escalated,
-    Event,
-    Pool,
-    Restarting,
-    StopFailed,
-    Strategy,
-    Supervisor,
-    TaskFailed,
-)
-from actors.sampler import Sampler
+from actors.recovery import DeadLetter, NodeDied, RebuildQueues, Recovery, RunRecovery
+from actors.rules_updater import RulesUpdater
+from actors.runtime import Actor, Address, AnyChild, ChildSpec, Event, Pool, Strategy, Supervisor
+from actors.secret_reader import SecretReader
 from actors.ticker import RunMinute, Ticker
-from actors.watchman import Watchman
-from actors.zone_keeper import ZoneKeeper
-from service.adapters import stream_queue
-from service.adapters.email.circuit import CircuitBreakingEmailService
-from service.adapters.rabbitmq.topology import DEAD, DELIVERY
-from service.adapters.redis.streams import DUE, PLAN
-from service.clock import BusinessClock, Jump
-from service.domain.retry import RetryPolicy
+from actors.tzdata_updater import TzdataUpdater
+from actors.wiring import MakeResources, email_services, highest_email_rate, production_resources
+from service.api.dependencies import ApiDependencies
+from service.domain.planning import CalendarDefaults
 from service.domain.zones import TZDATA_VERSION
-from service.outages import Outages
-from service.ports import CircuitState, Emptied, Unavailable
-from service.settings import Settings, UnknownOutcome
+from service.node.clock import BusinessClock, Jump
+from service.node.lease import Lease, elapsed
+from service.node.outages import Outages
+from service.node.secret_files import SecretFiles
+from service.node.sending_holds import SendingHolds
+from service.ports import Emptied
+from service.ports.names import DUE, PLAN
+from service.settings import Settings, effective
 from service.telemetry.failures import summary
-from service.telemetry.metrics import SERVICE, Metrics
+from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import OFF, Tracing
 
 log = structlog.get_logger(__name__)
 
-JOB_WITHIN = 30.0
-"""Seconds for a job that somebody triggers by hand."""
-
-CLOCK_MAY_DIFFER = 1.0
-"""Seconds by which business time may differ from the database's own clock before it is not the real one."""
+HINTS_MAX = 16
+"""Messages in the mailbox of an actor that others only wake, or ask for a job."""
 
 
-class Refused(Exception):
-    """This node must not work with that database."""
+M = TypeVar("M")
+
+
+def periodic(name: str, make: Callable[[], Actor[Tick]]) -> ChildSpec[Tick]:
+    """Make the child of an actor that receives nothing but its own ticks."""
+    return ChildSpec(name, make, Address(name, capacity=1))
+
+
+def hint(address: Address[M], message: M) -> None:
+    """Offer a message. When the mailbox is full, the actor finds out the same in its next pass."""
+    address.offer(message)
 
 
 class Node:
-    """Everything that `heyday run` runs, among the servers that `outside` makes ports of.
+    """All actors of one node, on the ports that `resources` makes from the settings.
 
-    `rehearsal` accepts a database whose business clock was moved. `steady` measures durations, `elapsed` those that
-    count while the machine is suspended, too; both in seconds. `tracing` stays its owner's.
+    `rehearsal` accepts a database whose business clock was moved. `steady` measures durations; `elapsed` measures those
+    that go on while the machine is suspended; both in seconds. The caller closes `tracing`.
     """
 
     def __init__(
         self,
         settings: Settings,
         *,
-        witness: Witness = nobody,
+        failpoint: FailpointHook = no_failpoints,
         rehearsal: bool = False,
-        outside: MakeOutside = servers,
+        resources: MakeResources = production_resources,
         steady: Callable[[], float] = time.monotonic,
         elapsed: Callable[[], float] = elapsed,
         tracing: Tracing = OFF,
     ) -> None:
         self.settings = settings
-        self._tracing = tracing
         self.metrics = Metrics(settings.node_id)
-        self.metrics.know(systems=["postgres", "redis", *(["rabbitmq"] if settings.rabbitmq_url else [])])
-        self._successes = self.metrics.circuit_successes.labels(SERVICE)
-        self._failures = self.metrics.circuit_failures.labels(SERVICE)
-        self.clock = BusinessClock(steady)
-        self.outages = Outages(steady, on_change=self._server_changed)
-        self.lease = Lease(elapsed)
-        self._witness = witness
-        self._rehearsal = rehearsal
-        self._steady = steady
-        self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._living = 1
-        self._circuit_since = steady()
-        self._outside = outside(settings, self.metrics, lambda: self._living)
-        self._outside.on_other_database(self.lease.end)
-        self._email = CircuitBreakingEmailService(
-            self._outside.attempts,
-            failures=settings.circuit_failures,
-            reset=settings.circuit_reset,
-            on_change=self._circuit_changed,
-            on_result=self._call_ended,
+        self.metrics.initialize_series(systems=["postgres", "redis", *(["rabbitmq"] if settings.rabbitmq_url else [])])
+        self.events = NodeEvents(self.metrics, steady=steady)
+        self.circuits = {
+            service.name: CircuitEvents(self.metrics, service.name, steady=steady, failures=settings.circuit_failures)
+            for service in settings.email_services
+        }
+        self.context = NodeContext(
+            lease=Lease(elapsed),
+            clock=BusinessClock(steady),
+            outages=Outages(steady, on_change=self.events.server_changed),
+            metrics=self.metrics,
+            holds=SendingHolds(elapsed),
+            failpoint=failpoint,
+            tracing=tracing,
         )
+        self._resources = resources(settings, self.metrics, lambda: self.events.living_nodes)
+        self._resources.on_database_changed(self.context.lease.end)
+        self._services, self._circuit_breakers = email_services(
+            settings, self._resources, circuits=self.circuits, steady=steady
+        )
+        rate = self._resources.rate
+        self.metrics.email_rate_limit.set_function(lambda: rate.per_second)
+        self.metrics.email_rate_configured.set(settings.email_rate.per_second if settings.email_rate else math.inf)
+        self._admission = Admission(self._resources, rehearsal=rehearsal)
+        self._health = NodeHealth(
+            settings, self.context, self._resources, self._services, self.circuits, lambda: self.tree.view()
+        )
+        self._unwritten = UnwrittenResults()
+        self._is_oldest = True
+        """True on the oldest living node, which samples the gauges for all.
+
+        Before a node knows the others, it is true there, too.
+        """
+        self._membership: Address[Tick] = Address("membership", capacity=1)
+        self._planner: Address[RunDaily | PlanAgain | Tick] = Address("planner", capacity=HINTS_MAX)
+        self._recovery: Address[RunRecovery | RebuildQueues | DeadLetter | NodeDied | Tick] = Address(
+            "recovery", capacity=HINTS_MAX
+        )
+        self._ticker: Address[RunMinute | Tick] = Address("ticker", capacity=HINTS_MAX)
         self.tree = self._make_tree()
 
-    # --- its life ----------------------------------------------------------------------------------------------
-
     async def run(self, stop: asyncio.Event) -> bool:
-        """Run until `stop` is set, then drain. True when nothing was abandoned.
+        """Run until `stop` is set, then drain. Return True when nothing was abandoned.
 
-        Raises TooManyRestarts when an actor cannot be kept running, Refused when the database is not one to work with.
+        Raises TooManyRestarts when an actor cannot be kept running; Refused when the node must not work with the
+        database.
         """
-        await self._outside.open()
-        await self._email.open()
+        await self._resources.open()
+        for one in self._circuit_breakers:
+            await one.open()
         try:
             await self.tree.start()
-            log.info("node_started", queue="rabbitmq" if self.settings.rabbitmq_url else "redis stream")
+            log.info(
+                "node_started",
+                queue="rabbitmq" if self.settings.rabbitmq_url else "redis stream",
+                version=version("heyday"),
+                settings=effective(self.settings),
+            )
             await self._until(stop)
             report = await self.tree.drain(self.settings.drain_within.total_seconds())
             log.info("node_drained", seconds=round(report.took, 3), abandoned=len(report.abandoned))
             return report.clean
         finally:
-            await self._email.close()
-            await self._outside.close()
+            for one in self._circuit_breakers:
+                await one.close()
+            await self._resources.close()
 
     async def _until(self, stop: asyncio.Event) -> None:
-        """Until told to stop, or the tree gives up, or the database turns out to be the wrong one."""
-        told, gave_up = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self.tree.wait())
+        """Return when `stop` is set. Raises TooManyRestarts and Refused."""
+        stopped, gave_up = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self.tree.wait())
+        refused = self._admission.refused
         try:
-            await asyncio.wait((told, gave_up, self._refused), return_when=asyncio.FIRST_COMPLETED)
-            if self._refused.done():
+            await asyncio.wait((stopped, gave_up, refused), return_when=asyncio.FIRST_COMPLETED)
+            if refused.done():
                 await self.tree.drain(self.settings.drain_within.total_seconds())
-                self._refused.result()
+                refused.result()
             if gave_up.done():
                 gave_up.result()
         finally:
-            told.cancel()
+            stopped.cancel()
             gave_up.cancel()
 
-    # --- its parts ---------------------------------------------------------------------------------------------
+    def tree_changed(self, event: Event) -> None:
+        """Take an event of the supervision tree."""
+        self.events.tree_changed(event)
+
+    # --- the tree --------------------------------------------------------------------------------------------------
 
     def _make_tree(self) -> Supervisor:
-        settings, outside = self.settings, self._outside
-        policy = RetryPolicy(
-            attempts=settings.email_attempts,
-            base=settings.email_backoff,
-            limit=settings.email_backoff_limit,
-            hold=settings.unknown_outcome is UnknownOutcome.HOLD,
-        )
-        # Every part that acts gets these; what is particular to one is below.
-        common: dict[str, Any] = {"outages": self.outages, "metrics": self.metrics}
-        acting = common | {"lease": self.lease, "witness": self._witness}
+        children: list[AnyChild] = [
+            ChildSpec("membership", self._make_membership, self._membership),
+            periodic("holds_reader", lambda: HoldsReader(self.context, self._resources.node_holds)),
+            self._make_delivery(),
+            periodic("dispatcher", self._make_dispatcher),
+            ChildSpec("planner", self._make_planner, self._planner),
+            periodic("rules_updater", self._make_rules_updater),
+            periodic("tzdata_updater", self._make_tzdata_updater),
+            periodic("failure_detector", self._make_failure_detector),
+            ChildSpec("recovery", self._make_recovery, self._recovery),
+            ChildSpec("ticker", self._make_ticker, self._ticker),
+            periodic("gauges", self._make_gauges),
+            *self._node_reporter(),
+            *self._secret_reader(),
+            ChildSpec("api", self._make_api, Address[Never]("api", capacity=1)),
+        ]
+        return self._supervisor("node", children, Strategy.ONE_FOR_ONE)
 
-        wire = Wire(settings.email_concurrency)
-        deliver: Address[Deliver] = Address("senders", capacity=settings.delivery_actors)
-        record: Address[Any] = Address("recorder", capacity=2 * settings.email_concurrency)
-        self._planner: Address[Any] = Address("planner", capacity=16)
-        self._recovery: Address[Any] = Address("recovery", capacity=16)
-        self._ticker: Address[Any] = Address("ticker", capacity=16)
-
-        def quiet(name: str) -> Address[Any]:
-            """Of an actor to which nobody talks."""
-            return Address(name, capacity=1)
-
-        def spec(address: Address[Any], make: Callable[[], Any]) -> ChildSpec[Any]:
-            return ChildSpec(address.name, make, address)
-
-        def make_sender(_number: int) -> Sender:
-            return Sender(
-                outside.messages,
-                outside.accepted,
-                self._email,
-                outside.rate,
-                record,
-                policy=policy,
-                wire=wire,
-                tracing=self._tracing,
-                **acting,
-            )
-
-        def make_recorder() -> Recorder:
-            return Recorder(
-                outside.messages,
-                outside.accepted,
-                outside.queue,
-                on_failed=lambda: self._tell(self._recovery, Bury()),
-                witness=self._witness,
-                **common,
-            )
-
-        def make_intake() -> Intake:
-            return Intake(outside.queue, self._email, deliver, on_emptied=self._emptied, **acting)
-
-        def make_dispatcher() -> Dispatcher:
-            return Dispatcher(
-                outside.streams[DUE], outside.queue, on_emptied=self._emptied, tracing=self._tracing, **acting
-            )
-
-        def make_planner() -> Planner:
-            return Planner(
-                outside.planning,
-                outside.streams[PLAN],
-                send_at=settings.send_at,
-                leap_day=settings.leap_day,
-                cron=settings.daily_cron,
-                clock=self.clock,
-                on_emptied=self._emptied,
-                tracing=self._tracing,
-                **acting,
-            )
-
-        def make_watchman() -> Watchman:
-            return Watchman(
-                outside.messages,
-                outside.nodes,
-                policy=policy,
-                lease=self.lease,
-                steady=self._steady,
-                on_living=self._count_living,
-                on_death=lambda: self._tell(self._recovery, NodeDied()),
-                **common,
-            )
-
-        def make_zone_keeper() -> ZoneKeeper:
-            return ZoneKeeper(
-                outside.zone_data,
-                outside.planning,
-                outside.streams[PLAN],
-                release=TZDATA_VERSION,
-                send_at=settings.send_at,
-                leap_day=settings.leap_day,
-                lease=self.lease,
-                outages=self.outages,
-            )
-
-        def make_recovery() -> Recovery:
-            return Recovery(
-                outside.messages,
-                outside.nodes,
-                outside.planning,
-                outside.streams,
-                outside.queue,
-                outside.kept_answers,
-                self._email,
-                policy=policy,
-                email_timeout=settings.email_timeout,
-                cron=settings.recovery_cron,
-                lease=self.lease,
-                clock=self.clock,
-                **common,
-            )
-
-        def make_ticker() -> Ticker:
-            return Ticker(
-                outside.messages,
-                outside.streams[DUE],
-                outside.locks,
-                self._email,
-                clock=self.clock,
-                cron=settings.minute_cron,
-                late_limit=settings.late_limit,
-                email_rate=settings.email_rate.per_second if settings.email_rate else None,
-                on_jump=self._jumped,
-                tracing=self._tracing,
-                **acting,
-            )
-
-        def make_sampler() -> Sampler:
-            return Sampler(
-                outside.messages,
-                outside.planning,
-                outside.streams,
-                outside.queue,
-                pool=outside.pool,
-                tree=lambda: self.tree.view(),
-                **common,
-            )
-
-        def make_membership() -> Membership:
-            return Membership(
-                outside.nodes,
-                self.lease,
-                node=settings.node_id,
-                admission=self._admit,
-                recognise=outside.recognise,
-                outages=self.outages,
-            )
-
+    def _make_delivery(self) -> Supervisor:
+        settings = self.settings
         drain_within = settings.drain_within.total_seconds()
+        permits = Permits(settings.email_concurrency)
+        deliver: Address[Deliver] = Address("senders", capacity=settings.delivery_actors)
+        results: Address[Record | Acknowledge | Flush] = Address(
+            "result_writer", capacity=2 * settings.email_concurrency
+        )
+        children: list[AnyChild] = [
+            ChildSpec("result_writer", self._make_result_writer, results, drain_within=drain_within),
+            Pool(
+                "senders",
+                lambda _number: self._make_sender(results, permits),
+                deliver,
+                settings.delivery_actors,
+                drain_within=drain_within,
+            ),
+            periodic("consumer", lambda: self._make_consumer(deliver)),
+        ]
+        return self._supervisor("delivery", children, Strategy.REST_FOR_ONE)
+
+    def _supervisor(self, name: str, children: list[AnyChild], strategy: Strategy) -> Supervisor:
         return Supervisor(
-            "node",
-            [
-                spec(quiet("membership"), make_membership),
-                Supervisor(
-                    "delivery",
-                    [
-                        ChildSpec("recorder", make_recorder, record, drain_within=drain_within),
-                        Pool("senders", make_sender, deliver, settings.delivery_actors, drain_within=drain_within),
-                        spec(quiet("intake"), make_intake),
-                    ],
-                    strategy=Strategy.REST_FOR_ONE,
-                    on_event=self._event,
-                    clock=self._steady,
-                    describe=summary,
-                ),
-                spec(quiet("dispatcher"), make_dispatcher),
-                spec(self._planner, make_planner),
-                spec(quiet("zone keeper"), make_zone_keeper),
-                spec(quiet("watchman"), make_watchman),
-                spec(self._recovery, make_recovery),
-                spec(self._ticker, make_ticker),
-                spec(quiet("sampler"), make_sampler),
-                spec(quiet("api"), self._make_api),
-            ],
-            on_event=self._event,
-            clock=self._steady,
+            name,
+            children,
+            strategy=strategy,
+            on_event=self.tree_changed,
+            clock=self.context.clock.steady,
             describe=summary,
         )
 
-    def _make_api(self) -> Actor[Any]:
-        outside = self._outside
-        return outside.api(
-            ApiParts(
+    def _secret_reader(self) -> list[AnyChild]:
+        files = self.settings.secret_files
+        if not files:
+            return []
+        secrets = SecretFiles(files, self._resources.replacements)
+        return [periodic("secret_reader", lambda: SecretReader(self.context, secrets))]
+
+    def _node_reporter(self) -> list[AnyChild]:
+        snapshots = self._resources.snapshots
+        if snapshots is None:
+            return []
+        name, report = self._resources.name, self._health.report
+        return [periodic("node_reporter", lambda: NodeReporter(self.context, snapshots, name=name, report=report))]
+
+    # --- its actors ------------------------------------------------------------------------------------------------
+
+    def _make_membership(self) -> Membership:
+        return Membership(
+            self.context,
+            self._resources.nodes,
+            name=self._resources.name,
+            admission=self._admission.check,
+            recognise=self._resources.recognise,
+        )
+
+    def _make_result_writer(self) -> ResultWriter:
+        return ResultWriter(
+            self.context,
+            self._resources.messages,
+            self._resources.accepted,
+            self._resources.queue,
+            unwritten=self._unwritten,
+            on_failed=lambda: hint(self._recovery, DeadLetter()),
+        )
+
+    def _make_sender(self, results: Address[Record | Acknowledge | Flush], permits: Permits) -> Sender:
+        return Sender(
+            self.context,
+            self._resources.messages,
+            self._resources.accepted,
+            self._services,
+            results,
+            late_limit=self.settings.late_limit,
+            permits=permits,
+        )
+
+    def _make_consumer(self, deliver: Address[Deliver]) -> Consumer:
+        return Consumer(self.context, self._resources.queue, self._services, deliver, on_emptied=self._store_emptied)
+
+    def _make_dispatcher(self) -> Dispatcher:
+        return Dispatcher(
+            self.context, self._resources.streams[DUE], self._resources.queue, on_emptied=self._store_emptied
+        )
+
+    def _make_planner(self) -> Planner:
+        return Planner(
+            self.context,
+            self._resources.planning,
+            self._resources.streams[PLAN],
+            cron=self.settings.daily_cron,
+            on_emptied=self._store_emptied,
+        )
+
+    def _make_tzdata_updater(self) -> TzdataUpdater:
+        return TzdataUpdater(
+            self.context,
+            self._resources.zone_data,
+            self._resources.planning,
+            self._resources.streams[PLAN],
+            release=TZDATA_VERSION,
+        )
+
+    def _make_rules_updater(self) -> RulesUpdater:
+        return RulesUpdater(
+            self.context,
+            self._resources.planning,
+            self._resources.streams[PLAN],
+            defaults=CalendarDefaults(self.settings.send_at, self.settings.leap_day),
+        )
+
+    def _make_failure_detector(self) -> FailureDetector:
+        return FailureDetector(
+            self.context,
+            self._resources.messages,
+            self._resources.nodes,
+            self._services,
+            on_living=self._nodes_seen,
+            on_death=lambda: hint(self._recovery, NodeDied()),
+        )
+
+    def _make_recovery(self) -> Recovery:
+        return Recovery(
+            self.context,
+            self._resources.messages,
+            self._resources.nodes,
+            self._resources.planning,
+            self._resources.streams,
+            self._resources.queue,
+            self._resources.retention,
+            self._services,
+            email_timeout=self.settings.email_timeout,
+            cron=self.settings.recovery_cron,
+        )
+
+    def _make_ticker(self) -> Ticker:
+        return Ticker(
+            self.context,
+            self._resources.messages,
+            self._resources.streams[DUE],
+            self._resources.locks,
+            self._services,
+            cron=self.settings.minute_cron,
+            late_limit=self.settings.late_limit,
+            email_rate=highest_email_rate(self.settings),
+            on_jump=self._clock_jumped,
+        )
+
+    def _make_gauges(self) -> Gauges:
+        return Gauges(
+            self.context,
+            self._resources.messages,
+            self._resources.planning,
+            self._resources.streams,
+            self._resources.queue,
+            pool=self._resources.pool,
+            tree=lambda: self.tree.view(),
+            samples_for_all=lambda: self._is_oldest,
+        )
+
+    def _make_api(self) -> Actor[Never]:
+        return self._resources.api(
+            ApiDependencies(
+                ports=self._resources,
                 settings=self.settings,
-                users=outside.users,
-                planning=outside.planning,
-                messages=outside.messages,
-                history=outside.history,
-                previews=outside.previews,
-                idempotency=outside.idempotency,
-                request_rate=outside.request_rate,
-                clock=self.clock,
-                outages=self.outages,
+                email=self._services.primary.email,
+                clock=self.context.clock,
+                outages=self.context.outages,
                 metrics=self.metrics,
-                tracing=self._tracing,
-                tree=lambda: self.tree.view(),
+                tracing=self.context.tracing,
+                tree=lambda: tree_as_json(self.tree.view()),
                 jobs={
-                    "daily": partial(self._planner.ask, RunDaily, within=JOB_WITHIN),
-                    "minute": partial(self._ticker.ask, RunMinute, within=JOB_WITHIN),
-                    "recovery": partial(self._recovery.ask, RunRecovery, within=JOB_WITHIN),
+                    "daily": partial(run_job, self._planner, RunDaily),
+                    "minute": partial(run_job, self._ticker, RunMinute),
+                    "recovery": partial(run_job, self._recovery, RunRecovery),
                 },
-                checks=self._checks(),
-                needed={
-                    "postgres": "database",
-                    "redis": "redis",
-                    **({"rabbitmq": "rabbitmq"} if self.settings.rabbitmq_url else {}),
-                },
-                ready=self._not_ready,
+                checks=self._health.checks,
+                needed=self._health.needed,
+                ready=self._health.lacking,
+                name=lambda: str(self._resources.name),
+                report=self._health.report,
+                active_holds=lambda: self.context.holds.active,
             )
         )
 
-    # --- what they tell one another ----------------------------------------------------------------------------
+    # --- messages between them -------------------------------------------------------------------------------------
 
-    def _tell(self, address: Address[Any], message: object) -> None:
-        """A hint: when the mailbox is full, the same is found out by the next pass."""
-        address.offer(message)
+    def _store_emptied(self, emptied: Emptied) -> None:
+        # At the very first start there is nothing to lose, so there is no warning.
+        log.info("store_emptied", what=str(emptied))
+        hint(self._recovery, RebuildQueues())
 
-    def _emptied(self, emptied: Emptied) -> None:
-        # Also at the first start of all, when there is nothing to lose: hence no warning.
-        log.info("store_was_emptied", what=str(emptied))
-        self._tell(self._recovery, Reseed())
+    def _nodes_seen(self, incarnations: Sequence[int]) -> None:
+        self.events.nodes_counted(len(incarnations))
+        if self.context.lease.held:
+            self._is_oldest = self.context.lease.holds(min(incarnations, default=0))
 
-    def _jumped(self, _jump: Jump) -> None:
-        self._tell(self._planner, PlanAgain())
-
-    def _count_living(self, count: int) -> None:
-        self._living = count
-        self.metrics.nodes_living.set(count)
-
-    def _server_changed(self, system: str, away: bool) -> None:
-        self.metrics.dependency_up.labels(system).set(0 if away else 1)
-        if away:
-            self.metrics.outages.labels(system).inc()
-
-    def _circuit_changed(self, old: CircuitState, new: CircuitState) -> None:
-        """An outage of the email service lasts until the circuit is closed again: trials are part of it."""
-        self.metrics.circuit_state.labels(SERVICE).set(new)
-        if CircuitState.CLOSED not in (old, new):
-            log.debug("circuit_changed", old=old.name.lower(), new=new.name.lower())
-            return
-        before, self._circuit_since = self._circuit_since, self._steady()
-        if new is CircuitState.CLOSED:
-            log.info("circuit_closed", seconds=round(self._circuit_since - before, 3))
-        else:
-            log.warning("circuit_opened", failures=self.settings.circuit_failures)
-
-    def _call_ended(self, success: bool) -> None:
-        (self._successes if success else self._failures).inc()
-
-    def _event(self, event: Event) -> None:
-        match event:
-            case Crashed(actor, error):
-                log.error("actor_crashed", actor=actor, exc_info=error)
-            case Restarting(actor, delay, restarts):
-                self.metrics.actor_restarts.labels(actor).inc()
-                log.warning("actor_restarting", actor=actor, seconds=round(delay, 3), restarts=restarts)
-            case TaskFailed(actor, task, error):
-                self.metrics.task_failures.labels(actor).inc()
-                log.error("task_failed", actor=actor, task=task, exc_info=error)
-            case StopFailed(actor, error):
-                log.error("actor_stop_failed", actor=actor, exc_info=error)
-            case Escalated(actor, error):
-                log.critical("actor_escalated", actor=actor, exc_info=error)
-            case Abandoned():
-                log.warning("actor_abandoned_work", actor=event.actor, messages=event.messages, tasks=event.tasks)
-            case _:
-                log.debug(type(event).__name__.lower(), actor=event.actor)
-
-    # --- whether it may, and can, work -------------------------------------------------------------------------
-
-    async def _admit(self) -> bool:
-        """Whether this database is one to work with. Raises Unavailable while it is away or has no schema yet."""
-        if lacking := await self._outside.lacking():
-            raise Unavailable("postgres", f"the schema lacks {', '.join(lacking)}: run `heyday migrate`")
-        pulse = await self._outside.messages.pulse()
-        differs = abs((pulse.now - pulse.real_now).total_seconds()) > CLOCK_MAY_DIFFER or pulse.rate != 1
-        if differs and not self._rehearsal and not self._refused.done():
-            self._refused.set_exception(
-                Refused(
-                    f"the business clock of this database is not the real one (it says {pulse.now.isoformat()}, the "
-                    f"real one {pulse.real_now.isoformat()}, rate {pulse.rate:g}): it belongs to a demo or a rehearsal"
-                )
-            )
-        return not self._refused.done()
-
-    def _not_ready(self) -> list[str]:
-        missing_now = [outage.system for outage in self.outages.current()]
-        if not self.lease.held and "postgres" not in missing_now:
-            missing_now.append("lease")
-        if self.clock.now() is None:
-            # Without it the API can say of no user what is still ahead of them, and nothing is due.
-            missing_now.append("clock")
-        return missing_now
-
-    def _checks(self) -> dict[str, Callable[[], Awaitable[dict[str, object]]]]:
-        outside = self._outside
-
-        async def database() -> dict[str, object]:
-            began = time.perf_counter()
-            pulse = await outside.messages.pulse()
-            round_trip = time.perf_counter() - began
-            pool = outside.pool()
-            return {
-                "now": pulse.now,
-                "roundTripSeconds": round(round_trip, 6),
-                "schemaVersion": await outside.schema(),
-                "nodes": [beat.node for beat in await outside.nodes.living()],
-                "pool": {"active": pool.active, "idle": pool.idle, "max": pool.max},
-            }
-
-        async def redis() -> dict[str, object]:
-            began = time.perf_counter()
-            states = {name: await stream.state() for name, stream in outside.streams.items()}
-            return {
-                "roundTripSeconds": round((time.perf_counter() - began) / len(states), 6),
-                "streams": {name: {"length": one.length, "pending": one.pending} for name, one in states.items()},
-            }
-
-        async def queue() -> dict[str, object]:
-            depth = await outside.queue.depth()
-            of_redis = not self.settings.rabbitmq_url
-            return {
-                "queue": stream_queue.DELIVERY if of_redis else DELIVERY,
-                "ready": depth.ready,
-                "unacknowledged": depth.unacknowledged,
-                "deadLetterQueue": stream_queue.DEAD if of_redis else DEAD,
-                "dead": depth.dead,
-            }
-
-        async def email() -> dict[str, object]:
-            return {
-                "circuit": self._email.circuit.name.lower(),
-                "circuitSeconds": round(self._steady() - self._circuit_since, 3),
-                "failuresInARow": self._email.failures_in_a_row,
-                "opensAfter": self.settings.circuit_failures,
-            }
-
-        return {
-            "database": database,
-            "redis": redis,
-            "rabbitmq" if self.settings.rabbitmq_url else "queue": queue,
-            "email": email,
-        }
+    def _clock_jumped(self, jump: Jump) -> None:
+        if jump.machine_stood_still:
+            # Other nodes may have ended this incarnation, and the clock of the lease stood still with the machine.
+            self.context.lease.end()
+            self.context.holds.expire()
+            hint(self._membership, Tick())
+        hint(self._planner, PlanAgain())

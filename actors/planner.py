@@ -1,158 +1,145 @@
-"""Plans: announces how far, once for all nodes, and makes the messages of the ranges that it claims.
+"""Announces how far ahead to plan, once for all nodes, and makes the messages of the ranges that it claims.
 
-The daily job announces up to two days ahead: by cron, at start, and after every jump of the clock. Whatever the
-outage was, it announces from where planning stopped, so nothing in between is missed.
+It announces from the instant where planning stopped, so no outage leaves a gap. The state decides: each planner looks
+regularly how far planning is. The cron of the daily job, a start and a jump of the clock only make it look at once.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from datetime import time as time_of_day
-from functools import partial
+from datetime import datetime, timedelta
 
 import structlog
 
-from actors.facts import Fact, Witness
-from actors.lease import Lease, LeaseLost
-from actors.repeating import FIRST_WAIT, Repeating
+from actors.context import NodeContext
+from actors.failpoints import Failpoint
+from actors.periodic import FIRST_WAIT, reply_with
 from actors.runtime import Reply
-from service.cadence import Cadence
-from service.clock import BusinessClock
-from service.domain.calendar import LeapDay
+from actors.stream_consumer import StreamConsumer
+from service.domain.planning import HORIZON, days_to_announce, horizon
 from service.domain.zones import TZDATA_VERSION
-from service.outages import Outages
-from service.planning import Rules, days, horizon, instants
+from service.node.cron import CronSchedule
 from service.ports import Emptied, Entry, Planning, Unavailable, WorkStream
-from service.telemetry.metrics import Metrics
-from service.telemetry.tracing import OFF, Span, Tracing
+from service.telemetry.job_runs import job_run
+from service.telemetry.tracing import Span
 
 log = structlog.get_logger(__name__)
 
-BLOCK_FOR = 1.0
-"""Seconds to wait for a range to plan."""
+REVIEW_INTERVAL = 60.0
+"""Seconds between two checks of planning, beside those that a trigger causes."""
 
-MOST_DIGITS = 18
-"""Digits that every number of a range fits into: PostgreSQL's bigint has up to 19."""
+PLANNED_AHEAD_AT_LEAST: timedelta = HORIZON / 2
+"""Planning is behind if it reaches less far. A daily run leaves at least this much until the next one."""
+
+RANGE_ID_DIGITS_MAX = 18
+"""Digits of a range's id at most, so that it fits PostgreSQL's bigint."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunDaily:
-    """Do the daily job now. Answers how many ranges were announced."""
+    """Do the daily job now. Answers with the number of ranges that were announced."""
 
     reply: Reply[dict[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class PlanAgain:
-    """The clock has jumped, or ranges were lost: look whether planning is behind."""
+    """Announce up to the horizon now: the clock has jumped, or ranges were lost."""
 
 
-class Planner(Repeating[RunDaily | PlanAgain]):
-    """Announces and plans."""
+class Planner(StreamConsumer[RunDaily | PlanAgain]):
+    """Announces ranges of instants, and plans the ranges of `heyday:plan`."""
 
     def __init__(
         self,
+        node: NodeContext,
         planning: Planning,
         plan: WorkStream,
         *,
-        send_at: time_of_day,
-        leap_day: LeapDay,
         cron: str,
-        lease: Lease,
-        clock: BusinessClock,
         on_emptied: Callable[[Emptied], None],
-        outages: Outages,
-        metrics: Metrics,
-        witness: Witness,
-        tracing: Tracing = OFF,
     ) -> None:
-        super().__init__(outages)
+        super().__init__(node, plan, at_once=1, on_emptied=on_emptied)
         self._planning = planning
-        self._plan = plan
-        self._send_at = send_at
-        self._leap_day = leap_day
-        self._cadence = Cadence(cron)
-        self._lease = lease
-        self._clock = clock
-        self._on_emptied = on_emptied
-        self._metrics = metrics
-        self._witness = witness
-        self._tracing = tracing
-        self._behind = True
-        self._looked_behind = False
+        self._cron = CronSchedule(cron)
+        self._cron_instant: datetime | None = None
+        """The cron's latest instant whose run is not done. An outage at midnight must not skip it."""
+        self._again = True
+        self._next_review = 0.0
 
-    async def turn(self) -> float:
-        if not await self._lease.granted(within=BLOCK_FOR):
-            return FIRST_WAIT
-        now = self._clock.now()
-        cron_instant = self._cadence.due(now) if now is not None else None
-        if self._behind or cron_instant is not None:
-            await self._announce(cron_instant)
-            self._behind = False
-        try:
-            if not self._looked_behind:
-                while entries := await self._plan.unfinished(count=1):
-                    await self._work_on(entries[0])
-                self._looked_behind = True
-            for entry in await self._plan.read(count=1, block=BLOCK_FOR):
-                await self._work_on(entry)
-        except Emptied as emptied:
-            self._on_emptied(emptied)
-        except Unavailable:
-            self._looked_behind = False
-            raise
-        return 0.0
+    async def run_leased(self) -> float:
+        now = self.node.clock.now()
+        if now is not None:
+            self._cron_instant = self._cron.due(now) or self._cron_instant
+        if self._again or self._cron_instant is not None or await self._is_behind():
+            if not (await self._planning.rules()).written:
+                self._again = True  # the rules updater of the first node writes them soon
+                return FIRST_WAIT
+            await self._announce(self._cron_instant)
+            self._again, self._cron_instant = False, None
+        return await super().run_leased()
 
-    async def heard(self, message: RunDaily | PlanAgain) -> None:
+    async def on_message(self, message: RunDaily | PlanAgain) -> None:
         match message:
             case PlanAgain():
-                self._behind = True
+                self._again = True
             case RunDaily(reply):
-                try:
-                    reply.set({"ranges": await self._announce(None)})
-                except Unavailable as error:
-                    reply.fail(error)
-                except LeaseLost:
-                    reply.fail(Unavailable("postgres", "this node has not been heard there for a while"))
+                await reply_with(reply, self._run_daily())
         self.wake()
 
-    async def _work_on(self, entry: Entry) -> None:
-        if entry.body.isascii() and entry.body.isdecimal() and len(entry.body) <= MOST_DIGITS:
-            with self._tracing.plan(announced_by=entry.traceparent) as span:
-                await self._make(int(entry.body), span)
-        else:
-            # Nobody but heyday writes here. What is not planned is found again without it.
-            log.error("stream_entry_malformed", stream=self._plan.name, entry=entry.id, body=entry.body[:80])
-        await self._plan.finish([entry])
-        self._witness(Fact.PLAN_FINISHED)
+    async def _run_daily(self) -> dict[str, int]:
+        _ = self.node.lease.incarnation  # without a lease nothing is announced
+        if not (await self._planning.rules()).written:
+            raise Unavailable("postgres", "no node has written the planning rules yet")
+        return {"ranges": await self._announce(None)}
+
+    async def _is_behind(self) -> bool:
+        """Look, when the next review is due, whether planning reaches far enough."""
+        steady = self.node.clock.steady()
+        if steady < self._next_review:
+            return False
+        planned = await self._planning.planned()
+        self._next_review = steady + REVIEW_INTERVAL
+        return planned.announced - planned.now < PLANNED_AHEAD_AT_LEAST
+
+    async def work_on(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            body = entry.body
+            if body.isascii() and body.isdecimal() and len(body) <= RANGE_ID_DIGITS_MAX:
+                with self.node.tracing.plan(announced_by=entry.traceparent) as span:
+                    await self._plan(int(body), span)
+            else:
+                # Only heyday writes here. Recovery hands out again each range that is not planned.
+                log.error("stream_entry_malformed", stream=self._stream.name, entry=entry.id, body=body[:80])
+            await self._stream.finish([entry])
+            self.node.failpoint(Failpoint.PLAN_FINISHED)
 
     async def _announce(self, scheduled_at: datetime | None) -> int:
-        """Announce what is not announced yet; how many ranges that made."""
-        began = time.perf_counter()
-        outcome = "failed"
-        try:
+        """Announce the ranges up to the horizon that are not announced yet; return their number.
+
+        `scheduled_at` is the cron's instant, of which one node makes the run.
+        """
+        with job_run(self.node.metrics, "daily") as run:
             planned = await self._planning.planned()
             up_to = horizon(planned.now)
-            self._metrics.planned_ahead.set((planned.complete - planned.now).total_seconds())
             if planned.announced >= up_to and scheduled_at is None:
-                outcome = "nothing_to_do"
+                run.outcome = "nothing_to_do"
                 return 0
-            with self._tracing.announce() as span:
-                rules = await self._rules()
+            with self.node.tracing.announce() as span:
+                rules = await self._planning.rules()
                 ranges = await self._planning.announce(
                     "daily",
                     scheduled_at or planned.now,
-                    incarnation=self._lease.incarnation,
+                    incarnation=self.node.lease.incarnation,
                     up_to=up_to,
-                    days=days(rules, planned.announced, up_to),
+                    days=days_to_announce(rules, planned.announced, up_to),
                 )
-                outcome = "done_by_another" if ranges is None else "done"
+                if ranges is None:
+                    run.outcome = "done_by_another"
                 if not ranges:
                     return 0
-                self._witness(Fact.PLAN_ANNOUNCED)
+                self.node.failpoint(Failpoint.PLAN_ANNOUNCED)
                 log.info(
                     "planning_announced",
                     up_to=up_to.isoformat(),
@@ -160,26 +147,18 @@ class Planner(Repeating[RunDaily | PlanAgain]):
                     ranges=len(ranges),
                 )
                 span.carried(len(ranges))
-                await self._plan.append([str(range_id) for range_id in ranges], traceparent=span.traceparent)
-                self._witness(Fact.PLAN_APPENDED)
+                await self._stream.append([str(range_id) for range_id in ranges], traceparent=span.traceparent)
+                self.node.failpoint(Failpoint.PLAN_APPENDED)
                 return len(ranges)
-        finally:
-            if outcome != "failed":
-                self._metrics.job_success.labels("daily").set_to_current_time()
-            self._metrics.job_runs.labels("daily", outcome).inc()
-            self._metrics.job_duration.labels("daily").observe(time.perf_counter() - began)
 
-    async def _make(self, range_id: int, span: Span) -> None:
-        """Make the messages of one range, if nobody has."""
-        made = await self._planning.plan(range_id, partial(instants, await self._rules()), tzdata=TZDATA_VERSION)
-        self._witness(Fact.PLANNED)
+    async def _plan(self, range_id: int, span: Span) -> None:
+        """Make, or move, the messages of one range, unless another node has."""
+        made = await self._planning.plan(range_id, await self._planning.rules(), tzdata=TZDATA_VERSION)
+        self.node.failpoint(Failpoint.PLANNED)
         if made is None:
-            self._metrics.suppressed.labels("range").inc()
+            self.node.metrics.suppressed.labels("range").inc()
             return
-        self._metrics.planned.inc(made)
+        self.node.metrics.planned.inc(made)
         span.made(made)
         if made:
             log.info("range_planned", range=range_id, messages=made)
-
-    async def _rules(self) -> Rules:
-        return Rules(self._send_at, self._leap_day, tuple(await self._planning.occasions()))

@@ -1,72 +1,62 @@
-"""Keeps the unsent messages in step with the newest release of the zone data that runs here.
+"""Moves unsent messages to the instants of newer zone data.
 
-What users gave is the local day, the time and the zone; the instant is derived from it. When governments change their
-clocks, a node with the newer release finds the messages whose instant is another, and moves them in one transaction.
-While older nodes still plan beside it, it looks once at its start, and once more when the last of them is gone.
+Users give a local day, a time and a zone; the instant is derived from them. When a government changes its clocks, a
+node with the newer tzdata release finds the messages whose instant is another now, and moves them in one transaction.
+While older nodes still plan beside it, it does so once at its start, and once more when the last of them is gone.
 """
 
 from __future__ import annotations
 
-from datetime import time as time_of_day
 from datetime import timedelta
+from typing import Never
 
 import structlog
 
-from actors.lease import Lease
-from actors.repeating import FIRST_WAIT, Repeating
-from service.domain.calendar import LeapDay
-from service.outages import Outages
-from service.planning import Rules, days, shifted, told
+from actors.context import NodeContext
+from actors.periodic import LeasedActor
+from service.domain.planning import days, moved_by_tzdata, summarize
 from service.ports import Followed, Planning, WorkStream, ZoneData
 
 log = structlog.get_logger(__name__)
 
-LOOK_EVERY = 5.0
-"""Seconds between two looks at what the others have: a read of one row."""
+RELEASE_POLL_INTERVAL = 5.0
+"""Seconds between two checks of the release that messages follow, each a read of one row."""
 
-PLANNED_AGAIN = timedelta(hours=26)
-"""How far before the announced instant is planned again at least: the most by which a zone can move, the date line
-included. What moved there from beyond was not planned yet, and would not be."""
+LARGEST_ZONE_SHIFT = timedelta(hours=26)
+"""The most by which a zone can move, the date line included. So much before the announced instant is planned again: a
+message that moves there from beyond that instant has no row yet."""
 
-MOST_TOLD = 40
+ZONES_LOGGED_MAX = 40
 """Zones named in one log line."""
 
 
-class ZoneKeeper(Repeating[object]):
-    """Looks whether this node's release is newer than what messages follow. `release` is such as `2026f`."""
+class TzdataUpdater(LeasedActor[Never]):
+    """Compares this node's tzdata `release`, such as `2026f`, with the one that messages follow."""
 
     def __init__(
         self,
+        node: NodeContext,
         zone_data: ZoneData,
         planning: Planning,
         plan: WorkStream,
         *,
         release: str,
-        send_at: time_of_day,
-        leap_day: LeapDay,
-        lease: Lease,
-        outages: Outages,
     ) -> None:
-        super().__init__(outages)
+        super().__init__(node)
         self._zone_data = zone_data
         self._planning = planning
         self._plan = plan
         self._release = release
-        self._send_at = send_at
-        self._leap_day = leap_day
-        self._lease = lease
-        self._looked = False
+        self._followed_once = False
         self._warned = False
 
-    async def turn(self) -> float:
-        if not await self._lease.granted(within=LOOK_EVERY):
-            return FIRST_WAIT
+    async def run_leased(self) -> float:
         followed = await self._zone_data.followed()
         if followed.release is not None and followed.release > self._release:
             await self._is_older(followed.release)
-        elif followed.release != self._release and (followed.agreed or not self._looked):
+        elif followed.release != self._release and (followed.agreed or not self._followed_once):
             await self._follow(followed)
-        return LOOK_EVERY
+        return RELEASE_POLL_INTERVAL
 
     async def _is_older(self, other: str) -> None:
         if not self._warned:
@@ -75,22 +65,27 @@ class ZoneKeeper(Repeating[object]):
         await self._zone_data.fall_back()
 
     async def _follow(self, followed: Followed) -> None:
-        rules = Rules(self._send_at, self._leap_day, tuple(await self._planning.occasions()))
-        moves = shifted(rules, await self._zone_data.unsent())
-        # Whatever is still to come is planned again, too: an older node leaves out whoever lives in a zone that it does
-        # not know. Where nothing was ever planned there is nothing to plan again.
+        rules = await self._planning.rules()
+        moves = moved_by_tzdata(rules, await self._zone_data.unsent())
+        # All future messages are planned again, because an older node leaves out users in a zone that it does not know.
+        # Before the first planning there is nothing to plan again.
         now = (await self._planning.planned()).now
-        starts_at = min(followed.up_to - PLANNED_AGAIN, now) if followed.release else followed.up_to
-        ranges = await self._zone_data.follow(
-            moves, days=days(rules, starts_at, followed.up_to), starts_at=starts_at, ends_at=followed.up_to
+        starts_at = (
+            min(followed.planned_until - LARGEST_ZONE_SHIFT, now) if followed.release else followed.planned_until
         )
-        self._looked = True
+        ranges = await self._zone_data.follow(
+            moves,
+            days=days(rules, starts_at, followed.planned_until),
+            starts_at=starts_at,
+            ends_at=followed.planned_until,
+        )
+        self._followed_once = True
         log.info(
             "zone_data_followed",
             release=self._release,
             before=followed.release,
             messages=sum(move.unsent.messages for move in moves),
-            zones=told(moves)[:MOST_TOLD],
+            zones=summarize(moves)[:ZONES_LOGGED_MAX],
             last=followed.agreed,
         )
         if ranges:

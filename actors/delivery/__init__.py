@@ -1,1 +1,1 @@
-"""The way out: the intake takes bundles, senders claim and send them, the recorder writes what came of it."""
+"""Delivery: the consumer takes bundles, senders claim and send them, and the result writer records the outcomes."""

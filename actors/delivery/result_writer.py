@@ -1,40 +1,42 @@
-"""Writes what became of every claim, many at once, and acknowledges the deliveries whose messages are all recorded."""
+"""Writes the results of claims in batches, and acknowledges deliveries whose messages are all recorded."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 from uuid import UUID
 
 import structlog
 from prometheus_client import Histogram
 
-from actors.delivery.lines import say_what_became
-from actors.facts import Fact, Witness
-from actors.repeating import Backoff
+from actors.context import NodeContext
+from actors.failpoints import Failpoint
+from actors.periodic import OutageBackoff
 from actors.runtime import Actor, Context
 from service.domain.messages import Outcome, Status
-from service.domain.retry import cause
-from service.outages import Outages
+from service.domain.retry import retry_reason
 from service.ports import AcceptedKeys, Claimed, Delivery, DeliveryQueue, Messages, Recorded, Result, Unavailable
-from service.telemetry.metrics import Metrics
+from service.telemetry.greeting_log import Attempted, log_attempts
 
 log = structlog.get_logger(__name__)
 
 RECORD_EVERY = 0.005
-"""Seconds to gather results before they are written: what the slowest of them waits, and it was sent already."""
+"""Seconds to gather results before a write. It is the longest extra wait of a result."""
 
 MOST_RESULTS = 500
 """Results of one statement."""
 
 
 @dataclass(slots=True)
-class Parcel:
-    """A delivery and how many of its messages are not done with; shared by its sender and the tasks that send them.
-    `actor` is the sender, `trace_id` that of its trace, if it is traced."""
+class InFlightDelivery:
+    """A delivery, and the number of its messages that are not done.
+
+    Its sender and the tasks that send its messages share it. `actor` is the sender. `trace_id` is that of its trace, if
+    it is traced.
+    """
 
     delivery: Delivery
     left: int
@@ -44,66 +46,79 @@ class Parcel:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What became of one claim."""
+    """The result of one claim."""
 
     claimed: Claimed
     result: Result
-    parcel: Parcel
+    in_flight: InFlightDelivery
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """Nothing of this delivery is ours to send."""
+    """Acknowledge a delivery of which this node sends no message."""
 
     delivery: Delivery
 
 
+@dataclass(slots=True)
+class UnwrittenResults:
+    """The results of a node that are not written yet. They survive a crash of the actor that writes them.
+
+    `gathered` ones are not yet remembered as accepted.
+    """
+
+    gathered: list[Record] = field(default_factory=list)
+    remembered: list[Record] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Write what was gathered."""
+    """Write the gathered results."""
 
 
-class Recorder(Actor[Record | Acknowledge | Flush]):
-    """Gathers for a few milliseconds, remembers what was accepted, writes, then acknowledges: in this order.
+class ResultWriter(Actor[Record | Acknowledge | Flush]):
+    """Gathers results for some milliseconds, remembers the acceptances, writes, then acknowledges, in this order.
 
-    It goes on remembering while PostgreSQL is away: by the time that it is back, others may have taken this node's
-    claims over, and must know which of them were accepted. No more is gathered than was claimed, so it has a bound.
+    It also remembers acceptances while PostgreSQL is down. When PostgreSQL is back, other nodes may have taken over
+    this node's claims, and must know which of them were accepted. It gathers no more than was claimed, so it is
+    bounded.
     """
 
     def __init__(
         self,
+        node: NodeContext,
         messages: Messages,
         accepted: AcceptedKeys,
         queue: DeliveryQueue,
         *,
+        unwritten: UnwrittenResults,
         on_failed: Callable[[], None],
-        outages: Outages,
-        metrics: Metrics,
-        witness: Witness,
     ) -> None:
         self._messages = messages
         self._accepted = accepted
         self._queue = queue
         self._on_failed = on_failed
-        self._outages = outages
-        self._metrics = metrics
-        self._witness = witness
-        self._gathered: list[Record] = []
-        self._unwritten: list[Record] = []
+        self._outages = node.outages
+        self._metrics = node.metrics
+        self._failpoint = node.failpoint
+        self._unwritten = unwritten
         self._writing: asyncio.Task[None] | None = None
 
     async def start(self, ctx: Context[Record | Acknowledge | Flush]) -> None:
         self._ctx = ctx
+        if self._unwritten.gathered or self._unwritten.remembered:
+            # The last instance crashed while it wrote them, perhaps for another reason.
+            ctx.after(RECORD_EVERY, Flush())
 
     async def receive(self, message: Record | Acknowledge | Flush) -> None:
         match message:
             case Record():
-                self._gathered.append(message)
+                self._unwritten.gathered.append(message)
                 if self._ctx.draining:
                     await self._write_out()
-                elif len(self._gathered) >= MOST_RESULTS:
+                elif len(self._unwritten.gathered) >= MOST_RESULTS:
                     await self._pass_on()
-                elif len(self._gathered) == 1:
+                elif len(self._unwritten.gathered) == 1:
                     self._ctx.after(RECORD_EVERY, Flush())
             case Flush():
                 await self._pass_on()
@@ -113,49 +128,53 @@ class Recorder(Actor[Record | Acknowledge | Flush]):
                 assert_never(message)
 
     async def drain(self) -> None:
-        """Write what was gathered; from now on everything is written as it comes."""
+        """Write the gathered results. From now on every result is written at once."""
         await self._write_out()
 
     async def _write_out(self) -> None:
-        """Return when all that was gathered is written."""
+        """Return when all gathered results are written."""
         await self._pass_on()
         if self._writing is not None:
             await self._writing
 
     async def _pass_on(self) -> None:
-        """Remember what was gathered, and have it written."""
-        records, self._gathered = self._gathered, []
-        if records:
+        """Remember the gathered acceptances, and have the results written."""
+        unwritten = self._unwritten
+        if records := unwritten.gathered:
             await self._remember([record.claimed for record in records if _was_accepted(record.result)])
-            self._unwritten += records
-            if self._writing is None or self._writing.done():
-                self._writing = self._ctx.spawn(self._write(), name="write")
+            unwritten.gathered = []
+            unwritten.remembered += records
+        if unwritten.remembered and (self._writing is None or self._writing.done()):
+            self._writing = self._ctx.spawn(self._write(), name="write")
 
     async def _write(self) -> None:
-        """Write what is unwritten, with what is added meanwhile."""
-        while self._unwritten:
-            records, self._unwritten = self._unwritten[:MOST_RESULTS], self._unwritten[MOST_RESULTS:]
+        """Write the unwritten results, with those that are added meanwhile."""
+        while records := self._unwritten.remembered[:MOST_RESULTS]:
             moved = await self._record([record.result for record in records])
-            self._witness(Fact.RECORDED)
+            del self._unwritten.remembered[: len(records)]
+            self._failpoint(Failpoint.RECORDED)
             self._count(records, moved)
-            say_what_became(records, moved)
+            attempted = (
+                Attempted(one.claimed, one.result, one.in_flight.actor, one.in_flight.trace_id) for one in records
+            )
+            log_attempts(attempted, moved)
             for record in records:
-                record.parcel.left -= 1
-                if record.parcel.left == 0:
-                    await self._acknowledge(record.parcel.delivery)
+                record.in_flight.left -= 1
+                if record.in_flight.left == 0:
+                    await self._acknowledge(record.in_flight.delivery)
 
     async def _remember(self, accepted: list[Claimed]) -> None:
         if accepted:
             try:
-                await self._accepted.remember([(one.claim.id, one.send_at.date()) for one in accepted])
+                await self._accepted.remember([one.claim.id for one in accepted])
             except Unavailable as error:
-                # It only narrows the window between acceptance and record, and the record is next.
+                # The keys only narrow the window between acceptance and record, and the record follows now.
                 log.debug("accepted_keys_not_remembered", reason=error.reason)
-            self._witness(Fact.REMEMBERED)
+            self._failpoint(Failpoint.REMEMBERED)
 
     async def _record(self, results: list[Result]) -> list[Recorded]:
-        """Write until it is written: these attempts were made, and the rows must know before anything else happens."""
-        backoff = Backoff()
+        """Repeat the write until it succeeds: the rows must have these attempts before anything else happens."""
+        backoff = OutageBackoff()
         while True:
             try:
                 moved = await self._messages.record(results, at=asyncio.get_running_loop().time())
@@ -170,16 +189,16 @@ class Recorder(Actor[Record | Acknowledge | Flush]):
         try:
             await self._queue.acknowledge(delivery)
         except Unavailable as error:
-            # It will be delivered again, and the rows will say that it is done.
+            # The broker delivers it again, and the rows show that it is done.
             log.debug("delivery_not_acknowledged", reason=error.reason)
-        self._witness(Fact.ACKNOWLEDGED)
+        self._failpoint(Failpoint.ACKNOWLEDGED)
 
     def _count(self, records: list[Record], moved: list[Recorded]) -> None:
-        """Count a batch: by batch and not by message where possible, for this is done for every greeting."""
+        """Count a batch at once where possible, because this code runs for every greeting."""
         metrics = self._metrics
         metrics.suppressed.labels("record").inc(len(records) - len(moved))
         durations: defaultdict[Outcome, list[float]] = defaultdict(list)
-        # How late an earlier attempt began is not known here, and no call was made now.
+        # No call was made now, and the start of the earlier attempt is not known here.
         not_called: set[UUID] = set()
         for record in records:
             answer, occasion = record.result.answer, record.claimed.occasion
@@ -191,7 +210,7 @@ class Recorder(Actor[Record | Acknowledge | Flush]):
                 if answer.outcome is Outcome.UNKNOWN:
                     metrics.unknown.labels(occasion).inc()
             if record.result.status is Status.RETRYING:
-                metrics.retried.labels(cause(answer), occasion).inc()
+                metrics.retried.labels(retry_reason(answer), occasion).inc()
         for outcome, seconds in durations.items():
             _observe(metrics.delivery.labels(outcome), seconds)
         sent: Counter[str] = Counter()

@@ -1,7 +1,8 @@
 """Actors under supervision: mailboxes with back-pressure, restarts with a limit, draining in order.
 
-It knows nothing of greetings and needs only the standard library. Read it in this order: mailbox, address, actor, life,
-cell, mender, group, supervisor.
+The package knows nothing of greetings and needs only the standard library. Read its modules in this order: mailbox,
+address, actor, actor_instance, cell, restarter, group, supervisor. docs/explanation/actor_runtime.md explains how a
+child ends.
 """
 
 from actors.runtime.actor import Actor, Context, Timer
@@ -31,7 +32,7 @@ from actors.runtime.events import (
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.restarts import Backoff, Intensity
 from actors.runtime.spec import ActorState, ChildSpec, ChildView, Pool, Restart, Strategy
-from actors.runtime.supervisor import Supervisor
+from actors.runtime.supervisor import AnyChild, Supervisor
 
 __all__ = [
     "Abandoned",
@@ -40,6 +41,7 @@ __all__ = [
     "ActorFailed",
     "ActorState",
     "Address",
+    "AnyChild",
     "Backoff",
     "ChildSpec",
     "ChildView",

@@ -1,4 +1,4 @@
-"""The actor: what its author writes, and what the runtime gives it to work with."""
+"""The base class of actors, and the context that the runtime gives to each instance."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from actors.runtime.address import Address
 
 if TYPE_CHECKING:
-    from actors.runtime.life import Life
+    from actors.runtime.actor_instance import ActorInstance
 
 M = TypeVar("M")
 R = TypeVar("R")
 
 
 class Actor(Generic[M]):
-    """Subclass it. One instance lives from its start to its end; a restart makes a new instance.
+    """The base class of actors. A restart makes a new instance.
 
-    Its methods are called one at a time. Whatever one of them raises, a cancellation from elsewhere included, ends
-    this instance; the message in its hands is not received again, the mailbox survives.
+    The methods are called one at a time. An exception in any of them ends the instance, and so does a cancellation from
+    elsewhere. The message that it was receiving is not received again; the mailbox survives.
     """
 
     async def start(self, ctx: Context[M]) -> None:
         """Called before the first message."""
 
     async def receive(self, message: M) -> None:
-        """Called for each message: one exhaustive `match` that ends in `assert_never`."""
+        """Called for each message. Write one exhaustive `match` that ends in `assert_never`."""
         raise NotImplementedError
 
     async def drain(self) -> None:
-        """Called once when draining begins: stop taking work in, end what would run for ever.
+        """Called once when draining begins: stop to take in work, and end tasks that have no end.
 
-        Then the mailbox closes for others, what is in it is received, and the tasks of this actor are awaited.
+        Then the mailbox is closed for others, its messages are received, and the tasks of this actor are awaited.
         """
 
     async def stop(self) -> None:
-        """Called last, also after a crash: let go of what is held. Cut off after `life.STOP_WITHIN` seconds."""
+        """Called last, also after a crash: release resources. Cancelled after `actor_instance.STOP_TIMEOUT` seconds."""
 
 
 class Timer(Generic[M]):
-    """A message that an actor has sent to itself for later."""
+    """A message that an actor sends to itself for later."""
 
     __slots__ = ("_handle", "_pending", "message")
 
@@ -50,52 +50,55 @@ class Timer(Generic[M]):
         self._handle: asyncio.TimerHandle | None = None
 
     def arm(self, handle: asyncio.TimerHandle) -> None:
-        """Run with this handle, until the message is received or the timer is cancelled."""
+        """Run with this handle until the message is received or the timer is cancelled."""
         self._handle = handle
         self._pending.add(self)
 
     def cancel(self) -> None:
-        """Make sure that the message is not received any more."""
+        """Make sure that the message is not received."""
         self._pending.discard(self)
         if self._handle is not None:
             self._handle.cancel()
 
 
 class Context(Generic[M]):
-    """What one instance of an actor may ask of the runtime."""
+    """The runtime as one instance of an actor sees it."""
 
-    __slots__ = ("_life", "name", "self")
+    __slots__ = ("_instance", "name", "self")
 
-    def __init__(self, name: str, address: Address[M], life: Life[M]) -> None:
+    def __init__(self, name: str, address: Address[M], instance: ActorInstance[M]) -> None:
         self.name = name
         self.self = address
-        """Its own address, which stays open for it and its tasks while it drains."""
-        self._life = life
+        """The actor's own address. It stays open for the actor and its tasks while it drains."""
+        self._instance = instance
 
     @property
     def draining(self) -> bool:
-        """Whether the actor has been asked to finish; true from before its `drain` is called."""
-        return self._life.cell.draining
+        """True once the actor drains, already before its `drain` is called."""
+        return self._instance.cell.draining
 
     def after(self, seconds: float, message: M) -> Timer[M]:
-        """Receive the message later, between two others. Re-arm it after the work: then a slow pass piles up nothing.
+        """Receive the message after so many seconds. Arm it again after the work, so that slow passes do not pile up.
 
-        It takes no room in the mailbox, so it waits for none. It belongs to this instance and is gone when that ends.
-        It still fires while the actor drains, but the drain does not wait for it.
+        It needs no room in the mailbox. It belongs to this instance and ends with it. It fires while the actor drains,
+        but the drain does not wait for it.
         """
-        return self._life.after(seconds, message)
+        return self._instance.after(seconds, message)
 
     def spawn(self, work: Coroutine[Any, Any, R], *, name: str, isolated: bool = False) -> asyncio.Task[R]:
         """Run a task that this actor owns and awaits when it drains.
 
-        Its exception crashes the actor, and the crash of the actor cancels it; cancelling it yourself is no failure.
-        An `isolated` task shares neither fate: its exception is reported as TaskFailed and touches nobody else, and it
-        goes on through crashes and restarts, so it should tell its result to `ctx.self`, which is there for the next
-        instance too. It is cancelled only when the actor has ended for good and its deadline is over.
-        Raises Stopped when this instance has ended (isolated: when the actor has ended for good).
+        An exception of the task crashes the actor, and a crash of the actor cancels the task. To cancel it yourself is
+        no failure.
+
+        An `isolated` task is independent of crashes. Its exception is reported as TaskFailed. It continues through
+        crashes and restarts, so it should send its result to `ctx.self`, which the next instance reads, too. It is
+        cancelled only when the actor has ended for good and its deadline is over.
+
+        Raises Stopped when this instance has ended, or, for an isolated task, when the actor has ended for good.
         """
-        return self._life.cell.adopt(work, name) if isolated else self._life.own(work, name)
+        return self._instance.cell.adopt(work, name) if isolated else self._instance.own(work, name)
 
     def stop_self(self) -> None:
-        """End normally after the message in hand: for transient and temporary children."""
-        self._life.leave()
+        """End normally after the present message: for transient and temporary children."""
+        self._instance.exit_after_message()

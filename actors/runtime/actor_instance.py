@@ -1,4 +1,4 @@
-"""One life of an actor: from a new instance to its last breath, whatever ends it."""
+"""One instance of an actor: from its start until it has ended and is cleaned up."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from actors.runtime.actor import Actor, Context, Timer
-from actors.runtime.address import Asked, OwnAddress
+from actors.runtime.address import Envelope, OwnAddress
 from actors.runtime.errors import ActorFailed, Stopped, StrayCancellation
 from actors.runtime.events import StopFailed, TaskFailed
-from actors.runtime.mailbox import Nudge
+from actors.runtime.mailbox import WakeUp
 from actors.runtime.tasks import failure_of, settle
 
 if TYPE_CHECKING:
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 M = TypeVar("M")
 R = TypeVar("R")
 
-STOP_WITHIN = 2.0
-"""Seconds that cancelled tasks, and then stop(), may take: a drain that has run out of time still has to end."""
+STOP_TIMEOUT = 2.0
+"""Seconds for cancelled tasks, and then for stop(). A drain without time left must still end."""
 
 BURST = 100
-"""Messages received in a row before others get a turn of the loop: `receive` need not wait for anything."""
+"""Messages received in a row before other tasks run: `receive` need not wait for anything."""
 
 
-class Life(Generic[M]):
-    """Two tasks: `work` runs the code of the actor and may be cancelled by anybody at any moment, `task` outlives it,
-    finds out why it ended and tidies up."""
+class ActorInstance(Generic[M]):
+    """Two tasks. `_work` runs the code of the actor, and any code may cancel it. `task` outlives it, finds the reason
+    of the end, and cleans up."""
 
     def __init__(self, cell: Cell[M]) -> None:
         loop = asyncio.get_running_loop()
@@ -38,31 +38,31 @@ class Life(Generic[M]):
         self.halted = False
         self.receiving = False
         self.started: asyncio.Future[bool] = loop.create_future()
-        """True once start() has returned, False when the life has ended before."""
+        """True once start() has returned; False when the instance has ended before."""
         self._actor: Actor[M] | None = None
         self._over = False
         self._leaving = False
         self._failed_task: BaseException | None = None
         self._timers: set[Timer[M]] = set()
         self._fired: deque[Timer[M]] = deque()
-        self._arrival: asyncio.Future[M | Asked[M] | Nudge] | None = None
+        self._arrival: asyncio.Future[M | Envelope[M] | WakeUp] | None = None
         self._work = loop.create_task(self._run(), name=cell.name)
-        self.task = loop.create_task(self._live(), name=f"{cell.name} (life)")
+        self.task = loop.create_task(self._supervise(), name=f"{cell.name} (instance)")
 
     def halt(self) -> None:
-        """End soon, without being restarted for it."""
+        """End now, without a restart."""
         self.halted = True
         self._work.cancel()
 
-    def leave(self) -> None:
-        """End normally after the message in hand."""
+    def exit_after_message(self) -> None:
+        """End normally after the present message."""
         self._leaving = True
-        self.nudge()
+        self.wake()
 
-    def nudge(self) -> None:
-        """Let the actor look up from an empty mailbox."""
+    def wake(self) -> None:
+        """End the actor's wait for a message."""
         if self._arrival is not None:
-            self.cell.mailbox.nudge(self._arrival)
+            self.cell.mailbox.wake(self._arrival)
 
     def after(self, seconds: float, message: M) -> Timer[M]:
         """See Context.after."""
@@ -83,14 +83,14 @@ class Life(Generic[M]):
 
     def _fire(self, timer: Timer[M]) -> None:
         self._fired.append(timer)
-        self.nudge()
+        self.wake()
 
     def _owned_done(self, task: asyncio.Task[Any]) -> None:
         self.owned.discard(task)
         error = failure_of(task)
         if error is None:
             if self.cell.draining:
-                self.nudge()
+                self.wake()
         elif self._failed_task is None and not self._work.done():
             self._failed_task = error
             self._work.cancel()
@@ -103,7 +103,7 @@ class Life(Generic[M]):
         mailbox.readers.add(self._work)
         try:
             await actor.start(Context(self.cell.name, OwnAddress(self.cell.spec.address), self))
-            self.cell.life_started(self)
+            self.cell.instance_started(self)
             await self._serve(actor)
         finally:
             mailbox.readers.discard(self._work)
@@ -112,7 +112,7 @@ class Life(Generic[M]):
         cell, mailbox = self.cell, self.cell.mailbox
         told_to_drain = False
         in_a_row = 0
-        # `halted` is looked at too, for an actor that has swallowed its cancellation.
+        # `halted` is checked, too: the actor may have swallowed its cancellation.
         while not (self._leaving or self.halted):
             if cell.draining and not told_to_drain:
                 told_to_drain = True
@@ -130,14 +130,14 @@ class Life(Generic[M]):
             else:
                 entry = await self._wait()
                 in_a_row = 0
-                if not isinstance(entry, Nudge):
+                if not isinstance(entry, WakeUp):
                     await self._receive(actor, entry)
             in_a_row += 1
             if in_a_row == BURST:
                 in_a_row = 0
                 await asyncio.sleep(0)
 
-    async def _wait(self) -> M | Asked[M] | Nudge:
+    async def _wait(self) -> M | Envelope[M] | WakeUp:
         arrival = self._arrival = self.cell.mailbox.arrival()
         try:
             return await arrival
@@ -147,20 +147,20 @@ class Life(Generic[M]):
         finally:
             self._arrival = None
 
-    async def _receive(self, actor: Actor[M], entry: M | Asked[M]) -> None:
+    async def _receive(self, actor: Actor[M], entry: M | Envelope[M]) -> None:
         self.receiving = True
-        if not isinstance(entry, Asked):
+        if not isinstance(entry, Envelope):
             await actor.receive(entry)
         elif entry.reply.awaited:
             try:
                 await actor.receive(entry.message)
-            except BaseException as error:  # a cancellation too: the asker must not wait for its deadline
+            except BaseException as error:  # a cancellation, too: the caller must not wait for its deadline
                 entry.reply.fail(ActorFailed(self.cell.name, error))
                 raise
         self.receiving = False
 
-    async def _live(self) -> None:
-        # Nothing interrupts this task: it ends when the work has ended and been tidied up, within a bound.
+    async def _supervise(self) -> None:
+        # This task is never interrupted. It ends when the work has ended and is cleaned up, within a bound.
         await settle([self._work])
         self._over = True
         for timer in list(self._timers):
@@ -168,9 +168,9 @@ class Life(Generic[M]):
         owned = list(self.owned)
         for task in owned:
             task.cancel()
-        await settle(owned, STOP_WITHIN)
+        await settle(owned, STOP_TIMEOUT)
         await self._stop()
-        self.cell.life_over(self, self._why())
+        self.cell.instance_ended(self, self._why())
         if not self.started.done():
             self.started.set_result(False)
 
@@ -178,18 +178,18 @@ class Life(Generic[M]):
         if self._actor is None:
             return
         stopping = asyncio.get_running_loop().create_task(self._actor.stop(), name=f"{self.cell.name} (stop)")
-        await settle([stopping], STOP_WITHIN)
-        error: BaseException | None = TimeoutError(f"stop() took longer than {STOP_WITHIN:g} s")
+        await settle([stopping], STOP_TIMEOUT)
+        error: BaseException | None = TimeoutError(f"stop() took longer than {STOP_TIMEOUT:g} s")
         if stopping.done():
             error = failure_of(stopping)
         else:
             stopping.cancel()
-            await settle([stopping], STOP_WITHIN)
+            await settle([stopping], STOP_TIMEOUT)
         if error is not None:
             self.cell.emit(StopFailed(self.cell.name, error))
 
     def _why(self) -> BaseException | None:
-        """The failure that ended the work; None for a normal end, or one that its supervisor wanted."""
+        """The failure that ended the work; None for a normal end, and for one by its supervisor."""
         if self._failed_task is not None:
             return self._failed_task
         if self._work.cancelled():

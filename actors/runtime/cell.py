@@ -1,4 +1,4 @@
-"""The cell: the place of one actor in the tree. Its instances come and go, its mailbox and isolated tasks stay."""
+"""The cell of one actor in the tree. Instances come and go; the mailbox and the isolated tasks stay."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
-from actors.runtime.address import lose
+from actors.runtime.actor_instance import STOP_TIMEOUT, ActorInstance
+from actors.runtime.address import fail_ask
 from actors.runtime.child import Child, Parent
 from actors.runtime.errors import Stopped
 from actors.runtime.events import Abandoned, Drained, Draining, Event, Started, StopFailed, TaskFailed
-from actors.runtime.life import STOP_WITHIN, Life
 from actors.runtime.spec import ActorState, ChildSpec, ChildView
 from actors.runtime.tasks import failure_of, settle
 
@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 
 class Cell(Child, Generic[M]):
-    """One actor under supervision. In a pool it shares its mailbox, which then is not its own to seal."""
+    """One actor under supervision. In a pool it shares its mailbox, and the pool seals it."""
 
     kind = "actor"
 
@@ -32,7 +32,7 @@ class Cell(Child, Generic[M]):
         self.isolated: set[asyncio.Task[Any]] = set()
         self._parent = parent
         self._shares_mailbox = shares_mailbox
-        self._life: Life[M] | None = None
+        self._instance: ActorInstance[M] | None = None
         self._unread = 0
         self._closed = False
 
@@ -40,7 +40,7 @@ class Cell(Child, Generic[M]):
         return self._parent.now()
 
     def emit(self, event: Event) -> None:
-        """Report a fact."""
+        """Report an event."""
         self._parent.emit(event)
 
     def adopt(self, work: Coroutine[Any, Any, R], name: str) -> asyncio.Task[R]:
@@ -58,71 +58,71 @@ class Cell(Child, Generic[M]):
         error = failure_of(task)
         if error is not None:
             self.emit(TaskFailed(self.name, task.get_name(), error))
-        if self.draining and self._life is not None:
-            self._life.nudge()
+        if self.draining and self._instance is not None:
+            self._instance.wake()
 
     async def up(self) -> bool:
         self.enter(ActorState.STARTING)
-        self._life = Life(self)
-        return await self._life.started
+        self._instance = ActorInstance(self)
+        return await self._instance.started
 
-    def life_started(self, life: Life[M]) -> None:
-        """The start() of this life has returned."""
-        if not life.halted:
+    def instance_started(self, instance: ActorInstance[M]) -> None:
+        """The start() of this instance has returned."""
+        if not instance.halted:
             self.enter(ActorState.RUNNING)
             self.emit(Started(self.name))
-            if not life.started.done():
-                life.started.set_result(True)
+            if not instance.started.done():
+                instance.started.set_result(True)
 
-    def life_over(self, life: Life[M], error: BaseException | None) -> None:
-        """This life has ended and has been tidied up."""
-        if not life.halted:
-            self._life = None
+    def instance_ended(self, instance: ActorInstance[M], error: BaseException | None) -> None:
+        """This instance has ended and is cleaned up."""
+        if not instance.halted:
+            self._instance = None
             self.enter(ActorState.STOPPED if error is None else ActorState.FAILED)
             self._parent.child_ended(self, error)
 
     async def halt(self) -> None:
-        life = self._life
-        if life is None:
+        instance = self._instance
+        if instance is None:
             return
-        life.halt()
-        # Cancelling the work, its tasks and stop() take STOP_WITHIN each; who refuses all of them is left behind.
-        cancelled = await settle([life.task], 4 * STOP_WITHIN)
-        if not life.task.done():
+        instance.halt()
+        # The work, its tasks and stop() take STOP_TIMEOUT each. An actor that refuses each cancellation is left behind.
+        cancelled = await settle([instance.task], 4 * STOP_TIMEOUT)
+        if not instance.task.done():
             self.emit(StopFailed(self.name, TimeoutError("the actor refuses to be cancelled")))
-        self._life = None
+        self._instance = None
         self.enter(ActorState.STOPPED)
         if cancelled:
             raise asyncio.CancelledError
 
     async def freeze(self) -> None:
-        if self._life is None:
+        if self._instance is None:
             self.retire()
 
     async def finish(self, within: float) -> list[Abandoned]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + min(within, self.spec.drain_within)
         self.draining = True
-        if self.state is ActorState.RUNNING and self._life is not None:
+        if self.state is ActorState.RUNNING and self._instance is not None:
             self.enter(ActorState.DRAINING)
             self.emit(Draining(self.name))
-            self._life.nudge()
-            await asyncio.wait([self._life.task], timeout=deadline - loop.time())
+            self._instance.wake()
+            await asyncio.wait([self._instance.task], timeout=deadline - loop.time())
         else:
             await self.halt()
-        # Those of a life that has crashed on the way have until the deadline, too.
+        # The isolated tasks of an instance that has crashed have until the deadline, too.
         while self.isolated and (remaining := deadline - loop.time()) > 0:
             await asyncio.wait(self.isolated, timeout=remaining)
         return await self.close()
 
     async def close(self) -> list[Abandoned]:
         first, self._closed = not self._closed, True
-        receiving = self._life is not None and self._life.receiving
-        cut_off = [*self.isolated, *(self._life.owned if self._life else ())]
+        receiving = self._instance is not None and self._instance.receiving
+        cut_off = [*self.isolated, *(self._instance.owned if self._instance else ())]
         await self.halt()
         for task in cut_off:
             task.cancel()
-        if await settle(cut_off, STOP_WITHIN):
+        if await settle(cut_off, STOP_TIMEOUT):
             raise asyncio.CancelledError
         self.retire()
         unread, self._unread = self._unread, 0
@@ -137,7 +137,7 @@ class Cell(Child, Generic[M]):
             unread = self.mailbox.seal()
             self._unread += len(unread)
             for entry in unread:
-                lose(entry, Stopped(self.name))
+                fail_ask(entry, Stopped(self.name))
 
     def view(self) -> ChildView:
         return ChildView(

@@ -1,4 +1,4 @@
-"""What a supervisor sees of each child: an actor, a pool, or another supervisor."""
+"""The child of a supervisor: an actor, a pool, or another supervisor."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from actors.runtime.spec import ActorState, ChildView, Kind, Restart
 
 
 class Parent(Protocol):
-    """What a child sees of its supervisor."""
+    """A supervisor as its children see it."""
 
     def emit(self, event: Event) -> None:
-        """Report a fact."""
+        """Report an event."""
 
     def now(self) -> float:
-        """Seconds on a clock that never goes back."""
+        """Seconds of a clock that never goes back."""
 
     def child_ended(self, child: Child, error: BaseException | None) -> None:
-        """The child has ended, by failure or by itself, and has tidied up. Not called for what the parent asked."""
+        """The child has ended, by failure or by itself, and is cleaned up. Not called for an end by the parent."""
 
 
 class Child(ABC):
-    """Something that is started, watched, halted and drained. Between two starts, its mailboxes stay."""
+    """A child that can be started, halted, drained and closed. Its mailboxes survive a restart.
+
+    docs/explanation/actor_runtime.md tells `halt`, `freeze`, `finish`, `close` and `retire` apart.
+    """
 
     kind: Kind
     restart = Restart.PERMANENT
@@ -38,46 +41,46 @@ class Child(ABC):
 
     @abstractmethod
     def now(self) -> float:
-        """Seconds on a clock that never goes back."""
+        """Seconds of a clock that never goes back."""
 
     @abstractmethod
     async def up(self) -> bool:
-        """Start, and return True when it runs; False when it has failed, which has been reported by then.
+        """Start; return True when it runs, False when it has failed, which is reported by then.
 
-        Cancelled, it may leave a start under way, which `halt`, `finish` or `close` ends.
+        When it is cancelled, a start may still be under way; `halt`, `finish` and `close` end it.
         """
 
     @abstractmethod
     async def halt(self) -> None:
-        """End what runs, now, so that `up` can be called again. Isolated tasks go on."""
+        """Stop the instance now, so that `up` can be called again. Isolated tasks continue."""
 
     @abstractmethod
     async def freeze(self) -> None:
-        """Restart nothing any more: a drain has begun somewhere above. What is not running will not run again."""
+        """End all restarts, because a drain has begun above. A child that does not run now never runs again."""
 
     @abstractmethod
     async def finish(self, within: float) -> list[Abandoned]:
-        """Drain, at most so many seconds, then `close`."""
+        """Drain for at most so many seconds, then `close`."""
 
     @abstractmethod
     async def close(self) -> list[Abandoned]:
-        """End for good, now, isolated tasks included, and tell what was left. Calling it again tells nothing new."""
+        """End for good, now, isolated tasks included; return the abandoned work. A second call returns nothing new."""
 
     @abstractmethod
     def retire(self) -> None:
-        """Take no more messages: nobody will receive them."""
+        """Refuse all messages from now on: no instance will receive them."""
 
     @abstractmethod
     def view(self) -> ChildView:
-        """This child, and those below it, as they are now."""
+        """Return this child and those below it as they are now."""
 
     def enter(self, state: ActorState) -> None:
-        """Be in this state from now on."""
+        """Change the state."""
         if state is not self.state:
             self.state = state
             self._since = self.now()
 
     @property
     def since(self) -> float:
-        """For how many seconds it has been in its state."""
+        """Seconds since the last change of the state."""
         return 0.0 if self._since is None else self.now() - self._since

@@ -8,7 +8,7 @@ class ActorError(Exception):
 
 
 class Stopped(ActorError):
-    """The actor takes no more messages: it is draining or has ended for good."""
+    """The actor takes no more messages: it drains, or has ended for good."""
 
     def __init__(self, actor: str) -> None:
         super().__init__(f"{actor} is stopped")
@@ -16,7 +16,7 @@ class Stopped(ActorError):
 
 
 class MailboxFull(ActorError):
-    """An actor told itself something while its mailbox was full, and would have waited for itself for ever."""
+    """An actor sent itself a message while its mailbox was full. To wait for room would be a deadlock."""
 
     def __init__(self, actor: str) -> None:
         super().__init__(f"{actor} would wait for room in its own mailbox")
@@ -24,7 +24,7 @@ class MailboxFull(ActorError):
 
 
 class ActorFailed(ActorError):
-    """The actor crashed, or was stopped, while it worked on the message of this ask. The reason is the cause."""
+    """The actor crashed, or was stopped, while it worked on the message of this ask. The cause is chained."""
 
     def __init__(self, actor: str, reason: BaseException) -> None:
         super().__init__(f"{actor} failed on this message: {type(reason).__name__}")
@@ -33,7 +33,7 @@ class ActorFailed(ActorError):
 
 
 class StrayCancellation(ActorError):
-    """Something was cancelled from elsewhere, say by a library whose channel closed. It is a failure, not a stop."""
+    """A task was cancelled, but not by its supervisor; a library does so when its channel closes. It is a failure."""
 
     def __init__(self, actor: str) -> None:
         super().__init__(f"{actor} was cancelled, and not by its supervisor")
@@ -41,7 +41,7 @@ class StrayCancellation(ActorError):
 
 
 class EndedByItself(ActorError):
-    """A permanent actor ended normally, which only its supervisor may ask of it."""
+    """A permanent actor ended normally, without being told to by its supervisor."""
 
     def __init__(self, actor: str) -> None:
         super().__init__(f"{actor} is permanent and ended by itself")
@@ -49,7 +49,7 @@ class EndedByItself(ActorError):
 
 
 class TooManyRestarts(ActorError):
-    """The children of a supervisor failed more often than its intensity allows. The last failure is the cause."""
+    """The children of a supervisor failed more often than its intensity allows. The last failure is chained."""
 
     def __init__(self, supervisor: str, restarts: int, within: float, last: BaseException) -> None:
         super().__init__(

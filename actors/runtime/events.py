@@ -1,4 +1,4 @@
-"""What the runtime reports while it works: facts, for the composition root to turn into logs and metrics."""
+"""Events that the runtime reports; the composition root turns them into logs and metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """An actor failed, or a supervisor gave up. Restarting or Escalated follows, unless it is not to be restarted."""
+    """An actor failed, or a supervisor gave up. Restarting or Escalated follows, unless the child is temporary."""
 
     actor: str
     error: BaseException
@@ -23,7 +23,7 @@ class Crashed:
 
 @dataclass(frozen=True, slots=True)
 class TaskFailed:
-    """A task of an actor failed without taking the actor with it: an isolated one, or one that was being ended."""
+    """A task of an actor failed and the actor did not: the task was isolated, or was being ended."""
 
     actor: str
     task: str
@@ -32,7 +32,7 @@ class TaskFailed:
 
 @dataclass(frozen=True, slots=True)
 class StopFailed:
-    """The stop() of an actor raised, or took too long. What it held may be left open."""
+    """The stop() of an actor raised, or took too long. Its resources may be left open."""
 
     actor: str
     error: BaseException
@@ -40,7 +40,7 @@ class StopFailed:
 
 @dataclass(frozen=True, slots=True)
 class Restarting:
-    """An actor will be started again after `delay` seconds; `restarts` counts those of its whole life."""
+    """An actor is started again after `delay` seconds; `restarts` counts all restarts since the first start."""
 
     actor: str
     delay: float
@@ -49,7 +49,7 @@ class Restarting:
 
 @dataclass(frozen=True, slots=True)
 class Escalated:
-    """A supervisor has stopped restarting: its children are stopped, and its own supervisor decides."""
+    """A supervisor has given up: it stops its children, and its own supervisor decides."""
 
     actor: str
     error: BaseException
@@ -57,21 +57,21 @@ class Escalated:
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """An actor begins to finish what it has."""
+    """An actor begins to drain."""
 
     actor: str
 
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """An actor has ended with nothing left undone."""
+    """An actor has ended with no work left."""
 
     actor: str
 
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
-    """An actor was ended with work left: messages in its mailbox, tasks cancelled, a message in its hands."""
+    """An actor was ended with work left: messages in its mailbox, tasks, or a message that it was receiving."""
 
     actor: str
     messages: int
@@ -85,12 +85,12 @@ Emit = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class DrainReport:
-    """How a drain ended: what was abandoned, in the order of ending, and how many seconds it took."""
+    """The result of a drain: the abandoned work, in the order of ending, and the seconds that it took."""
 
     abandoned: tuple[Abandoned, ...]
     took: float
 
     @property
     def clean(self) -> bool:
-        """Whether nothing was abandoned."""
+        """True when nothing was abandoned."""
         return not self.abandoned

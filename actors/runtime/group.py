@@ -1,4 +1,4 @@
-"""A group of children: brought up in order, restarted within a budget, ended in reverse order."""
+"""A group of children: started in order, restarted within a budget, ended in reverse order."""
 
 from __future__ import annotations
 
@@ -20,24 +20,26 @@ from actors.runtime.events import (
     Restarting,
     Started,
 )
-from actors.runtime.mender import Mender
-from actors.runtime.restarts import Budget, Rules
+from actors.runtime.restarter import Restarter
+from actors.runtime.restarts import Budget, SupervisorSettings
 from actors.runtime.spec import ActorState, ChildView, Restart, Strategy
 from actors.runtime.tasks import settle
 
 
 class Group(Child):
-    """What a supervisor and a pool have in common. It gives up when its budget is spent, which is its own failure."""
+    """The common part of supervisor and pool. It gives up, which is its own failure, when its budget is spent."""
 
-    def __init__(self, name: str, strategy: Strategy, rules: Rules, on_event: Emit | None = None) -> None:
+    def __init__(
+        self, name: str, strategy: Strategy, settings: SupervisorSettings, on_event: Emit | None = None
+    ) -> None:
         super().__init__(name)
-        self.rules = rules
+        self.settings = settings
         self.parent: Parent | None = None
         self.children = self.make_children()
         self._on_event = on_event
-        self._mender = Mender(name, self.children, strategy, rules.sleep)
-        self._budget = Budget(rules)
-        self._restarting = False  # whether failures are answered with a restart: not while halted, nor after freezing
+        self._restarter = Restarter(name, self.children, strategy, settings.sleep)
+        self._budget = Budget(settings)
+        self._restarting = False  # false while halted, and after `freeze`
         self._closing = False
         self._failure: TooManyRestarts | None = None
         self._giving_up: asyncio.Task[None] | None = None
@@ -54,14 +56,14 @@ class Group(Child):
     # --- For its children ------------------------------------------------------------------------------------------
 
     def now(self) -> float:
-        return self.rules.clock()
+        return self.settings.clock()
 
     def emit(self, event: Event) -> None:
-        """Report a fact to the callback, or to the supervisor above."""
+        """Report an event to the callback, or to the supervisor above."""
         if self._on_event is not None:
             try:
                 self._on_event(event)
-            except Exception as error:  # an observer that fails must not become a failure of what it observes
+            except Exception as error:  # a failure of the observer must not become a failure of the tree
                 asyncio.get_running_loop().call_exception_handler(
                     {"message": f"the observer of {self.name} failed on {type(event).__name__}", "exception": error}
                 )
@@ -69,11 +71,11 @@ class Group(Child):
             self.parent.emit(event)
 
     def child_ended(self, child: Child, error: BaseException | None) -> None:
-        """Decide what follows from the end of a child."""
+        """Restart the child, retire it, or give up."""
         if error is None and child.restart is Restart.PERMANENT and not self._closing:
             error = EndedByItself(child.name)
         if error is not None:
-            child.last_error = self.rules.describe(error)
+            child.last_error = self.settings.describe(error)
             self.emit(Crashed(child.name, error))
         if error is None or child.restart is Restart.TEMPORARY or self._closing:
             child.retire()
@@ -83,7 +85,7 @@ class Group(Child):
     def _restart(self, child: Child, error: BaseException) -> None:
         delay = self._budget.spend(child.name)
         if delay is None:
-            intensity = self.rules.intensity
+            intensity = self.settings.intensity
             self._failure = TooManyRestarts(self.name, intensity.restarts, intensity.within, error)
             self._restarting = False
             self.emit(Escalated(self.name, self._failure))
@@ -92,7 +94,7 @@ class Group(Child):
         child.restarts += 1
         child.enter(ActorState.BACKING_OFF)
         self.emit(Restarting(child.name, delay, child.restarts))
-        self._mender.mend(self.children.index(child), delay)
+        self._restarter.restart(self.children.index(child), delay)
 
     async def _give_up(self, failure: TooManyRestarts) -> None:
         await self._halt_children()
@@ -101,7 +103,7 @@ class Group(Child):
             self.parent.child_ended(self, failure)
             return
         await self.freeze()
-        await self.finish_children(math.inf)  # isolated tasks still have the time that their actors give them
+        await self.finish_children(math.inf)  # isolated tasks keep the time that their actors give them
         await self.close()
         self.enter(ActorState.FAILED)
         self._over.set()
@@ -112,10 +114,10 @@ class Group(Child):
         if self._closing:
             return False
         self._begin()
-        while self._restarting and self._mender.begun < len(self.children):
-            self._mender.begun += 1
-            self._mender.mend(self._mender.begun - 1, delay=0.0)
-            await self._mender.quiet()
+        while self._restarting and self._restarter.begun < len(self.children):
+            self._restarter.begun += 1
+            self._restarter.restart(self._restarter.begun - 1, delay=0.0)
+            await self._restarter.quiet()
         if self._giving_up is not None:
             await asyncio.wait([self._giving_up])
         if self._restarting:
@@ -124,7 +126,7 @@ class Group(Child):
         return self._restarting
 
     def _begin(self) -> None:
-        self._mender.begun = 0
+        self._restarter.begun = 0
         self._budget.refill()
         self._failure = self._giving_up = None
         self._restarting = True
@@ -143,7 +145,7 @@ class Group(Child):
 
     async def _restart_nothing(self) -> None:
         self._restarting = False
-        await self._mender.cancel()
+        await self._restarter.cancel()
 
     async def freeze(self) -> None:
         self._closing = True

@@ -1,4 +1,4 @@
-"""The mailbox: a bounded queue with back-pressure, first come first served on both of its sides."""
+"""The mailbox: a bounded queue with back-pressure. Senders and receivers are served in the order of arrival."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from actors.runtime.errors import MailboxFull, Stopped
 E = TypeVar("E")
 
 
-class Nudge(Enum):
-    """What a waiting receiver gets when there is no entry but something else to look at."""
+class WakeUp(Enum):
+    """The result of a wait that ends without an entry: the receiver has something else to do."""
 
-    NUDGE = "nudge"
+    WOKEN = "woken"
 
 
-NUDGE: Final = Nudge.NUDGE
+WOKEN: Final = WakeUp.WOKEN
 
 
 class Gate(IntEnum):
-    """Who may still send."""
+    """The senders that a mailbox accepts."""
 
     OPEN = 0
-    INSIDE = 1  # the actor and its own tasks only: they finish their work while the actor drains
+    INSIDE = 1  # only the actor and its own tasks, which finish their work while the actor drains
     SEALED = 2
 
 
 class Mailbox(Generic[E]):
     """A bounded queue of entries, with one receiver or the several of a pool.
 
-    Two things always hold: while a receiver waits there is no entry, and while a sender waits the mailbox is full.
-    So nobody can overtake those who wait.
+    Two invariants hold: while a receiver waits, there is no entry; while a sender waits, the mailbox is full. So no
+    sender and no receiver overtakes another that waits.
     """
 
     def __init__(self, name: str, capacity: int) -> None:
@@ -46,15 +46,15 @@ class Mailbox(Generic[E]):
         self.readers: set[asyncio.Task[None]] = set()
         self._gate = Gate.OPEN
         self._entries: deque[E] = deque()
-        self._receivers: deque[asyncio.Future[E | Nudge]] = deque()
+        self._receivers: deque[asyncio.Future[E | WakeUp]] = deque()
         self._senders: deque[tuple[asyncio.Future[None], E, bool]] = deque()
 
     def __len__(self) -> int:
-        """How many entries wait to be received."""
+        """The number of entries that wait to be received."""
         return len(self._entries)
 
     def offer(self, entry: E, *, inside: bool = False) -> bool:
-        """Hand the entry to a waiting receiver or store it; False when the mailbox is full or closed."""
+        """Give the entry to a waiting receiver, or store it; return False when the mailbox is full or closed."""
         if self._gate > inside:
             return False
         if self._hand_over(entry):
@@ -65,10 +65,10 @@ class Mailbox(Generic[E]):
         return True
 
     async def put(self, entry: E, *, inside: bool = False) -> None:
-        """Like `offer`, but wait for room. Cancelled at the very moment of acceptance, it may have delivered.
+        """Like `offer`, but wait for room. A cancellation at the moment of acceptance may come after the delivery.
 
-        Raises Stopped when closed, before or while waiting, and MailboxFull rather than let a reader of this mailbox
-        wait for itself.
+        Raises Stopped when the mailbox is closed, or becomes so during the wait; MailboxFull when a reader of this
+        mailbox would wait for itself.
         """
         if self.offer(entry, inside=inside):
             return
@@ -86,7 +86,7 @@ class Mailbox(Generic[E]):
             raise
 
     def take(self) -> E:
-        """Take the oldest entry and let waiting senders in. Raises IndexError when there is none."""
+        """Take the oldest entry and let waiting senders in. Raises IndexError when the mailbox is empty."""
         entry = self._entries.popleft()
         while self._senders and len(self._entries) < self.capacity:
             room, waiting, _ = self._senders.popleft()
@@ -95,29 +95,29 @@ class Mailbox(Generic[E]):
                 self._entries.append(waiting)
         return entry
 
-    def arrival(self) -> asyncio.Future[E | Nudge]:
-        """Join the receivers that wait, after finding the mailbox empty; the result is an entry or NUDGE."""
-        arrival: asyncio.Future[E | Nudge] = asyncio.get_running_loop().create_future()
+    def arrival(self) -> asyncio.Future[E | WakeUp]:
+        """Join the waiting receivers, when the mailbox is empty; the result is an entry or WOKEN."""
+        arrival: asyncio.Future[E | WakeUp] = asyncio.get_running_loop().create_future()
         self._receivers.append(arrival)
         return arrival
 
-    def nudge(self, arrival: asyncio.Future[E | Nudge]) -> None:
-        """Let this receiver stop waiting."""
+    def wake(self, arrival: asyncio.Future[E | WakeUp]) -> None:
+        """End the wait of this receiver."""
         if not arrival.done():
             self._receivers.remove(arrival)
-            arrival.set_result(NUDGE)
+            arrival.set_result(WOKEN)
 
-    def withdraw(self, arrival: asyncio.Future[E | Nudge]) -> None:
-        """Leave the receivers that wait; an entry handed over in this very turn goes to the next, or to the front."""
+    def withdraw(self, arrival: asyncio.Future[E | WakeUp]) -> None:
+        """Leave the waiting receivers. An entry that was just given goes to the next receiver, or to the front."""
         with suppress(ValueError):
             self._receivers.remove(arrival)
         if arrival.done() and not arrival.cancelled():
             entry = arrival.result()
-            if not isinstance(entry, Nudge) and not self._hand_over(entry):
+            if not isinstance(entry, WakeUp) and not self._hand_over(entry):
                 self._entries.appendleft(entry)
 
     def close(self, gate: Gate = Gate.INSIDE) -> None:
-        """Refuse senders from outside, those that wait included; what is stored can still be received."""
+        """Refuse senders from outside, also those that wait; stored entries can still be received."""
         self._gate = max(self._gate, gate)
         waiting = list(self._senders)
         self._senders.clear()
@@ -129,7 +129,7 @@ class Mailbox(Generic[E]):
                 room.set_exception(Stopped(self.name))
 
     def seal(self) -> list[E]:
-        """Refuse every sender for good and give up what was never received."""
+        """Refuse every sender for good, and return the entries that were never received."""
         self.close(Gate.SEALED)
         left = list(self._entries)
         self._entries.clear()

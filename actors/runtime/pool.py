@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Generic, TypeVar
 
-from actors.runtime.address import lose
+from actors.runtime.address import fail_ask
 from actors.runtime.cell import Cell
 from actors.runtime.child import Child
 from actors.runtime.errors import Stopped
@@ -20,9 +20,9 @@ M = TypeVar("M")
 
 
 class PoolOfCells(Group, Generic[M]):
-    """The cells of a pool, restarted each on its own and drained side by side.
+    """The cells of a pool. Each is restarted on its own; all drain at the same time.
 
-    A cell leaves when the mailbox is empty, not at a farewell in the mailbox, which it could take from a sibling.
+    A cell ends when the mailbox is empty. A last message in the mailbox could be taken by the wrong cell.
     """
 
     kind: Kind = "pool"
@@ -30,7 +30,7 @@ class PoolOfCells(Group, Generic[M]):
     def __init__(self, spec: Pool[M], parent: Group) -> None:
         self._spec = spec
         self._unread = 0
-        super().__init__(spec.name, Strategy.ONE_FOR_ONE, parent.rules)
+        super().__init__(spec.name, Strategy.ONE_FOR_ONE, parent.settings)
         self.parent = parent
 
     def make_children(self) -> Sequence[Child]:
@@ -53,7 +53,7 @@ class PoolOfCells(Group, Generic[M]):
         self._seal_when_deserted()
 
     def _seal_when_deserted(self) -> None:
-        # Else those who tell something to cells that have all failed would wait for the end of the drain.
+        # Otherwise senders to cells that have all failed would wait for the end of the drain.
         if all(cell.retired for cell in self.children):
             self.retire()
 
@@ -75,7 +75,7 @@ class PoolOfCells(Group, Generic[M]):
         unread = self._spec.address.mailbox.seal()
         self._unread += len(unread)
         for entry in unread:
-            lose(entry, Stopped(self.name))
+            fail_ask(entry, Stopped(self.name))
 
     def view(self) -> ChildView:
         return replace(super().view(), depth=self._spec.address.depth, capacity=self._spec.address.capacity)

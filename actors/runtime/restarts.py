@@ -1,4 +1,4 @@
-"""How often, and how soon, failed children are restarted."""
+"""The limits of restarts: their number in a time, and the waits before them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Intensity:
-    """How many restarts of its children a supervisor allows within so many seconds before it gives up."""
+    """The number of restarts within so many seconds that a supervisor allows before it gives up."""
 
     restarts: int = 20
     within: float = 60.0
@@ -20,10 +20,10 @@ class Intensity:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long to wait before a restart: exponential in the recent failures of that child, with full jitter.
+    """The wait before a restart: exponential in the recent failures of the child, with full jitter.
 
-    `at_most` seconds are few on purpose: with a longer wait, a child that fails at every start would never come to 20
-    restarts in 60 s, and its node would look alive for ever.
+    `at_most` is short on purpose. With a longer wait, a child that fails at every start would never reach 20 restarts
+    in 60 s, and its node would look alive for ever.
     """
 
     first: float = 0.1
@@ -31,19 +31,19 @@ class Backoff:
     random: Callable[[], float] = field(default=random.random, repr=False)
 
     def delay(self, failures: int) -> float:
-        """Seconds to wait after the `failures`-th recent failure of a child, the first being 1."""
+        """Seconds to wait after the `failures`-th recent failure of a child, counted from 1."""
         return self.random() * min(self.at_most, self.first * 2.0 ** (failures - 1))
 
 
 def kind_of(error: BaseException) -> str:
-    """The kind of a failure, without its text."""
+    """Return the class name of a failure, without its text."""
     return type(error).__name__
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What a supervisor goes by; `clock` and `sleep` count seconds, and a test may put its own here. `describe` says of
-    a failure what may be shown to everybody."""
+class SupervisorSettings:
+    """The settings of a supervisor. `clock` and `sleep` count seconds. `describe` makes the text of a failure that may
+    be shown to anyone."""
 
     intensity: Intensity = field(default_factory=Intensity)
     backoff: Backoff = field(default_factory=Backoff)
@@ -55,12 +55,12 @@ class Rules:
 class Budget:
     """The restarts that a supervisor still has."""
 
-    def __init__(self, rules: Rules) -> None:
-        self._rules = rules
+    def __init__(self, settings: SupervisorSettings) -> None:
+        self._rules = settings
         self._failures: deque[tuple[float, str]] = deque()
 
     def spend(self, child: str) -> float | None:
-        """Note a failure. Returns the seconds to wait before the restart, or None when there were too many."""
+        """Count a failure; return the seconds to wait before the restart, or None when there were too many."""
         now, intensity = self._rules.clock(), self._rules.intensity
         self._failures.append((now, child))
         while self._failures[0][0] <= now - intensity.within:
@@ -70,5 +70,5 @@ class Budget:
         return self._rules.backoff.delay(sum(failed == child for _, failed in self._failures))
 
     def refill(self) -> None:
-        """Forget the failures: the children are new."""
+        """Forget all failures: the children are new."""
         self._failures.clear()

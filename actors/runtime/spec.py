@@ -1,4 +1,4 @@
-"""What a supervisor is told about its children, and what it tells about them."""
+"""The specification of the children of a supervisor, and the view of them while they run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ M = TypeVar("M")
 
 
 class Restart(Enum):
-    """When a child that has ended is started again; failing, it counts against the intensity."""
+    """The rule by which an ended child is started again. Each failure counts against the intensity."""
 
     PERMANENT = "permanent"
-    """Always: it ends only when its supervisor says so."""
+    """Always: it ends only when its supervisor ends it."""
     TRANSIENT = "transient"
     """After a failure; a normal end is final."""
     TEMPORARY = "temporary"
@@ -25,17 +25,17 @@ class Restart(Enum):
 
 
 class Strategy(Enum):
-    """Which children are restarted when one has failed."""
+    """The children that are restarted when one has failed."""
 
     ONE_FOR_ONE = "one_for_one"
-    """The one that failed."""
+    """Only the failed child."""
     REST_FOR_ONE = "rest_for_one"
-    """The one that failed and all that were started after it: stopped in reverse, started in order."""
+    """The failed child and all that were started after it: stopped in reverse order, started in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec(Generic[M]):
-    """One actor: `make` builds each new instance, `drain_within` is the seconds that it may take to finish."""
+    """One actor: `make` builds each new instance; it may take `drain_within` seconds to drain."""
 
     name: str
     make: Callable[[], Actor[M]]
@@ -46,7 +46,7 @@ class ChildSpec(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Pool(Generic[M]):
-    """`size` actors over one mailbox, each of which crashes and restarts on its own; `make` gets their number."""
+    """`size` actors over one mailbox. Each crashes and restarts on its own; `make` gets its number."""
 
     name: str
     make: Callable[[int], Actor[M]]
@@ -56,7 +56,7 @@ class Pool(Generic[M]):
 
 
 class ActorState(StrEnum):
-    """What a child is doing."""
+    """The states of a child."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -71,8 +71,10 @@ Kind = Literal["actor", "pool", "supervisor"]
 
 @dataclass(frozen=True, slots=True)
 class ChildView:
-    """A child as it is now. `since` is for how many seconds it has been in its state; a mailbox belongs to an actor
-    or to a whole pool, otherwise `depth` and `capacity` are None."""
+    """A child as it is now. It has been in its state for `since` seconds.
+
+    An actor has a mailbox, or shares the mailbox of its pool; without one, `depth` and `capacity` are None.
+    """
 
     name: str
     kind: Kind

@@ -1,4 +1,4 @@
-"""The supervisor: the part of the runtime that its owner starts, waits for and drains."""
+"""The supervisor: its owner starts it, waits for it and drains it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 from actors.runtime.cell import Cell
 from actors.runtime.child import Child
@@ -14,16 +14,19 @@ from actors.runtime.errors import Stopped
 from actors.runtime.events import Abandoned, DrainReport, Emit
 from actors.runtime.group import Group
 from actors.runtime.pool import PoolOfCells
-from actors.runtime.restarts import Backoff, Intensity, Rules, kind_of
+from actors.runtime.restarts import Backoff, Intensity, SupervisorSettings, kind_of
 from actors.runtime.spec import ChildSpec, Kind, Pool, Strategy
 from actors.runtime.tasks import outlast, settle
+
+AnyChild: TypeAlias = "ChildSpec[Any] | Pool[Any] | Supervisor"
+"""A child of a supervisor, for messages of any type."""
 
 
 class Supervisor(Group):
     """Starts its children in order, restarts those that fail, gives up in time, and drains them in reverse.
 
-    A supervisor given to another as a child is started and drained by it, and when it gives up, that is the failure of
-    a child there; from the root it reaches the one who waits.
+    As the child of another supervisor it is started and drained by that one. When it gives up, it is a failed child
+    there; the failure of the root is raised in `wait`.
     """
 
     kind: Kind = "supervisor"
@@ -31,7 +34,7 @@ class Supervisor(Group):
     def __init__(
         self,
         name: str,
-        children: Sequence[ChildSpec[Any] | Pool[Any] | Supervisor],
+        children: Sequence[AnyChild],
         *,
         strategy: Strategy = Strategy.ONE_FOR_ONE,
         intensity: Intensity | None = None,
@@ -43,7 +46,8 @@ class Supervisor(Group):
     ) -> None:
         """Make a tree; nothing runs yet. `clock` and `sleep` (in seconds) serve intensity and back-off.
 
-        `describe` makes the `last_error` of a view out of a failure: the kind alone by default, since texts quote.
+        `describe` makes the `last_error` of a view from a failure. By default it is the class name alone, because the
+        text of an error may quote data.
 
         Raises ValueError when two children have the same name.
         """
@@ -53,13 +57,13 @@ class Supervisor(Group):
         self._given = children
         self._draining = False
         self._report = DrainReport((), 0.0)
-        rules = Rules(intensity or Intensity(), backoff or Backoff(), clock, sleep, describe)
-        super().__init__(name, strategy, rules, on_event)
+        settings = SupervisorSettings(intensity or Intensity(), backoff or Backoff(), clock, sleep, describe)
+        super().__init__(name, strategy, settings, on_event)
 
     def make_children(self) -> Sequence[Child]:
         return [self._place(child) for child in self._given]
 
-    def _place(self, child: ChildSpec[Any] | Pool[Any] | Supervisor) -> Child:
+    def _place(self, child: AnyChild) -> Child:
         match child:
             case ChildSpec():
                 return Cell(child, self)
@@ -70,10 +74,10 @@ class Supervisor(Group):
                 return child
 
     async def start(self) -> None:
-        """Start the children in order, each after the one before it runs; failures are retried within the intensity.
+        """Start the children in order, each when the one before it runs; retry failures within the intensity.
 
-        Cancelled, or given up, it leaves no task behind.
-        Raises TooManyRestarts when given up; Stopped when drained meanwhile.
+        A cancelled or failed start leaves no task behind.
+        Raises TooManyRestarts when it gives up; Stopped when it is drained meanwhile.
         """
         try:
             up = await self.up()
@@ -86,25 +90,25 @@ class Supervisor(Group):
             raise Stopped(self.name)
 
     async def wait(self) -> None:
-        """Return when drained. Raises TooManyRestarts when the failures have exceeded the intensity."""
+        """Return after the drain. Raises TooManyRestarts when the failures exceed the intensity."""
         await self._over.wait()
         if self._failure is not None:
             raise self._failure
 
     async def run(self) -> None:
-        """Start, then wait. Cancelled, it ends everything at once. Raises TooManyRestarts."""
+        """Start, then wait. A cancellation ends everything at once. Raises TooManyRestarts."""
         try:
-            with suppress(Stopped):  # drained while starting: the end of the drain is the end of the run
+            with suppress(Stopped):  # drained during the start: the run ends with the drain
                 await self.start()
             await self.wait()
         finally:
             await outlast(self._end())
 
     async def drain(self, within: float) -> DrainReport:
-        """Let the children finish, in reverse order of their start, in `within` seconds altogether, and end them.
+        """Drain the children in reverse order of their start, in `within` seconds altogether, and end them.
 
-        Nothing is restarted from now on. What has not finished in time is cancelled, which may take a few seconds more.
-        A second call waits for the first; a cancelled one ends everything at once.
+        No child is restarted from now on. Work that is not finished in time is cancelled, which may take a few seconds
+        more. A second call waits for the first. A cancelled call ends everything at once.
         """
         if self._draining:
             await self._over.wait()

@@ -1,4 +1,4 @@
-"""Waiting for tasks to the end, whatever happens to the one who waits."""
+"""Waits for tasks that a cancellation of the caller does not interrupt."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from actors.runtime.errors import StrayCancellation
 
 
 async def settle(tasks: Collection[asyncio.Task[Any]], within: float | None = None) -> bool:
-    """Wait until the tasks are done, or `within` seconds are over.
+    """Wait until the tasks are done, or `within` seconds are over; return True when the caller was cancelled meanwhile.
 
-    Being cancelled does not interrupt it: it tells so by returning True, and its caller raises when it has tidied up.
+    A cancellation does not interrupt the wait. The caller raises it when it has cleaned up.
     """
     cancelled = False
     loop = asyncio.get_running_loop()
@@ -29,7 +29,7 @@ async def settle(tasks: Collection[asyncio.Task[Any]], within: float | None = No
 
 
 async def outlast(work: Coroutine[Any, Any, None]) -> None:
-    """Do the work to its end although the caller may be cancelled meanwhile; the cancellation is raised then."""
+    """Do the work to its end, also when the caller is cancelled; raise the cancellation after that."""
     task = asyncio.get_running_loop().create_task(work)
     cancelled = await settle([task])
     task.result()
@@ -38,7 +38,7 @@ async def outlast(work: Coroutine[Any, Any, None]) -> None:
 
 
 def failure_of(task: asyncio.Task[Any]) -> BaseException | None:
-    """The error of a task that is done. Cancelled by somebody on purpose is none; a cancellation met inside is one."""
+    """Return the error of a task that is done. To cancel a task is no error; a cancellation raised inside it is one."""
     if task.cancelled():
         return None if task.cancelling() else StrayCancellation(task.get_name())
     return task.exception()

@@ -1,17 +1,17 @@
-"""How long an actor waits during an outage."""
+"""The waits of an actor during an outage."""
 
 from __future__ import annotations
 
 import pytest
 
-from actors.repeating import FIRST_WAIT, LONGEST_WAIT, Backoff
+from actors.periodic import FIRST_WAIT, LONGEST_WAIT, OutageBackoff
 
 
 @pytest.mark.parametrize("random", [0.0, 0.5, 0.999])
 def test_the_wait_doubles_up_to_the_longest(monkeypatch: pytest.MonkeyPatch, random: float) -> None:
-    """A server that is away is not hammered, and one that is back is noticed soon."""
-    monkeypatch.setattr("actors.repeating.random.random", lambda: random)
-    backoff = Backoff()
+    """A server that is down gets few calls, and its recovery is noticed soon."""
+    monkeypatch.setattr("actors.periodic.random.random", lambda: random)
+    backoff = OutageBackoff()
 
     waits = [backoff.failed() for _ in range(6)]
 
@@ -21,8 +21,8 @@ def test_the_wait_doubles_up_to_the_longest(monkeypatch: pytest.MonkeyPatch, ran
 
 
 def test_a_long_outage_is_waited_out_at_the_same_pace() -> None:
-    """After a day of failures the numbers are still small."""
-    backoff = Backoff()
+    """The wait stays at its maximum after a day of failures."""
+    backoff = OutageBackoff()
 
     waits = [backoff.failed() for _ in range(50_000)]
 
@@ -31,16 +31,16 @@ def test_a_long_outage_is_waited_out_at_the_same_pace() -> None:
 
 
 def test_waits_are_not_the_same() -> None:
-    """Ten actors that met an outage together must not ask together."""
-    waits = {Backoff().failed() for _ in range(20)}
+    """Ten actors in one outage must not call at the same instant."""
+    waits = {OutageBackoff().failed() for _ in range(20)}
 
     assert len(waits) > 10
     assert all(FIRST_WAIT / 2 <= wait <= FIRST_WAIT for wait in waits)
 
 
 def test_after_it_worked_the_next_outage_begins_from_the_start() -> None:
-    """One outage has nothing to do with the next."""
-    backoff = Backoff()
+    """Outages are independent."""
+    backoff = OutageBackoff()
     for _ in range(10):
         backoff.failed()
 

@@ -1,4 +1,4 @@
-"""A rehearsed crash is a crash: nothing of the process goes on."""
+"""A failpoint ends the process at once, as a crash does."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import sys
 
 SCRIPT = """
 import atexit, sys
-from actors.facts import Fact, die_after
+from actors.failpoints import Failpoint, crash_at
 
-atexit.register(print, "said goodbye", flush=True)
-witness = die_after(Fact.RECORDED, {times})
-for fact in (Fact.CLAIMED, Fact.RECORDED, Fact.ACKNOWLEDGED, Fact.RECORDED):
+atexit.register(print, "cleaned up", flush=True)
+hook = crash_at(Failpoint.RECORDED, {times})
+for failpoint in (Failpoint.CLAIMED, Failpoint.RECORDED, Failpoint.ACKNOWLEDGED, Failpoint.RECORDED):
     try:
-        witness(fact)
-        print(fact, flush=True)
+        hook(failpoint)
+        print(failpoint, flush=True)
     finally:
         sys.stdout.flush()
 """
 
 
 def died(times: int) -> tuple[int, list[str]]:
-    """The exit code and the words of a process that was to die when the fact was left for that time."""
+    """The exit code and output of a process with this failpoint."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(times=times)], capture_output=True, text=True, timeout=30, check=False
     )
@@ -30,16 +30,16 @@ def died(times: int) -> tuple[int, list[str]]:
     return done.returncode, done.stdout.split("\n")[:-1]
 
 
-def test_it_dies_right_after_the_fact_without_a_goodbye() -> None:
-    """As by kill -9: what tidies up would hide what a crash leaves behind."""
+def test_it_dies_at_the_failpoint_without_a_cleanup() -> None:
+    """Like kill -9: a cleanup would hide what a crash leaves behind."""
     assert died(1) == (-signal.SIGKILL, ["claimed"])
 
 
-def test_it_dies_at_the_time_that_was_asked_for() -> None:
-    """The second time, and other facts do not count."""
+def test_it_dies_at_the_requested_time() -> None:
+    """It dies the second time. Other failpoints do not count."""
     assert died(2) == (-signal.SIGKILL, ["claimed", "recorded", "acknowledged"])
 
 
-def test_it_lives_if_the_fact_is_not_left_so_often() -> None:
-    """A rehearsal that did not happen is seen as such."""
-    assert died(3) == (0, ["claimed", "recorded", "acknowledged", "recorded", "said goodbye"])
+def test_it_lives_if_the_failpoint_is_not_reached_so_often() -> None:
+    """A failpoint that was not reached is visible in the exit code."""
+    assert died(3) == (0, ["claimed", "recorded", "acknowledged", "recorded", "cleaned up"])

@@ -1,279 +1,257 @@
-"""Actors whose node has lost its lease, or is leaving: what they hold goes back, and nobody waits for ever."""
+"""Actors whose node has lost its lease, or drains: they give back their work, and no caller waits for ever."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from actors.delivery.intake import Intake
+from actors.context import NodeContext
+from actors.delivery.consumer import Consumer
+from actors.delivery.permits import Permits
+from actors.delivery.result_writer import Acknowledge, Flush, Record
 from actors.delivery.sender import Deliver, Sender
-from actors.delivery.wire import Wire
-from actors.facts import nobody
-from actors.lease import Lease
-from actors.planner import Planner, RunDaily
-from actors.runtime import Actor, Address, Backoff, ChildSpec, Supervisor
+from actors.periodic import Tick
+from actors.planner import PlanAgain, Planner, RunDaily
+from actors.runtime import Address
 from actors.ticker import RunMinute, Ticker
-from service.adapters.redis.rate import Unlimited
-from service.clock import BusinessClock
-from service.domain.retry import RetryPolicy
-from service.outages import Outages
-from service.ports import CircuitState, Claimed, Delivery, Due, Entry, Planned, Pulse, Unavailable
-from service.telemetry.metrics import Metrics
-from tests.service.steady import Steady
+from service.ports import Claims, Delivery, Unavailable
+from service.ports.names import DUE, PLAN
+from tests.actors.contexts import NOW, AcceptingEmailService, alone, only_service
+from tests.fakes.broker import Broker
+from tests.fakes.coordination import FakeAcceptedKeys, FakeLocks
+from tests.fakes.delivery_queue import FakeDeliveryQueue
+from tests.fakes.messages import FakeMessages
+from tests.fakes.planning import FakePlanning
+from tests.fakes.redis_memory import RedisMemory
+from tests.fakes.streams import FakeWorkStream
+from tests.fakes.truth import Truth
+from tests.service.node.steady import Steady
 
-NOW = datetime(2027, 3, 14, 12, tzinfo=UTC)
-
-
-class Queue:
-    """A delivery queue that hands out what it is given, and remembers how it was treated."""
-
-    def __init__(self, *deliveries: Delivery | Exception) -> None:
-        self.deliveries = list(deliveries)
-        self.treated: list[str] = []
-        self.asked = asyncio.Event()
-        self.paused = asyncio.Event()
-
-    async def receive(self, *, within: float) -> Delivery | None:
-        if self.deliveries:
-            following = self.deliveries.pop(0)
-            if isinstance(following, Exception):
-                raise following
-            self.treated.append("received")
-            return following
-        self.asked.set()
-        await asyncio.sleep(within)
-        return None
-
-    async def pause(self) -> None:
-        self.treated.append("paused")
-        self.paused.set()
-
-    async def close(self) -> None:
-        self.treated.append("closed")
+PREFETCH = 8
 
 
-class Email:
-    """An email service whose circuit is closed; nothing may reach it in these tests."""
+class ClaimedMessages(FakeMessages):
+    """Counts the claims for sending. While `away`, every claim raises Unavailable."""
 
-    circuit = CircuitState.CLOSED
-
-    async def admits(self, *, within: float) -> bool:
-        return True
-
-
-class Rows:
-    """The rows: they count claims, and tell that they are away when told to."""
-
-    def __init__(self, *, away: bool = False) -> None:
+    def __init__(self, truth: Truth, *, away: bool = False) -> None:
+        super().__init__(truth)
         self.away = away
         self.claims = 0
-        self.asked = asyncio.Event()
+        self.claimed = asyncio.Event()
 
-    async def claim_for_sending(self, ids: Sequence[UUID], *, incarnation: int) -> list[Claimed]:
+    async def claim_for_sending(self, ids: Sequence[UUID], **options: Any) -> Claims:
         self.claims += 1
-        self.asked.set()
+        self.claimed.set()
         if self.away:
             raise Unavailable("postgres", "away")
-        return []
-
-    async def pulse(self) -> Pulse:
-        return Pulse(NOW, NOW, 1.0, NOW - timedelta(seconds=5))
-
-    async def outstanding(self, limit: int) -> int:
-        return 0
-
-    async def claim_due(self, **_: object) -> Due:
-        raise AssertionError("claimed without a lease")
+        return await super().claim_for_sending(ids, **options)
 
 
-@pytest.fixture
-def steady() -> Steady:
-    """The clock of the lease, moved by the test."""
-    return Steady()
+class CrashingQueue(FakeDeliveryQueue):
+    """Raises a bug on the second `receive`. The first `receive` that finds nothing sets `asked`."""
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(broker, prefetch=PREFETCH)
+        self.received = 0
+        self.asked = asyncio.Event()
+
+    async def receive(self, *, within: float) -> Delivery | None:
+        self.received += 1
+        if self.received == 2:
+            raise ValueError("a bug")
+        delivery = await super().receive(within=0.01)
+        if delivery is None:
+            self.asked.set()
+        return delivery
 
 
-@pytest.fixture
-def lease(steady: Steady) -> Lease:
-    """The lease of incarnation 7, just renewed."""
-    lease = Lease(steady)
-    lease.renew(7, steady.at)
-    return lease
+class Senders:
+    """A sender alone, on these messages."""
 
-
-def common(lease: Lease) -> dict[str, Any]:
-    """What every actor that acts is given."""
-    return {"lease": lease, "outages": Outages(), "metrics": Metrics(), "witness": nobody}
-
-
-def alone(make: Any, address: Address[Any]) -> Supervisor:
-    """That actor under a supervisor that restarts it at once."""
-    return Supervisor("stage", [ChildSpec("actor", make, address)], backoff=Backoff(random=lambda: 0.0))
-
-
-def a_sender(lease: Lease, rows: Any, recorder: Address[Any]) -> Actor[Deliver]:
-    policy = RetryPolicy(attempts=3, base=timedelta(seconds=1), limit=timedelta(seconds=1), hold=False)
-    nothing: Any = None
-    email: Any = Email()
-    return Sender(rows, nothing, email, Unlimited(), recorder, policy=policy, wire=Wire(1), **common(lease))
+    def __init__(self, context: NodeContext, messages: FakeMessages, memory: RedisMemory) -> None:
+        self.address: Address[Deliver] = Address("sender", capacity=1)
+        self.results: Address[Record | Acknowledge | Flush] = Address("results", capacity=10)
+        self.stage = alone(
+            lambda: Sender(
+                context,
+                messages,
+                FakeAcceptedKeys(memory, late_limit=timedelta(hours=48)),
+                only_service(),
+                self.results,
+                permits=Permits(1),
+            ),
+            self.address,
+        )
 
 
 @pytest.mark.parametrize("lost", ["the lease", "the database"])
-async def test_a_sender_that_cannot_claim_leaves_with_its_node(lease: Lease, steady: Steady, lost: str) -> None:
-    """A drain must not wait for a lease or a server that does not come back; the delivery is not acknowledged, so
-    another node gets it."""
-    rows = Rows(away=lost == "the database")
+async def test_a_sender_that_cannot_claim_leaves_with_its_node(
+    context: NodeContext, truth: Truth, memory: RedisMemory, lost: str
+) -> None:
+    """A drain does not wait for a lease or a server that stays away. Another node gets the delivery."""
+    messages = ClaimedMessages(truth, away=lost == "the database")
     if lost == "the lease":
-        lease.end()
-    address: Address[Deliver] = Address("sender", capacity=1)
-    recorder: Address[Any] = Address("recorder", capacity=10)
-    stage = alone(lambda: a_sender(lease, rows, recorder), address)
-    await stage.start()
-    await address.tell(Deliver(Delivery((uuid4(),), "receipt")))
+        context.lease.end()
+    senders = Senders(context, messages, memory)
+    await senders.stage.start()
+    await senders.address.tell(Deliver(Delivery((uuid4(),), "receipt")))
     if lost == "the database":
-        await rows.asked.wait()
+        await messages.claimed.wait()
 
-    report = await stage.drain(10)
+    report = await senders.stage.drain(10)
 
     assert report.clean
     assert report.took < 5
-    assert recorder.depth == 0
-    assert rows.claims == (0 if lost == "the lease" else rows.claims)
+    assert senders.results.depth == 0
+    assert (messages.claims > 0) == (lost == "the database")
 
 
-async def test_a_sender_claims_as_soon_as_its_node_was_heard_again(lease: Lease, steady: Steady) -> None:
-    """A lease that is lost for a moment costs a moment, and no delivery."""
-    rows = Rows()
-    lease.end()
-    address: Address[Deliver] = Address("sender", capacity=1)
-    recorder: Address[Any] = Address("recorder", capacity=10)
-    stage = alone(lambda: a_sender(lease, rows, recorder), address)
-    await stage.start()
-    await address.tell(Deliver(Delivery((uuid4(),), "receipt")))
+async def test_a_sender_claims_as_soon_as_its_node_has_a_lease_again(
+    context: NodeContext, truth: Truth, memory: RedisMemory, steady: Steady
+) -> None:
+    """A short loss of the lease loses no delivery."""
+    messages = ClaimedMessages(truth)
+    context.lease.end()
+    senders = Senders(context, messages, memory)
+    await senders.stage.start()
+    await senders.address.tell(Deliver(Delivery((uuid4(),), "receipt")))
 
-    lease.renew(8, steady.at)
+    context.lease.renew(8, steady.at)
     async with asyncio.timeout(5):
-        await rows.asked.wait()
-    report = await stage.drain(5)
+        await messages.claimed.wait()
+    report = await senders.stage.drain(5)
 
-    assert (report.clean, rows.claims, recorder.depth) == (True, 1, 1)
-
-
-def an_intake(queue: Any, delivery: Address[Any], lease: Lease) -> Actor[Any]:
-    email: Any = Email()
-    return Intake(queue, email, delivery, on_emptied=lambda _: None, **common(lease))
+    assert (report.clean, messages.claims, senders.results.depth) == (True, 1, 1)
 
 
-async def test_an_intake_that_was_restarted_first_gives_back_what_its_last_life_had_taken(lease: Lease) -> None:
-    """What was received and lost with it would count against the prefetch for ever."""
-    queue = Queue(Delivery((uuid4(),), 1), ValueError("a bug"), Delivery((uuid4(),), 2))
-    delivery: Address[Any] = Address("senders", capacity=10)
-    stage = alone(lambda: an_intake(queue, delivery, lease), Address("intake", capacity=1))
+def a_consumer(context: NodeContext, queue: FakeDeliveryQueue, senders: Address[Deliver]) -> Consumer:
+    return Consumer(context, queue, AcceptingEmailService(), senders, on_emptied=lambda _: None)
+
+
+async def test_a_restarted_consumer_first_gives_back_what_was_taken_before(
+    context: NodeContext, broker: Broker
+) -> None:
+    """Otherwise a bundle that the first instance lost counts against the prefetch for ever."""
+    bundles = [(uuid4(),), (uuid4(),)]
+    queue = CrashingQueue(broker)
+    await queue.publish(bundles)
+    senders: Address[Deliver] = Address("senders", capacity=10)
+    stage = alone(lambda: a_consumer(context, queue, senders), Address[Tick]("consumer", capacity=1))
 
     await stage.start()
     async with asyncio.timeout(5):
         await queue.asked.wait()
     report = await stage.drain(5)
 
-    assert queue.treated == ["closed", "received", "closed", "received", "paused"]
-    assert delivery.depth == 2
+    assert [one.delivery.ids for one in taken(senders)] == [bundles[0], *bundles]
     assert report.clean
 
 
-async def test_an_intake_without_a_lease_takes_nothing_and_gives_back_what_was_prefetched(lease: Lease) -> None:
-    """What lies with a node that may not act is late; others may act."""
-    queue = Queue(Delivery((uuid4(),), 1))
-    lease.end()
-    delivery: Address[Any] = Address("senders", capacity=10)
-    stage = alone(lambda: an_intake(queue, delivery, lease), Address("intake", capacity=1))
-
+async def test_a_consumer_without_a_lease_takes_nothing(context: NodeContext, broker: Broker) -> None:
+    """Another node can take the bundle and send it on time."""
+    queue, other = FakeDeliveryQueue(broker, prefetch=PREFETCH), FakeDeliveryQueue(broker, prefetch=PREFETCH)
+    await queue.publish([(uuid4(),)])
+    context.lease.end()
+    senders: Address[Deliver] = Address("senders", capacity=10)
+    stage = alone(lambda: a_consumer(context, queue, senders), Address[Tick]("consumer", capacity=1))
     await stage.start()
-    async with asyncio.timeout(5):
-        await queue.paused.wait()
+
+    delivery = await other.receive(within=5)
     await stage.drain(5)
 
-    assert "received" not in queue.treated
-    assert delivery.depth == 0
+    assert delivery is not None
+    assert senders.depth == 0
 
 
-class Plan:
-    """Planning that is two days behind."""
+@pytest.mark.parametrize("capacity", [1, 20])
+async def test_a_lost_lease_gives_every_bundle_to_another_node(
+    context: NodeContext, broker: Broker, steady: Steady, capacity: int
+) -> None:
+    """Those with the senders, too, and also while the consumer waits for room in their mailbox.
 
-    async def planned(self) -> Planned:
-        return Planned(NOW, NOW - timedelta(days=2), NOW - timedelta(days=2))
+    A node that is cut off from PostgreSQL alone keeps its connection to the broker, which waits for its answers.
+    """
+    bundles = [(uuid4(),) for _ in range(12)]
+    queue, other = FakeDeliveryQueue(broker, prefetch=PREFETCH), FakeDeliveryQueue(broker, prefetch=len(bundles))
+    await queue.publish(bundles)
+    senders: Address[Deliver] = Address("senders", capacity=capacity)
+    stage = alone(lambda: a_consumer(context, queue, senders), Address[Tick]("consumer", capacity=1))
+    await stage.start()
+    async with asyncio.timeout(5):
+        while senders.depth < min(capacity, PREFETCH):  # noqa: ASYNC110 - a mailbox has no event for it
+            await asyncio.sleep(0)
 
-    async def occasions(self) -> list[Any]:
-        return []
+    steady.passes(60)  # without a heartbeat
+    received = [await other.receive(within=5) for _ in bundles]
+    await stage.drain(5)
 
-    async def announce(self, *_: object, **__: object) -> list[int]:
-        raise AssertionError("announced without a lease")
-
-
-class Stream:
-    """A stream in which there is nothing."""
-
-    name = "heyday:plan"
-
-    async def unfinished(self, *, count: int) -> list[Entry]:
-        return []
-
-    async def read(self, *, count: int, block: float) -> list[Entry]:
-        await asyncio.sleep(block)
-        return []
+    assert sorted(one.ids for one in received if one is not None) == sorted(bundles)
 
 
-async def test_the_daily_job_by_hand_is_refused_while_the_lease_is_lost(lease: Lease) -> None:
-    """Whoever asked is told that it was not done, at once, and the planner lives on."""
-    lease.end()
-    address: Address[Any] = Address("planner", capacity=4)
-    parts: tuple[Any, Any] = (Plan(), Stream())
+def taken(address: Address[Deliver]) -> list[Deliver]:
+    """Take the messages out of the mailbox."""
+    entries = [address.mailbox.take() for _ in range(address.depth)]
+    return [entry for entry in entries if isinstance(entry, Deliver)]
+
+
+async def test_the_daily_job_by_hand_is_refused_while_the_lease_is_lost(
+    context: NodeContext, truth: Truth, memory: RedisMemory
+) -> None:
+    """The caller gets an error at once, and the planner does not crash."""
+    context.lease.end()
+    truth.planned_until = NOW - timedelta(days=2)
+    address: Address[RunDaily | PlanAgain | Tick] = Address("planner", capacity=4)
     stage = alone(
         lambda: Planner(
-            *parts,
-            send_at=time(9),
-            leap_day=None,  # type: ignore[arg-type]  # without occasions nobody looks
+            context,
+            FakePlanning(truth),
+            FakeWorkStream(memory, PLAN, consumer="node"),
             cron="0 0 * * *",
-            clock=BusinessClock(),
             on_emptied=lambda _: None,
-            **common(lease),
         ),
         address,
     )
     await stage.start()
 
     for _ in range(2):
-        with pytest.raises(Unavailable, match="has not been heard"):
+        with pytest.raises(Unavailable, match="has no lease"):
             await address.ask(RunDaily, within=5)
 
     assert stage.view().children[0].restarts == 0
+    assert truth.planned_until == NOW - timedelta(days=2)
     await stage.drain(5)
 
 
-async def test_the_minute_job_by_hand_is_refused_while_the_lease_is_lost(lease: Lease) -> None:
-    """Nothing is claimed, and nobody is told that there was nothing to do: something is due."""
-    lease.end()
-    address: Address[Any] = Address("ticker", capacity=4)
-    parts: tuple[Any, Any, Any, Any] = (Rows(), None, None, Email())
+async def test_the_minute_job_by_hand_is_refused_while_the_lease_is_lost(
+    context: NodeContext, truth: Truth, memory: RedisMemory
+) -> None:
+    """Nothing is claimed, and the answer is not "nothing was due"."""
+    context.lease.end()
+    address: Address[RunMinute | Tick] = Address("ticker", capacity=4)
     stage = alone(
         lambda: Ticker(
-            *parts,
-            clock=BusinessClock(),
+            context,
+            FakeMessages(truth),
+            FakeWorkStream(memory, DUE, consumer="node"),
+            FakeLocks(memory, owner="node"),
+            AcceptingEmailService(),
             cron="* * * * *",
             late_limit=timedelta(hours=48),
             email_rate=None,
             on_jump=lambda _: None,
-            **common(lease),
         ),
         address,
     )
     await stage.start()
 
-    with pytest.raises(Unavailable, match="has not been heard"):
+    with pytest.raises(Unavailable, match="has no lease"):
         await address.ask(RunMinute, within=5)
 
     assert stage.view().children[0].restarts == 0
+    assert memory.locks == {}
     await stage.drain(5)

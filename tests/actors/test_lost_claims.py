@@ -1,66 +1,95 @@
-"""A claim that a living node has lost: when it is freed, and who waits for how long."""
+"""A claim that a living node has lost: when recovery releases it, and how long `heyday chaos` waits for that."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from types import SimpleNamespace
-from typing import Any
-from uuid import UUID
 
 import pytest
 
-from actors.chaos.rehearsal import stalled_after
-from actors.recovery import PASS_EVERY, Recovery, lost_claim_is_freed_within
+from actors.commands.chaos.rehearsal import stalled_after
+from actors.context import NodeContext
+from actors.periodic import Tick
+from actors.recovery import (
+    PASS_INTERVAL,
+    DeadLetter,
+    NodeDied,
+    RebuildQueues,
+    Recovery,
+    RunRecovery,
+    lost_claim_is_freed_within,
+)
+from actors.runtime import Address
+from service.domain.messages import Status
+from service.ports.names import DUE, PLAN
 from service.settings import read
-from tests.service.steady import Steady
+from tests.actors.contexts import NOW, alone, only_service
+from tests.actors.due import due_messages
+from tests.fakes.broker import Broker
+from tests.fakes.delivery_queue import FakeDeliveryQueue
+from tests.fakes.messages import FakeMessages
+from tests.fakes.nodes import FakeNodes
+from tests.fakes.planning import FakePlanning
+from tests.fakes.redis_memory import RedisMemory
+from tests.fakes.rows import MessageRow
+from tests.fakes.streams import FakeWorkStream
+from tests.fakes.truth import Truth
+from tests.service.node.steady import Steady
 
-CLAIM = (UUID(int=1), 1)
+
+class NoKeptAnswers:
+    """Stores no responses, because the test makes no API request."""
+
+    async def forget_expired(self) -> int:
+        return 0
 
 
-class Rows:
-    """One row, claimed at the beginning of the steady clock."""
-
-    def __init__(self, steady: Steady) -> None:
-        self._steady = steady
-        self._began = steady.at
-
-    async def sending_for(self, seconds: float) -> set[tuple[UUID, int]]:
-        return {CLAIM} if self._steady.at - self._began > seconds else set()
+def sending(truth: Truth, incarnation: int) -> MessageRow:
+    """A message that this incarnation has just claimed."""
+    [row] = due_messages(truth, 1)
+    return truth.move(row, status=Status.SENDING, attempt=1, claimed_by=incarnation, claimed_at=truth.now())
 
 
 @pytest.mark.parametrize("timeout", [1, 5, 10, 30, 120])
-async def test_a_lost_claim_is_freed_when_it_is_said_to_be_and_a_rehearsal_waits_for_longer(timeout: int) -> None:
-    """The row's age and our own clock have to agree, which takes twice as long as the first; a rehearsal that gives
-    up before has called lost what was on its way back."""
-    steady = Steady()
-    clock: Any = SimpleNamespace(steady=steady)
-    rows: Any = Rows(steady)
-    unused: Any = SimpleNamespace()
-    recovery = Recovery(
-        rows,
-        unused,
-        unused,
-        {},
-        unused,
-        unused,
-        unused,
-        policy=unused,
-        email_timeout=timedelta(seconds=timeout),
-        cron="* * * * *",
-        lease=unused,
-        clock=clock,
-        outages=unused,
-        metrics=unused,
-    )
+async def test_a_lost_claim_is_freed_in_time_and_a_rehearsal_waits_longer(
+    context: NodeContext, steady: Steady, memory: RedisMemory, broker: Broker, timeout: int
+) -> None:
+    """The age of the row and the steady clock must both agree, which takes twice as long as the row's age alone.
+
+    A rehearsal that gave up earlier would report a message as lost before recovery sends it.
+    """
     began = steady.at
+    truth = Truth(now=lambda: NOW + timedelta(seconds=steady.at - began))
+    incarnation = await FakeNodes(truth).enter("node")
+    row = sending(truth, incarnation)
+    address: Address[RunRecovery | RebuildQueues | DeadLetter | NodeDied | Tick] = Address("recovery", capacity=4)
+    recovery = alone(
+        lambda: Recovery(
+            context,
+            FakeMessages(truth),
+            FakeNodes(truth),
+            FakePlanning(truth),
+            {name: FakeWorkStream(memory, name, consumer="node") for name in (PLAN, DUE)},
+            FakeDeliveryQueue(broker, prefetch=1),
+            NoKeptAnswers(),
+            only_service(),
+            email_timeout=timedelta(seconds=timeout),
+            cron="0 0 1 1 *",
+        ),
+        address,
+    )
+    await recovery.start()
 
-    while not await recovery._stuck():
-        steady.at += PASS_EVERY
-
+    while truth.messages[row.id].status is Status.SENDING:
+        await address.ask(RunRecovery, within=10)
+        steady.passes(PASS_INTERVAL)
     took = steady.at - began
-    assert 2 * (3 * timeout + 60) <= took <= lost_claim_is_freed_within(timedelta(seconds=timeout))
+    await recovery.drain(5)
+
+    assert truth.messages[row.id].status is Status.RETRYING
+    assert 2 * (3 * timeout + 60) <= took <= lost_claim_is_freed_within(timedelta(seconds=timeout)) + PASS_INTERVAL
     environment = {"DATABASE_URL": "postgresql://h/d", "REDIS_URL": "redis://h", "EMAIL_URL": "http://h"}
     settings = read({f"HEYDAY_{name}": value for name, value in environment.items()} | {
-        "HEYDAY_EMAIL_TIMEOUT": f"{timeout}s", "HEYDAY_EMAIL_BACKOFF_LIMIT": "5s"
+        "HEYDAY_EMAIL_TIMEOUT": f"{timeout}s", "HEYDAY_EMAIL_BACKOFF_LIMIT": "5s",
+        "HEYDAY_DRAIN_WITHIN": f"{timeout}s",
     })  # fmt: skip
     assert stalled_after(settings) > took + 5

@@ -1,10 +1,10 @@
-"""Every test of the runtime runs on both loops, and must leave no task and no unseen error behind."""
+"""Every test of the runtime runs on both event loops, and fails if it leaves a task or an unretrieved exception."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +14,15 @@ import uvloop
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loop of the standard library, and the one that nodes use."""
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imports_are_not_collected() -> Iterator[None]:
+    """Freeze the imported modules, so that the garbage collection after each test does not take half a second."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

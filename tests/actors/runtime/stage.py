@@ -1,8 +1,9 @@
-"""What the tests of the runtime share: an actor that does what a test tells it, and an observer to wait for."""
+"""Shared by the tests of the runtime: an actor that runs what a test sends it, and an observer to wait for."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -32,7 +33,7 @@ async def hang(_: Puppet) -> None:
 
 
 def say(word: str) -> Do:
-    """Write a word into the journal."""
+    """Write a word to the journal."""
 
     async def do(puppet: Puppet) -> None:
         puppet.journal.append(word)
@@ -41,7 +42,7 @@ def say(word: str) -> Do:
 
 
 def answer(reply: Reply[str], word: str) -> Do:
-    """Write the word into the journal, and answer with it."""
+    """Write the word to the journal, and answer with it."""
 
     async def do(puppet: Puppet) -> None:
         puppet.journal.append(word)
@@ -51,20 +52,20 @@ def answer(reply: Reply[str], word: str) -> Do:
 
 
 class Gate:
-    """A place in the work of a puppet that a test waits for, and holds it at."""
+    """A point in the work of a puppet at which a test can wait for it and stop it."""
 
     def __init__(self) -> None:
         self.reached = asyncio.Event()
         self.opened = asyncio.Event()
 
     async def __call__(self, _: Puppet) -> None:
-        """Stand at the gate."""
+        """Wait at the gate."""
         self.reached.set()
         await self.opened.wait()
 
 
 class Puppet(Actor[Do]):
-    """Does what its messages say, and writes its life into a journal that it shares with its other lives."""
+    """Runs its messages, and writes its lifecycle to a journal that all its instances share."""
 
     def __init__(
         self,
@@ -80,22 +81,22 @@ class Puppet(Actor[Do]):
         self._on_start, self._on_drain, self._on_stop = on_start, on_drain, on_stop
 
     async def start(self, ctx: Context[Do]) -> None:
-        """Note it, then do what this test wants."""
+        """Write it to the journal, then run the code that the test gave."""
         self.ctx = ctx
         self.journal.append(f"start {self._name}".strip())
         await self._on_start(self)
 
     async def receive(self, message: Do) -> None:
-        """Do it."""
+        """Run the message."""
         await message(self)
 
     async def drain(self) -> None:
-        """Note it, then do what this test wants."""
+        """Write it to the journal, then run the code that the test gave."""
         self.journal.append(f"drain {self._name}".strip())
         await self._on_drain(self)
 
     async def stop(self) -> None:
-        """Note it, then do what this test wants."""
+        """Write it to the journal, then run the code that the test gave."""
         self.journal.append(f"stop {self._name}".strip())
         await self._on_stop(self)
 
@@ -108,16 +109,16 @@ class Observer:
         self._news = asyncio.Event()
 
     def __call__(self, event: Event) -> None:
-        """Take note."""
+        """Record the event."""
         self.events.append(event)
         self._news.set()
 
     def of(self, kind: type[E], actor: str | None = None) -> list[E]:
-        """The events of this kind so far, of all actors or of one."""
+        """Return the events of this kind so far, of all actors or of one."""
         return [event for event in self.events if isinstance(event, kind) and actor in (None, event.actor)]
 
     async def until(self, kind: type[E], actor: str | None = None, *, times: int = 1) -> E:
-        """Wait for so many events of this kind, and return the last of them."""
+        """Wait for this many events of this kind, and return the last of them."""
         async with asyncio.timeout(10):
             while len(self.of(kind, actor)) < times:
                 self._news.clear()
@@ -126,7 +127,7 @@ class Observer:
 
 
 class Naps:
-    """A sleep that a test ends, and that remembers for how long somebody wanted to sleep."""
+    """A sleep that a test ends. It records the requested seconds."""
 
     def __init__(self) -> None:
         self.wanted: list[float] = []
@@ -134,7 +135,7 @@ class Naps:
         self._begun = asyncio.Event()
 
     async def __call__(self, seconds: float) -> None:
-        """Sleep until the test says so."""
+        """Sleep until the test ends it."""
         self.wanted.append(seconds)
         nap: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sleeping.append(nap)
@@ -142,11 +143,11 @@ class Naps:
         await nap
 
     async def begun(self) -> None:
-        """Wait until somebody sleeps."""
+        """Wait until a caller sleeps."""
         await self._begun.wait()
 
     def end(self) -> None:
-        """Wake everybody."""
+        """Wake all callers."""
         for nap in self._sleeping:
             if not nap.done():
                 nap.set_result(None)
@@ -154,7 +155,7 @@ class Naps:
 
 
 class Stage:
-    """One puppet under a supervisor, with all that a test needs to play it."""
+    """One puppet under a supervisor, with everything that a test needs to control it."""
 
     def __init__(
         self,
@@ -185,11 +186,19 @@ class Stage:
         )
 
     async def heard(self, word: str = "heard") -> str:
-        """Wait until the puppet has received everything told before."""
+        """Wait until the puppet has received every earlier message."""
         return await self.address.ask(lambda reply: answer(reply, word), within=10)
 
 
 async def turns(count: int = 5) -> None:
-    """Let everybody else run for some turns of the loop, to show that nothing happens meanwhile."""
+    """Let all other tasks run for this many turns of the loop, to show that nothing happens."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+async def timers_fired(seconds: float = 0.0) -> None:
+    """Wait until every earlier timer of at most this many seconds has fired."""
+    loop = asyncio.get_running_loop()
+    fired = loop.create_future()
+    loop.call_later(seconds + 2 * time.get_clock_info("monotonic").resolution + 1e-6, fired.set_result, None)
+    await fired

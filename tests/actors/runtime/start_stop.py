@@ -1,6 +1,6 @@
-"""The stress test that every tree of actors has to pass: random starts, crashes and ends leave nothing behind.
+"""A stress test for any tree of actors: random starts, crashes and ends leave no task behind.
 
-Use it for actors of your own:
+Use it for your own actors:
 
     await start_stop(lambda: Supervisor("test", [ChildSpec("mine", make_mine, Address("mine", 10))]))
 """

@@ -1,4 +1,4 @@
-"""The life of an actor: its start, its crashes, its timers and its tasks."""
+"""One instance of an actor: its start, its crashes, its timers and its tasks."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from actors.runtime import (
     StrayCancellation,
     TaskFailed,
     Timer,
-    life,
+    actor_instance,
 )
-from tests.runtime.stage import Do, Gate, Puppet, Stage, crash, hang, nothing, say, turns
+from tests.actors.runtime.stage import Do, Gate, Puppet, Stage, crash, hang, nothing, say, timers_fired, turns
 
 FAR = 60.0
 
 
 def spawning(work: Do, *, isolated: bool = False, name: str = "errand") -> Do:
-    """Let the puppet run this in a task of its own."""
+    """Make a message that lets the puppet run this in its own task."""
 
     async def do(puppet: Puppet) -> None:
         async def errand() -> None:
@@ -39,7 +39,7 @@ def spawning(work: Do, *, isolated: bool = False, name: str = "errand") -> Do:
 
 
 async def test_a_crash_makes_a_new_instance_and_does_not_replay_the_message() -> None:
-    """A message that always crashes would otherwise do so for ever; the stores replay what matters."""
+    """A message that always crashes would crash every instance. The stores deliver the work again."""
     stage = Stage()
     await stage.supervisor.start()
     gate = Gate()
@@ -60,7 +60,7 @@ async def test_a_crash_makes_a_new_instance_and_does_not_replay_the_message() ->
 
 
 async def test_a_failure_to_stop_is_reported_and_the_actor_restarts_all_the_same() -> None:
-    """Tidying up is a best effort: what it cannot close must not keep the work from going on."""
+    """Cleaning up is a best effort: a resource that cannot be closed must not stop the work."""
     stage = Stage(on_stop=crash)
     await stage.supervisor.start()
 
@@ -72,8 +72,8 @@ async def test_a_failure_to_stop_is_reported_and_the_actor_restarts_all_the_same
 
 
 async def test_a_stop_that_hangs_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A drain must end."""
-    monkeypatch.setattr(life, "STOP_WITHIN", 0.02)
+    """A drain must end in time."""
+    monkeypatch.setattr(actor_instance, "STOP_TIMEOUT", 0.02)
     stage = Stage(on_stop=hang)
     await stage.supervisor.start()
 
@@ -83,7 +83,10 @@ async def test_a_stop_that_hangs_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_a_cancellation_from_elsewhere_restarts_the_actor() -> None:
-    """A closed channel cancels the future somebody waits for; taken for a stop, the actor would silently be gone."""
+    """A closed channel cancels a future that the actor awaits.
+
+    If that counted as a stop, the actor would end without an error.
+    """
     stage = Stage()
     await stage.supervisor.start()
 
@@ -101,7 +104,7 @@ async def test_a_cancellation_from_elsewhere_restarts_the_actor() -> None:
 
 
 async def test_a_library_that_cancels_the_task_of_an_actor_restarts_it() -> None:
-    """Whoever cancels the task, unless it is the supervisor, has broken the actor and not stopped it."""
+    """Only the supervisor stops an actor. Any other cancellation of its task is a failure."""
     stage = Stage()
     await stage.supervisor.start()
 
@@ -118,7 +121,7 @@ async def test_a_library_that_cancels_the_task_of_an_actor_restarts_it() -> None
 
 
 async def test_a_message_handed_over_in_the_turn_of_a_crash_goes_to_the_next_instance() -> None:
-    """It was not in the hands of the one that crashed: it was never received."""
+    """The crashed instance had not received it."""
     stage = Stage()
     await stage.supervisor.start()
     await turns()
@@ -133,7 +136,7 @@ async def test_a_message_handed_over_in_the_turn_of_a_crash_goes_to_the_next_ins
 
 
 async def test_an_actor_that_swallows_its_cancellation_is_ended_all_the_same() -> None:
-    """Code that catches too much must not keep the house from closing."""
+    """Code that catches every exception must not stop a node from ending."""
     stage = Stage(drain_within=0.0)
     gate = Gate()
 
@@ -153,7 +156,7 @@ async def test_an_actor_that_swallows_its_cancellation_is_ended_all_the_same() -
 
 
 async def test_an_actor_that_never_waits_leaves_turns_of_the_loop_to_others() -> None:
-    """A `receive` that awaits nothing would otherwise hold up the whole node while messages keep coming."""
+    """Otherwise a `receive` that awaits nothing blocks the node while messages keep coming."""
     stage = Stage()
     await stage.supervisor.start()
     ended = False
@@ -173,33 +176,33 @@ async def test_an_actor_that_never_waits_leaves_turns_of_the_loop_to_others() ->
 # --- Normal ends -----------------------------------------------------------------------------------------------
 
 
-async def leave(puppet: Puppet) -> None:
+async def exit_after_message(puppet: Puppet) -> None:
     """End normally."""
     puppet.ctx.stop_self()
 
 
 async def test_a_transient_actor_that_ends_normally_is_not_restarted() -> None:
-    """Its work is done; senders learn it at once."""
+    """Its work is done, and senders get an error at once."""
     stage = Stage(restart=Restart.TRANSIENT)
     await stage.supervisor.start()
 
     await stage.address.tell(crash)
     await stage.heard()
-    await stage.address.tell(leave)
+    await stage.address.tell(exit_after_message)
     await turns(20)
 
     with pytest.raises(Stopped):
-        await stage.address.tell(leave)
+        await stage.address.tell(exit_after_message)
     assert stage.journal == ["start", "stop", "start", "heard", "stop"]
     await stage.supervisor.drain(FAR)
 
 
 async def test_a_permanent_actor_that_ends_normally_is_restarted() -> None:
-    """Nobody else would do its work."""
+    """No other actor would do its work."""
     stage = Stage()
     await stage.supervisor.start()
 
-    await stage.address.tell(leave)
+    await stage.address.tell(exit_after_message)
 
     assert await stage.heard() == "heard"
     assert len(stage.observer.of(Started, "puppet")) == 2
@@ -207,7 +210,7 @@ async def test_a_permanent_actor_that_ends_normally_is_restarted() -> None:
 
 
 async def test_a_temporary_actor_that_crashes_stays_failed() -> None:
-    """It may be lost, and shows it."""
+    """It is not restarted, and its state shows the failure."""
     stage = Stage(restart=Restart.TEMPORARY)
     await stage.supervisor.start()
 
@@ -223,14 +226,14 @@ async def test_a_temporary_actor_that_crashes_stays_failed() -> None:
 
 
 async def test_a_timer_delivers_its_message_to_the_actor_between_two_others() -> None:
-    """A timer must not run beside a `receive` that is waiting for something."""
+    """The timer's message must not run at the same time as a `receive` that waits."""
     stage = Stage()
     gate = Gate()
 
     async def arm_and_wait(puppet: Puppet) -> None:
         puppet.ctx.after(0.0, say("timer"))
         await gate(puppet)
-        await asyncio.sleep(0.01)
+        await timers_fired()
         puppet.journal.append("worked")
 
     await stage.supervisor.start()
@@ -244,7 +247,7 @@ async def test_a_timer_delivers_its_message_to_the_actor_between_two_others() ->
 
 
 async def test_a_timer_that_fires_while_the_mailbox_is_full_is_received() -> None:
-    """A lost tick would stop a ticker for good."""
+    """A ticker that lost one tick would stop for good."""
     stage = Stage(capacity=1)
     gate = Gate()
     fired = asyncio.Event()
@@ -255,7 +258,7 @@ async def test_a_timer_that_fires_while_the_mailbox_is_full_is_received() -> Non
 
         puppet.ctx.after(0.0, tick)
         await gate(puppet)
-        await asyncio.sleep(0.01)
+        await timers_fired()
 
     await stage.supervisor.start()
     await stage.address.tell(arm_and_wait)
@@ -270,13 +273,13 @@ async def test_a_timer_that_fires_while_the_mailbox_is_full_is_received() -> Non
 
 
 async def test_a_cancelled_timer_does_not_deliver_even_when_it_has_fired() -> None:
-    """Between firing and being received it is still the actor's to take back."""
+    """The actor can cancel a timer until it has received the message."""
     stage = Stage()
     timers: list[Timer[Do]] = []
 
     async def arm_and_cancel(puppet: Puppet) -> None:
         timers.append(puppet.ctx.after(0.0, say("timer")))
-        await asyncio.sleep(0.01)
+        await timers_fired()
         timers[0].cancel()
 
     await stage.supervisor.start()
@@ -289,17 +292,17 @@ async def test_a_cancelled_timer_does_not_deliver_even_when_it_has_fired() -> No
 
 
 async def test_a_timer_of_a_dead_instance_never_reaches_the_new_one() -> None:
-    """Each life arms its own; with inherited ones, every crash would add a tick."""
+    """Each instance sets its own timer. With inherited timers, every crash would add a tick."""
     stage = Stage()
 
     async def arm_and_crash(puppet: Puppet) -> None:
         puppet.ctx.after(0.0, say("fired"))
         puppet.ctx.after(0.02, say("pending"))
-        await asyncio.sleep(0.01)
+        await timers_fired()
         raise ValueError("told to crash")
 
     async def outlive(_: Puppet) -> None:
-        await asyncio.sleep(0.03)
+        await timers_fired(0.02)
 
     await stage.supervisor.start()
 
@@ -312,7 +315,7 @@ async def test_a_timer_of_a_dead_instance_never_reaches_the_new_one() -> None:
 
 
 async def test_an_instance_that_has_ended_is_not_kept_by_its_timers() -> None:
-    """A timer of a day would keep every crashed instance, and all it holds, for a day."""
+    """A timer of one day would keep every crashed instance in memory for a day."""
     stage = Stage()
     lives: list[weakref.ref[Puppet]] = []
 
@@ -350,7 +353,7 @@ async def test_the_crash_of_a_task_crashes_its_actor_in_the_middle_of_its_work()
 
 
 async def test_the_crash_of_an_actor_cancels_its_tasks_before_it_stops() -> None:
-    """What the tasks use is closed by stop()."""
+    """stop() closes the resources that the tasks use."""
     stage = Stage()
     gate = Gate()
 
@@ -372,7 +375,7 @@ async def test_the_crash_of_an_actor_cancels_its_tasks_before_it_stops() -> None
 
 
 async def test_a_task_that_the_actor_cancels_itself_is_no_failure() -> None:
-    """That is how an actor ends its consumer when it drains."""
+    """An actor ends its consumer this way when it drains."""
     stage = Stage()
 
     async def spawn_and_cancel(puppet: Puppet) -> None:
@@ -391,7 +394,7 @@ async def test_a_task_that_the_actor_cancels_itself_is_no_failure() -> None:
 
 
 async def test_a_cancellation_that_a_task_meets_crashes_its_actor() -> None:
-    """A consumer whose channel has closed is dead, and somebody has to notice."""
+    """A consumer whose channel has closed is dead, and its actor must notice."""
     stage = Stage()
 
     async def wait_for_a_closed_channel(_: Puppet) -> None:
@@ -408,7 +411,7 @@ async def test_a_cancellation_that_a_task_meets_crashes_its_actor() -> None:
     await stage.supervisor.drain(FAR)
 
 
-async def test_the_crash_of_an_isolated_task_is_reported_and_touches_nobody() -> None:
+async def test_the_crash_of_an_isolated_task_is_reported_and_has_no_other_effect() -> None:
     """The crash of one sender never cancels other sends in flight."""
     stage = Stage()
     gate = Gate()
@@ -430,8 +433,8 @@ async def test_the_crash_of_an_isolated_task_is_reported_and_touches_nobody() ->
     assert stage.journal == ["start", "drain", "sent", "stop"]
 
 
-async def test_an_isolated_task_outlives_the_crash_of_its_actor_and_tells_the_next_instance() -> None:
-    """A mail that is being sent cannot be called back: its outcome must find somebody who records it."""
+async def test_an_isolated_task_outlives_its_actor_and_tells_the_next_instance() -> None:
+    """A mail that is being sent cannot be recalled, so the next instance must record its outcome."""
     stage = Stage()
     gate = Gate()
 
@@ -452,7 +455,7 @@ async def test_an_isolated_task_outlives_the_crash_of_its_actor_and_tells_the_ne
 
 
 async def test_two_tasks_that_crash_in_one_turn_crash_their_actor_once() -> None:
-    """The second is reported, and does not hit the next instance."""
+    """The second crash is reported, and does not affect the next instance."""
     stage = Stage()
 
     async def spawn_two(puppet: Puppet) -> None:
@@ -471,7 +474,7 @@ async def test_two_tasks_that_crash_in_one_turn_crash_their_actor_once() -> None
 
 
 async def test_an_instance_that_has_ended_can_neither_spawn_nor_set_timers() -> None:
-    """Otherwise a task without an owner would be left behind."""
+    """Otherwise tasks without an owner are left behind."""
     stage = Stage(restart=Restart.TEMPORARY)
     lives: list[Puppet] = []
 

@@ -1,4 +1,4 @@
-"""Asking: always with a deadline, and never left to it when the answer cannot come."""
+"""`ask` always has a deadline, and fails at once if no answer can come."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from functools import partial
 import pytest
 
 from actors.runtime import ActorFailed, Address, MailboxFull, Reply, Restart, Restarting, Stopped
-from actors.runtime.address import Asked
-from tests.runtime.stage import Do, Gate, Puppet, Stage, answer, crash, hang, say, turns
+from actors.runtime.address import Envelope
+from tests.actors.runtime.stage import Do, Gate, Puppet, Stage, answer, crash, hang, say, turns
 
 FAR = 60.0
 """A deadline that a test would notice waiting for."""
 
 
 def asking_to(do: Do) -> partial[Do]:
-    """Make a message of something that gives no answer."""
+    """Make a message that runs this and gives no answer."""
     return partial(lambda work, _: work, do)
 
 
 async def test_an_ask_returns_the_answer() -> None:
-    """The plain case."""
+    """This is the normal case."""
     stage = Stage()
     await stage.supervisor.start()
 
@@ -45,7 +45,7 @@ async def test_an_ask_without_an_answer_ends_at_its_deadline() -> None:
 
 async def test_an_ask_waits_for_room_no_longer_than_its_deadline() -> None:
     """The deadline covers the wait for the mailbox too."""
-    address: Address[Do] = Address("nobody", 1)
+    address: Address[Do] = Address("absent", 1)
     address.offer(crash)
 
     with pytest.raises(TimeoutError):
@@ -55,7 +55,7 @@ async def test_an_ask_waits_for_room_no_longer_than_its_deadline() -> None:
 
 
 async def test_an_ask_whose_message_crashes_the_actor_fails_soon() -> None:
-    """The asker, say a request of the API, must not hang until its deadline."""
+    """A caller, such as an API request, must not wait until its deadline."""
     stage = Stage()
     await stage.supervisor.start()
 
@@ -68,7 +68,7 @@ async def test_an_ask_whose_message_crashes_the_actor_fails_soon() -> None:
 
 
 async def test_an_ask_whose_actor_is_cut_off_at_work_fails_soon() -> None:
-    """A drain that runs out of time takes the asker along."""
+    """A drain that runs out of time fails the pending asks, too."""
     stage = Stage()
     await stage.supervisor.start()
     asker = asyncio.ensure_future(stage.address.ask(asking_to(hang), within=FAR))
@@ -82,7 +82,7 @@ async def test_an_ask_whose_actor_is_cut_off_at_work_fails_soon() -> None:
 
 
 async def test_an_ask_to_an_actor_that_has_ended_raises_stopped() -> None:
-    """There is nobody to wait for."""
+    """No actor is there to answer."""
     stage = Stage()
     await stage.supervisor.start()
     await stage.supervisor.drain(FAR)
@@ -92,7 +92,7 @@ async def test_an_ask_to_an_actor_that_has_ended_raises_stopped() -> None:
 
 
 async def test_an_ask_in_the_mailbox_of_an_actor_that_ends_raises_stopped() -> None:
-    """Its turn will never come."""
+    """The message will never be received."""
     stage = Stage(restart=Restart.TEMPORARY)
     await stage.supervisor.start()
     gate = Gate()
@@ -109,7 +109,7 @@ async def test_an_ask_in_the_mailbox_of_an_actor_that_ends_raises_stopped() -> N
 
 
 async def test_a_message_whose_asker_has_gone_is_dropped_unread() -> None:
-    """Under load, work that nobody waits for any more is the first to leave out."""
+    """Under load, work without a waiting caller is dropped."""
     stage = Stage()
     await stage.supervisor.start()
     gate = Gate()
@@ -127,7 +127,7 @@ async def test_a_message_whose_asker_has_gone_is_dropped_unread() -> None:
 
 
 async def test_an_answer_to_an_asker_that_has_gone_is_no_failure() -> None:
-    """The asker's time-out is not the actor's bug."""
+    """A time-out of the caller is not a bug of the actor."""
     stage = Stage()
     await stage.supervisor.start()
     gate = Gate()
@@ -153,7 +153,7 @@ async def test_an_answer_to_an_asker_that_has_gone_is_no_failure() -> None:
 
 
 async def test_an_asker_gets_the_error_that_the_actor_hands_over() -> None:
-    """A refusal reaches the asker without a crash."""
+    """The actor can refuse without a crash."""
     reply: Reply[str] = Reply()
 
     reply.fail(KeyError("no such user"))
@@ -164,14 +164,14 @@ async def test_an_asker_gets_the_error_that_the_actor_hands_over() -> None:
 
 
 async def test_an_asker_cancelled_in_the_turn_of_the_failure_leaves_no_unseen_error() -> None:
-    """It had waited for room and will never look at the failure; the loop must not complain about that."""
-    address: Address[Reply[str] | None] = Address("nobody", 1)
+    """The caller never reads the failure, and the loop must not report it as never retrieved."""
+    address: Address[Reply[str] | None] = Address("absent", 1)
     address.offer(None)
     asker = asyncio.ensure_future(address.ask(lambda reply: reply, within=FAR))
     await turns()
     address.mailbox.take()
     entry = address.mailbox.take()
-    assert isinstance(entry, Asked)
+    assert isinstance(entry, Envelope)
 
     entry.reply.fail(KeyError("no such user"))
     asker.cancel()
@@ -181,7 +181,7 @@ async def test_an_asker_cancelled_in_the_turn_of_the_failure_leaves_no_unseen_er
 
 
 async def test_an_asker_is_never_cancelled_by_an_answer() -> None:
-    """A cancellation handed over as an error would look like a cancellation of the asker itself."""
+    """A `CancelledError` in an answer would look like a cancellation of the caller."""
     reply: Reply[str] = Reply()
 
     reply.fail(asyncio.CancelledError())
@@ -191,7 +191,7 @@ async def test_an_asker_is_never_cancelled_by_an_answer() -> None:
 
 
 async def test_an_actor_that_would_wait_for_itself_crashes_instead() -> None:
-    """Telling itself something while its mailbox is full would hang it, and all who wait for it, for ever."""
+    """An actor that tells itself a message while its mailbox is full would hang for ever, with all its senders."""
     stage = Stage(capacity=1)
     gate = Gate()
 

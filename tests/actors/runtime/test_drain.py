@@ -1,4 +1,4 @@
-"""Draining: stop accepting first, then finish, then close; and say what was abandoned."""
+"""A drain stops accepting, finishes the work, closes, and reports what it abandoned."""
 
 from __future__ import annotations
 
@@ -23,13 +23,26 @@ from actors.runtime import (
     Stopped,
     Supervisor,
 )
-from tests.runtime.stage import AT_ONCE, Do, Gate, Naps, Observer, Puppet, Stage, crash, hang, nothing, say, turns
+from tests.actors.runtime.stage import (
+    AT_ONCE,
+    Do,
+    Gate,
+    Naps,
+    Observer,
+    Puppet,
+    Stage,
+    crash,
+    hang,
+    nothing,
+    say,
+    turns,
+)
 
 FAR = 60.0
 
 
 async def test_what_is_in_the_mailbox_is_received_before_the_actor_stops() -> None:
-    """A message that was accepted is work that was promised."""
+    """An accepted message is processed."""
     stage = Stage()
     await stage.supervisor.start()
     gate = Gate()
@@ -71,7 +84,7 @@ async def test_an_actor_knows_that_it_is_draining_while_it_still_works_on_a_mess
 
 
 async def test_a_draining_actor_takes_nothing_from_others_but_hears_its_own_tasks_out() -> None:
-    """The outcome of a mail that was on its way when the drain began has to be recorded."""
+    """The outcome of a mail that was being sent when the drain began must be recorded."""
     stage = Stage()
     gate = Gate()
 
@@ -98,7 +111,7 @@ async def test_a_draining_actor_takes_nothing_from_others_but_hears_its_own_task
 
 
 async def test_a_timer_still_fires_while_tasks_are_awaited_and_does_not_hold_up_the_drain() -> None:
-    """A batch is written on time although a last mail is slow; a tick in an hour is not waited for."""
+    """A batch is written on time although a last mail is slow. The drain does not wait for a tick in an hour."""
     stage = Stage()
     gate = Gate()
 
@@ -122,7 +135,7 @@ async def test_a_timer_still_fires_while_tasks_are_awaited_and_does_not_hold_up_
 
 
 async def test_children_drain_in_reverse_order_each_after_the_one_before_it() -> None:
-    """Upstream hands over what it has while downstream still works."""
+    """Upstream hands over its work while downstream still runs."""
     journal: list[str] = []
     upstream: Address[Do] = Address("upstream", 10)
     downstream: Address[Do] = Address("downstream", 10)
@@ -149,7 +162,7 @@ async def test_children_drain_in_reverse_order_each_after_the_one_before_it() ->
 
 
 async def test_a_drain_that_runs_out_of_time_reports_what_it_abandoned() -> None:
-    """An operator must be told; the stores bring it back."""
+    """An operator must see it. The stores deliver the work again."""
     stage = Stage()
     errand_begun = asyncio.Event()
 
@@ -175,8 +188,8 @@ async def test_a_drain_that_runs_out_of_time_reports_what_it_abandoned() -> None
     assert stage.journal == ["start", "stop"]
 
 
-async def test_a_child_that_needs_longer_than_its_own_time_does_not_use_up_that_of_the_others() -> None:
-    """One hung actor must not cost the others their chance to finish."""
+async def test_a_child_that_needs_too_long_does_not_use_up_the_time_of_the_others() -> None:
+    """The other actors still get time to finish if one hangs."""
     journal: list[str] = []
     addresses: list[Address[Do]] = [Address("first", 10), Address("hung", 10)]
     supervisor = Supervisor(
@@ -197,8 +210,8 @@ async def test_a_child_that_needs_longer_than_its_own_time_does_not_use_up_that_
 
 
 @pytest.mark.parametrize("where", ["on_drain", "message"])
-async def test_a_crash_while_draining_restarts_nobody(where: str) -> None:
-    """A new instance would take work in while the house closes."""
+async def test_a_crash_while_draining_restarts_no_child(where: str) -> None:
+    """A new instance would accept work while the node ends."""
     stage = Stage(on_drain=crash if where == "on_drain" else nothing)
     gate = Gate()
     await stage.supervisor.start()
@@ -218,8 +231,8 @@ async def test_a_crash_while_draining_restarts_nobody(where: str) -> None:
     assert stage.observer.of(Restarting) == []
 
 
-async def test_a_child_that_crashes_before_its_turn_to_drain_lets_nobody_wait_for_it() -> None:
-    """Else the one upstream, which drains first, would wait for room in a mailbox that nobody empties."""
+async def test_a_child_that_crashes_before_it_drains_leaves_no_sender_waiting() -> None:
+    """Otherwise the upstream child, which drains first, waits for room in a mailbox that is never emptied."""
     observer = Observer()
     gate = Gate()
     outcome: list[str] = []
@@ -254,8 +267,8 @@ async def test_a_child_that_crashes_before_its_turn_to_drain_lets_nobody_wait_fo
     assert observer.of(Restarting) == []
 
 
-async def test_a_child_in_back_off_when_the_drain_begins_lets_nobody_wait_for_it() -> None:
-    """It will not be started any more, so whoever waits for room in its mailbox is told."""
+async def test_a_child_in_back_off_when_the_drain_begins_leaves_no_sender_waiting() -> None:
+    """It is not started again, so a sender that waits for room in its mailbox gets an error."""
     naps, gate = Naps(), Gate()
     downstream: Address[Do] = Address("downstream", 1)
     supervisor = Supervisor(
@@ -283,7 +296,7 @@ async def test_a_child_in_back_off_when_the_drain_begins_lets_nobody_wait_for_it
     await draining
 
 
-async def test_a_pool_whose_cells_have_all_crashed_during_a_drain_lets_nobody_wait_for_it() -> None:
+async def test_a_pool_whose_cells_all_crash_during_a_drain_leaves_no_sender_waiting() -> None:
     """The mailbox is shared, so it ends with the last of them."""
     gate, observer = Gate(), Observer()
     address: Address[Do] = Address("pool", 1)
@@ -311,7 +324,7 @@ async def test_a_pool_whose_cells_have_all_crashed_during_a_drain_lets_nobody_wa
 
 
 async def test_draining_a_child_in_back_off_ends_it_without_starting_it() -> None:
-    """Its mailbox is reported; waiting for it would hold up the others."""
+    """Its mailbox is reported. A wait for its restart would delay the others."""
     naps = Naps()
     address: Address[Do] = Address("puppet", 10)
     journal: list[str] = []
@@ -333,7 +346,7 @@ async def test_draining_a_child_in_back_off_ends_it_without_starting_it() -> Non
 
 
 async def test_draining_while_a_child_is_starting_cuts_its_start_short() -> None:
-    """SIGTERM may come at any moment, also while a server is being waited for."""
+    """SIGTERM may arrive while a start waits for a server."""
     stage = Stage(on_start=hang)
     running = asyncio.ensure_future(stage.supervisor.run())
     await turns()
@@ -347,7 +360,7 @@ async def test_draining_while_a_child_is_starting_cuts_its_start_short() -> None
 
 @pytest.mark.parametrize("after", range(8))
 async def test_a_start_that_is_cancelled_half_way_leaves_no_task_behind(after: int) -> None:
-    """Whatever was started by then is stopped, and the fixture counts the tasks."""
+    """Children that have started are stopped, and the fixture counts the tasks."""
     stage = Stage(on_start=hang)
     starting = asyncio.ensure_future(stage.supervisor.start())
     await turns(after)
@@ -359,7 +372,7 @@ async def test_a_start_that_is_cancelled_half_way_leaves_no_task_behind(after: i
 
 
 async def test_a_run_that_is_cancelled_ends_everything_at_once() -> None:
-    """That is what the end of the event loop does to it."""
+    """The end of the event loop cancels it like this."""
     stage = Stage()
     running = asyncio.ensure_future(stage.supervisor.run())
     await stage.heard()
@@ -374,7 +387,7 @@ async def test_a_run_that_is_cancelled_ends_everything_at_once() -> None:
 
 
 async def test_a_run_that_is_cancelled_while_it_gives_up_does_not_wait_for_isolated_tasks() -> None:
-    """The time that they are given then is a courtesy; at once means at once."""
+    """Isolated tasks get extra time only in an orderly end."""
     observer = Observer()
     gate = Gate()
     address: Address[Do] = Address("puppet", 10)
@@ -403,7 +416,7 @@ async def test_a_run_that_is_cancelled_while_it_gives_up_does_not_wait_for_isola
 
 
 async def test_a_drain_that_is_cancelled_ends_everything_at_once() -> None:
-    """A second Ctrl-C means now."""
+    """This is the second Ctrl-C."""
     stage = Stage()
     await stage.supervisor.start()
     await stage.address.tell(hang)
@@ -419,7 +432,7 @@ async def test_a_drain_that_is_cancelled_ends_everything_at_once() -> None:
 
 
 async def test_a_second_drain_waits_for_the_first_and_reports_the_same() -> None:
-    """Two signals are no two drains."""
+    """Two signals cause one drain."""
     stage = Stage()
     await stage.supervisor.start()
 
@@ -437,8 +450,8 @@ def pool_of(size: int, make: Callable[[int], Puppet], address: Address[Do], obse
     return Supervisor("s", [Pool("pool", make, address, size=size)], backoff=AT_ONCE, on_event=observer)
 
 
-async def test_a_pool_that_drains_receives_every_message_once_and_says_farewell_to_every_cell() -> None:
-    """The first cell to leave must not take the farewells of its siblings."""
+async def test_a_pool_that_drains_receives_every_message_once_and_ends_every_cell() -> None:
+    """The first cell to end must not consume the end markers of the other cells."""
     journal: list[str] = []
     address: Address[Do] = Address("pool", 100)
     gates = [Gate() for _ in range(4)]
@@ -466,7 +479,7 @@ async def test_a_pool_that_drains_receives_every_message_once_and_says_farewell_
 
 
 async def test_an_idle_pool_drains_every_cell() -> None:
-    """All of them wait at the same mailbox, and all must look up."""
+    """All cells wait for the same mailbox, and all of them must wake up."""
     journal: list[str] = []
     supervisor = pool_of(3, lambda number: Puppet(journal, name=str(number)), Address("pool", 10), Observer())
     await supervisor.start()
@@ -477,8 +490,8 @@ async def test_an_idle_pool_drains_every_cell() -> None:
     assert sorted(journal) == sorted(f"{word} {cell}" for word in ("start", "drain", "stop") for cell in range(3))
 
 
-async def test_a_cell_that_crashes_while_its_pool_drains_leaves_its_messages_to_its_siblings() -> None:
-    """They are still there, and the mailbox is shared."""
+async def test_a_cell_that_crashes_in_a_drain_leaves_its_messages_to_its_siblings() -> None:
+    """The messages are still in the shared mailbox."""
     journal: list[str] = []
     address: Address[Do] = Address("pool", 10)
     gate, observer = Gate(), Observer()
@@ -500,7 +513,7 @@ async def test_a_cell_that_crashes_while_its_pool_drains_leaves_its_messages_to_
 
 
 async def test_the_messages_that_a_pool_leaves_are_reported_once() -> None:
-    """They belong to the pool, not to each of its cells."""
+    """They belong to the pool and are not counted for each cell."""
     address: Address[Do] = Address("pool", 10)
     observer = Observer()
     supervisor = pool_of(2, lambda _: Puppet([]), address, observer)
@@ -519,7 +532,7 @@ async def test_the_messages_that_a_pool_leaves_are_reported_once() -> None:
 
 
 async def test_the_task_of_one_cell_may_still_be_heard_by_another_while_the_pool_drains() -> None:
-    """A cell that is done leaves, and the mailbox stays open to those that are not."""
+    """A cell that is done ends, and the mailbox stays open for the others."""
     journal: list[str] = []
     address: Address[Do] = Address("pool", 10)
     gate, observer = Gate(), Observer()

@@ -1,4 +1,4 @@
-"""The page docs/how-to/write_an_actor.md tells the truth: its code runs, and its figures are those of the runtime."""
+"""The page docs/how-to/write_an_actor.md is correct: its code runs, and its figures are those of the runtime."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from types import ModuleType
 import pytest
 
 from actors.runtime import Backoff, Event, Intensity, Started
-from actors.runtime.life import STOP_WITHIN
+from actors.runtime.actor_instance import STOP_TIMEOUT
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "write_an_actor.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "write_an_actor.md"
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def page(tmp_path: Path) -> Iterator[ModuleType]:
 
 
 async def test_the_node_of_the_page_runs_and_drains(page: ModuleType) -> None:
-    """Who copies the page must get something that works."""
+    """A reader who copies the page must get code that works."""
     events: list[Event] = []
 
     async def beat() -> None:
@@ -51,11 +51,11 @@ async def test_the_test_of_the_page_passes(page: ModuleType) -> None:
 
 
 def test_the_figures_of_the_page_are_the_defaults_of_the_runtime() -> None:
-    """A reader tunes a node by them."""
+    """Readers tune a node with these figures."""
     text = PAGE.read_text(encoding="utf-8")
     intensity, backoff = Intensity(), Backoff()
 
     assert f"More than {intensity.restarts} failures" in text
     assert f"within {intensity.within:g} s" in text
     assert f"up to {backoff.first:g} s, then {2 * backoff.first:g} s, and so on up to {backoff.at_most:g} s" in text
-    assert f"`stop` has {STOP_WITHIN:g} seconds" in text
+    assert f"`stop` has {STOP_TIMEOUT:g} seconds" in text

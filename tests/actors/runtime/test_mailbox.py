@@ -1,4 +1,4 @@
-"""The mailbox: bounded, fair, and losing nothing when its users are cancelled."""
+"""The mailbox is bounded and fair, and loses nothing when its users are cancelled."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import asyncio
 import pytest
 
 from actors.runtime import Mailbox, Stopped
-from actors.runtime.mailbox import NUDGE, Gate
-from tests.runtime.stage import turns
+from actors.runtime.mailbox import WOKEN, Gate
+from tests.actors.runtime.stage import turns
 
 
 def full_mailbox(*entries: int) -> Mailbox[int]:
-    """A mailbox that has just room for these."""
+    """Return a mailbox that is full with these entries."""
     mailbox: Mailbox[int] = Mailbox("box", len(entries))
     for entry in entries:
         assert mailbox.offer(entry)
@@ -20,7 +20,7 @@ def full_mailbox(*entries: int) -> Mailbox[int]:
 
 
 def test_a_mailbox_without_room_cannot_be_made() -> None:
-    """Every mailbox has a bound, and zero would let nobody through."""
+    """Every mailbox has a bound, and zero would let no message through."""
     with pytest.raises(ValueError, match="at least 1"):
         Mailbox("box", 0)
 
@@ -36,7 +36,7 @@ async def test_an_offer_to_a_full_mailbox_is_refused() -> None:
 
 
 async def test_senders_wait_for_room_and_get_in_in_the_order_they_came() -> None:
-    """Back-pressure must be fair, or one sender starves."""
+    """Without this order one sender could starve."""
     mailbox = full_mailbox(1)
     senders = [asyncio.ensure_future(mailbox.put(entry)) for entry in (2, 3, 4)]
     await turns()
@@ -46,8 +46,8 @@ async def test_senders_wait_for_room_and_get_in_in_the_order_they_came() -> None
     await asyncio.gather(*senders)
 
 
-async def test_nobody_overtakes_a_sender_that_waits() -> None:
-    """Room that was promised to the first in line must not go to whoever happens to run next."""
+async def test_no_sender_overtakes_one_that_waits() -> None:
+    """The first in line gets the room, not the sender that happens to run next."""
     mailbox = full_mailbox(1)
     sender = asyncio.ensure_future(mailbox.put(2))
     await turns()
@@ -60,7 +60,7 @@ async def test_nobody_overtakes_a_sender_that_waits() -> None:
 
 
 async def test_a_sender_that_gave_up_waiting_has_sent_nothing() -> None:
-    """A time-out of the sender must not deliver later, behind its back."""
+    """A message must not arrive after its sender timed out."""
     mailbox = full_mailbox(1)
     sender = asyncio.ensure_future(mailbox.put(2))
     await turns()
@@ -84,7 +84,7 @@ async def test_entries_go_to_the_receiver_that_has_waited_longest() -> None:
 
 
 async def test_an_entry_handed_to_a_receiver_that_leaves_goes_to_the_next_one() -> None:
-    """A cell halted in the very turn in which it was handed a message must not take it along."""
+    """A cell that is halted in the same turn must not lose the message."""
     mailbox: Mailbox[int] = Mailbox("box", 5)
     first, second = mailbox.arrival(), mailbox.arrival()
     mailbox.offer(1)
@@ -95,7 +95,7 @@ async def test_an_entry_handed_to_a_receiver_that_leaves_goes_to_the_next_one() 
 
 
 async def test_an_entry_handed_to_the_only_receiver_that_leaves_stays_the_oldest() -> None:
-    """The next instance finds it where it was."""
+    """The next instance receives it first."""
     mailbox: Mailbox[int] = Mailbox("box", 5)
     only = mailbox.arrival()
     mailbox.offer(1)
@@ -107,19 +107,19 @@ async def test_an_entry_handed_to_the_only_receiver_that_leaves_stays_the_oldest
 
 
 async def test_a_receiver_that_was_nudged_takes_no_entry() -> None:
-    """Else a message would go to somebody who no longer waits for it."""
+    """Otherwise a message would go to a receiver that no longer waits."""
     mailbox: Mailbox[int] = Mailbox("box", 5)
     arrival = mailbox.arrival()
 
-    mailbox.nudge(arrival)
+    mailbox.wake(arrival)
     mailbox.offer(1)
 
-    assert await arrival is NUDGE
+    assert await arrival is WOKEN
     assert mailbox.take() == 1
 
 
-async def test_closing_refuses_strangers_even_those_that_wait_and_still_lets_the_actor_itself_in() -> None:
-    """While it drains, an actor still learns what its own tasks have come to."""
+async def test_closing_refuses_strangers_and_still_lets_the_actor_itself_in() -> None:
+    """A draining actor still receives the results of its own tasks."""
     mailbox = full_mailbox(1)
     stranger = asyncio.ensure_future(mailbox.put(2))
     own = asyncio.ensure_future(mailbox.put(3, inside=True))
@@ -137,8 +137,8 @@ async def test_closing_refuses_strangers_even_those_that_wait_and_still_lets_the
     await own
 
 
-async def test_sealing_refuses_everybody_and_gives_up_what_was_left() -> None:
-    """What nobody will receive is told to the one who reports it."""
+async def test_sealing_refuses_every_sender_and_returns_what_was_left() -> None:
+    """Messages that are never received are reported."""
     mailbox = full_mailbox(1)
     own = asyncio.ensure_future(mailbox.put(2, inside=True))
     await turns()

@@ -7,12 +7,12 @@ import asyncio
 import pytest
 
 from actors.runtime import Address, Backoff, ChildSpec, Context, Intensity, Pool, Restart, Strategy, Supervisor
-from tests.runtime.stage import Puppet
-from tests.runtime.start_stop import start_stop
+from tests.actors.runtime.stage import Puppet
+from tests.actors.runtime.start_stop import start_stop
 
 
 class Busy(Puppet):
-    """Has timers and tasks of both kinds, and takes some turns for everything."""
+    """Has timers and tasks of both kinds, and yields to the loop in every method."""
 
     async def start(self, ctx: Context[object]) -> None:  # type: ignore[override]  # it receives anything
         """Begin to work."""
@@ -23,7 +23,7 @@ class Busy(Puppet):
         await asyncio.sleep(0)
 
     async def receive(self, message: object) -> None:
-        """Send something, and come again, until it drains."""
+        """Send something, and set another timer, until it drains."""
         if self._ctx.draining:
             return
         self._ctx.spawn(asyncio.sleep(0), name="send", isolated=True)
@@ -31,11 +31,11 @@ class Busy(Puppet):
         self._ctx.after(0.0, None)
 
     async def drain(self) -> None:
-        """Let go of the consumer."""
+        """Cancel the consumer."""
         self._consumer.cancel()
 
     async def stop(self) -> None:
-        """Take a turn."""
+        """Yield to the loop once."""
         await asyncio.sleep(0)
 
 
@@ -72,6 +72,6 @@ def tree(strategy: Strategy, intensity: Intensity) -> Supervisor:
 
 @pytest.mark.parametrize("strategy", Strategy)
 @pytest.mark.parametrize("restarts", [0, 1, 20])
-async def test_a_tree_leaves_nothing_behind_whatever_happens_to_it(strategy: Strategy, restarts: int) -> None:
+async def test_a_tree_leaves_nothing_behind_in_any_order_of_events(strategy: Strategy, restarts: int) -> None:
     """Every long-lived thing passes the same stress test."""
     await start_stop(lambda: tree(strategy, Intensity(restarts=restarts, within=60.0)), rounds=60, seed=restarts)

@@ -1,4 +1,4 @@
-"""The supervisor: whom it restarts, in which order, after how long, and when it gives up."""
+"""The supervisor: which children it restarts, in which order, after which wait, and when it gives up."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from actors.runtime import (
     Supervisor,
     TooManyRestarts,
 )
-from tests.runtime.stage import AT_ONCE, Do, Gate, Naps, Observer, Puppet, Stage, crash, nothing, turns
+from tests.actors.runtime.stage import AT_ONCE, Do, Gate, Naps, Observer, Puppet, Stage, crash, nothing, turns
 
 FAR = 60.0
 
 
 class Company:
-    """Puppets named a, b, c under one supervisor, with one journal."""
+    """Three puppets a, b and c under one supervisor, with one journal."""
 
     def __init__(
         self,
@@ -66,19 +66,19 @@ class Company:
         )
 
     async def started(self) -> Company:
-        """Start, and forget that it was written down."""
+        """Start, and clear the journal."""
         await self.supervisor.start()
         self.journal.clear()
         self.observer.events.clear()
         return self
 
     async def crash(self, *names: str) -> None:
-        """Let these crash in the same turn of the loop."""
+        """Crash these children in the same turn of the loop."""
         for name in names:
             await self.addresses[name].tell(crash)
 
     async def drained(self) -> list[str]:
-        """What was in the journal before everybody left."""
+        """Drain, and return the journal up to the end of all children."""
         journal = list(self.journal)
         report = await self.supervisor.drain(FAR)
         assert report.clean
@@ -90,7 +90,7 @@ class Company:
 
 
 def failing(times: int) -> Do:
-    """Fail so many times, then do nothing."""
+    """Fail this many times, then do nothing."""
     failures = iter(range(times))
 
     async def do(puppet: Puppet) -> None:
@@ -124,7 +124,7 @@ async def test_children_start_in_order_each_after_the_one_before_is_ready() -> N
 
 
 async def test_a_child_that_fails_at_its_first_start_is_started_again_before_the_next_one() -> None:
-    """A failure at start is a crash like any other, and does not change the order."""
+    """A failure at start is treated like any crash, and does not change the order."""
     company = Company(on_start={"b": failing(2)})
 
     await company.supervisor.start()
@@ -134,7 +134,7 @@ async def test_a_child_that_fails_at_its_first_start_is_started_again_before_the
 
 
 async def test_one_for_one_restarts_only_the_one_that_failed() -> None:
-    """Its siblings have nothing to do with it."""
+    """Its siblings do not depend on it."""
     company = await Company().started()
 
     await company.crash("b")
@@ -144,7 +144,7 @@ async def test_one_for_one_restarts_only_the_one_that_failed() -> None:
 
 
 async def test_rest_for_one_restarts_the_one_that_failed_and_those_after_it_in_order() -> None:
-    """Those started later may hold something of the one that is gone."""
+    """Children that were started later may use the one that failed."""
     company = await Company(Strategy.REST_FOR_ONE).started()
 
     await company.crash("b")
@@ -155,7 +155,7 @@ async def test_rest_for_one_restarts_the_one_that_failed_and_those_after_it_in_o
 
 @pytest.mark.parametrize("order", ["ac", "ca"])
 async def test_two_children_that_fail_in_one_turn_are_both_restarted(order: str) -> None:
-    """The second failure must not get lost while the first is being dealt with."""
+    """The second failure must not be lost while the first is handled."""
     company = await Company().started()
 
     await company.crash(*order)
@@ -166,8 +166,8 @@ async def test_two_children_that_fail_in_one_turn_are_both_restarted(order: str)
 
 
 @pytest.mark.parametrize("order", ["ab", "ba", "ac", "ca", "bc", "cb", "abc", "cba"])
-async def test_rest_for_one_brings_everybody_up_in_order_whoever_failed_in_one_turn(order: str) -> None:
-    """Two failures at once end in one restart that covers both."""
+async def test_rest_for_one_starts_children_in_order_when_several_fail_in_one_turn(order: str) -> None:
+    """One restart covers both failures."""
     company = await Company(Strategy.REST_FOR_ONE).started()
 
     await company.crash(*order)
@@ -180,8 +180,8 @@ async def test_rest_for_one_brings_everybody_up_in_order_whoever_failed_in_one_t
     assert sorted(journal[: -len(restarted)]) == [f"stop {name}" for name in restarted]
 
 
-async def test_rest_for_one_restarts_an_earlier_child_that_fails_while_later_ones_wait_to_be_restarted() -> None:
-    """The restart under way is replaced by one that reaches further, and none is started twice."""
+async def test_rest_for_one_restarts_an_earlier_child_that_fails_while_later_ones_wait() -> None:
+    """A wider restart replaces the one under way, and no child is started twice."""
     naps = Naps()
     company = await Company(Strategy.REST_FOR_ONE, backoff=Backoff(random=lambda: 1.0), sleep=naps).started()
     await company.crash("b")
@@ -197,8 +197,8 @@ async def test_rest_for_one_restarts_an_earlier_child_that_fails_while_later_one
     assert await company.drained() == ["stop b", "stop c", "stop a", "start a", "start b", "start c"]
 
 
-async def test_rest_for_one_restarts_a_child_that_fails_again_while_those_after_it_are_starting() -> None:
-    """The start of a later one is cut short and made good."""
+async def test_rest_for_one_restarts_a_child_that_fails_while_those_after_it_start() -> None:
+    """The start of the later child is interrupted and repeated."""
     gate = Gate()
     company = Company(Strategy.REST_FOR_ONE, on_start={"c": nothing})
     await company.started()
@@ -216,8 +216,8 @@ async def test_rest_for_one_restarts_a_child_that_fails_again_while_those_after_
     ]
 
 
-async def test_rest_for_one_restarts_the_first_failure_too_when_another_child_fails_while_it_is_being_stopped() -> None:
-    """While the rest is halted one by one, one of them may crash on its own: the first must not be forgotten."""
+async def test_rest_for_one_restarts_the_first_failure_when_another_child_fails_meanwhile() -> None:
+    """A child may crash while the others are halted one by one. The first failure must not be forgotten."""
     gate = Gate()
     company = await Company(Strategy.REST_FOR_ONE, on_stop={"c": gate}).started()
     await company.crash("a")
@@ -231,8 +231,8 @@ async def test_rest_for_one_restarts_the_first_failure_too_when_another_child_fa
     assert await company.drained() == ["stop a", "stop c", "stop b", "start a", "start b", "start c"]
 
 
-async def test_the_wait_before_a_restart_grows_with_the_failures_of_that_child_and_is_random() -> None:
-    """Full jitter: a fleet of nodes must not knock at a server in step."""
+async def test_the_wait_before_a_restart_grows_with_the_failures_and_is_random() -> None:
+    """With full jitter, nodes do not reconnect to a server at the same instant."""
     naps = Naps()
     chances = iter([1.0, 0.5, 1.0, 1.0])
     company = await Company(backoff=Backoff(first=1.0, at_most=3.0, random=lambda: next(chances)), sleep=naps).started()
@@ -248,7 +248,7 @@ async def test_the_wait_before_a_restart_grows_with_the_failures_of_that_child_a
 
 
 async def test_the_backing_off_of_one_child_does_not_delay_the_restart_of_another() -> None:
-    """They fail for reasons of their own."""
+    """The children fail independently."""
     naps = Naps()
     chances = iter([1.0, 0.0])
     company = await Company(backoff=Backoff(random=lambda: next(chances)), sleep=naps).started()
@@ -265,7 +265,7 @@ async def test_the_backing_off_of_one_child_does_not_delay_the_restart_of_anothe
 
 
 async def test_a_supervisor_gives_up_at_the_first_failure_beyond_its_intensity() -> None:
-    """A bug that comes back every time is for a person, or for a new process."""
+    """A bug that always returns needs a new process or an operator."""
     company = await Company(intensity=Intensity(restarts=2, within=60.0)).started()
     for times in (1, 2):
         await company.crash("b")
@@ -282,7 +282,7 @@ async def test_a_supervisor_gives_up_at_the_first_failure_beyond_its_intensity()
 
 
 async def test_a_failure_while_a_supervisor_gives_up_changes_nothing() -> None:
-    """It is on its way down, and goes down once."""
+    """The supervisor is ending already."""
     gate = Gate()
     company = await Company(intensity=Intensity(restarts=0, within=60.0), on_stop={"c": gate}).started()
     await company.crash("b")
@@ -299,7 +299,7 @@ async def test_a_failure_while_a_supervisor_gives_up_changes_nothing() -> None:
 
 
 async def test_failures_that_are_long_past_do_not_count() -> None:
-    """A crash a day must not end a node after three weeks."""
+    """One crash a day must not end a node after three weeks."""
     now = 0.0
     company = await Company(intensity=Intensity(restarts=1, within=60.0), clock=lambda: now).started()
 
@@ -312,8 +312,8 @@ async def test_failures_that_are_long_past_do_not_count() -> None:
     await company.drained()
 
 
-async def test_a_child_that_never_starts_makes_the_supervisor_give_up_at_the_default_settings() -> None:
-    """With a back-off that is too patient, the budget would never be spent and the node would look alive."""
+async def test_a_child_that_never_starts_makes_the_supervisor_give_up_by_default() -> None:
+    """With a longer back-off the budget would never be spent, and the node would look alive."""
     now = 0.0
 
     async def sleep(seconds: float) -> None:
@@ -365,7 +365,7 @@ async def test_a_supervisor_that_gives_up_lets_isolated_tasks_finish() -> None:
 
 
 async def test_a_supervisor_that_gives_up_is_a_failure_of_a_child_in_its_parent() -> None:
-    """The parent starts the whole branch anew, with a fresh budget."""
+    """The parent restarts the whole branch with a fresh budget."""
     inner = Company(intensity=Intensity(restarts=1, within=60.0))
     observer = Observer()
     outer = Supervisor("outer", [inner.supervisor], backoff=AT_ONCE, on_event=observer)
@@ -385,8 +385,8 @@ async def test_a_supervisor_that_gives_up_is_a_failure_of_a_child_in_its_parent(
     await outer.drain(FAR)
 
 
-async def test_a_branch_that_gives_up_while_it_is_restarted_for_another_reason_comes_up_once() -> None:
-    """Its failure must not arrive late and end what has just been started."""
+async def test_a_branch_that_gives_up_while_it_is_restarted_comes_up_once() -> None:
+    """Its failure must not end the new instance."""
     gate, observer = Gate(), Observer()
     inner = Company(intensity=Intensity(restarts=0, within=60.0), on_stop={"c": gate})
     first: Address[Do] = Address("first", 10)
@@ -416,8 +416,8 @@ async def test_a_branch_that_gives_up_while_it_is_restarted_for_another_reason_c
     await outer.drain(FAR)
 
 
-async def test_the_failure_of_a_branch_reaches_the_one_who_waits_for_the_root() -> None:
-    """It is what ends the process with an exit code that is not zero."""
+async def test_the_failure_of_a_branch_reaches_the_caller_that_waits_for_the_root() -> None:
+    """The process then ends with a non-zero exit code."""
     inner = Company(intensity=Intensity(restarts=0, within=60.0))
     outer = Supervisor("outer", [inner.supervisor], intensity=Intensity(restarts=0, within=60.0))
     running = asyncio.ensure_future(outer.run())
@@ -448,7 +448,7 @@ async def test_each_cell_of_a_pool_crashes_and_restarts_on_its_own() -> None:
 
 
 async def test_the_view_shows_the_tree_with_mailboxes_restarts_and_errors() -> None:
-    """It is what an operator sees in /health/detailed."""
+    """Operators see it in /health/detailed."""
     now = 0.0
     company = Company(clock=lambda: now)
     shared: Address[Do] = Address("pool", 7)
@@ -484,7 +484,7 @@ async def test_the_view_shows_the_tree_with_mailboxes_restarts_and_errors() -> N
 
 
 async def test_an_observer_that_fails_does_not_harm_the_actors() -> None:
-    """A mistake in a metric must not take the house down."""
+    """A bug in a metric must not end the node."""
     stage = Stage()
     complaints: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))

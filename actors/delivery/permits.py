@@ -1,0 +1,76 @@
+"""Limits the messages that a node has claimed, and its concurrent calls, over all its senders."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from actors.delivery.turns import SpareTurns
+
+CLAIMS_PER_CALL = 2
+"""Messages that may be claimed for each concurrent call.
+
+A claimed message has an unknown outcome if the node dies, and counts as lost if it waits too long.
+"""
+
+
+class Permits:
+    """The permits of one node, in the order of the requests.
+
+    The limit is for the node, not for each sender, because one sender claims a whole bundle at once.
+    """
+
+    def __init__(self, calls: int) -> None:
+        self.calls = asyncio.Semaphore(calls)
+        """Held during a call of the email service."""
+        self.most_claims = CLAIMS_PER_CALL * calls
+        """Messages that may be claimed at once, including those being sent."""
+        self.spare = SpareTurns()
+        self._free = self.most_claims
+        self._next = asyncio.Lock()
+        self._released = asyncio.Event()
+
+    @asynccontextmanager
+    async def claims(self, count: int) -> AsyncIterator[ClaimPermit]:
+        """Wait until `count` messages, at most `most_claims`, may be claimed.
+
+        Permits that no task holds are released at the end.
+        """
+        async with self._next:
+            while self._free < count:
+                self._released.clear()
+                await self._released.wait()
+            self._free -= count
+        permit = ClaimPermit(self, count)
+        try:
+            yield permit
+        finally:
+            permit.release()
+
+    def release(self, count: int) -> None:
+        """Allow this many further claims."""
+        self._free += count
+        self._released.set()
+
+
+class ClaimPermit:
+    """The permit to hold the claims of `left` messages."""
+
+    def __init__(self, permits: Permits, count: int) -> None:
+        self._permits = permits
+        self.left = count
+
+    def keep(self, count: int) -> None:
+        """Release the permits beyond `count`, because fewer messages were claimed."""
+        self._permits.release(self.left - count)
+        self.left = count
+
+    def hand_to(self, task: asyncio.Task[None]) -> None:
+        """Let a task hold the permit of one message until the task ends in any way."""
+        self.left -= 1
+        task.add_done_callback(lambda _: self._permits.release(1))
+
+    def release(self) -> None:
+        """Release the remaining permits."""
+        self.keep(0)

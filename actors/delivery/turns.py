@@ -1,0 +1,46 @@
+"""The slots of calls under the rate of an email service: reserved before a claim, and used by what was claimed.
+
+A claim may get fewer messages than slots were reserved for: after a restart of RabbitMQ all that was sent and not
+acknowledged comes again. The slots that are left over serve the next claims of this node. If they were dropped, nothing
+would leave until they have passed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.domain.messages import EmailServiceName
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """The slots, by the loop's clock, at which calls of `service` may be made.
+
+    They are void once the rate has another epoch.
+    """
+
+    service: EmailServiceName
+    epoch: int
+    at: list[float]
+
+
+class SpareTurns:
+    """The reserved slots of one node that no call has used."""
+
+    def __init__(self) -> None:
+        self._of: dict[EmailServiceName, Turns] = {}
+
+    def put(self, turns: Turns) -> None:
+        """Keep slots for later calls of their service. Those of another epoch are dropped."""
+        kept = self._of.get(turns.service)
+        earlier = kept.at if kept is not None and kept.epoch == turns.epoch else []
+        self._of[turns.service] = Turns(turns.service, turns.epoch, sorted([*earlier, *turns.at]))
+
+    def take(self, count: int, *, service: EmailServiceName, epoch: int, not_before: float) -> list[float]:
+        """At most `count` slots of this service and epoch that have not passed, the earliest first."""
+        kept = self._of.get(service)
+        if kept is None or kept.epoch != epoch:
+            return []
+        usable = [at for at in kept.at if at >= not_before]
+        self._of[service] = Turns(service, epoch, usable[count:])
+        return usable[:count]

@@ -1,0 +1,72 @@
+"""A sender that crashes while it handles a bundle keeps neither claims nor prefetch slots."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from actors.context import NodeContext
+from actors.delivery.permits import Permits
+from actors.delivery.result_writer import Acknowledge
+from actors.delivery.sender import Deliver, Sender
+from actors.runtime import Address, Backoff, ChildSpec, Supervisor
+from service.ports import Delivery
+from tests.actors.contexts import only_service
+from tests.actors.delivery.test_rate import Books
+from tests.actors.due import queued_messages
+from tests.fakes.coordination import FakeAcceptedKeys
+from tests.fakes.messages import FakeMessages
+from tests.fakes.redis_memory import RedisMemory
+from tests.fakes.truth import Truth
+
+
+class BrokenKeys(FakeAcceptedKeys):
+    """Raises an error that no adapter raises, like a bug."""
+
+    async def accepted(self, messages: Sequence[UUID]) -> set[UUID]:
+        raise RuntimeError("a bug")
+
+
+async def test_a_sender_that_crashes_leaves_neither_its_delivery_nor_its_claims_behind(
+    context: NodeContext, truth: Truth, memory: RedisMemory
+) -> None:
+    """An unacknowledged bundle keeps its prefetch slot for ever, and kept claims use up the node's limit."""
+    books, permits = Books(5), Permits(10)
+    result_writer: Address[Any] = Address("result_writer", capacity=10)
+    sender: Address[Deliver] = Address("sender", capacity=1)
+
+    def make() -> Sender:
+        return Sender(
+            context,
+            FakeMessages(truth),
+            BrokenKeys(memory, late_limit=timedelta(hours=48)),
+            only_service(),
+            result_writer,
+            permits=permits,
+        )
+
+    stage = Supervisor(
+        "stage",
+        [
+            ChildSpec("result_writer", lambda: books, result_writer),
+            ChildSpec("sender", make, sender),
+        ],
+        backoff=Backoff(random=lambda: 0.0),
+    )
+    ids = queued_messages(truth, 50)
+    deliveries = [Delivery(tuple(ids[start : start + 10]), f"receipt {start}") for start in range(0, 50, 10)]
+
+    await stage.start()
+    async with asyncio.timeout(30):
+        for delivery in deliveries:
+            await sender.tell(Deliver(delivery))
+        await books.complete.wait()
+        async with permits.claims(permits.most_claims):
+            pass
+    await stage.drain(5)
+
+    told: list[object] = [*books.records]
+    assert told == [Acknowledge(delivery) for delivery in deliveries]

@@ -1,0 +1,49 @@
+"""The resources of a node on real servers: a heartbeat has its own connection."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+
+from actors.wiring import production_resources
+from service.settings import read
+from service.telemetry.metrics import Metrics
+from tests.stopwatch import Stopwatch
+
+CONNECTIONS = 4
+
+
+async def test_a_heartbeat_does_not_wait_for_a_connection(database: str, redis_url: str) -> None:
+    """A node whose connections all run slow statements is alive, and others must not end it."""
+    settings = read(
+        {
+            "HEYDAY_DATABASE_URL": database,
+            "HEYDAY_REDIS_URL": redis_url,
+            "HEYDAY_EMAIL_URL": "http://127.0.0.1:9",
+            "HEYDAY_DATABASE_CONNECTIONS": str(CONNECTIONS),
+        }
+    )
+    resources = production_resources(settings, Metrics(), lambda: 1)
+    await resources.open()
+    blocker = await asyncpg.connect(database)
+    try:
+        incarnation = await resources.nodes.enter("node")
+        async with blocker.transaction():
+            await blocker.execute("lock table messages in access exclusive mode")
+            slow = [asyncio.ensure_future(resources.messages.read_clock()) for _ in range(2 * CONNECTIONS)]
+            while resources.pool().active < CONNECTIONS:  # noqa: ASYNC110 - the pool has no event for it
+                await asyncio.sleep(0.01)
+
+            watch = Stopwatch()
+            await resources.recognise()
+            taken = await resources.nodes.beat(incarnation)
+            took = watch.seconds()
+            still_slow = sum(not one.done() for one in slow)
+        await asyncio.gather(*slow)
+    finally:
+        await blocker.close()
+        await resources.close()
+
+    assert (taken, still_slow) == (True, len(slow))
+    assert took < 1
