@@ -1,1 +1,1 @@
-"""The fakes held to the real adapters: the same calls on both, drawn from a seed, every answer and row compared."""
+"""Compares the fakes with the real adapters: the same random calls on both, every answer and row compared."""

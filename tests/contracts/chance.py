@@ -1,4 +1,4 @@
-"""What every kind of call draws: somebody, some messages, a node, a release of the zone data."""
+"""Random choices for the calls: a user, messages, a node, a release of the time zone data."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from service.domain.messages import UNSENT, Status
 from tests.contracts.sides import RELEASES, Sides
 from tests.fakes.rows import MessageRow
 
+ADDRESSES = 20
+"""Addresses of users: few enough that some are taken."""
+
 
 class Chance:
-    """Draws from a seed and from the rows of the fake, which are those of PostgreSQL."""
+    """Draws from a seed and from the rows of the fake, which equal those of PostgreSQL."""
 
     def __init__(self, sides: Sides, random: Random) -> None:
         self._sides = sides
@@ -31,7 +34,7 @@ class Chance:
         return self.random.choice(users or anybody)
 
     def incarnation(self) -> int:
-        """Mostly of a node that lives."""
+        """Return an incarnation, mostly of a living node."""
         nodes = self._sides.truth.nodes
         living = [number for number, row in nodes.items() if not row.ended]
         return self.random.choice(living or [1]) if self.random.random() < 0.9 else self.random.choice([*nodes, 99])
@@ -42,7 +45,7 @@ class Chance:
         return sorted(found, key=place)
 
     def some(self, *statuses: Status, most: int = 4) -> list[UUID]:
-        """Ids of some messages in these states, and of a few in any, and of none."""
+        """Return ids of messages in these states, of a few in any state, and some unknown ids."""
         rows = self.rows(*statuses)
         ids = [row.id for row in self.random.sample(rows, min(most, len(rows)))]
         others = [row.id for row in self.rows(*Status)]
@@ -51,5 +54,5 @@ class Chance:
 
 
 def place(row: MessageRow) -> tuple[UUID, str, int]:
-    """What a message is known by, the same in every run: its own id is not."""
+    """Return a key of a message that is the same in every run, unlike its id."""
     return row.user_id, row.occasion, row.local_year

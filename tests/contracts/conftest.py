@@ -1,4 +1,4 @@
-"""The seeds of the stories that are told to both sides."""
+"""Seeds of the random calls."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 
 import pytest
 
-SEEDS = 15
-"""How many run with every change; `HEYDAY_TEST_SEEDS=5000 pytest tests/contracts` runs more."""
+SEEDS = 8
+"""Number of seeds; `HEYDAY_TEST_SEEDS=5000 pytest tests/contracts` runs more."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test per seed."""
+    """Make one test per seed."""
     if "contract_seed" in metafunc.fixturenames:
         metafunc.parametrize("contract_seed", range(int(os.environ.get("HEYDAY_TEST_SEEDS", SEEDS))))

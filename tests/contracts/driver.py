@@ -1,4 +1,4 @@
-"""Draws calls of the ports of PostgreSQL from a seed, as nodes, people and clocks would make them, or stranger."""
+"""Draws calls of PostgreSQL's ports from a seed: those of nodes, users and clocks, and unusual ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from random import Random
 from service.domain.messages import Status
 from service.ports import NodeBeat
 from tests.contracts.chance import Chance
+from tests.contracts.operators import Operators
 from tests.contracts.people import People
 from tests.contracts.planners import Planners
 from tests.contracts.senders import Senders
@@ -24,7 +25,7 @@ BEGINS = (
 
 
 class Driver:
-    """Makes one call after another; what it knows is in the rows of the fake and in the claims that it was given."""
+    """Makes one call after another; its state is in the rows of the fake and in its claims."""
 
     def __init__(self, sides: Sides, random: Random) -> None:
         self._sides = sides
@@ -38,6 +39,7 @@ class Driver:
             **self._people.steps,
             **self._planners.steps,
             **self._senders.steps,
+            **Operators(sides, self._chance).steps,
             self.move_clock: 12,
             self.set_clock_back: 5,
             self.enter: 3,
@@ -47,7 +49,7 @@ class Driver:
         }
 
     async def begin(self) -> None:
-        """A few nodes and users, and what is planned for them."""
+        """Create a few nodes and users, and plan their messages."""
         for _ in range(2):
             await self.enter()
         for _ in range(4):
@@ -55,7 +57,7 @@ class Driver:
         await self._planners.announce()
 
     async def step(self) -> None:
-        """One call, or a few that belong together."""
+        """Make one call, or a few that belong together."""
         [step] = self._random.choices(list(self._steps), weights=list(self._steps.values()))
         await step()
 
@@ -76,8 +78,8 @@ class Driver:
     async def set_clock_back(self) -> None:
         back = self._random.choice([timedelta(seconds=1), timedelta(seconds=2), timedelta(hours=1), timedelta(hours=5)])
         await self._sides.set_clock(self._sides.at - back)
-        if self._random.random() < 0.5:  # what was queued, or claimed, in the future is looked for
-            await self._senders.take_back_lost()
+        if self._random.random() < 0.5:  # messages queued or claimed in the future are looked for
+            await self._senders.requeue_lost()
             await self._senders.sending_for()
 
     async def enter(self) -> None:

@@ -1,4 +1,4 @@
-"""Calls of the port `Messages`: claims, attempts, what became of them, and what is freed, taken back and redriven."""
+"""Calls of the port `Messages`: claims, attempts, outcomes, releases, requeues and redrives."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ from datetime import timedelta
 from uuid import UUID
 
 from service.domain.messages import Answer, Outcome, Status
-from service.ports import Claim, Claimed, Due, Pulse, Recorded, Result
+from service.domain.roles import Role
+from service.ports import AuditAction, AuditFilter, Claim, Claims, ClockReading, Due, Principal, Recorded, Result
 from tests.contracts.chance import Chance, place
 from tests.contracts.sides import LATE_LIMIT, Sides
+from tests.principals import OPERATOR
 
 OUTCOMES: tuple[tuple[Status, Outcome | None, int | None, str | None], ...] = (
     (Status.SENT, Outcome.ACCEPTED, 200, None),
     (Status.SENT, Outcome.ACCEPTED, 202, None),
-    (Status.FAILED, Outcome.REFUSED, 422, "refused"),
-    (Status.RETRYING, Outcome.REJECTED, 503, "busy"),
-    (Status.RETRYING, Outcome.REJECTED, None, "no connection"),
-    (Status.FAILED, Outcome.REJECTED, 500, "its attempts are spent"),
+    (Status.FAILED, Outcome.PERMANENT_FAILURE, 422, "refused"),
+    (Status.RETRYING, Outcome.TRANSIENT_FAILURE, 503, "busy"),
+    (Status.RETRYING, Outcome.TRANSIENT_FAILURE, None, "no connection"),
+    (Status.RETRYING, Outcome.TRANSIENT_FAILURE, 500, "it failed"),
+    (Status.FAILED, Outcome.TRANSIENT_FAILURE, 500, "its attempts are spent"),
     (Status.RETRYING, Outcome.UNKNOWN, None, "no answer in time"),
     (Status.UNKNOWN, Outcome.UNKNOWN, None, "no answer in time"),
     (Status.RETRYING, None, None, None),
 )
-"""What becomes of a claim: the state to move to, the outcome (None: no attempt was made), its status code and error."""
+"""Ends of a claim: the next state, the outcome (None: no attempt), its status code and error."""
 
 
 class Senders:
-    """Makes them."""
+    """Makes these calls."""
 
     def __init__(self, sides: Sides, chance: Chance) -> None:
         self._sides = sides
@@ -34,20 +37,23 @@ class Senders:
         self._random = chance.random
         self._fence = 1
         self._claims: list[Claim] = []
-        """Every claim that was given, also those that were lost."""
+        """Every claim that was granted, also lost ones."""
         self._stuck: list[tuple[UUID, int]] = []
         self.steps: dict[Callable[[], Awaitable[None]], int] = {
             self.claim_due: 16,
             self.claim_for_sending: 18,
             self.record: 14,
-            self.take_back: 4,
-            self.take_back_claim: 2,
-            self.take_back_lost: 2,
+            self.requeue: 4,
+            self.requeue_claim: 2,
+            self.requeue_lost: 2,
             self.sending_for: 3,
-            self.free_claims: 5,
-            self.bury: 3,
+            self.release_claims: 5,
+            self.dead_letter: 3,
             self.redrive: 4,
             self.count: 4,
+            self.damage: 3,
+            self.look_at_set_aside: 2,
+            self.audit: 2,
         }
 
     async def claim_due(self) -> None:
@@ -58,7 +64,7 @@ class Senders:
         late_limit = self._random.choice([LATE_LIMIT, timedelta(hours=36), timedelta(hours=2), timedelta(minutes=90)])
 
         def comparable(due: Due) -> object:
-            # Those due at one instant have no order.
+            # Messages due at one instant have no order.
             expired = [moved.id for moved in due.expired]
             ids_only = [(sorted(ids), [due_at[message] for message in ids]) for ids in (due.queued, expired)]
             return ids_only, {(moved.id, moved.status, moved.occasion, moved.attempt) for moved in due.expired}
@@ -71,35 +77,43 @@ class Senders:
             comparable=comparable,
         )
 
-    async def take_back(self) -> None:
+    async def requeue(self) -> None:
         ids, incarnation = self._chance.some(Status.QUEUED), self._chance.incarnation()
         await self._sides.ask(
-            f"take_back {ids} of {incarnation}",
-            lambda side: side.messages.take_back(ids, incarnation=incarnation),
+            f"requeue {ids} of {incarnation}",
+            lambda side: side.messages.requeue(ids, incarnation=incarnation),
         )
 
-    async def take_back_claim(self) -> None:
+    async def requeue_claim(self) -> None:
         incarnation = self._chance.incarnation()
         await self._sides.ask(
-            f"take_back_claim of {incarnation}", lambda side: side.messages.take_back_claim(incarnation=incarnation)
+            f"requeue_claim of {incarnation}", lambda side: side.messages.requeue_claim(incarnation=incarnation)
         )
 
-    async def take_back_lost(self) -> None:
+    async def requeue_lost(self) -> None:
         queued_for = timedelta(seconds=self._random.choice([0, 30, 600]))
         await self._sides.ask(
-            f"take_back_lost, queued for {queued_for}",
-            lambda side: side.messages.take_back_lost(queued_for=queued_for),
+            f"requeue_lost, queued for {queued_for}",
+            lambda side: side.messages.requeue_lost(queued_for=queued_for),
         )
 
     async def claim_for_sending(self) -> None:
         ids, incarnation = self._chance.some(Status.QUEUED, most=10), self._chance.incarnation()
+        token: int | None = self._random.choice([None, 1, 2])
+        late_limit = self._random.choice([None, timedelta(hours=48), timedelta(minutes=1)])
+        if self._random.random() < 0.2:  # the answer to a claim was lost: it is repeated
+            ids = [*ids, *self._chance.some(Status.SENDING, most=10)]
+        fallback = [one for one in ids if self._random.random() < 0.5] if self._random.random() < 0.5 else []
 
-        def comparable(claimed: list[Claimed]) -> object:
-            return sorted(claimed, key=lambda one: one.claim.id)
+        def comparable(claimed: Claims) -> object:
+            return sorted(claimed, key=lambda one: one.claim.id), claimed.left_out
 
         claimed = await self._sides.ask(
-            f"claim_for_sending {ids} by {incarnation}",
-            lambda side: side.messages.claim_for_sending(ids, incarnation=incarnation),
+            f"claim_for_sending {ids} by {incarnation} under {token}, late after {late_limit}, {fallback} for fallback",
+            lambda side: side.messages.claim_for_sending(
+                ids, incarnation=incarnation, token=token, late_limit=late_limit, fallback=fallback
+            ),
+            release=self._chance.release(),
             comparable=comparable,
         )
         self._claims += [one.claim for one in claimed or []]
@@ -108,6 +122,8 @@ class Senders:
         at = 1000.0
         mine = {claim: self._result(claim, at) for claim in self._some_claims()}
         results = list(mine.values())
+        if self._sides.truth.damaged:  # in halves, two results of one message may be written one after the other
+            results = list({result.claim.id: result for result in results}.values())
         self._random.shuffle(results)
 
         def comparable(recorded: list[Recorded]) -> object:
@@ -123,35 +139,60 @@ class Senders:
         rows = self._sides.truth.messages
         self._stuck += sorted(found or set(), key=lambda stuck: place(rows[stuck[0]]))
 
-    async def free_claims(self) -> None:
+    async def release_claims(self) -> None:
         stuck = {one for one in self._stuck if self._random.random() < 0.5}
         stuck |= {(claim.id, claim.attempt) for claim in self._some_claims() if self._random.random() < 0.2}
-        # Found stuck a while ago, when another attempt was under way.
+        # Found stuck earlier, when another attempt was under way.
         sending = self._chance.rows(Status.SENDING)
         stuck |= {(row.id, row.attempt - 1) for row in sending if self._random.random() < 0.3}
-        hold, attempts = self._random.random() < 0.3, self._random.choice([1, 2, 3, 10])
+        hold, hold_fallback = self._random.random() < 0.3, self._random.choice([None, False, True])
         await self._sides.ask(
-            f"free_claims of {stuck}, hold: {hold}, after {attempts} attempts",
-            lambda side: side.messages.free_claims(stuck, hold=hold, attempts=attempts),
+            f"release_claims of {stuck}, hold: {hold}, at the fallback: {hold_fallback}",
+            lambda side: side.messages.release_claims(stuck, hold=hold, hold_fallback=hold_fallback),
             comparable=lambda freed: sorted(freed, key=lambda moved: moved.id),
         )
 
-    async def bury(self) -> None:
-        await self._sides.ask("unburied", lambda side: side.messages.unburied())
+    async def dead_letter(self) -> None:
+        await self._sides.ask("awaiting_dead_letter", lambda side: side.messages.awaiting_dead_letter())
         ids = self._chance.some(Status.FAILED)
-        await self._sides.ask(f"buried {ids}", lambda side: side.messages.buried(ids))
+        await self._sides.ask(f"dead_lettered {ids}", lambda side: side.messages.mark_dead_lettered(ids))
 
     async def redrive(self) -> None:
         ids = self._chance.some(Status.FAILED, Status.UNKNOWN, Status.EXPIRED)
-        await self._sides.ask(f"redrive {ids}", lambda side: side.messages.redrive(ids), comparable=sorted)
+        await self._sides.ask(f"redrive {ids}", lambda side: side.messages.redrive(ids, by=OPERATOR), comparable=sorted)
+
+    async def audit(self) -> None:
+        by = self._random.choice([OPERATOR, Principal("command line", Role.ADMIN, os_user="root")])
+        job = self._random.choice(["daily", "minute"])
+        since = self._random.choice([None, self._sides.at])
+        wanted = AuditFilter(self._random.choice([None, *AuditAction]), self._random.choice([None, by.name]), since)
+        await self._sides.ask(f"run of {job}", lambda side: side.audit.record(by, AuditAction.JOB_RUN, [job]))
+        await self._sides.ask(
+            f"audit of {wanted}",
+            lambda side: side.audit.page(wanted, before=None, limit=1000),
+            comparable=lambda found: sorted((one.at, repr(one.by), one.action, one.subject_id) for one in found),
+        )
+
+    async def damage(self) -> None:
+        """Let PostgreSQL refuse to change a few messages, or repair them."""
+        damaged = self._chance.some(*Status) if self._random.random() < 0.6 else []
+        await self._sides.damage([one for one in damaged if one in self._sides.truth.messages])
+
+    async def look_at_set_aside(self) -> None:
+        await self._sides.ask(
+            "set_aside",
+            lambda side: side.messages.set_aside(1000),
+            comparable=lambda found: sorted(found, key=lambda one: one.id),
+        )
+        await self._sides.ask("forget_repaired", lambda side: side.messages.forget_repaired())
 
     async def count(self) -> None:
         limit = self._random.choice([0, 2, 1000])
 
-        def comparable(pulse: Pulse) -> object:
-            return pulse.now, pulse.rate, pulse.next_due
+        def comparable(reading: ClockReading) -> object:
+            return reading.now, reading.rate, reading.next_due
 
-        await self._sides.ask("pulse", lambda side: side.messages.pulse(), comparable=comparable)
+        await self._sides.ask("read_clock", lambda side: side.messages.read_clock(), comparable=comparable)
         await self._sides.ask(f"outstanding up to {limit}", lambda side: side.messages.outstanding(limit))
         await self._sides.ask("open_by_status", lambda side: side.messages.open_by_status())
         await self._sides.ask(
@@ -161,7 +202,7 @@ class Senders:
         )
 
     def _some_claims(self) -> list[Claim]:
-        """Some claims under way, and perhaps one that was lost long ago."""
+        """Return some claims under way, and perhaps one that was lost long ago."""
         rows = self._sides.truth.messages
         open_claims = [
             claim
@@ -175,20 +216,35 @@ class Senders:
     def _result(self, claim: Claim, at: float) -> Result:
         status, outcome, status_code, error = self._random.choice(OUTCOMES)
         duration = self._random.choice([0.25, 1.5, 10.0])
-        answer = None if outcome is None else Answer(outcome, duration, status_code, error)
+        spent, provider_id = self._random.random() < 0.6, self._random.choice([None, "b7e23ec2"])
+        answer = (
+            None
+            if outcome is None
+            else Answer(
+                outcome,
+                duration,
+                status_code,
+                error,
+                spent=spent,
+                provider_id=provider_id,
+                in_doubt=status_code == 500,
+            )
+        )
         delay = timedelta(seconds=self._random.choice([0, 1, 60, 3600])) if status is Status.RETRYING else timedelta()
         return Result(claim, status, answer, at - duration - self._random.choice([0.0, 0.5]), delay)
 
     def _queued_first(self) -> int:
-        """Of how many instants those are that were queued first together: which of them counts is open."""
+        """Return the number of due instants among those queued first together; their order is not defined."""
         queued = self._chance.rows(Status.QUEUED)
         first = min((row.queued_at for row in queued if row.queued_at), default=None)
         return len({row.due_at for row in queued if row.queued_at == first})
 
     def _whole_groups(self, limit: int) -> int:
-        """A limit that does not cut through messages due at one instant: which of them it takes is open."""
+        """Return a limit that does not split messages due at one instant, whose order is not defined."""
         due = sorted(
-            row.due_at for row in self._chance.rows(Status.SCHEDULED, Status.RETRYING) if row.due_at <= self._sides.at
+            row.due_at
+            for row in self._chance.rows(Status.SCHEDULED, Status.RETRYING)
+            if row.due_at <= self._sides.at and not self._sides.truth.is_set_aside(row.id)
         )
         while 0 < limit < len(due) and due[limit - 1] == due[limit]:
             limit += 1

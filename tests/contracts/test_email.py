@@ -1,4 +1,4 @@
-"""The email service of the simulation and the real way to one, over HTTP, give the same answers to the same calls."""
+"""Compares the simulated email service with the HTTP adapter and a real server: equal answers to equal calls."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from uuid import UUID
 
 import pytest
 
-from service.adapters.email import HttpEmailService
+from service.adapters.email import DirectEmailService, HttpEmailService
 from service.domain.messages import Answer, Outcome
 from service.ports import Greeting
-from tests.email.raw_server import Connection, RawServer
+from tests.service.adapters.email.raw_server import Connection, RawServer
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.post import Calls, Mood, Post
 
@@ -26,8 +26,7 @@ GREETING = Greeting(UUID(int=7), "mary@example.com", "Hey, Mary Jones it's your 
 
 @dataclass(frozen=True)
 class Service:
-    """What it does with a request: whether it is reached, the status that it answers (None: it cuts the connection),
-    and whether that comes in time."""
+    """Its behaviour for a request: reached or not, the answered status (None: it cuts the connection), late or not."""
 
     status: int | None = 200
     reached: bool = True
@@ -36,20 +35,20 @@ class Service:
 
 CASES: dict[str, tuple[Service, Outcome, int | None]] = {
     "it accepts": (Service(200), Outcome.ACCEPTED, 200),
-    "it fails": (Service(500), Outcome.REJECTED, 500),
-    "it is busy": (Service(503), Outcome.REJECTED, 503),
-    "it has had enough": (Service(429), Outcome.REJECTED, 429),
-    "it has a conflict": (Service(409), Outcome.REJECTED, 409),
-    "it points elsewhere": (Service(302), Outcome.REJECTED, 302),
-    "it refuses": (Service(422), Outcome.REFUSED, 422),
+    "it fails": (Service(500), Outcome.TRANSIENT_FAILURE, 500),
+    "it is busy": (Service(503), Outcome.TRANSIENT_FAILURE, 503),
+    "it has had enough": (Service(429), Outcome.TRANSIENT_FAILURE, 429),
+    "it has a conflict": (Service(409), Outcome.TRANSIENT_FAILURE, 409),
+    "it points elsewhere": (Service(302), Outcome.TRANSIENT_FAILURE, 302),
+    "it refuses": (Service(422), Outcome.PERMANENT_FAILURE, 422),
     "it cuts the connection": (Service(None), Outcome.UNKNOWN, None),
     "it is slower than anybody waits": (Service(200, in_time=False), Outcome.UNKNOWN, None),
-    "it is not there": (Service(reached=False), Outcome.REJECTED, None),
+    "it is not there": (Service(reached=False), Outcome.TRANSIENT_FAILURE, None),
 }
 
 
 class Loaded(Random):
-    """Draws what the service is to do."""
+    """Draws the behaviour of the service."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(0)
@@ -64,7 +63,7 @@ class Loaded(Random):
 
 
 def by_the_simulation(service: Service) -> Answer:
-    """The fake's answer, on virtual time."""
+    """The fake's outcome, on virtual time."""
     loop = VirtualLoop()
     post = Post(loop, Loaded(service), lambda *_, **__: None, on_accepted=lambda _: None)
     post.mood = (
@@ -80,12 +79,12 @@ def by_the_simulation(service: Service) -> Answer:
     try:
         return loop.run_until_complete(calls.attempt(GREETING))
     finally:
-        loop.bury()
+        loop.dead_letter()
         loop.close()
 
 
-def over_http(service: Service) -> Answer:
-    """The adapter's answer, from a server that does just that."""
+def over_http(service: Service, client: type[HttpEmailService | DirectEmailService] = HttpEmailService) -> Answer:
+    """The adapter's outcome, from a server that behaves like this."""
 
     async def serve(connection: Connection) -> None:
         await connection.request()
@@ -103,7 +102,7 @@ def over_http(service: Service) -> Answer:
         url = server.url
         if not service.reached:
             await server.close()
-        email = HttpEmailService(url, timeout=TIMEOUT, concurrency=1)
+        email = client(url, timeout=TIMEOUT, concurrency=1)
         await email.open()
         try:
             return await email.attempt(GREETING)
@@ -115,13 +114,18 @@ def over_http(service: Service) -> Answer:
     return asyncio.run(call())
 
 
-SIDES: tuple[Callable[[Service], Answer], ...] = (by_the_simulation, over_http)
+def directly(service: Service) -> Answer:
+    """The outcome of the adapter that makes its own connections."""
+    return over_http(service, DirectEmailService)
+
+
+SIDES: tuple[Callable[[Service], Answer], ...] = (by_the_simulation, over_http, directly)
 
 
 @pytest.mark.parametrize("side", SIDES, ids=lambda side: side.__name__)
 @pytest.mark.parametrize("case", CASES)
 def test_what_a_call_comes_to(case: str, side: Callable[[Service], Answer]) -> None:
-    """What the simulation proves of nodes whose calls fail is worth as much as its calls fail like real ones."""
+    """The simulation is only valid if its calls fail like real ones."""
     service, outcome, status_code = CASES[case]
 
     answer = side(service)

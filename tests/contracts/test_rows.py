@@ -1,4 +1,4 @@
-"""The fakes of PostgreSQL's ports make of every story the same rows as PostgreSQL itself, and give the same answers."""
+"""Compares the fakes of PostgreSQL's ports with PostgreSQL: equal rows and answers for equal calls."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.contracts.driver import BEGINS, Driver
 from tests.contracts.sides import USERS_PER_RANGE, Different, Sides
 
 STEPS = 150
-"""Of each story."""
+"""Steps per seed."""
 
 
 async def test_the_fake_and_postgresql_agree_at_every_step(
     contract_seed: int, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the simulation proves of nodes on fakes is worth as much as the fakes are like the servers."""
+    """The simulation is only valid if the fakes behave like the servers."""
     monkeypatch.setattr(planning, "USERS_PER_RANGE", USERS_PER_RANGE)
     random = Random(contract_seed)
     pool = Database(database, size=2)

@@ -1,4 +1,4 @@
-"""The fake of the streams hands out, keeps and puts back what Redis does, whatever is asked of both."""
+"""Compares the fake of the streams with Redis: equal answers to equal calls."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import pytest
 
 from service.adapters.redis.connection import connect
 from service.ports import Emptied, Entry, Requeued, StreamState, WorkStream
-from tests.adapters.redis.stores import NAME, MemoryStore, ServerStore
+from tests.service.adapters.redis.stores import NAME, MemoryStore, ServerStore
 
 T = TypeVar("T")
 
 STEPS = 100
-"""Of each story."""
+"""Steps per seed."""
 
 NODES = "abc"
 
 Pair = tuple[Entry, Entry]
-"""One entry as Redis and as the fake know it."""
+"""One entry in Redis and in the fake."""
 
 
 class Streams:
-    """Both sides, and the entries that nodes have read and may still finish."""
+    """Both sides, and the entries that nodes have read and not finished."""
 
     def __init__(self, server: ServerStore, memory: MemoryStore, random: Random) -> None:
         self.server, self.memory = server, memory
@@ -33,7 +33,7 @@ class Streams:
         self._taken: list[Pair] = []
         self._appended = 0
         self.steps: list[str] = []
-        """What was done so far."""
+        """The steps so far."""
         self._kinds: dict[Callable[[], Awaitable[None]], int] = {
             self.append: 8,
             self.read: 10,
@@ -47,13 +47,13 @@ class Streams:
         }
 
     async def step(self) -> None:
-        """One call, and a look at what it left."""
+        """Make one call, and compare the results."""
         [step] = self._random.choices(list(self._kinds), weights=list(self._kinds.values()))
         await step()
         await self._both("state", "a", lambda stream: stream.state(), _figures)
         oldest = [(await store.stream("a").state()).oldest_pending for store in (self.server, self.memory)]
         assert oldest[0] == pytest.approx(oldest[1], abs=5)
-        # Releases differ in whether a read that finds nothing makes a consumer; who is removed is gone everywhere.
+        # In some Redis releases an empty read makes a consumer; a removed one is gone in all.
         assert await self.server.consumers() <= await self.memory.consumers()
 
     async def append(self) -> None:
@@ -92,12 +92,12 @@ class Streams:
         )
 
     async def age(self) -> None:
-        """Let an entry have been claimed long ago."""
+        """Make an entry's claim old."""
         stream = self.memory.memory.streams.get(NAME)
         pending = stream.group.pending if stream and stream.group else {}
         for of_server, of_memory in self._some(1):
             number = int(of_memory.id)
-            # Redis drops an entry that is gone when somebody claims it: time alone would not.
+            # Redis drops a deleted entry only when it is claimed, not by time.
             if number in pending and stream and number in stream.entries:
                 self.steps.append(f"age {of_server.body}")
                 for store, entry in ((self.server, of_server), (self.memory, of_memory)):
@@ -134,7 +134,7 @@ class Streams:
         call: Callable[[WorkStream], Awaitable[T]],
         comparable: Callable[[T], object] = lambda answer: answer,
     ) -> tuple[T, T] | None:
-        """What Redis and the fake say, None when both were emptied."""
+        """Return the answers of Redis and of the fake; None if both were emptied."""
         self.steps.append(what)
         answers: list[T] = []
         for store in (self.server, self.memory):
@@ -155,7 +155,7 @@ def _figures(state: StreamState) -> object:
 
 
 async def test_the_fake_and_redis_agree_at_every_step(contract_seed: int, redis_url: str) -> None:
-    """What the simulation proves of nodes on fakes is worth as much as the fakes are like the servers."""
+    """The simulation is only valid if the fakes behave like the servers."""
     clients = connect(redis_url)
     streams = Streams(ServerStore(clients), MemoryStore(), Random(contract_seed))
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 from uuid import UUID
 
-from service.adapters.redis.accepted import KEPT_BEYOND_LATE_LIMIT
-from service.adapters.redis.rate import BURST, GRACE
+from service.adapters.redis.accepted import KEPT_BEYOND_LATE_LIMIT, key_of
+from service.adapters.redis.rate import BURST, RecentCalls, grace_of
+from service.domain.adaptive_rate import AdaptiveRate
 from tests.fakes.redis_memory import Lock, RedisMemory
 
 
@@ -54,38 +55,67 @@ class FakeLocks:
 
 
 class FakeAcceptedKeys:
-    """Implements `service.ports.AcceptedKeys`: a day of messages is forgotten as a whole."""
+    """Implements `service.ports.AcceptedKeys`. The keys of a day expire together."""
 
     def __init__(self, memory: RedisMemory, *, late_limit: timedelta) -> None:
         self._memory = memory
         self._kept = (KEPT_BEYOND_LATE_LIMIT + late_limit).total_seconds()
 
-    async def accepted(self, messages: Sequence[tuple[UUID, date]]) -> set[UUID]:
-        return {message for message, day in messages if message in self._of(day)}
+    async def accepted(self, messages: Sequence[UUID]) -> set[UUID]:
+        return {message for message in messages if message in self._of(key_of(message))}
 
-    async def remember(self, messages: Sequence[tuple[UUID, date]]) -> None:
-        for message, day in messages:
-            kept = self._of(day) | {message: None}
-            self._memory.accepted[day] = (kept, self._memory.monotonic() + self._kept)
+    async def remember(self, messages: Sequence[UUID]) -> None:
+        for message in messages:
+            kept = self._of(key_of(message)) | {message: None}
+            self._memory.accepted[key_of(message)] = (kept, self._memory.monotonic() + self._kept)
 
-    def _of(self, day: date) -> dict[UUID, None]:
-        kept, until = self._memory.accepted.get(day, ({}, 0.0))
+    def _of(self, key: str) -> dict[UUID, None]:
+        kept, until = self._memory.accepted.get(key, ({}, 0.0))
         return kept if until > self._memory.monotonic() else {}
 
 
 class FakeRateLimit:
-    """Implements `service.ports.RateLimit`: `per_second` calls of all nodes, evenly spaced."""
+    """Implements `service.ports.RateLimit`: `per_second` calls of all nodes, evenly spaced, or no limit."""
 
-    def __init__(self, memory: RedisMemory, per_second: float, *, name: str = "email") -> None:
+    def __init__(self, memory: RedisMemory, per_second: float | None, *, name: str = "email") -> None:
         self._memory = memory
-        self._interval = 1 / per_second
-        self.grace = max(GRACE, self._interval)
-        # The idle time that may be made up for: whole calls, of which the first needs none.
-        self._tolerance = max(0, math.floor(BURST / self._interval) - 1) * self._interval
+        self._rate = memory.rates.setdefault(name, AdaptiveRate(per_second or math.inf))
+        self._recent = RecentCalls(memory.monotonic)
         self._name = name
+
+    @property
+    def grace(self) -> float:
+        return grace_of(self._rate.at(self._memory.monotonic()))
+
+    @property
+    def epoch(self) -> int:
+        return self._rate.epoch
+
+    @property
+    def per_second(self) -> float:
+        now = self._memory.monotonic()
+        return 0.0 if now < self._rate.paused_until else self._rate.at(now)
 
     async def reserve(self, count: int) -> list[float]:
         now = self._memory.monotonic()
-        first = max(self._memory.next_call.get(self._name, -math.inf), now - self._tolerance)
-        self._memory.next_call[self._name] = first + count * self._interval
-        return [max(0.0, first - now + call * self._interval) for call in range(count)]
+        rate = self._rate.at(now)
+        interval = 0.0 if math.isinf(rate) else 1 / rate
+        # The idle time that may be made up for: whole calls, of which the first needs none.
+        tolerance = max(0, math.floor(BURST / interval) - 1) * interval if interval else 0.0
+        next_call = self._memory.next_call.get(self._name, -math.inf)
+        first = max(next_call, self._rate.paused_until, now - tolerance)
+        if interval:
+            self._memory.next_call[self._name] = first + count * interval
+        return [max(0.0, first - now + call * interval) for call in range(count)]
+
+    def accepted(self) -> None:
+        self._recent.accepted()
+
+    async def throttled(self, retry_after: timedelta | None) -> None:
+        self._recent.throttled()
+        now, epoch = self._memory.monotonic(), self._rate.epoch
+        pause = (retry_after or timedelta()).total_seconds()
+        taken, share = self._recent.accepted_per_second(), self._recent.throttled_share()
+        self._rate.throttled(now, taken=taken, share=share, pause=pause)
+        if self._rate.epoch != epoch:
+            self._memory.next_call.pop(self._name, None)

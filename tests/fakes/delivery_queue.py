@@ -1,4 +1,4 @@
-"""The fake of the port `DeliveryQueue`: a node's connection to the broker, which hands it up to `prefetch` bundles."""
+"""The fake of the port `DeliveryQueue`: a node's connection to the broker, with up to `prefetch` bundles in hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from service.domain.bundles import Malformed, decode, encode
 from service.ports import Delivery, Emptied, QueueDepth, Unavailable
-from tests.fakes.broker import Broker, Parcel
+from tests.fakes.broker import Broker, QueuedBundle
 from tests.fakes.waiting import Bell
 
 
@@ -22,10 +22,10 @@ class FakeDeliveryQueue:
         self._prefetch = prefetch
         self._consumer: _Consumer | None = None
         self._links: set[str] = set()
-        """The two connections, one that publishes and one that delivers, as far as they are made."""
+        """The two connections, one that publishes and one that delivers, if they exist."""
         self._was_there = self._was_emptied = False
         self._connected: list[_Consumer] = []
-        """Every consumer of these connections, those that were paused too: they hold what was received."""
+        """Every consumer of these connections. Paused ones still hold their received bundles."""
 
     async def open(self) -> None:
         self._connect("publishes")
@@ -57,36 +57,36 @@ class FakeDeliveryQueue:
                     self._consumer = None
                     self._links.discard("delivers")
                 if isinstance(consumer.ended, Emptied):
-                    # Told once: that the queue is missing at the next connect is no news.
+                    # Reported once: the next connect must not report the missing queue again.
                     self._was_there = self._was_emptied = False
                 raise consumer.ended
             if not consumer.in_hand:
                 if not await consumer.changed.heard(until=until):
                     return None
                 continue
-            parcel = consumer.in_hand.popleft()
+            bundle = consumer.in_hand.popleft()
             try:
-                return Delivery(decode(parcel.body), _Receipt(consumer, parcel), parcel.traceparent)
+                return Delivery(decode(bundle.body), _Receipt(consumer, bundle), bundle.traceparent)
             except Malformed:
-                self._broker.dead.append(parcel.body)
-                self._forget(consumer, parcel)
+                self._broker.dead.append(bundle.body)
+                self._forget(consumer, bundle)
 
     async def acknowledge(self, delivery: Delivery) -> None:
         assert isinstance(delivery.receipt, _Receipt)
-        self._forget(delivery.receipt.consumer, delivery.receipt.parcel)
+        self._forget(delivery.receipt.consumer, delivery.receipt.bundle)
 
     async def pause(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is None or consumer.ended is not None:
             return
-        # It is handed nothing more; what was received stays with its receiver, what was not is published anew.
+        # It gets no more bundles. Received ones stay with their receivers, and the others are published again.
         consumer.paused = True
         while consumer.in_hand:
-            parcel = consumer.in_hand.popleft()
-            self._publish(parcel.body, parcel.traceparent)
-            self._forget(consumer, parcel)
+            bundle = consumer.in_hand.popleft()
+            self._publish(bundle.body, bundle.traceparent)
+            self._forget(consumer, bundle)
 
-    async def bury(self, ids: Sequence[UUID]) -> None:
+    async def dead_letter(self, ids: Sequence[UUID]) -> None:
         self._broker.dead += [encode([message]) for message in ids]
 
     async def requeue_abandoned(self, *, living: Collection[str]) -> int:
@@ -103,14 +103,14 @@ class FakeDeliveryQueue:
         self.lose()
 
     def lose(self) -> None:
-        """The connection is gone, as when the node dies: everything that was not acknowledged is delivered again."""
+        """Lose the connection, as when the node dies: unacknowledged bundles are delivered again."""
         connected, self._connected, self._consumer = self._connected, [], None
         self._links.clear()
         for consumer in connected:
             self._broker.cut(consumer)
 
     def _connect(self, link: str) -> None:
-        """Connect unless that was done, and make the queue where there is none."""
+        """Connect if not connected, and create a missing queue."""
         if link not in self._links:
             self._links.add(link)
             self._declare()
@@ -120,31 +120,31 @@ class FakeDeliveryQueue:
         self._broker.publish(body, traceparent=traceparent)
 
     def _declare(self) -> None:
-        # Whoever consumes hears of a deletion; while all of them were away nobody did.
+        # A consumer is told of a deletion. If all consumers were disconnected, it is noticed here.
         self._was_emptied |= self._was_there and not self._broker.exists
         self._was_there = self._broker.exists = True
 
-    def _forget(self, consumer: _Consumer, parcel: Parcel) -> None:
+    def _forget(self, consumer: _Consumer, bundle: QueuedBundle) -> None:
         # A receipt whose connection is gone is ignored: the bundle is delivered again.
-        consumer.unacknowledged.pop(parcel.number, None)
+        consumer.unacknowledged.pop(bundle.number, None)
         self._broker.hand_out()
 
 
 @dataclass(frozen=True, slots=True)
 class _Receipt:
-    """Who was handed which bundle."""
+    """The consumer of a bundle."""
 
     consumer: _Consumer
-    parcel: Parcel
+    bundle: QueuedBundle
 
 
 class _Consumer:
-    """One connection that consumes, until it ends; it is not used again."""
+    """One connection that consumes until it ends. It is not used again."""
 
     def __init__(self, prefetch: int) -> None:
         self._prefetch = prefetch
-        self.unacknowledged: dict[int, Parcel] = {}
-        self.in_hand: deque[Parcel] = deque()
+        self.unacknowledged: dict[int, QueuedBundle] = {}
+        self.in_hand: deque[QueuedBundle] = deque()
         self.changed = Bell()
         self.paused = False
         self.ended: Exception | None = None
@@ -152,9 +152,9 @@ class _Consumer:
     def has_room(self) -> bool:
         return not self.paused and len(self.unacknowledged) < self._prefetch
 
-    def hand(self, parcel: Parcel) -> None:
-        self.unacknowledged[parcel.number] = parcel
-        self.in_hand.append(parcel)
+    def hand(self, bundle: QueuedBundle) -> None:
+        self.unacknowledged[bundle.number] = bundle
+        self.in_hand.append(bundle)
         self.changed.ring()
 
     def end(self, *, deleted: bool) -> None:

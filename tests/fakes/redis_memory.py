@@ -1,19 +1,20 @@
-"""What Redis holds, in memory: streams and their group, locks, accepted messages, rates. Anybody may empty it."""
+"""Redis in memory: streams with their group, locks, accepted keys and rates. A test may empty it at any moment."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
 from uuid import UUID
 
+from service.domain.adaptive_rate import AdaptiveRate
 from tests.fakes.waiting import Bell
 
 
 @dataclass(slots=True)
 class Pending:
-    """An entry that a consumer has claimed: who, since when, and when the entry was appended."""
+    """An entry that a consumer has claimed: the consumer, the time of the claim, and the time of the append."""
 
     consumer: str
     since: float
@@ -22,7 +23,7 @@ class Pending:
 
 @dataclass(slots=True)
 class Group:
-    """The consumer group `nodes` of a stream: up to where it was read, its consumers, what they have not finished."""
+    """The consumer group `nodes` of a stream: the last entry read, its consumers, and their pending entries."""
 
     read_up_to: int = 0
     consumers: set[str] = field(default_factory=set)
@@ -31,7 +32,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An entry of a stream: its body, how often it was put back, when it was appended, and on behalf of which span."""
+    """An entry of a stream: body, number of times it was put back, time of the append, and the span of its author."""
 
     body: str
     tries: int
@@ -41,7 +42,7 @@ class Stored:
 
 @dataclass(slots=True)
 class Stream:
-    """Entries by number. `group` is None until somebody makes it."""
+    """Entries by number. `group` is None until it is created."""
 
     entries: dict[int, Stored] = field(default_factory=dict)
     group: Group | None = None
@@ -49,7 +50,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """Who holds a lock, under which fencing number, until when."""
+    """The owner of a lock, its fencing token, and its end."""
 
     owner: str
     number: int
@@ -64,26 +65,30 @@ class RedisMemory:
         self.streams: dict[str, Stream] = {}
         self.locks: dict[str, Lock] = {}
         self.fences: dict[str, int] = {}
-        self.accepted: dict[date, tuple[dict[UUID, None], float]] = {}
-        """By day: the messages, and when the day expires."""
+        self.accepted: dict[str, tuple[dict[UUID, None], float]] = {}
+        """By the name of the set: the messages, and when the set expires."""
         self.next_call: dict[str, float] = {}
         """By name of a rate: when the next call may be made."""
+        self.rates: dict[str, AdaptiveRate] = {}
+        """By name: the rate, and the limit that a throttle has set."""
         self._numbers = itertools.count(1)
         self._bells: dict[str, Bell] = {}
 
     def flush(self) -> None:
-        """Forget everything, as FLUSHALL does. Readers that wait are told."""
+        """Delete everything, as FLUSHALL does, and wake waiting readers."""
         for keys in (self.streams, self.locks, self.fences, self.accepted, self.next_call):
             keys.clear()
+        for rate in self.rates.values():
+            rate.follow(None, paused_until=-math.inf, epoch=0)
         for bell in self._bells.values():
             bell.ring()
 
     def bell(self, stream: str) -> Bell:
-        """Rings when the stream has a new entry, or is gone."""
+        """The bell that rings when the stream has a new entry, or was deleted."""
         return self._bells.setdefault(stream, Bell())
 
     def append(self, stream: str, body: str, *, tries: int = 0, traceparent: str | None = None) -> None:
-        """Append an entry; the stream is made if there is none, without a group."""
+        """Append an entry. A missing stream is created without a group."""
         stored = Stored(body, tries, self.monotonic(), traceparent)
         self.streams.setdefault(stream, Stream()).entries[next(self._numbers)] = stored
         self.bell(stream).ring()

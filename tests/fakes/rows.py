@@ -1,13 +1,15 @@
-"""The rows of PostgreSQL as values: one that breaks a CHECK of schema/ cannot be made."""
+"""The rows of PostgreSQL as values. A row that violates a CHECK of schema/ cannot be made."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time
 from enum import Enum
 from uuid import UUID
 
-from service.domain.messages import Outcome, Status
+from service.domain.messages import EmailServiceName, Outcome, Status
+from service.domain.occasions import Occasion, StoredOccasion
+from service.domain.suppressions import SuppressionReason
 from service.domain.users import Profile
 
 ENDED = frozenset({Status.SENT, Status.FAILED, Status.CANCELLED, Status.EXPIRED, Status.UNKNOWN})
@@ -17,19 +19,49 @@ _TRIED = frozenset({Status.SENDING, Status.SENT, Status.FAILED, Status.UNKNOWN})
 
 
 class Nowhere(Enum):
-    """PostgreSQL's `infinity` in moved_to: the user is not to be greeted any more."""
+    """PostgreSQL's `infinity` in reschedule_to: the message is to be cancelled."""
 
     NOWHERE = "infinity"
 
 
 class Violation(Exception):
-    """PostgreSQL would refuse this: a constraint says no. It is a bug, never an outage."""
+    """PostgreSQL would refuse this by a constraint. It is a bug, never an outage."""
 
 
 def check(constraint: str, *, holds: bool) -> None:
-    """Raise Violation, by the constraint's name, unless it holds."""
+    """Raise Violation with the constraint's name, unless it holds."""
     if not holds:
         raise Violation(constraint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OccasionRecord:
+    """A row of `occasions`. `occasion` has the texts and rules; the trigger counts the versions."""
+
+    occasion: Occasion
+    version: int = 1
+    text_version: int = 1
+    active_since: datetime | None = None
+    rules_version: int = 0
+    rules_changed_at: datetime | None = None
+    replan_offsets: tuple[int, ...] = (0,)
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def stored(self) -> StoredOccasion:
+        """The columns that planning reads."""
+        one = self.occasion
+        return StoredOccasion(
+            one.code,
+            one.default.template(None),
+            None if one.send_at is None else one.send_at.isoformat(),
+            one.leap_day,
+            one.weekend,
+            one.offset_days,
+            one.active,
+            self.active_since,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +92,21 @@ class MessageRow:
     planned_at: datetime
     status: Status = Status.SCHEDULED
     attempt: int = 0
-    attempt_base: int = 0
+    attempts_before_redrive: int = 0
+    attempts_spent: int = 0
     queued_at: datetime | None = None
     queued_by: int | None = None
     claimed_at: datetime | None = None
     claimed_by: int | None = None
+    claim_token: int | None = None
     ended_at: datetime | None = None
     redriven_at: datetime | None = None
-    buried_at: datetime | None = None
-    reason: str | None = None
-    moved_to: datetime | Nowhere | None = None
-    """Where an edit wants it while it is being sent, should the attempt not succeed."""
+    dead_lettered_at: datetime | None = None
+    status_reason: str | None = None
+    text_version: int | None = None
+    service: EmailServiceName | None = None
+    reschedule_to: datetime | Nowhere | None = None
+    """The instant that an edit has given to it while it is being sent, for the case that the attempt fails."""
 
     def __post_init__(self) -> None:
         was_queued = self.queued_at is not None and self.queued_by is not None
@@ -78,7 +114,7 @@ class MessageRow:
         check("messages_ended", holds=(self.status in ENDED) == (self.ended_at is not None))
         check("messages_queued_when", holds=self.status is not Status.QUEUED or was_queued)
         check("messages_tried", holds=self.attempt > 0 or self.status not in _TRIED)
-        check("messages_attempts", holds=self.attempt >= self.attempt_base >= 0)
+        check("messages_attempts", holds=self.attempt >= self.attempts_before_redrive >= 0)
         check("messages_never_early", holds=self.due_at >= self.send_at)
 
 
@@ -96,10 +132,25 @@ class AttemptRow:
     status_code: int | None
     error: str | None
     recorded_at: datetime
+    provider_id: str | None = None
+    service: EmailServiceName = EmailServiceName.PRIMARY
+    in_doubt: bool = False
 
     def __post_init__(self) -> None:
         check("attempts_number_check", holds=self.number > 0)
         check("attempts_duration_check", holds=self.duration >= 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuppressionRow:
+    """A row of `suppressions`."""
+
+    id: UUID
+    address_hash: bytes
+    email: str | None
+    reason: SuppressionReason
+    source: str
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,15 +160,7 @@ class NodeRow:
     incarnation: int
     node: str
     tzdata: str | None = None
-    beat: int = 0
+    send_at: time | None = None
+    leap_day: str | None = None
+    heartbeat: int = 0
     ended: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptRow:
-    """A row of `idempotency_keys`; `answer` is status, headers and body, or None while it is being worked on."""
-
-    fingerprint: bytes
-    started_at: datetime
-    answer: tuple[int, dict[str, str], bytes] | None = None
-    resource: str | None = None

@@ -1,4 +1,4 @@
-"""The fake of the port `WorkStream`: each entry to one node, until it is finished."""
+"""The fake of the port `WorkStream`: each entry goes to one node, until it is finished."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from service.adapters.redis.streams import MOST_TRIES
-from service.ports import Emptied, Entry, Requeued, StreamState
+from service.adapters.redis.streams import MAX_TRIES
+from service.ports import Emptied, Entry, NodeName, Requeued, StreamState
 from tests.fakes.redis_memory import Group, Pending, RedisMemory, Stream
 
 
 class FakeWorkStream:
-    """Implements `service.ports.WorkStream` for one node, whose id is its consumer name."""
+    """Implements `service.ports.WorkStream` for one node. Its id is the name of its consumer."""
 
-    def __init__(self, memory: RedisMemory, name: str, *, consumer: str) -> None:
+    def __init__(self, memory: RedisMemory, name: str, *, consumer: NodeName | str) -> None:
         self.name = name
         self._memory = memory
-        self._consumer = consumer
+        self._name = consumer
 
     async def open(self) -> None:
         self._make_group()
@@ -39,9 +39,9 @@ class FakeWorkStream:
         while oldest := self._pending_of(group, self._consumer)[:count]:
             there = [number for number in oldest if number in stream.entries]
             for number in oldest:
-                if number not in stream.entries:  # somebody deleted it: there is nothing left but to acknowledge
+                if number not in stream.entries:  # it was deleted: acknowledge it
                     del group.pending[number]
-            for number in there:  # to Redis they are delivered once more, now
+            for number in there:  # for Redis this is another delivery
                 group.pending[number].since = self._memory.monotonic()
             if there:
                 return [_entry(stream, number) for number in there]
@@ -65,10 +65,10 @@ class FakeWorkStream:
             self._drop(stream, number)
             if entry is None:
                 continue
-            if entry.tries >= MOST_TRIES:
+            if entry.tries >= MAX_TRIES:
                 given_up.append(entry.body)
             else:
-                # Appended anew, so that the group hands it to whoever is free.
+                # Appended again, so that the group gives it to a free consumer.
                 self._memory.append(self.name, entry.body, tries=entry.tries + 1, traceparent=entry.traceparent)
                 put_back += 1
         group.consumers &= alive
@@ -82,7 +82,7 @@ class FakeWorkStream:
         return StreamState(len(stream.entries), dict(by_consumer), oldest)
 
     def _take(self, count: int) -> list[Entry]:
-        """Claim up to `count` entries that nobody has read."""
+        """Claim up to `count` entries that no consumer has read."""
         stream, group = self._group()
         group.consumers.add(self._consumer)
         new = [number for number in sorted(stream.entries) if number > group.read_up_to][:count]
@@ -91,6 +91,10 @@ class FakeWorkStream:
             group.pending[number] = Pending(self._consumer, self._memory.monotonic(), appended_at)
             group.read_up_to = number
         return [_entry(stream, number) for number in new]
+
+    @property
+    def _consumer(self) -> str:
+        return str(self._name)
 
     def _pending_of(self, group: Group, consumer: str) -> list[int]:
         return [number for number, pending in sorted(group.pending.items()) if pending.consumer == consumer]
@@ -101,7 +105,7 @@ class FakeWorkStream:
             stream.group.pending.pop(number, None)
 
     def _group(self) -> tuple[Stream, Group]:
-        """Stream and group. Raises Emptied, after making them again, when they are gone."""
+        """Return stream and group. If they are missing, create them and raise Emptied."""
         stream = self._memory.streams.get(self.name)
         if stream is None or stream.group is None:
             self._make_group()
@@ -110,7 +114,7 @@ class FakeWorkStream:
 
     def _make_group(self) -> None:
         stream = self._memory.streams.setdefault(self.name, Stream())
-        # From the beginning: what was appended before the group existed is work as well.
+        # From the beginning, because entries that were appended before the group existed are work, too.
         stream.group = stream.group or Group()
 
 

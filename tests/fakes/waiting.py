@@ -1,4 +1,4 @@
-"""How a fake waits for something to change: on the loop's own clock, so that a simulated one works too."""
+"""The wait of a fake for a change: on the loop's own clock, so that it works on virtual time."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import asyncio
 
 
 class Bell:
-    """Wakes everybody who waits for it, in the order in which they came."""
+    """Wakes all waiting callers in the order in which they came."""
 
     def __init__(self) -> None:
         self._waiters: list[asyncio.Future[None]] = []
 
     @property
     def awaited(self) -> bool:
-        """Whether anybody waits."""
+        """True while a caller waits."""
         return bool(self._waiters)
 
     def ring(self) -> None:
-        """Wake those who wait now."""
+        """Wake the callers that wait now."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
     async def heard(self, *, until: float) -> bool:
-        """Wait for the next ring; False when the loop's clock shows `until` first."""
+        """Wait for the next ring. Return False when the loop's clock reaches `until` first."""
         loop = asyncio.get_running_loop()
         if loop.time() >= until:
             return False

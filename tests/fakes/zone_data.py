@@ -1,4 +1,4 @@
-"""The fake of the port `ZoneData`: which release the unsent messages follow, in the row of planning and in nodes."""
+"""The fake of the port `ZoneData`: the release that unsent messages follow, in the row of planning and in nodes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from service.domain.messages import UNSENT, Status
-from service.ports import Day, Followed, PlanRange, Shifted, UnsentDay
+from service.domain.planning import OccasionDay, PlanRange, TzdataMove, UnsentDay
+from service.ports import Followed, RowRefused
 from tests.fakes.rows import MessageRow
 from tests.fakes.truth import Truth
 
@@ -20,7 +21,7 @@ class FakeZoneData:
         self._release = release
 
     async def followed(self) -> Followed:
-        return Followed(self._truth.followed_release or None, self._truth.planned_up_to, self._agreed())
+        return Followed(self._truth.followed_release or None, self._truth.planned_until, self._agreed())
 
     async def unsent(self) -> list[UnsentDay]:
         rows = [row for row in self._movable() if row.tzdata != self._release]
@@ -29,23 +30,26 @@ class FakeZoneData:
         return sorted(found, key=lambda one: (one.send_at, one.timezone, one.day.occasion))
 
     async def follow(
-        self, shifted: Sequence[Shifted], *, days: Sequence[Day], starts_at: datetime, ends_at: datetime
+        self, moves: Sequence[TzdataMove], *, days: Sequence[OccasionDay], starts_at: datetime, ends_at: datetime
     ) -> list[int]:
         truth = self._truth
         ranges = [truth.add_range(PlanRange(day, None, None, starts_at, ends_at)) for day in days]
-        instants = {(one.unsent.day, one.unsent.timezone, one.unsent.send_at): one.send_at for one in shifted}
+        instants = {(one.unsent.day, one.unsent.timezone, one.unsent.send_at): one.send_at for one in moves}
         for row in self._movable():
             day = self._day(row)
             send_at = None if day is None else instants.get((day, row.timezone, row.send_at))
             if send_at is not None:
-                truth.move(
-                    row,
-                    status=Status.SCHEDULED,
-                    send_at=send_at,
-                    due_at=max(send_at, truth.now()),
-                    tzdata=self._release,
-                    reason=f"moved: the time zone has changed, by tzdata {self._release}",
-                )
+                try:
+                    truth.move(
+                        row,
+                        status=Status.SCHEDULED,
+                        send_at=send_at,
+                        due_at=max(send_at, truth.now()),
+                        tzdata=self._release,
+                        status_reason=f"moved: the time zone has changed, by tzdata {self._release}",
+                    )
+                except RowRefused as refused:
+                    truth.put_aside(row.id, "follow_zones", refused.reason)
         if truth.followed_release < self._release and self._agreed():
             truth.followed_release = self._release
         return ranges
@@ -57,10 +61,10 @@ class FakeZoneData:
         return all(row.tzdata == self._release for row in self._truth.nodes.values() if not row.ended)
 
     def _movable(self) -> list[MessageRow]:
-        """What is unsent, without what a person redrove."""
+        """The unsent messages, except those that an operator redrove."""
         return [row for row in self._truth.in_state(*UNSENT) if row.redriven_at is None]
 
-    def _day(self, row: MessageRow) -> Day | None:
-        """The day that a message greets, None when its user has no such day any more."""
+    def _day(self, row: MessageRow) -> OccasionDay | None:
+        """The user's day that a message greets, None if the user no longer has it."""
         date = self._truth.users[row.user_id].profile.dates.get(row.occasion)
-        return None if date is None else Day(row.occasion, row.local_year, date.month * 100 + date.day)
+        return None if date is None else OccasionDay(row.occasion, row.local_year, date.month * 100 + date.day)

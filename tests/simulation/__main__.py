@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.simulation.scenario import Verdict, simulate
+from tests.simulation import visited
+from tests.simulation.scenario import Verdict, kinds_of_events, simulate
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 when every guarantee held."""
+    """0 when every guarantee held, and a long run has visited everything."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, help="run this one")
     parser.add_argument("--only", nargs="+", default=(), metavar="KIND", help="in --seed: events of these kinds only")
@@ -22,10 +23,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=200, metavar="N", help="run so many (default: 200)")
     parser.add_argument("--from", type=int, default=0, dest="first", metavar="N", help="beginning with this one")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    parser.add_argument("--visited", action="store_true", help="print how often each arc, step and fault was visited")
     args = parser.parse_args(arguments)
     if args.seed is not None:
         return _one(args.seed, verbose=args.verbose, only=args.only)
-    return _many(range(args.first, args.first + args.seeds), jobs=args.jobs)
+    return _many(range(args.first, args.first + args.seeds), jobs=args.jobs, table=args.visited)
 
 
 def _one(seed: int, *, verbose: bool, only: Sequence[str]) -> int:
@@ -35,15 +37,19 @@ def _one(seed: int, *, verbose: bool, only: Sequence[str]) -> int:
     return 1 if verdict.violations else 0
 
 
-def _many(seeds: range, *, jobs: int) -> int:
+def _many(seeds: range, *, jobs: int, table: bool) -> int:
     began = time.monotonic()
     states: Counter[str] = Counter()
+    visits: Counter[str] = Counter()
+    stories: Counter[str] = Counter()
     virtual, accepted, broken = 0.0, 0, 0
     with ProcessPoolExecutor(jobs) as pool:
         for verdict in pool.map(simulate, seeds, chunksize=10):
             states.update(verdict.states)
             virtual += verdict.seconds
             accepted += verdict.accepted
+            visits.update(verdict.visited)
+            stories.update(name for name, count in verdict.visited.items() if count)
             if verdict.violations:
                 broken += 1
                 _tell(verdict)
@@ -52,7 +58,14 @@ def _many(seeds: range, *, jobs: int) -> int:
         f"{virtual / 3600:.1f} h of virtual time in {time.monotonic() - began:.0f} s",
         ", ".join(f"{count} {state}" for state, count in states.most_common()),
     )
-    return 1 if broken else 0
+    kinds = kinds_of_events()
+    if table:
+        _say(f"{'':40} {'visits':>9} {'stories':>7}", *visited.table(visits, stories, kinds))
+    never = visited.missing(visits, kinds)
+    long = len(seeds) >= visited.ENOUGH_SEEDS
+    if never and (table or long):
+        _say("never visited: " + ", ".join(never))
+    return 1 if broken or (never and long) else 0
 
 
 def _tell(verdict: Verdict) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Never, TypeVar
 T = TypeVar("T")
 
 BEGIN = 1_000.0
-"""What the clock says at first: not 0, at which mistakes with missing values would go unseen."""
+"""The first second of the clock. It is not 0, which would hide mistakes with missing values."""
 
 _CANCELLED_TIMERS = 200
 """Timers that were called off and still lie on the heap before it is tidied up."""
@@ -28,14 +28,14 @@ class Stuck(Exception):
 
 
 class Process:
-    """What runs together, stands still together and dies together. Tasks inherit it from whoever starts them."""
+    """Code that runs, stops and dies together. A task inherits it from the task that starts it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.dead = False
         self.frozen = False
         self.held: list[asyncio.Handle] = []
-        """What would have run had it not been stopped, in order."""
+        """The callbacks that became due while it was stopped, in order."""
 
 
 INSIDE: ContextVar[Process | None] = ContextVar("process", default=None)
@@ -60,7 +60,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._called_off = 0
         self._tasks: list[asyncio.Task[Any]] = []
         self.errors: list[dict[str, Any]] = []
-        """What would have been logged as an unhandled error."""
+        """Errors that no task handled."""
         self.set_task_factory(_remember)
         self.set_exception_handler(lambda _loop, context: self.errors.append(context))
 
@@ -80,8 +80,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         held, process.held = process.held, []
         self._ready.extend(held)
 
-    def bury(self) -> None:
-        """Let go of what died, or was left behind, so that nobody complains of tasks that were never finished."""
+    def dead_letter(self) -> None:
+        """Drop the tasks of dead processes, so that no warning of unfinished tasks appears."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of what they would have waited for on their way out
             for task in self._tasks:
@@ -129,7 +129,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         raise NotImplementedError("there is nothing outside that could report events")
 
     def _write_to_self(self) -> None:
-        """Nobody sleeps who would have to be woken."""
+        """Do nothing: no thread sleeps in this loop."""
 
     def run_in_executor(self, *_: object) -> Never:
         """Refused: a thread runs in real time."""

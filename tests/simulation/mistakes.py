@@ -11,13 +11,16 @@ from uuid import UUID
 
 import pytest
 
+from actors.failure_detector import OBSERVER_STALLED, FailureDetector
 from actors.recovery import Recovery
-from actors.watchman import STALLED, Watchman
 from service.domain.messages import Outcome, Status
-from service.domain.retry import Verdict, verdict
+from service.domain.retry import NextStep, next_step
+from service.domain.service_health import ServiceHealth
+from service.node import sending_holds
 from service.ports import Claimed, Result
 from tests.fakes import user_messages
 from tests.fakes.messages import FakeMessages
+from tests.fakes.planning import FakePlanning
 from tests.fakes.rows import AttemptRow
 from tests.fakes.truth import Truth
 
@@ -25,14 +28,16 @@ Patch = pytest.MonkeyPatch
 
 
 def claims_what_is_not_due(patch: Patch) -> None:
-    """The claim for sending trusts whoever handed the message out."""
+    """The claim for sending trusts the ticker that handed the message out."""
     claim = FakeMessages.claim_for_sending
 
-    async def careless(self: FakeMessages, ids: Sequence[UUID], *, incarnation: int) -> list[Claimed]:
+    async def careless(
+        self: FakeMessages, ids: Sequence[UUID], *, incarnation: int, token: int | None = None
+    ) -> list[Claimed]:
         truth, now = self._truth, self._truth.now
         patch.setattr(truth, "now", lambda: datetime.max.replace(tzinfo=now().tzinfo))
         try:
-            return await claim(self, ids, incarnation=incarnation)
+            return await claim(self, ids, incarnation=incarnation, token=token)
         finally:
             patch.setattr(truth, "now", now)
 
@@ -44,31 +49,34 @@ def claims_what_others_have(patch: Patch) -> None:
     named = Truth.named
 
     def also_sending(self: Truth, ids: Any, *statuses: Status) -> Any:
-        more = (Status.SENDING,) if statuses == (Status.QUEUED,) else ()
-        return named(self, ids, *statuses, *more)
+        rows = list(named(self, ids, *statuses))
+        if statuses != (Status.QUEUED, Status.SENDING):
+            return rows
+        # As if each of them were still queued.
+        return [self.move(row, status=Status.QUEUED, claimed_by=None) for row in rows]
 
     patch.setattr(Truth, "named", also_sending)
 
 
 def frees_nothing(patch: Patch) -> None:
-    """What a dead node was sending stays so."""
+    """The messages that a dead node was sending stay `sending`."""
 
     async def nothing(*_: object) -> int:
         return 0
 
-    patch.setattr(Watchman, "_free_claims", nothing)
-    patch.setattr(Recovery, "_free_claims", nothing)
+    patch.setattr(FailureDetector, "_release_claims", nothing)
+    patch.setattr(Recovery, "_release_claims", nothing)
 
 
 def is_kept_from_looking(patch: Patch) -> None:
     """The look at the others' hearts waits for something that is slow, and forgets what it saw before."""
-    look = Watchman._look
+    look = FailureDetector._end_dead
 
-    async def late(self: Watchman) -> None:
-        await asyncio.sleep(STALLED + 1)
+    async def late(self: FailureDetector) -> None:
+        await asyncio.sleep(OBSERVER_STALLED + 1)
         await look(self)
 
-    patch.setattr(Watchman, "_look", late)
+    patch.setattr(FailureDetector, "_end_dead", late)
 
 
 def forgets_unknown_outcomes(patch: Patch) -> None:
@@ -83,12 +91,12 @@ def forgets_unknown_outcomes(patch: Patch) -> None:
 
 
 def takes_nothing_back(patch: Patch) -> None:
-    """What was lost on its way is not found again from the rows."""
+    """Messages whose entry was lost are not found again from the rows."""
 
     async def nothing(*_: object) -> int:
         return 0
 
-    patch.setattr(Recovery, "_take_back_lost", nothing)
+    patch.setattr(Recovery, "_requeue_lost", nothing)
 
 
 def hands_out_ranges_once(patch: Patch) -> None:
@@ -103,16 +111,16 @@ def hands_out_ranges_once(patch: Patch) -> None:
 def takes_no_answer_for_yes(patch: Patch) -> None:
     """A connection lost is taken for an acceptance."""
 
-    def hopeful(answer: Any, *others: Any) -> Verdict:
+    def hopeful(answer: Any, *others: Any) -> NextStep:
         if answer.outcome is Outcome.UNKNOWN:
             answer = replace(answer, outcome=Outcome.ACCEPTED)
-        return verdict(answer, *others)
+        return next_step(answer, *others)
 
-    patch.setattr("actors.delivery.sender.verdict", hopeful)
+    patch.setattr("actors.delivery.sender.next_step", hopeful)
 
 
 def retries_at_once_and_early(patch: Patch) -> None:
-    """The record puts the next attempt where the clock is, whatever the instant."""
+    """The record puts the next attempt where the clock is, before the instant of the message."""
     move = Truth.move
 
     def early(self: Truth, row: Any, **changes: Any) -> Any:
@@ -129,12 +137,12 @@ def does_not_see_edits(patch: Patch) -> None:
 
 
 def trusts_the_clock_to_go_on(patch: Patch) -> None:
-    """What was queued before the clock was set back waits until it is there again."""
+    """A message queued before the clock was set back waits until the clock is there again."""
     patch.setattr(FakeMessages, "_since", lambda _self, at, before: at is not None and at < before)
 
 
 def ignores_late_acceptances(patch: Patch) -> None:
-    """What the service answered is logged, and moves only the claim that it belongs to."""
+    """The service's answer is logged, and moves only the claim that it belongs to."""
     settle = FakeMessages._settle
 
     def strict(self: FakeMessages, result: Result) -> Any:
@@ -145,7 +153,7 @@ def ignores_late_acceptances(patch: Patch) -> None:
 
 
 def loses_a_move(patch: Patch) -> None:
-    """A row changes by no statement that anybody knows: here, what was sent is scheduled again."""
+    """A row changes outside all statements: a sent message is scheduled again."""
     record = FakeMessages.record
 
     async def careless(self: FakeMessages, results: Sequence[Result], *, at: float) -> Any:
@@ -159,18 +167,71 @@ def loses_a_move(patch: Patch) -> None:
     patch.setattr(FakeMessages, "record", careless)
 
 
+def blames_the_message(patch: Patch) -> None:
+    """Every answer is taken for one about its message, although the service accepts nobody."""
+    patch.setattr(ServiceHealth, "judge", lambda _self, answer, **_: answer)
+
+
+def gives_what_is_in_doubt_to_the_other_service(patch: Patch) -> None:
+    """The fallback service gets a message although the primary one may have taken it."""
+    patch.setattr(FakeMessages, "_pinned_to", lambda _self, _row: None)
+
+
+def calls_what_is_held(patch: Patch) -> None:
+    """A node trusts the reading of the holds that it has, however old it is."""
+    patch.setattr(sending_holds, "MAX_AGE", 1e9)
+    patch.setattr("actors.holds_reader.READ_INTERVAL", 30.0)
+
+
+def sends_to_anybody(patch: Patch) -> None:
+    """The claim for sending does not look at the address."""
+    patch.setattr(FakeMessages, "_left_out", lambda *_: ("", {}))
+
+
+def holds_an_occasion_for_one_row(patch: Patch) -> None:
+    """A range that failed at one row is as young as its last try, so that its occasion waits for it for ever."""
+
+    def postpone(self: FakePlanning, range_id: int, _reason: str) -> None:
+        window, _ = self._truth.plan_ranges[range_id]
+        self._truth.plan_ranges[range_id] = (window, self._truth.real_now())
+
+    patch.setattr(FakePlanning, "_postpone", postpone)
+
+
+def waits_for_a_clock_that_was_set_back(patch: Patch) -> None:
+    """A row is looked at again at the instant that was written, also when the clock was set back since."""
+
+    def left_out(self: Truth, subject: UUID) -> bool:
+        row = self.set_aside.get(subject)
+        return row is not None and row.look_again_at > self.now()
+
+    patch.setattr(Truth, "is_set_aside", left_out)
+
+
+def lets_one_row_stop_the_others(patch: Patch) -> None:
+    """A statement for many messages fails as a whole at a row that cannot be changed."""
+    patch.setattr(FakeMessages, "_try", lambda self, _action, row, **changes: self._truth.move(row, **changes))
+
+
 MISTAKES: dict[Callable[[Patch], None], tuple[str, ...]] = {
     claims_what_is_not_due: ("jump_back",),
     claims_what_others_have: ("cut_broker", "kill"),
     frees_nothing: ("kill",),
     is_kept_from_looking: ("kill",),
     forgets_unknown_outcomes: ("kill", "mood"),
-    takes_nothing_back: ("jump_back",),
+    takes_nothing_back: ("swallow",),
     hands_out_ranges_once: ("flush", "kill_all"),
     takes_no_answer_for_yes: ("mood",),
     retries_at_once_and_early: ("mood",),
     does_not_see_edits: ("edit",),
     trusts_the_clock_to_go_on: ("jump_back",),
     loses_a_move: ("kill",),
+    blames_the_message: ("long_outage",),
+    gives_what_is_in_doubt_to_the_other_service: ("mood",),
+    calls_what_is_held: ("hold", "mood"),
+    sends_to_anybody: ("suppress",),
+    lets_one_row_stop_the_others: ("damage",),
+    holds_an_occasion_for_one_row: ("damage", "change_occasion"),
+    waits_for_a_clock_that_was_set_back: ("damage", "jump_back"),
 }
 """Each with the kinds of events that bring it out, and do so often; rarer ones are found by seeds that are kept."""

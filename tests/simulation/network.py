@@ -1,4 +1,4 @@
-"""What lies between a node and a server: calls take time, get lost before or after they are done, hang, arrive late.
+"""The network between a node and a server: calls take time, get lost before or after they are done, hang, arrive late.
 
 A call is served outside of the process that makes it, as by a server: it may be done although its caller is stopped,
 has given up, or is dead.
@@ -9,28 +9,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from inspect import iscoroutinefunction
 from random import Random
 from typing import Any
 
-from service.adapters.postgres.connection import QUERY_WITHIN
+from service.adapters.postgres.connection import QUERY_TIMEOUT
 from service.adapters.postgres.nodes import BEAT_WITHIN
-from service.adapters.postgres.planning import PLAN_WITHIN
-from service.adapters.rabbitmq.queue import ANSWER_WITHIN
-from service.adapters.redis.accepted import WITHIN as ACCEPTED_WITHIN
-from service.adapters.redis.connection import COMMAND_WITHIN
+from service.adapters.postgres.planning import PLAN_TIMEOUT
+from service.adapters.rabbitmq.queue import CALL_TIMEOUT as BROKER_TIMEOUT
+from service.adapters.redis.accepted import CALL_TIMEOUT as ACCEPTED_TIMEOUT
+from service.adapters.redis.connection import COMMAND_TIMEOUT
 from service.ports import Unavailable
 from tests.simulation.loop import VirtualLoop
 
 DEADLINES = {
-    "postgres": QUERY_WITHIN,
+    "postgres": QUERY_TIMEOUT,
     "postgres.beat": BEAT_WITHIN,
-    "postgres.pulse": 5.0,
-    "postgres.plan": PLAN_WITHIN,
-    "redis": COMMAND_WITHIN,
-    "redis.accepted": ACCEPTED_WITHIN,
-    "redis.remember": ACCEPTED_WITHIN,
-    "rabbitmq": ANSWER_WITHIN,
+    "postgres.read_clock": 5.0,
+    "postgres.plan": PLAN_TIMEOUT,
+    "redis": COMMAND_TIMEOUT,
+    "redis.accepted": ACCEPTED_TIMEOUT,
+    "redis.remember": ACCEPTED_TIMEOUT,
+    "rabbitmq": BROKER_TIMEOUT,
     "rabbitmq.publish": 10.0,
 }
 """Seconds after which the adapters give up a call, as they do themselves."""
@@ -45,18 +46,22 @@ SILENT = frozenset({"acknowledge", "pause"})
 """Calls that say nothing of an outage: what they did not do is done again."""
 
 
-WATCHING = frozenset({"enter", "beat", "living", "end", "take_back_claim", "free_claims"})
+WATCHING = frozenset({"enter", "beat", "living", "end", "requeue_claim", "release_claims"})
 """The calls of PostgreSQL by which nodes live, see who does not, and free what the dead were sending: as long as they
-are answered, the 15 s hold whatever becomes of all others."""
+are answered, the 15 s hold, whatever happens to the other calls."""
+
+
+FATES = ("refused", "cut", "lost", "hangs", "late", "bug")
+"""What may become of a call beside being done: the names of the events that say so."""
 
 
 class Bug(Exception):
-    """Stands for a mistake of ours, or of a library: no adapter raises it, and whoever meets it crashes."""
+    """Stands for a mistake of heyday, or of a library: no adapter raises it, and it crashes the actor."""
 
 
 @dataclass
 class Weather:
-    """How likely each call is to meet with something; `longest` is the longest usual delay in seconds."""
+    """The probabilities of each fault of a call; `longest` is the longest usual delay in seconds."""
 
     longest: float = 0.002
     late: float = 0.0
@@ -67,7 +72,7 @@ class Weather:
 
     @property
     def fair(self) -> bool:
-        """Whether every call is done soon."""
+        """True when every call is done soon."""
         return not (self.late or self.before or self.after or self.hang)
 
 
@@ -86,19 +91,38 @@ class Server:
             self.blinded_at = at
 
 
+class Broken(StrEnum):
+    """The ways in which the link of one node to one server is broken while others reach the server."""
+
+    REFUSES = "refuses"
+    """No connection is made."""
+    SILENT = "silent"
+    """Nothing arrives, and nobody says so."""
+    DEAF = "deaf"
+    """What is asked arrives and is done; no answer comes back."""
+
+
 Tell = Callable[..., None]
 
 
 class Link:
     """The way from one process to one server, and the calls that are on it."""
 
-    def __init__(self, loop: VirtualLoop, rng: Random, server: Server, tell: Tell) -> None:
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        rng: Random,
+        server: Server,
+        tell: Tell,
+        broken: Callable[[], Broken | None] = lambda: None,
+    ) -> None:
+        self._broken = broken
         self._loop = loop
         self._rng = rng
         self._server = server
         self._tell = tell
         self._under_way: dict[asyncio.Task[None], bool] = {}
-        """What is being served, and whether it ends when its caller hangs up."""
+        """The calls that are served; the value is true for one that ends when its caller hangs up."""
 
     def cut(self) -> None:
         """The process is gone: who waits for something is given up, the rest may be done or not."""
@@ -117,7 +141,10 @@ class Link:
             self._tell("bug", call=name)
             server.failed(name, self._loop.time())
             raise Bug(f"in {name}")
+        broken = self._broken()
         refused = server.down or luck < weather.before
+        if broken is Broken.REFUSES or (broken and name in LOCAL | SILENT):
+            refused = True
         if name in LOCAL or name in SILENT:
             if not refused:
                 return await method(*args, **kwargs)
@@ -127,7 +154,8 @@ class Link:
                 return None
             raise Unavailable(server.name, "the connection was cut")
         if refused:
-            server.failed(name, self._loop.time())
+            if not broken:
+                server.failed(name, self._loop.time())
             await asyncio.sleep(rng.random() * weather.longest)
             self._tell("refused", server=server.name, call=name)
             raise Unavailable(server.name, "refused")
@@ -140,6 +168,9 @@ class Link:
         there, back = rng.random() * weather.longest, rng.random() * weather.longest
         fate = "done"
         for what, chance in (("lost", weather.after), ("hangs", weather.hang), ("late", weather.late)):
+            if self._broken():
+                fate = "hangs"
+                break
             if 0 <= luck < chance:
                 fate = what
                 self._server.failed(name, loop.time())
@@ -149,6 +180,8 @@ class Link:
         if fate == "late":
             there = rng.random() * (deadline + LATEST)
         done = fate != "hangs" or rng.random() < 0.5
+        if broken := self._broken():
+            done = broken is Broken.DEAF
         answer: asyncio.Future[Any] = loop.create_future()
         serving = loop.in_process(
             None, self._serve(answer, method, args, kwargs, there, back, fate, done), name=f"serve {name}"
@@ -159,7 +192,8 @@ class Link:
             async with asyncio.timeout(deadline):
                 return await answer
         except TimeoutError:
-            self._server.failed(name, loop.time())
+            if not broken:
+                self._server.failed(name, loop.time())
             raise Unavailable(self._server.name, f"no answer within {deadline:g} s") from None
         finally:
             if waits and not serving.done():

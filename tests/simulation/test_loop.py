@@ -17,7 +17,7 @@ def loop() -> Iterator[VirtualLoop]:
     """A loop, and what is left of it buried."""
     loop = VirtualLoop()
     yield loop
-    loop.bury()
+    loop.dead_letter()
     loop.close()
 
 

@@ -1,4 +1,4 @@
-"""A wave at a low HEYDAY_EMAIL_RATE on virtual time: whoever waits for their turn is not taken for lost."""
+"""A wave at a low HEYDAY_EMAIL_RATE on virtual time: a message that waits for its turn is not taken for lost."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def test_those_who_wait_for_their_turn_are_not_taken_back_and_the_rate_is_kept()
         loop.run_until_complete(loop.create_task(wave(), name="wave"))
     finally:
         world.over = True
-        loop.bury()
+        loop.dead_letter()
         loop.close()
 
-    assert [row.id for row in world.truth.messages.values() if "taken back" in (row.reason or "")] == []
+    assert [row.id for row in world.truth.messages.values() if "taken back" in (row.status_reason or "")] == []
     assert max(queued) <= 30 * PER_SECOND
     took = accepted_at[-1] - accepted_at[0]
     assert len(accepted_at) == PEOPLE

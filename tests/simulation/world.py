@@ -6,36 +6,48 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
+from actors.failpoints import Failpoint
 from actors.node import Node
-from actors.outside import Outside
 from actors.runtime import Actor, Crashed, Escalated, Event, StopFailed, TaskFailed, TooManyRestarts
+from actors.wiring import Resources
+from service.domain.occasions import understand
+from service.domain.planning import CalendarDefaults, PlanningRules, UnsentDay
 from service.domain.zones import TZDATA_VERSION
-from service.planning import Rules
-from service.ports import Followed, PoolState, UnsentDay
+from service.ports import Followed, NodeName, PoolState
+from service.ports.names import DUE, PLAN
 from service.settings import Settings, read
 from service.telemetry.metrics import Metrics
 from tests.fakes.broker import Broker
 from tests.fakes.coordination import FakeAcceptedKeys, FakeLocks, FakeRateLimit
 from tests.fakes.delivery_queue import FakeDeliveryQueue
+from tests.fakes.holds import FakeHolds
 from tests.fakes.messages import FakeMessages
 from tests.fakes.nodes import FakeNodes
+from tests.fakes.occasions import FakeOccasions
 from tests.fakes.planning import FakePlanning
 from tests.fakes.redis_memory import RedisMemory
 from tests.fakes.streams import FakeWorkStream
-from tests.fakes.truth import OCCASIONS, Truth
+from tests.fakes.suppressions import FakeSuppressions
+from tests.fakes.truth import Truth
 from tests.fakes.users import FakeUsers
+from tests.simulation import visited
 from tests.simulation.audit import Auditor, WatchedTruth
 from tests.simulation.loop import BEGIN, Process, VirtualLoop, inside
-from tests.simulation.network import Bug, Far, Link, Server, Weather
+from tests.simulation.network import Broken, Bug, Far, Link, Server, Weather
 from tests.simulation.post import Calls, Post
 
 REAL_BEGIN = datetime(2027, 1, 1, tzinfo=UTC)
 """The servers' own clock at first; business time has nothing to do with it."""
 
-STREAMS = ("heyday:plan", "heyday:due")
+STREAMS = (PLAN, DUE)
+
+
+PAUSE_NOTICED_WITHIN = 2.0
+"""Seconds after a pause of its machine until a node has noticed it: its own clocks cannot tell, the database's can."""
 
 
 class World:
@@ -63,25 +75,39 @@ class World:
         self.truth = WatchedTruth(now=self.now, real_now=self.real_now, rate=lambda: rate)
         self.memory = RedisMemory(monotonic=loop.time)
         self.broker = Broker()
+        self.broken_links: dict[tuple[str, str], Broken] = {}
+        """By node and server: the links that are broken while others reach the server."""
         self.over = False
-        """Whether what still happens is only the end of the simulation itself."""
+        """True while the simulation itself ends."""
         self.violations: list[str] = []
         self.broken = asyncio.Event()
         self.post = Post(loop, rng, tell, on_accepted=lambda message: self.auditor.accepted(message))
-        self.rules = Rules(self.settings.send_at, self.settings.leap_day, OCCASIONS)
+        self.fallback = Post(
+            loop, rng, tell, on_accepted=lambda message: self.auditor.accepted(message), primary=self.post
+        )
+        self.posts = [self.post, *([self.fallback] if self.settings.email_fallback is not None else [])]
+        """The email services that there are."""
+        self.defaults = CalendarDefaults(self.settings.send_at, self.settings.leap_day)
+        """The environment of the nodes that are started from now on."""
         self.auditor = self.truth.auditor = Auditor(
             self.truth,
             self.post,
+            self.fallback,
             self.rules,
             loop.time,
             self.living,
             self.report,
             began=begin,
             late_limit=self.settings.late_limit,
+            attempts=self.settings.email_attempts,
+            circuit_failures=self.settings.circuit_failures,
+            only_to=self.settings.only_to,
         )
         self.nodes: list[SimulatedNode] = []
         self.users = self._far(self._users(), "postgres")
         self.operator = self._far(FakeMessages(self.truth), "postgres")
+        self.holds = self._far(FakeHolds(self.truth), "postgres")
+        self.suppressions = self._far(FakeSuppressions(self.truth), "postgres")
 
     def now(self) -> datetime:
         """Business time."""
@@ -108,19 +134,26 @@ class World:
     def living(self) -> frozenset[int]:
         """The incarnations that a process which runs believes to be its own."""
         return frozenset(
-            node.node.lease._incarnation
+            node.node.context.lease._incarnation
             for node in self.nodes
-            if node.runs and node.node is not None and node.node.lease._incarnation is not None
+            if node.runs and node.node is not None and node.node.context.lease._incarnation is not None
         )
+
+    def rules(self) -> PlanningRules:
+        """The rules in force."""
+        defaults = self.truth.defaults or self.defaults
+        occasions, _ = understand(row.stored for _, row in sorted(self.truth.occasions.items()))
+        return PlanningRules(defaults.send_at, defaults.leap_day, occasions, self.truth.rules_version)
 
     def settings_of(self, name: str) -> Settings:
         """The settings of that node."""
-        return replace(self.settings, node_id=name)
+        return replace(self.settings, node_id=name, send_at=self.defaults.send_at, leap_day=self.defaults.leap_day)
 
     def forget_faults(self) -> None:
         """Let every server be reached again."""
         for server in self.servers.values():
             server.weather, server.down = Weather(), False
+        self.broker.swallows = False
 
     def _users(self) -> FakeUsers:
         return FakeUsers(self.truth, late_limit=self.settings.late_limit, tzdata=TZDATA_VERSION)
@@ -128,9 +161,12 @@ class World:
     def _far(self, port: object, server: str) -> Any:
         return Far(port, Link(self.loop, self.rng, self.servers[server], self.tell))
 
-    def outside(self, node: SimulatedNode) -> Callable[[Settings, Metrics, Callable[[], int]], Outside]:
-        """What makes the ports of that node's present process."""
-        links = {name: Link(self.loop, self.rng, server, self.tell) for name, server in self.servers.items()}
+    def resources(self, node: SimulatedNode) -> Callable[[Settings, Metrics, Callable[[], int]], Resources]:
+        """Return the maker of the ports of that node's present process."""
+        links = {
+            name: Link(self.loop, self.rng, server, self.tell, partial(self.broken_links.get, (node.name, name)))
+            for name, server in self.servers.items()
+        }
         queue = FakeDeliveryQueue(self.broker, prefetch=4)
         node.links, node.queue = list(links.values()), queue
 
@@ -146,41 +182,68 @@ class World:
         async def nothing_lacks() -> list[str]:
             return []
 
-        def make(settings: Settings, _metrics: Metrics, _living: Callable[[], int]) -> Outside:
-            name = settings.node_id
+        def calls(post: Post) -> Calls:
+            return Calls(
+                self.loop,
+                post,
+                timeout=self.settings.email_timeout,
+                on_call=lambda greeting: self.auditor.called(
+                    greeting, node.believes, unnoticed=self.loop.time() - node.resumed_at < PAUSE_NOTICED_WITHIN
+                ),
+            )
+
+        def make(settings: Settings, _metrics: Metrics, _living: Callable[[], int]) -> Resources:
+            name = NodeName(settings.node_id)
             rate = settings.email_rate
-            unused: Any = None  # by anybody but the API, for which `users` stands here
-            return Outside(
-                messages=far(FakeMessages(self.truth), "postgres"),
-                planning=far(FakePlanning(self.truth, users_per_range=3), "postgres"),
-                nodes=far(FakeNodes(self.truth), "postgres"),
+            unused: Any = None  # only the API uses them, and `users` stands here for the API
+            return Resources(
+                name=name,
+                messages=far(FakeMessages(self.truth, only_to=settings.only_to), "postgres"),
+                planning=far(
+                    FakePlanning(
+                        self.truth,
+                        defaults=CalendarDefaults(settings.send_at, settings.leap_day),
+                        late_limit=settings.late_limit,
+                        users_per_range=3,
+                    ),
+                    "postgres",
+                ),
+                nodes=far(
+                    FakeNodes(self.truth, defaults=CalendarDefaults(settings.send_at, settings.leap_day)), "postgres"
+                ),
                 users=unused,
                 previews=unused,
+                overviews=unused,
+                snapshots=None,
                 zone_data=SameZoneData(self.truth),
                 history=unused,
+                occasions=FakeOccasions(self.truth),
+                holds=unused,
+                suppressions=unused,
+                node_holds=far(FakeHolds(self.truth), "postgres"),
+                user_lists=unused,
                 idempotency=unused,
-                kept_answers=NoAnswers(),
+                audit=unused,
+                retention=NoAnswers(),
                 streams={
                     stream: far(FakeWorkStream(self.memory, stream, consumer=name), "redis") for stream in STREAMS
                 },
-                locks=far(FakeLocks(self.memory, owner=name), "redis"),
+                locks=far(FakeLocks(self.memory, owner=settings.node_id), "redis"),
                 accepted=far(FakeAcceptedKeys(self.memory, late_limit=settings.late_limit), "redis"),
                 # It never fails: without Redis a node takes its share.
-                rate=FakeRateLimit(self.memory, rate.per_second if rate else 1e6),
+                rate=FakeRateLimit(self.memory, rate.per_second if rate else None),
                 request_rate=None,
                 queue=far(queue, "rabbitmq"),
-                attempts=Calls(
-                    self.loop,
-                    self.post,
-                    timeout=settings.email_timeout,
-                    on_call=lambda greeting: self.auditor.called(greeting, node.believes),
-                ),
+                attempts=calls(self.post),
+                fallback=(calls(self.fallback), FakeRateLimit(self.memory, None, name="email-fallback"))
+                if settings.email_fallback is not None
+                else None,
                 api=lambda _parts: Actor(),
                 pool=lambda: PoolState(0, 0, 10),
                 lacking=nothing_lacks,
                 schema=no_schema,
                 recognise=nothing,
-                on_other_database=lambda _call: None,
+                on_database_changed=lambda _call: None,
                 open=nothing,
                 close=queue.close,
             )
@@ -189,7 +252,7 @@ class World:
 
 
 class NoAnswers:
-    """Where nobody asks the API, it keeps nothing."""
+    """The API is never asked, so it keeps no answers."""
 
     async def forget_expired(self) -> int:
         return 0
@@ -203,7 +266,7 @@ class SameZoneData:
 
     async def followed(self) -> Followed:
         """Ours, by all."""
-        return Followed(TZDATA_VERSION, self._truth.planned_up_to, agreed=True)
+        return Followed(TZDATA_VERSION, self._truth.planned_until, agreed=True)
 
     async def unsent(self) -> list[UnsentDay]:
         """None with another."""
@@ -218,11 +281,11 @@ class SameZoneData:
 
 
 class WatchedNode(Node):
-    """A node of which nobody expects an actor to crash, but for a bug that was put there."""
+    """A node whose actors must not crash, except by a bug that was put there."""
 
     world: World
 
-    def _event(self, event: Event) -> None:
+    def tree_changed(self, event: Event) -> None:
         match event:
             case Crashed(actor, error) | TaskFailed(actor, _, error) | StopFailed(actor, error):
                 self.world.tell("crashed", node=inside(), actor=actor, error=repr(error))
@@ -233,7 +296,7 @@ class WatchedNode(Node):
                 self.world.tell("gave up", node=inside(), actor=event.actor)
             case _:
                 pass
-        super()._event(event)
+        super().tree_changed(event)
 
 
 class SimulatedNode:
@@ -247,19 +310,28 @@ class SimulatedNode:
         self.links: list[Link] = []
         self.queue: FakeDeliveryQueue | None = None
         self.wanted = False
+        self.resumed_at = float("-inf")
+        """The second of the loop's clock at which it continued after a pause of its machine."""
+        self._paused_at: float | None = None
+        self._time_lost = 0.0
         self._world = world
         self._starts = 0
         self._stop = asyncio.Event()
 
     @property
     def runs(self) -> bool:
-        """Whether its code runs at this moment."""
+        """True when its code runs at this moment."""
         return not (self.process.dead or self.process.frozen)
 
     @property
+    def holds_lease(self) -> bool:
+        """True when the node believes that it may act."""
+        return self.node is not None and self.node.context.lease.held
+
+    @property
     def believes(self) -> int | None:
-        """The incarnation that it takes itself for."""
-        return self.node.lease._incarnation if self.node is not None else None
+        """The incarnation that the node believes to be its own."""
+        return self.node.context.lease._incarnation if self.node is not None else None
 
     def start(self) -> None:
         """Start a process, unless there is one."""
@@ -285,9 +357,23 @@ class SimulatedNode:
             self._world.tell("freeze", node=self.process.name)
             self.process.frozen = True
 
+    def pause(self) -> None:
+        """Stop it with its clocks, as a hypervisor stops a guest."""
+        if self.runs:
+            self.freeze()
+            self._paused_at = self._world.loop.time()
+
+    def clock(self) -> float:
+        """Seconds of its own steady clock, which stands still while it is paused."""
+        return self._world.loop.time() - self._time_lost
+
     def thaw(self) -> None:
         """Let it go on."""
         if self.process.frozen and not self.process.dead:
+            if self._paused_at is not None:
+                now = self._world.loop.time()
+                self._time_lost += now - self._paused_at
+                self._paused_at, self.resumed_at = None, now
             self._world.tell("thaw", node=self.process.name)
             self._world.loop.thaw(self.process)
 
@@ -305,15 +391,19 @@ class SimulatedNode:
         if self.queue is not None:
             self.queue.lose()
 
+    def _reached(self, step: Failpoint) -> None:
+        self._world.auditor.visited[visited.failpoint(step)] += 1
+
     async def _run(self, process: Process) -> None:
         world = self._world
         try:
             node = WatchedNode(
                 world.settings_of(self.name),
-                outside=world.outside(self),
+                resources=world.resources(self),
                 rehearsal=True,
-                steady=world.loop.time,
-                elapsed=world.loop.time,
+                steady=self.clock,
+                elapsed=self.clock,
+                failpoint=self._reached,
             )
             node.world = world
             self.node = node
