@@ -1,4 +1,4 @@
-"""Whether tests took enough of the branches, from a report of coverage.py, whose own floor counts lines as well.
+"""Checks the branch coverage in a report of coverage.py, whose own limit counts lines as well.
 
 python -m tests.branches build/coverage/coverage.json --floor 85
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def summary(report: dict[str, Any]) -> tuple[float, list[str]]:
-    """Per cent of the branches that were taken, and a line for each package."""
+    """Return the percentage of taken branches, and a line per package."""
     there, taken = Counter[str](), Counter[str]()
     for name, file in report["files"].items():
         package = ".".join(Path(name).parent.parts[:2])
@@ -29,7 +29,7 @@ def summary(report: dict[str, Any]) -> tuple[float, list[str]]:
 
 
 def main() -> None:
-    """Print what was taken; the exit code is 1 if that is below the floor."""
+    """Print the coverage; the exit code is 1 if it is below the floor."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("report", type=Path)
     parser.add_argument("--floor", type=float, default=0.0, help="per cent of the branches")

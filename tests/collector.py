@@ -1,4 +1,4 @@
-"""A collector of traces, as a node sees it: OTLP over HTTP. It is an email service, too, that remembers who called."""
+"""A collector of traces (OTLP over HTTP) for tests. It is also an email service that records its calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 @dataclass(frozen=True)
 class Seen:
-    """A span, with ids as `traceparent` and log lines write them."""
+    """A span, with ids in the format of `traceparent` and log lines."""
 
     name: str
     kind: str
@@ -24,28 +24,28 @@ class Seen:
     id: str
     parent: str
     links: tuple[tuple[str, str], ...]
-    """Trace and id of each."""
+    """Return trace and span id of each link."""
     attributes: dict[str, Any]
     failed: bool
     resource: dict[str, Any] = field(repr=False)
 
 
 class Collector:
-    """What it was sent. It may be told to be ill: to answer 500, or to `hang`."""
+    """The received spans. It can be set to answer 500, or to `hang`."""
 
     def __init__(self) -> None:
         self.spans: list[Seen] = []
         self.raw = b""
-        """Everything that it was sent."""
+        """All received bodies."""
         self.ill = False
         self.hangs = False
         self.called: dict[str, str | None] = {}
-        """By Idempotency-Key of each call of the email service: its traceparent."""
+        """The traceparent of each call of the email service, by Idempotency-Key."""
         self.url = ""
         self._closing = asyncio.Event()
 
     def named(self, name: str, **attributes: object) -> list[Seen]:
-        """The spans of that name so far, having these attributes, written with underscores."""
+        """Return the spans of that name with these attributes; dots are written as underscores."""
         wanted = {key.replace("_", "."): value for key, value in attributes.items()}
         return [one for one in self.spans if one.name == name and wanted.items() <= one.attributes.items()]
 

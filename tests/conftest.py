@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: the real servers, a fresh database, a business clock to move, and certificates.
+"""Fixtures for every test: the real servers, a new database, a business clock to move, and certificates.
 
 No server is started before a test asks for it, so tests of the domain start none.
 """
@@ -6,8 +6,9 @@ No server is started before a test asks for it, so tests of the domain start non
 from __future__ import annotations
 
 import asyncio
+import gc
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,25 +18,62 @@ import pytest
 import trustme
 from redis.asyncio import Redis
 
-from service.embedded.clock import business_now, run_clock
+from actors.commands.sandbox.servers.clock import business_now, run_clock
 from tests.servers import Servers, find_servers
 
 TEMPLATE = "heyday_template"
 
+FUZZ_EXAMPLES = 120
+"""Requests of schemathesis in each run of the tests."""
+
 
 def _run(work: Coroutine[object, object, None]) -> None:
-    # A loop of its own in this thread: servers end with the thread that started them.
+    # A separate event loop in this thread, because servers end with the thread that started them.
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(work)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What tests/api/fuzz takes."""
-    parser.addoption("--fuzz-examples", type=int, default=300, help="requests made from the OpenAPI document")
+    """Add the options of tests/service/api/fuzz."""
+    parser.addoption("--fuzz-examples", type=int, default=FUZZ_EXAMPLES, help="requests made from the OpenAPI document")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without the cyclic collector: modules and tests stay alive, and looking at them costs a quarter more."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+LONG = (
+    "tests/actors/commands/chaos/",
+    "tests/actors/commands/demo/",
+    "tests/simulation/",
+    "tests/node/",
+    "tests/upgrade/",
+    "tests/docs/",
+    "tests/loadtest/",
+    "tests/deploy/",
+    "tests/watching/",
+)
+"""Folders whose files take long, because they start programs or calculate."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files: a file runs in one process, and the others would wait for the last."""
+
+    def rank(item: pytest.Item) -> int:
+        return next((number for number, folder in enumerate(LONG) if item.nodeid.startswith(folder)), len(LONG))
+
+    items.sort(key=rank)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Find the servers before the first test: fetching images or packages may take longer than a test may."""
+    """Find the servers before the first test; fetching images or packages may exceed a test's time limit."""
     if not session.config.option.collectonly and any(
         "_fleet" in item.fixturenames for item in session.items if isinstance(item, pytest.Function)
     ):
@@ -44,7 +82,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def _fleet() -> Iterator[Servers]:
-    """The servers, found and not started."""
+    """The servers, before their start."""
     fleet = find_servers()
     yield fleet
     _run(fleet.close())
@@ -52,14 +90,14 @@ def _fleet() -> Iterator[Servers]:
 
 @pytest.fixture(scope="session")
 def servers(_fleet: Servers) -> Servers:
-    """PostgreSQL, Redis and RabbitMQ, running, to be stopped, killed and started by tests."""
+    """Running PostgreSQL, Redis and RabbitMQ, which tests may stop, kill and start."""
     _run(_fleet.start())
     return _fleet
 
 
 @pytest.fixture(autouse=True)
 def _servers_run_again(request: pytest.FixtureRequest) -> None:
-    """What an earlier test has killed runs again."""
+    """Start the servers that an earlier test has stopped."""
     if "servers" in request.fixturenames:
         fleet: Servers = request.getfixturevalue("servers")
         _run(fleet.start())
@@ -67,14 +105,13 @@ def _servers_run_again(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 async def database(_fleet: Servers) -> AsyncIterator[str]:
-    """The URL of a fresh, migrated database."""
+    """The URL of a new, migrated database."""
     name = f"test_{uuid.uuid4().hex}"
     await _fleet.start([_fleet.postgres])
-    await _make_template(_fleet)
-    await _execute(_fleet, f'create database "{name}" template "{TEMPLATE}"')
+    await create_database(_fleet, name)
     yield _fleet.postgres.dsn(name)
     await _fleet.start([_fleet.postgres])
-    await _execute(_fleet, f'drop database "{name}" with (force)')
+    await drop_database(_fleet, name)
 
 
 @pytest.fixture
@@ -88,12 +125,13 @@ async def redis_url(_fleet: Servers) -> str:
 
 @pytest.fixture
 async def rabbitmq_url(_fleet: Servers) -> str:
-    """The URL of a RabbitMQ without our queues and exchanges."""
+    """The URL of a RabbitMQ without heyday's queues and exchanges."""
     await _fleet.start([_fleet.rabbitmq])
     async with await aio_pika.connect(_fleet.rabbitmq.url) as connection:
         channel = await connection.channel()
-        for name in ("heyday.delivery", "heyday.dead"):
+        for name in ("heyday.delivery", "heyday.dead", "heyday.dead.events", "heyday.cluster"):
             await channel.queue_delete(name)
+        for name in ("heyday.delivery", "heyday.dead"):
             await channel.exchange_delete(name)
     return _fleet.rabbitmq.url
 
@@ -106,7 +144,7 @@ class Clock:
         self._rate = 1.0
 
     async def now(self) -> datetime:
-        """What it shows."""
+        """Return the business time."""
         connection = await asyncpg.connect(self._dsn)
         try:
             return await business_now(connection)
@@ -114,7 +152,7 @@ class Clock:
             await connection.close()
 
     async def set(self, at: datetime) -> None:
-        """Let it show this aware datetime, forward or backward."""
+        """Set it to this aware datetime, forward or backward."""
         connection = await asyncpg.connect(self._dsn)
         try:
             await run_clock(connection, at=at, rate=self._rate)
@@ -122,11 +160,11 @@ class Clock:
             await connection.close()
 
     async def advance(self, by: timedelta) -> None:
-        """Move it."""
+        """Advance it by this duration."""
         await self.set(await self.now() + by)
 
     async def rate(self, rate: float) -> None:
-        """Let it run this many times as fast from what it shows now; 0 stops it."""
+        """Let it run this many times as fast as real time; 0 stops it."""
         self._rate = rate
         await self.set(await self.now())
 
@@ -139,19 +177,31 @@ def clock(database: str) -> Clock:
 
 @pytest.fixture(scope="session")
 def certificate(_authority: trustme.CA) -> trustme.LeafCert:
-    """What servers of tests show: it is for `localhost` and 127.0.0.1, and is gone when the tests end."""
+    """A certificate for `localhost` and 127.0.0.1, removed at the end of the tests."""
     return _authority.issue_cert("localhost", "127.0.0.1")
 
 
 @pytest.fixture(scope="session")
 def trusted(_authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of the authority that signed `certificate`, as clients are given it."""
+    """The file of the authority that signed `certificate`, for clients."""
     return _written(_authority, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
+def authority(_authority: trustme.CA) -> str:
+    """The authority that signed `certificate`, in PEM."""
+    return _authority.cert_pem.bytes().decode()
+
+
+@pytest.fixture(scope="session")
+def client_pem(_authority: trustme.CA) -> str:
+    """The certificate of a client with its key, in PEM."""
+    return _authority.issue_cert("client.example").private_key_and_cert_chain_pem.bytes().decode()
+
+
+@pytest.fixture(scope="session")
 def untrusted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of another authority of the same name, which has signed nothing."""
+    """The file of another authority with the same name, which signed no certificate."""
     return _written(trustme.CA(), tmp_path_factory)
 
 
@@ -166,24 +216,33 @@ def _written(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) ->
     return path
 
 
-async def _make_template(fleet: Servers) -> None:
-    from service.adapters.postgres.migrations import migrate
-
+async def create_database(fleet: Servers, name: str) -> None:
+    """Create a migrated database: a copy of a template, which is migrated once."""
     connection = await asyncpg.connect(fleet.postgres.dsn("postgres"))
     try:
-        if await connection.fetchval("select true from pg_database where datname = $1 and datistemplate", TEMPLATE):
-            return
-        await connection.execute(f'drop database if exists "{TEMPLATE}"')
-        await connection.execute(f'create database "{TEMPLATE}"')
-        await migrate(fleet.postgres.dsn(TEMPLATE))
-        await connection.execute(f'alter database "{TEMPLATE}" is_template true')
+        await _make_template(fleet, connection)
+        # Copies of files cost half of what copies by the log do, which are the default since PostgreSQL 15.
+        strategy = " strategy file_copy" if connection.get_server_version() >= (15,) else ""
+        await connection.execute(f'create database "{name}" template "{TEMPLATE}"{strategy}')
     finally:
         await connection.close()
 
 
-async def _execute(fleet: Servers, statement: str) -> None:
+async def _make_template(fleet: Servers, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    from service.adapters.postgres.migrations import migrate
+
+    if await connection.fetchval("select true from pg_database where datname = $1 and datistemplate", TEMPLATE):
+        return
+    await connection.execute(f'drop database if exists "{TEMPLATE}"')
+    await connection.execute(f'create database "{TEMPLATE}"')
+    await migrate(fleet.postgres.dsn(TEMPLATE))
+    await connection.execute(f'alter database "{TEMPLATE}" is_template true')
+
+
+async def drop_database(fleet: Servers, name: str) -> None:
+    """Drop a database, and end the connections to it."""
     connection = await asyncpg.connect(fleet.postgres.dsn("postgres"))
     try:
-        await connection.execute(statement)
+        await connection.execute(f'drop database "{name}" with (force)')
     finally:
         await connection.close()

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
-from service.embedded.ports import free_port
-from service.embedded.postgres import create_database
-from service.embedded.rabbitmq import shake_hands
-from service.embedded.redis import ping
+from actors.commands.sandbox.servers.ports import free_port
+from actors.commands.sandbox.servers.postgres import create_database
+from actors.commands.sandbox.servers.rabbitmq import shake_hands
+from actors.commands.sandbox.servers.redis import ping
 
 POSTGRES_IMAGE = "postgres:17"
 REDIS_IMAGE = "redis:7"
@@ -25,10 +25,10 @@ READY_WITHIN = 60.0
 
 
 class ContainerServer:
-    """A server in a container, on the same port of this machine for as long as it exists."""
+    """A server in a container, with a fixed port on this machine."""
 
     def __init__(self, container: DockerContainer, inner_port: int, probe: Callable[[], Awaitable[None]]) -> None:
-        # Docker would choose another port at every start, and tests stop and start what their clients are connected to.
+        # Docker would choose another port at every start, but tests restart servers that clients are connected to.
         self._port = free_port()
         self._container = container.with_bind_ports(inner_port, self._port)
         self._probe = probe
@@ -41,7 +41,7 @@ class ContainerServer:
         return f"{self._container.get_container_host_ip()}:{self._port}"
 
     async def start(self) -> None:
-        """Start it and return when it answers; nothing happens when it runs."""
+        """Start it and return when it answers; do nothing if it runs."""
         if self.running:
             return
         if self._created:
@@ -53,19 +53,19 @@ class ContainerServer:
             while not self.running:
                 try:
                     await self._probe()
-                except Exception:  # every library has its own ways to say "not yet"
+                except Exception:  # every library has its own errors for "not ready yet"
                     await asyncio.sleep(0.1)
                 else:
                     self.running = True
 
     async def stop(self) -> None:
-        """Let it end in order."""
+        """Stop it in order."""
         if self.running:
             self.running = False
             await asyncio.to_thread(self._container.get_wrapped_container().stop)
 
     async def kill(self) -> None:
-        """End it at once, as a power cut would."""
+        """End it at once, like a power failure."""
         if self.running:
             self.running = False
             await asyncio.to_thread(self._container.get_wrapped_container().kill)
@@ -76,7 +76,7 @@ class ContainerServer:
         await self.start()
 
     def remove(self) -> None:
-        """Delete the container and what it wrote."""
+        """Delete the container and its data."""
         if self._created:
             self._container.stop()
 
@@ -113,7 +113,7 @@ class RabbitMQContainer(ContainerServer):
     """RabbitMQ as the image has it."""
 
     def __init__(self) -> None:
-        container = DockerContainer(RABBITMQ_IMAGE, hostname="rabbitmq")  # its data carries the name of the host
+        container = DockerContainer(RABBITMQ_IMAGE, hostname="rabbitmq")  # its data depends on the host name
         container.with_envs(RABBITMQ_DEFAULT_USER=USER, RABBITMQ_DEFAULT_PASS=PASSWORD)
         super().__init__(container, 5672, lambda: shake_hands(self.url))
 
@@ -124,7 +124,7 @@ class RabbitMQContainer(ContainerServer):
 
 
 def docker_answers() -> bool:
-    """Whether a Docker engine answers within two seconds."""
+    """Return True if a Docker engine answers within two seconds."""
     try:
         return subprocess.run(["docker", "info"], capture_output=True, timeout=2, check=False).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
@@ -132,7 +132,7 @@ def docker_answers() -> bool:
 
 
 def containers_of_every_server() -> tuple[PostgresContainer, RedisContainer, RabbitMQContainer] | None:
-    """The containers, not started; None when an image cannot be had."""
+    """Return the containers, not started; None if an image is not available."""
     images = (POSTGRES_IMAGE, REDIS_IMAGE, RABBITMQ_IMAGE, testcontainers_config.ryuk_image)
     with ThreadPoolExecutor(len(images)) as pool:
         if not all(pool.map(_image_is_here, images)):

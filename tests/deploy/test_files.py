@@ -1,4 +1,4 @@
-"""What ships is held to what heyday is: settings that exist, versions that are named, processes that are not root."""
+"""Checks the shipped files against the code: existing settings, named versions, processes without root."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def services_of(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def settings() -> set[str]:
-    """Every variable that the page of settings names, and the files of those that are secrets."""
+    """Return every variable of the page of settings, and the `_FILE` variables of secrets."""
     rows = re.findall(r"^\| `(HEYDAY_\w+)`( †)?", (ROOT / "docs/reference/settings.md").read_text(), re.MULTILINE)
     return {name for name, _ in rows} | {f"{name}_FILE" for name, secret in rows if secret}
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=name_of)
 def test_every_setting_in_a_shipped_file_is_one_that_a_node_reads(file: Path) -> None:
-    """A misspelt variable is silently nothing."""
+    """A misspelt variable has no effect, and no error shows it."""
     lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
-    # What is interpolated is told to compose, not to a node.
+    # Interpolated variables are read by compose, not by a node.
     named = set(re.findall(r"(?<!\$\{)\bHEYDAY_[A-Z_]+", "\n".join(lines)))
 
     assert named
@@ -45,22 +45,23 @@ def test_every_setting_in_a_shipped_file_is_one_that_a_node_reads(file: Path) ->
 
 @pytest.mark.parametrize("file", COMPOSE, ids=name_of)
 def test_every_image_is_of_a_named_version(file: Path) -> None:
-    """`latest` is another program tomorrow."""
+    """`latest` may be another program tomorrow."""
     images = [str(service["image"]) for service in services_of(file).values()]
 
     assert [image for image in images if not re.search(r":v?\d+(\.\d+)+(-[\w.]+)?\}?$", image)] == []
 
 
 def test_the_image_is_built_on_a_named_version() -> None:
-    """A rebuild may bring security updates, and not another Python."""
+    """A rebuild should bring security updates but no other Python."""
     text = (ROOT / "Dockerfile.prod").read_text(encoding="utf-8")
 
     assert re.search(r"^ARG PYTHON_IMAGE=python:3\.\d+-slim-\w+$", text, re.MULTILINE)
-    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${PYTHON_IMAGE}"}
+    # The stage of the code continues the one of the packages.
+    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${PYTHON_IMAGE}", "build"}
 
 
 def test_the_image_runs_a_node_without_a_shell_and_without_root() -> None:
-    """A shell would keep SIGTERM for itself, and Kubernetes believes only a number not to be root."""
+    """A shell would not pass on SIGTERM, and Kubernetes can check only a numeric user."""
     text = (ROOT / "Dockerfile.prod").read_text(encoding="utf-8")
 
     assert re.search(r"^USER [1-9]\d+:[1-9]\d+$", text, re.MULTILINE)
@@ -69,12 +70,35 @@ def test_the_image_runs_a_node_without_a_shell_and_without_root() -> None:
 
 
 @pytest.mark.parametrize("file", COMPOSE, ids=name_of)
-def test_what_is_ours_cannot_write_and_has_no_privileges(file: Path) -> None:
-    """A node needs neither: whoever takes it over gets neither."""
+def test_containers_of_heyday_cannot_write_and_have_no_privileges(file: Path) -> None:
+    """A node needs neither, so an attacker who takes it over gets neither."""
     ours = {name: one for name, one in services_of(file).items() if "heyday:" in str(one["image"])}
 
     assert ours
     assert [name for name, one in ours.items() if not (one.get("read_only") and one.get("cap_drop") == ["ALL"])] == []
+
+
+@pytest.mark.parametrize("file", COMPOSE, ids=name_of)
+def test_a_node_with_a_read_only_root_has_a_bounded_temporary_directory(file: Path) -> None:
+    """An import writes its answers there while the client does not read them."""
+    node = services_of(file)["node"]
+
+    volumes = [one for one in node.get("volumes", []) if isinstance(one, dict) and one["type"] == "tmpfs"]
+    assert [one["target"] for one in volumes] or node["tmpfs"][0].startswith("/tmp:")
+    sizes = [one["tmpfs"]["size"] for one in volumes] or re.findall(r"size=(\d+)m", node["tmpfs"][0])
+    assert all(int(size) > 0 for size in sizes)
+    assert len(sizes) == 1
+
+
+def test_the_key_of_the_laptop_is_long_enough_and_named_where_readers_look() -> None:
+    """A node on all interfaces refuses a key of fewer than 16 characters."""
+    file = ROOT / "docker-compose.yml"
+    key = str(services_of(file)["node"]["environment"]["HEYDAY_API_KEYS"])
+
+    assert len(key) >= 16
+    assert f"`{key}`" in file.read_text(encoding="utf-8").splitlines()[0]
+    assert f"`{key}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"Bearer {key}'" in (ROOT / "deploy/verify/laptop/run.sh").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("file", COMPOSE, ids=name_of)
@@ -87,7 +111,7 @@ def test_a_node_may_drain_before_it_is_killed(file: Path) -> None:
 
 
 def test_a_member_of_rabbitmq_has_a_name_before_it_is_healthy() -> None:
-    """Swarm publishes names of healthy tasks only, and a member that waits for the others' names never becomes one."""
+    """Swarm publishes names of healthy tasks only, and a member needs the others' names to become healthy."""
     members = [
         one for name, one in services_of(ROOT / "docker-compose.prod.yml").items() if name.startswith("rabbitmq-")
     ]
@@ -96,8 +120,8 @@ def test_a_member_of_rabbitmq_has_a_name_before_it_is_healthy() -> None:
 
 
 @pytest.mark.parametrize("right", ["configure", "write", "read"])
-def test_rabbitmq_lets_heyday_have_what_is_called_as_heyday_calls_it(right: str) -> None:
-    """The file takes a backslash as it stands: a pattern with two of them refuses every name."""
+def test_rabbitmq_permits_the_names_that_heyday_uses_and_no_others(right: str) -> None:
+    """The file does not unescape backslashes: a pattern with two of them refuses every name."""
     lines = (ROOT / "deploy/rabbitmq/rabbitmq.conf").read_text(encoding="utf-8")
     pattern = re.search(rf"^default_permissions\.{right} = (\S+)$", lines, re.MULTILINE)
 
@@ -106,8 +130,8 @@ def test_rabbitmq_lets_heyday_have_what_is_called_as_heyday_calls_it(right: str)
     assert not re.search(pattern[1], "others")
 
 
-def test_only_what_the_image_is_made_of_gets_to_its_build() -> None:
-    """What is not sent cannot end up in a layer: data, keys, history."""
+def test_only_the_sources_of_the_image_are_sent_to_its_build() -> None:
+    """Data, keys and history that are not sent cannot get into a layer."""
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
 
@@ -118,6 +142,16 @@ def test_only_what_the_image_is_made_of_gets_to_its_build() -> None:
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "deploy").rglob("*.sh")), ids=name_of)
-def test_every_script_is_one_that_bash_can_read(script: Path) -> None:
-    """They run on a bad morning, or once a year."""
+def test_bash_can_parse_every_script(script: Path) -> None:
+    """They run rarely, and then they must work."""
     assert subprocess.run(["bash", "-n", script], check=False, timeout=30).returncode == 0
+
+
+def test_the_guide_gives_every_label_that_the_stack_asks_for() -> None:
+    """A service without a machine of its label waits for ever, and Swarm says so only in the list of its tasks."""
+    stack = (ROOT / "docker-compose.prod.yml").read_text(encoding="utf-8")
+    guide = (ROOT / "docs" / "DEPLOYMENT_GUIDE.md").read_text(encoding="utf-8")
+
+    asked = set(re.findall(r"node\.labels\.(heyday\.[\w-]+) == true", stack))
+    assert asked == set(re.findall(r"--label-add (heyday\.[\w-]+)=true", guide))
+    assert len(asked) == 8

@@ -1,4 +1,4 @@
-"""nginx reads deploy/nginx: its files are whole in both places, and show of a node what they should, and no more."""
+"""Runs nginx with deploy/nginx: the files are valid in both setups and show only the intended routes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ FOLDER = ROOT / "deploy" / "nginx"
 
 
 class NotInstalled(Exception):
-    """nginx is neither there nor ours to install."""
+    """nginx is missing and cannot be installed."""
 
 
 def program() -> str:
-    """nginx of this machine, else, as root on Debian, installed. Raises NotInstalled: these tests are not skipped."""
+    """Return nginx; as root on Debian install it. Raises NotInstalled: these tests are never skipped."""
     with one_process_at_a_time():
         found = _on_path() or (install_with_apt("nginx-light") and _on_path())
     if not found:
@@ -34,12 +34,12 @@ def program() -> str:
 
 
 def _on_path() -> str | None:
-    # Not on the PATH of everybody.
+    # Not on every user's PATH.
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
 
 def lay(folder: Path, place: str, **changes: str) -> Path:
-    """The files of one place in a folder, with a certificate; `changes` stand for what is in place.conf."""
+    """Write the files of one setup into a folder, with a certificate; `changes` replace text of place.conf."""
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost")
     certificate.private_key_pem.write_to_path(folder / "tls_key")
@@ -65,7 +65,7 @@ async def nginx(file: Path, *options: str) -> asyncio.subprocess.Process:
 
 @pytest.mark.parametrize("place", ["swarm", "servers"])
 async def test_nginx_finds_no_mistake(place: str, tmp_path: Path) -> None:
-    """It would not start, and the old configuration be gone."""
+    """nginx would not start, and the old configuration would be gone."""
     process = await nginx(lay(tmp_path, place), "-t", "-q")
 
     _, told = await process.communicate()
@@ -79,7 +79,7 @@ async def answer(request: web.Request) -> web.Response:
 
 @pytest.fixture
 async def proxied(tmp_path: Path) -> AsyncIterator[str]:
-    """nginx as on machines, in front of one node that answers and one that is not there: its address."""
+    """The address of nginx in front of one living and one dead node, set up as for machines."""
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(application)
@@ -88,7 +88,7 @@ async def proxied(tmp_path: Path) -> AsyncIterator[str]:
     await site.start()
     with socket.socket() as free, socket.socket() as dead:
         free.bind(("127.0.0.1", 0))
-        dead.bind(("127.0.0.1", 0))  # taken, and nobody listens
+        dead.bind(("127.0.0.1", 0))  # bound, but not listening
         port = free.getsockname()[1]
         nodes = {
             "127.0.0.1:8080": f"127.0.0.1:{dead.getsockname()[1]}",
@@ -120,11 +120,31 @@ async def listens(port: int) -> bool:
     return True
 
 
-async def test_the_api_is_reached_in_tls_while_a_node_is_dead_and_metrics_are_not(proxied: str, tmp_path: Path) -> None:
-    """Metrics and details take no key: they are for those inside."""
+async def test_a_redirect_names_no_host_of_the_request(proxied: str, tmp_path: Path) -> None:
+    """Otherwise a forged Host header sends the client to another server."""
     trust = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=tmp_path / "authority"))
-    shown = ["/api/v1/users", "/api/v1/users:import", "/docs", "/docs/assets", "/openapi.json", "/health"]
-    hidden = ["/", "/metrics", "/health/detailed", "/health/ready", "/elsewhere"]
+
+    async with aiohttp.ClientSession(connector=trust, base_url=proxied) as session:
+        answered = await session.get("/api", headers={"Host": "evil.example"}, allow_redirects=False)
+
+    assert (answered.status, answered.headers["Location"]) == (301, "/api/")
+
+
+async def test_the_api_is_reached_in_tls_while_a_node_is_dead_and_metrics_are_not(proxied: str, tmp_path: Path) -> None:
+    """Metrics and details need no key, so they must stay inside."""
+    trust = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=tmp_path / "authority"))
+    shown = [
+        "/api/v1/users",
+        "/api/v1/users:import",
+        "/docs",
+        "/docs/assets",
+        "/openapi.json",
+        "/",
+        "/console",
+        "/console/main.js",
+        "/health",
+    ]
+    hidden = ["/metrics", "/health/detailed", "/health/ready", "/elsewhere"]
 
     async with aiohttp.ClientSession(connector=trust, base_url=proxied) as session:
         answered = {path: await (await session.get(path)).json() for path in shown}

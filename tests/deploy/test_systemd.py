@@ -1,4 +1,4 @@
-"""The systemd units are held to the code, to their own settings, and to systemd itself where it is there."""
+"""Checks the systemd units against the code, against each other, and with systemd if it is installed."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ NEEDED = {
     "HEYDAY_DATABASE_URL": "postgresql://db/heyday",
     "HEYDAY_REDIS_URL": "redis://redis",
     "HEYDAY_EMAIL_URL": "https://email.example.com",
-    "HEYDAY_API_KEYS": "key",
+    "HEYDAY_API_KEYS": "a-key-of-16-chars",
 }
-"""What the units give as files."""
+"""The settings that the units pass as files."""
 
 
 def values(unit: Path, option: str) -> list[str]:
-    """Every value of an option, in order."""
+    """Return every value of an option, in order."""
     return re.findall(rf"^{option}=(.*)$", unit.read_text(encoding="utf-8"), re.MULTILINE)
 
 
@@ -36,7 +36,7 @@ def told() -> dict[str, str]:
 
 
 def test_every_setting_is_one_that_a_node_reads_and_all_of_them_make_a_node() -> None:
-    """A misspelt variable is silently nothing."""
+    """A misspelt variable has no effect, and no error shows it."""
     named = {value.partition("=")[0] for unit in UNITS for value in values(unit, "Environment")} | told().keys()
 
     assert named - settings() == set()
@@ -45,7 +45,7 @@ def test_every_setting_is_one_that_a_node_reads_and_all_of_them_make_a_node() ->
 
 @pytest.mark.parametrize("unit", UNITS, ids=name_of)
 def test_every_secret_that_a_unit_names_is_a_credential_that_it_loads(unit: Path) -> None:
-    """A node whose file is not there does not start."""
+    """A node without its file does not start."""
     files = {value.partition("=%d/")[2] for value in values(unit, "Environment") if "_FILE=" in value}
     credentials = dict(value.split(":", 1) for value in values(unit, "LoadCredential"))
     script = (ROOT / "deploy" / "secrets.sh").read_text(encoding="utf-8")
@@ -55,14 +55,14 @@ def test_every_secret_that_a_unit_names_is_a_credential_that_it_loads(unit: Path
 
 
 def test_a_node_may_drain_before_it_is_killed() -> None:
-    """Killed nodes leave outcomes unknown."""
+    """Killed nodes leave unknown outcomes."""
     (stop,) = values(NODE, "TimeoutStopSec")
 
     assert float(stop.removesuffix("s")) >= float(told()["HEYDAY_DRAIN_WITHIN"].removesuffix("s")) + 10
 
 
 def test_nodes_come_after_the_migration_without_depending_on_it() -> None:
-    """The schema may be applied elsewhere, and a node waits for it anyhow."""
+    """The schema may be applied elsewhere, and a node waits for it."""
     assert "heyday-migrate.service" in values(NODE, "After")[0].split()
     assert "heyday-migrate.service" in values(NODE, "Wants")[0].split()
     assert values(NODE, "Requires") == []
@@ -70,9 +70,9 @@ def test_nodes_come_after_the_migration_without_depending_on_it() -> None:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="a machine without systemd runs no units")
 def test_systemd_finds_no_mistake_and_little_that_is_exposed(tmp_path: Path) -> None:
-    """An option that is misspelt, or not known there, is ignored with a warning that nobody sees."""
+    """systemd ignores a misspelt or unknown option with a warning in the journal only."""
     for unit in UNITS:
-        # The program is not installed here; an instance, so that systemd takes the template for a unit.
+        # The program is not installed here. An instance name makes systemd accept the template.
         text = unit.read_text(encoding="utf-8").replace("/opt/heyday/bin/heyday", "/bin/true")
         (tmp_path / unit.name.replace("@", "@8080")).write_text(text, encoding="utf-8")
     paths = [str(path) for path in sorted(tmp_path.iterdir())]

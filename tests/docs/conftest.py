@@ -1,4 +1,4 @@
-"""Whole nodes, for documents that talk to one."""
+"""Fixtures with whole nodes."""
 
 from tests.node.conftest import small_world as small_world
 from tests.node.conftest import world as world

@@ -1,4 +1,4 @@
-"""The pictures of docs/ARCHITECTURE_OVERVIEW.md show what there is: every move of a message, every actor of a node."""
+"""The pictures of docs/ARCHITECTURE_OVERVIEW.md match the code: every move of a message, every actor of a node."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def picture(heading: str) -> str:
 
 
 def test_the_states_are_drawn_with_every_move_and_no_other() -> None:
-    """People reason about outages with it."""
-    drawn = re.findall(r"^    (\w+) --> (\w+):", picture("The states of a message"), re.MULTILINE)
+    """Operators use the picture to reason about outages."""
+    drawn = re.findall(r"^    (\w+) --> (\w+):", picture("Message states"), re.MULTILINE)
 
     assert sorted(drawn) == sorted((str(one), str(other)) for one, others in MOVES.items() for other in others)
 
 
 async def test_the_tree_is_that_of_a_node(small_world: World) -> None:
-    """As the node itself shows it, in the order in which actors start."""
+    """`/health/detailed` of a running node has the same tree."""
     node = await small_world.node()
     await node.logged("node_entered")
     _, health = await node.get("/health/detailed")
@@ -39,5 +39,5 @@ async def test_the_tree_is_that_of_a_node(small_world: World) -> None:
         ]
         return names + [pair for child in actor["children"] for pair in branches(child)]
 
-    drawn = re.findall(r"^    ([\w-]+) --> ([\w-]+)", picture("The tree of actors in a node"), re.MULTILINE)
+    drawn = re.findall(r"^    ([\w-]+) --> ([\w-]+)", picture("The supervision tree of a node"), re.MULTILINE)
     assert sorted(drawn) == sorted(branches(health["actors"]))

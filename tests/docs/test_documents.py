@@ -1,4 +1,4 @@
-"""What the documents say is so: links lead somewhere, tables are complete, examples answer what is printed."""
+"""Checks the documents: links exist, tables are complete, examples print what the page shows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
+from loadtest.hot_queries import HOT
 from service.domain.messages import Status
 from service.settings import read
 from service.telemetry.metrics import Metrics
@@ -19,6 +20,7 @@ from service.telemetry.metrics import Metrics
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
+    ROOT / ".github/PULL_REQUEST_TEMPLATE.md",
     *sorted(page for folder in ("docs", "deploy", "loadtest", "grafana") for page in (ROOT / folder).rglob("*.md")),
 ]
 
@@ -52,7 +54,7 @@ CONTRACT = [
     "job_runs_total",
     "job_duration_seconds",
 ]
-"""Metrics that dashboards and alerts elsewhere are written against: none of them may be renamed."""
+"""Metrics that dashboards and alerts of others use; none may be renamed."""
 
 LABELS = {
     "circuit_breaker_state": {"service"},
@@ -68,7 +70,7 @@ LABELS = {
     "job_runs_total": {"job", "outcome"},
     "job_duration_seconds": {"job"},
 }
-"""And their labels, where they are promised."""
+"""The promised labels of these metrics."""
 
 NEEDED = {
     "HEYDAY_DATABASE_URL": "postgresql://h/d",
@@ -87,19 +89,19 @@ def text_of(document: str | Path) -> str:
 
 
 def prose_of(document: Path) -> str:
-    """Its text without blocks of code."""
+    """Return the text of a document without code blocks."""
     return re.sub(r"^```.*?^```", "", text_of(document), flags=re.DOTALL | re.MULTILINE)
 
 
 def rows_of(document: str) -> Iterator[list[str]]:
-    """The cells of each row of its tables."""
+    """Yield the cells of each table row of a document."""
     for line in text_of(document).splitlines():
         if line.startswith("| ") and not line.startswith("| ---"):
             yield [cell.strip() for cell in line.strip("|").split(" | ")]
 
 
 def rows_under(document: str, heading: str) -> Iterator[list[str]]:
-    """The rows of its tables whose first column has that heading and whose last is called `shown by`."""
+    """Yield the rows of tables with that first heading and the last heading `shown by`."""
     wanted = False
     for row in rows_of(document):
         if row[-1] == "shown by":
@@ -111,14 +113,14 @@ def rows_under(document: str, heading: str) -> Iterator[list[str]]:
 
 
 def anchors_of(document: Path) -> set[str]:
-    """What its headings are called in links."""
+    """Return the anchors of a document's headings."""
     headings = re.findall(r"^#+ (.+)$", prose_of(document), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_link_leads_somewhere(document: Path) -> None:
-    """A page that is not there is worse than a page that was not promised."""
+    """A broken link sends the reader nowhere."""
     links = re.findall(r"\]\(([^)\s]+)\)", prose_of(document))
 
     broken = []
@@ -134,7 +136,7 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_path_that_is_named_exists(document: Path) -> None:
-    """Readers open what a text names."""
+    """Readers open the paths that a text names."""
     named = re.findall(r"`((?:actors|service|schema|tests|docs|deploy|loadtest|grafana)/[\w./@-]*)`", text_of(document))
 
     assert [path for path in named if not (ROOT / path).exists()] == []
@@ -142,7 +144,7 @@ def test_every_path_that_is_named_exists(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_no_document_names_a_path_of_the_machine_it_was_written_on(document: Path) -> None:
-    """Nobody else has it; where the units of systemd look for heyday is told to everybody."""
+    """No reader has such a path. The installation path of the systemd units is allowed."""
     found = re.findall(r"(?<![\w.}/])/(?:work|tmp|home|root|Users|mnt|opt(?!/heyday\b))\b[\w./-]*", text_of(document))
 
     assert found == []
@@ -153,7 +155,7 @@ def test_no_document_names_a_path_of_the_machine_it_was_written_on(document: Pat
     [("docs/explanation/guarantees.md", "promise"), ("docs/SECURITY_AUDIT_REPORT.md", "what")],
 )
 def test_every_test_that_a_promise_rests_on_exists(document: str, heading: str) -> None:
-    """A claim whose test was renamed or dropped is a claim that nobody checks."""
+    """A claim whose test was renamed or deleted is not checked."""
     missing, named = [], []
     for row in rows_of(document):
         for file, tests in re.findall(r"`(tests/[\w/]+\.py)`: ((?:`test_\w+`(?:, )?)+)", row[-1]):
@@ -169,7 +171,7 @@ def test_every_test_that_a_promise_rests_on_exists(document: str, heading: str) 
 
 
 class Setting(NamedTuple):
-    """A row of the table of settings; `default` and `example` are None where the row has words or nothing."""
+    """A row of the table of settings; `default` and `example` are None if the cell is not code."""
 
     name: str
     default: str | None
@@ -189,7 +191,7 @@ def settings_listed() -> list[Setting]:
 
 
 class Watched(dict[str, str]):
-    """An environment that remembers what it was asked for."""
+    """An environment that records which variables were read."""
 
     asked: set[str]
 
@@ -199,7 +201,7 @@ class Watched(dict[str, str]):
 
 
 def test_the_page_of_settings_lists_every_variable_that_is_read_and_no_other() -> None:
-    """A setting that is not there is one that nobody uses; one that is there alone does nothing."""
+    """A setting that is not listed is not used, and a listed one that is not read has no effect."""
     environment = Watched(NEEDED)
     read(environment)
 
@@ -213,12 +215,12 @@ def test_the_page_of_settings_lists_every_variable_that_is_read_and_no_other() -
 
 @pytest.mark.parametrize("setting", [one for one in settings_listed() if one.default], ids=lambda one: one.name)
 def test_the_default_that_the_page_gives_changes_nothing(setting: Setting) -> None:
-    """Because it is the default."""
+    """Setting a variable to its printed default must not change the settings."""
     assert read(NEEDED | {setting.name: str(setting.default)}) == read(NEEDED)
 
 
 def test_every_setting_has_a_default_or_says_why_it_has_none() -> None:
-    """Required, not set, or made up by the node: anything else is a default."""
+    """The only exceptions are: required, not set, or made by the node."""
     without = {row[1] for row in rows_of("docs/reference/settings.md") if row[0].startswith("`H") and "`" not in row[1]}
 
     required = {one.name for one in settings_listed()} & (NEEDED.keys() - {"HEYDAY_NODE_ID"})
@@ -229,9 +231,18 @@ def test_every_setting_has_a_default_or_says_why_it_has_none() -> None:
 
 @pytest.mark.parametrize("setting", settings_listed(), ids=lambda one: one.name)
 def test_the_example_that_the_page_gives_is_taken_and_is_not_the_default(setting: Setting) -> None:
-    """Readers copy examples."""
+    """Readers copy examples, so they must be valid."""
     assert setting.example is not None
-    with_key = {"HEYDAY_API_KEYS": "key"}  # which an example of an address beyond loopback needs
+    if setting.example.startswith(f"{setting.name}_FILE="):
+        return  # it has several lines, which a cell cannot show
+    # An example of an address beyond loopback needs a key, and one of a provider needs a sender and a token.
+    with_key = {"HEYDAY_API_KEYS": "a-key-of-16-chars"}
+    if setting.name == "HEYDAY_EMAIL_FORMAT":
+        with_key |= {"HEYDAY_EMAIL_FROM": "a@example.com", "HEYDAY_EMAIL_TOKEN": "token"}
+    if setting.name.startswith("HEYDAY_EMAIL_FALLBACK_"):
+        with_key |= {"HEYDAY_EMAIL_FALLBACK_URL": "https://b.example", "HEYDAY_EMAIL_FROM": "a@example.com"}
+    if setting.name == "HEYDAY_EMAIL_FALLBACK_FORMAT":
+        with_key |= {"HEYDAY_EMAIL_FALLBACK_TOKEN": "token"}
 
     assert read(NEEDED | with_key | {setting.name: setting.example}) is not None
     assert setting.example != setting.default
@@ -242,7 +253,7 @@ def declared() -> list[MetricWrapperBase]:
 
 
 def scraped_name(metric: MetricWrapperBase) -> str:
-    """As a scraper sees it: counters get a suffix."""
+    """Return the name as a scraper sees it; counters get a suffix."""
     return f"{metric._name}_total" if metric._type == "counter" else metric._name
 
 
@@ -266,7 +277,7 @@ def test_the_page_of_metrics_lists_what_is_declared() -> None:
 
 
 def test_every_metric_has_a_unit_and_answers_a_question_of_its_own() -> None:
-    """A number without a unit misleads, and one that answers nothing is in the way of those that do."""
+    """A number without a unit misleads, and a metric without a question is not needed."""
     rows = metrics_listed()
 
     units = {row[0].strip("`"): row[3] for row in rows}
@@ -280,7 +291,7 @@ def test_every_metric_has_a_unit_and_answers_a_question_of_its_own() -> None:
 
 
 def test_the_page_of_metrics_names_every_label_and_every_value_known_beforehand() -> None:
-    """Whoever writes a query needs the values, and should not have to wait for one to happen."""
+    """The author of a query needs the values before they occur."""
     text = text_of("docs/reference/metrics.md").partition("## Labels")[2]
 
     labels = {label for metric in declared() for label in metric._labelnames} - {"version", "tzdata"}
@@ -292,7 +303,7 @@ def test_the_page_of_metrics_names_every_label_and_every_value_known_beforehand(
         for value in series
     }
     described = set(re.findall(r"`(\w+)`", text))
-    assert labels - described == {"method", "status_code"}  # which speak for themselves
+    assert labels - described == {"method", "status_code"}  # these need no description
     assert {value for value in values if f"**`{value}`**" not in text} == set()
 
 
@@ -305,7 +316,7 @@ def test_every_metric_that_is_promised_is_declared() -> None:
 
 
 def test_the_example_of_the_readme_answers_what_it_prints() -> None:
-    """It is the first thing that people try."""
+    """Readers try it first."""
     found = re.search(r"^ *\$ echo '(.+)' \| heyday when\n +(\{.*\})$", text_of("README.md"), re.MULTILINE)
     assert found is not None
     question, printed = found.groups()
@@ -324,8 +335,15 @@ def test_the_example_of_the_readme_answers_what_it_prints() -> None:
     assert answered.stdout == printed + "\n"
 
 
+def test_the_page_of_query_plans_has_every_hot_query() -> None:
+    """A query that was renamed cannot be found in the code."""
+    named = [row[0].strip("`") for row in rows_of("docs/explanation/query_plans.md") if row[0].startswith("`")]
+
+    assert set(named) == {f"{file}.{name}" for file, name, _ in HOT}
+
+
 def test_the_page_of_states_has_every_state() -> None:
-    """And none that is not one."""
+    """A state that is missing, or extra, misleads the reader."""
     rows = [row[0].strip("`") for row in rows_of("docs/explanation/message_states.md") if row[0].startswith("`")]
 
     assert sorted(rows) == sorted(Status)

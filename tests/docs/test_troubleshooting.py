@@ -1,4 +1,4 @@
-"""docs/TROUBLESHOOTING_GUIDE.md names what there is: lines that are logged, problems that are answered."""
+"""Checks docs/TROUBLESHOOTING_GUIDE.md: its log events and problems exist."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 import re
 from pathlib import Path
 
-from actors.api.problems import KINDS
+from service.api.http.problems import KINDS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "TROUBLESHOOTING_GUIDE.md").read_text(encoding="utf-8")
 LOGS = (ROOT / "docs" / "reference" / "logs.md").read_text(encoding="utf-8")
-"""Has the names that are put together."""
+"""This page lists event names that the code composes."""
 
 
 def code() -> str:
@@ -21,13 +21,13 @@ def code() -> str:
 
 
 def first_cells(heading: str) -> list[list[str]]:
-    """The cells of the table below a heading."""
+    """Return the cells of the table below a heading."""
     part = TEXT.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in part.splitlines() if line[:3] == "| `"]
 
 
 def test_every_line_that_is_explained_is_logged_with_the_fields_that_are_named() -> None:
-    """Somebody greps for it at night."""
+    """An operator searches the log for it."""
     source = code()
 
     for cells in first_cells("Lines in the log")[1:]:
@@ -40,7 +40,7 @@ def test_every_line_that_is_explained_is_logged_with_the_fields_that_are_named()
 
 
 def test_every_problem_that_is_explained_exists_with_its_status() -> None:
-    """Clients look it up by its type."""
+    """Clients look up a problem by its type."""
     rows = first_cells("Answers of the API")[1:]
 
     assert len(rows) >= 10

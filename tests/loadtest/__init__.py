@@ -1,1 +1,1 @@
-"""Tests of the measurements themselves."""
+"""Tests of the measuring tools."""

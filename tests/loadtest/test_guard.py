@@ -1,4 +1,4 @@
-"""The guard against getting slower: it sees what is more than noise, and says so when it cannot tell."""
+"""Tests of loadtest/guard.py: it finds changes beyond the noise, and reports when it cannot decide."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def run(*rates: float) -> str:
     ],
 )
 def test_only_what_is_more_than_noise_is_slower(now: Ratios, verdict: Verdict) -> None:
-    """A guard that cries at noise is switched off, and one that lets everything pass might as well be."""
+    """A guard that reports noise is ignored, and one that reports nothing is useless."""
     assert judge(ratios(0.50), now) is verdict
 
 
 def test_what_is_slower_is_said_even_if_something_else_is_unknown() -> None:
-    """The bad news must not hide behind a case that was not measured."""
+    """A case that was not measured must not hide a slower one."""
     then = {**ratios(0.5), "another": ratios(0.5)[CASE]}
 
     assert judge(then, ratios(0.3)) is Verdict.SLOWER
@@ -58,14 +58,14 @@ def test_a_noisier_run_is_allowed_more() -> None:
 
 
 def test_the_noise_of_few_rounds_is_not_known() -> None:
-    """Two rounds that happen to agree would promise a precision that is not there."""
+    """Two rounds that agree by chance would suggest a false precision."""
     assert math.isinf(noise([0.5, 0.5]))
     assert noise([0.5, 0.5, 0.5]) == 0
     assert noise([0.4, 0.5, 0.6, 0.5, 0.5]) < noise([0.3, 0.4, 0.5, 0.6, 0.7])
 
 
 def test_a_baseline_is_read_as_it_was_written() -> None:
-    """What is compared next week is what was measured today."""
+    """Next week's comparison must use today's figures."""
     measured = read_runs([run(0.5, 0.52), run(0.48, 0.51)])
 
     assert read_baseline(write_baseline(measured)) == measured
@@ -75,7 +75,7 @@ def test_a_baseline_is_read_as_it_was_written() -> None:
 
 @pytest.mark.parametrize(("rates", "code"), [((0.5, 0.51, 0.49), 0), ((0.2, 0.21, 0.2), 1), ((0.2, 0.5, 0.9), 2)])
 async def test_the_exit_code_is_the_verdict(tmp_path: Path, rates: tuple[float, ...], code: int) -> None:
-    """The workflow sees nothing else."""
+    """The workflow reads only the exit code."""
     (tmp_path / "baseline.json").write_text(write_baseline(read_runs([run(0.5, 0.51, 0.49)])))
     (tmp_path / "run.json").write_text(run(*rates))
 
@@ -91,7 +91,7 @@ async def test_the_exit_code_is_the_verdict(tmp_path: Path, rates: tuple[float, 
 
 
 async def test_two_versions_are_compared_by_their_runs(tmp_path: Path) -> None:
-    """Measured in turn on one machine, they need no baseline of another."""
+    """Runs that alternate on one machine need no stored baseline."""
     for name, rates in {"before-1": (0.5, 0.51), "before-2": (0.49, 0.5), "after-1": (0.3, 0.31, 0.3)}.items():
         (tmp_path / f"{name}.json").write_text(run(*rates))
 

@@ -1,4 +1,4 @@
-"""The programs that are measured end with the tool that has started them."""
+"""Tests that measured programs end with the tool that started them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import asyncio
 from loadtest.programs import last_word, program
 
 async def main():
-    async with program("service.email_stub", "--port", "0") as stub:
+    async with program("actors.commands.sandbox.email_stub", "--port", "0") as stub:
         await last_word(stub)
         print(stub.pid, flush=True)
         await asyncio.Event().wait()
@@ -22,7 +22,7 @@ asyncio.run(main())
 
 
 async def test_a_tool_that_is_killed_leaves_nothing_running() -> None:
-    """Nodes that go on for hours would spoil every later measurement, and hold whatever the tool was given."""
+    """Nodes that keep running would disturb later measurements."""
     tool = await asyncio.create_subprocess_exec(sys.executable, "-c", TOOL, stdout=asyncio.subprocess.PIPE)
     assert tool.stdout is not None
     stub = psutil.Process(int(await tool.stdout.readline()))

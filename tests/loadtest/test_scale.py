@@ -1,4 +1,4 @@
-"""The tools that measure planning, a backlog and growth run from end to end, and reckon rightly."""
+"""Runs the tools for planning, backlog and growth, and checks their calculations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from service.ports import Unavailable
 
 
 async def measured(module: str, *words: str) -> str:
-    """What a tool prints; it ends with 0, so nobody was lost, greeted twice or early."""
+    """Run a tool and return its output; exit code 0 means no greeting lost, twice or early."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", f"loadtest.{module}", *words,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -28,7 +28,7 @@ async def measured(module: str, *words: str) -> str:
 
 
 async def test_planning_is_measured_with_two_nodes(tmp_path: Path) -> None:
-    """Whoever has the birthday is planned once, and the API answers meanwhile."""
+    """Every birthday is planned once, and the API answers meanwhile."""
     words = ["--users", "600", "--together", "200", "--nodes", "2", "--quiet", "0.3", "--json", str(tmp_path / "f")]
 
     said = await measured("planning", *words)
@@ -41,7 +41,7 @@ async def test_planning_is_measured_with_two_nodes(tmp_path: Path) -> None:
 
 
 async def test_a_backlog_is_measured(tmp_path: Path) -> None:
-    """Its curves are those that the plots are drawn from."""
+    """The plots use its curves."""
     words = ["--messages", "200", "--stream", "--json", str(tmp_path / "f"), "--plots", str(tmp_path)]
 
     said = await measured("backlog", *words)
@@ -54,8 +54,8 @@ async def test_a_backlog_is_measured(tmp_path: Path) -> None:
     assert "| lost, twice, early | 0, 0, 0 |" in said
 
 
-async def test_who_is_due_later_waits_for_those_before_and_for_nobody_else(tmp_path: Path) -> None:
-    """A share of another occasion, and of instants that come meanwhile: each group's lateness is told apart."""
+async def test_later_messages_wait_only_for_earlier_ones(tmp_path: Path) -> None:
+    """The report shows the lateness of each group: another occasion, and later instants."""
     words = ["--messages", "300", "--others", "0.2", "--later", "0.2", "--rate", "200"]
 
     said = await measured("backlog", *words, "--stream", "--json", str(tmp_path / "f"))
@@ -69,7 +69,7 @@ async def test_who_is_due_later_waits_for_those_before_and_for_nobody_else(tmp_p
 
 
 async def test_a_node_with_more_memory_than_is_allowed_fails_the_backlog() -> None:
-    """Its peak counts, which no look in between would see."""
+    """The peak counts, also between two readings."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "loadtest.backlog", "--messages", "50", "--stream", "--most-memory", "10",
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
@@ -81,7 +81,7 @@ async def test_a_node_with_more_memory_than_is_allowed_fails_the_backlog() -> No
 
 
 async def test_a_server_too_busy_to_answer_leaves_a_gap_in_a_curve() -> None:
-    """A measurement of many minutes must not end for one answer that came late."""
+    """One late answer must not end a long measurement."""
     answers = iter([None, 4.0, None])
     asked_thrice = asyncio.Event()
 
@@ -100,7 +100,7 @@ async def test_a_server_too_busy_to_answer_leaves_a_gap_in_a_curve() -> None:
 
 
 async def test_growth_is_measured_and_every_hot_query_explained(tmp_path: Path) -> None:
-    """A query that cannot be run as it is listed would be missing from the report."""
+    """A listed query that cannot run would be missing in the report."""
     words = ["--sizes", "100", "300", "--greetings", "50", "--stream", "--plots", str(tmp_path)]
 
     said = await measured("growth", *words, "--explain", str(tmp_path / "plans.md"))
@@ -113,7 +113,7 @@ async def test_growth_is_measured_and_every_hot_query_explained(tmp_path: Path) 
 
 
 def test_the_rate_of_each_part_is_that_of_its_own_time() -> None:
-    """A backlog that gets slower shows in its last part, whatever the looks fell on."""
+    """A backlog that becomes slower shows in its last part, wherever the readings are."""
     curve = [(0.0, 0.0), (1.0, 0.0), (2.0, 500.0), (4.0, 1000.0)]
 
     first, *_, last = rates_of_parts(curve, 1000, PARTS)

@@ -1,4 +1,4 @@
-"""The arithmetic of docs/SCALING.md: what it prints is printed, and a day that is played through adds up."""
+"""Checks docs/SCALING.md: its tables are the tool's output, and the arithmetic of a day is right."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLES = re.findall(
 
 @pytest.mark.parametrize(("command", "printed"), EXAMPLES, ids=[command for command, _ in EXAMPLES])
 def test_the_page_prints_what_the_tool_prints(command: str, printed: str) -> None:
-    """Somebody will change a rate and forget the page."""
+    """A changed rate must change the page."""
     answered = subprocess.run(
         [sys.executable, "-m", *command.split()], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
@@ -32,7 +32,7 @@ def test_the_page_prints_what_the_tool_prints(command: str, printed: str) -> Non
 
 
 def test_a_wave_that_is_not_gone_delays_the_next() -> None:
-    """What is left of 09:00 in Tokyo leaves before 09:00 in Shanghai's."""
+    """The rest of Tokyo's wave leaves before Shanghai's."""
     fast, slow = play(100_000, 10_000.0), play(100_000, 1.0)
 
     assert fast.latest == pytest.approx(fast.largest / 10_000)
@@ -41,7 +41,7 @@ def test_a_wave_that_is_not_gone_delays_the_next() -> None:
 
 
 def test_the_slowest_part_decides() -> None:
-    """Nodes beyond what the email service takes do nothing."""
+    """More nodes than the email service can serve do not help."""
     few, many = (rate(nodes=nodes, calls=100, latency=0.1, email_rate=500.0) for nodes in (1, 10))
 
     assert min(few.values()) == min(many.values()) == 500.0

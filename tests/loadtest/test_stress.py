@@ -1,4 +1,4 @@
-"""Load and stress: what can be known of it without load. Shapes, verdicts, what is read of locust, and the report."""
+"""Tests of load and stress without load: shapes, verdicts, results of locust, and the report."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RAMP = Shape(((0, 0), (10, 1_000), (40, 1_000)))
 
 
 def looks(seconds: int, start: float, per_hour: float, *, noise: float = 0.0, warming: float = 0.0) -> leak.Curve:
-    """What is seen each second of something that grows so much an hour, and at first by `warming` in all."""
+    """Return readings per second of a value that grows by `an_hour`, and first by `warming`."""
     chance = random.Random(7)
     warm = seconds / 4
     return [
@@ -64,12 +64,12 @@ def looks(seconds: int, start: float, per_hour: float, *, noise: float = 0.0, wa
     ],
 )
 def test_a_leak_is_found_and_a_flat_curve_passes(curve: leak.Curve, leaks: bool) -> None:
-    """A verdict that cries at warm caches is switched off, and one that sees nothing is worse than none."""
+    """A verdict that reports warm caches is ignored, and one that finds nothing is useless."""
     assert leak.growth(curve, leak.MEMORY).leaks is leaks
 
 
 def test_a_short_run_says_which_leaks_it_would_find() -> None:
-    """Two minutes cannot see what an hour does, and must not pretend to."""
+    """Two minutes cannot find what an hour finds, and must say so."""
     short, hour = (leak.growth(looks(seconds, 90, 0), leak.MEMORY) for seconds in (120, 3_600))
 
     assert hour.finds == leak.MEMORY.per_hour
@@ -79,14 +79,14 @@ def test_a_short_run_says_which_leaks_it_would_find() -> None:
 
 
 def test_a_ramp_reaches_a_thousand_a_second_within_ten_seconds() -> None:
-    """The rates are those that the documents promise."""
+    """The rates are those of the documents."""
     assert [RAMP.rate(at) for at in (0, 5, 10, 25, 40, 41)] == [0, 500, 1_000, 1_000, 1_000, 0]
     assert RAMP.requests == 5_000 + 30_000
     assert crowd(1_000, each=0.5, within=20, seconds=80).rate(50) == 500
 
 
 def test_locust_is_told_the_users_of_the_next_second() -> None:
-    """It starts them over that second: told those of now, it would always be a second behind."""
+    """locust starts users during that second; with the current number it would be one second late."""
     assert RAMP.tick(0) == (100, 100)
     assert RAMP.tick(9.5) == (1_000, 50)
     assert RAMP.tick(20) == (1_000, 1)
@@ -94,7 +94,7 @@ def test_locust_is_told_the_users_of_the_next_second() -> None:
 
 
 def test_a_shape_is_understood_as_it_was_written() -> None:
-    """It reaches locust as a word on a command line."""
+    """locust gets the shape on its command line."""
     assert parse(str(RAMP), RAMP.each) == RAMP
     for wrong in ("0:0", "0,10", "a:b,c:d"):
         with pytest.raises(ValueError, match=r"\S"):
@@ -102,7 +102,7 @@ def test_a_shape_is_understood_as_it_was_written() -> None:
 
 
 def write_results(place: Path) -> None:
-    """Files as locust writes them."""
+    """Write files as locust does."""
     routes = [
         {"name": "/b", "method": "GET", "num_requests": 4, "num_failures": 1, "response_times": {"10": 3, "900": 1}},
         {"name": "/a", "method": "POST", "num_requests": 96, "num_failures": 0, "response_times": {"20": 96}},
@@ -115,7 +115,7 @@ def write_results(place: Path) -> None:
 
 
 def test_what_locust_wrote_is_read(tmp_path: Path) -> None:
-    """Rates are counts of each second, not locust's means of ten; percentiles are of all answers."""
+    """Rates count each second, unlike locust's means of ten; percentiles cover all answers."""
     write_results(tmp_path)
 
     results = read(tmp_path / "locust", tmp_path / "summary.json", "WARNING CPU usage above 90%!")
@@ -139,7 +139,7 @@ def asked() -> Counter[str]:
 
 @pytest.fixture
 async def api(asked: Counter[str]) -> AsyncIterator[str]:
-    """Answers as the API would, but has no time for messages."""
+    """A server that answers like the API, except for messages."""
 
     async def answer(request: web.Request) -> web.Response:
         route = re.sub(r"/users/[\w-]+", "/users/{id}", request.path)
@@ -162,7 +162,7 @@ async def api(asked: Counter[str]) -> AsyncIterator[str]:
 async def test_locust_plays_the_traffic_and_what_it_measured_comes_back(
     api: str, asked: Counter[str], tmp_path: Path
 ) -> None:
-    """Every kind of request is made, every answer is counted, and a refusal is a failure with its status."""
+    """Every kind of request is made and counted, and a refusal is a failure with its status."""
     results = await swarm(api, crowd(20, each=20, within=1, seconds=5), tmp_path, known=["known-1", "known-2"])
 
     assert results.total.requests == asked.total() > 300
@@ -178,14 +178,14 @@ async def test_locust_plays_the_traffic_and_what_it_measured_comes_back(
 
 
 async def test_locust_that_fails_is_no_result(tmp_path: Path) -> None:
-    """No figures must not look like good ones."""
+    """Missing figures must not look good."""
     with pytest.raises(RuntimeError, match="locust ended with"):
         await swarm("http://127.0.0.1:1", Shape(((0, 1),)), tmp_path, known=["a"])
 
 
 @pytest.mark.parametrize(("mebibytes", "dies"), [(100, True), (400, False)])
 async def test_a_process_cannot_have_more_memory_than_its_limit(mebibytes: int, dies: bool) -> None:
-    """A limit that does not hold would pass every node."""
+    """A limit without effect would pass every node."""
     wants = "import os; block = bytearray(os.urandom(1 << 20)) * 200"
 
     with memory_boundary(mebibytes) as boundary:
@@ -202,7 +202,7 @@ def outcome(*checks: Check) -> Outcome:
 
 
 def test_one_limit_that_is_not_kept_fails_a_scenario() -> None:
-    """And so does a scenario that has checked nothing."""
+    """A scenario without checks fails, too."""
     assert outcome(none("errors", 0), at_most("p99", 10, 20), at_least("rate", 99, 95)).good
     assert not outcome(none("errors", 0), none("lost", 1)).good
     assert not outcome(at_most("p99", 21, 20)).good
@@ -211,7 +211,7 @@ def test_one_limit_that_is_not_kept_fails_a_scenario() -> None:
 
 
 def test_the_report_says_what_was_found_beside_each_limit(tmp_path: Path) -> None:
-    """Whoever reads it was not there."""
+    """The reader did not see the run."""
     bad = Ran(
         SCENARIOS["soak"],
         Outcome((none("lost", 0), at_most("p99", 900, 500, " ms")), "| a | table |", (tmp_path / "soak.png",)),
@@ -229,7 +229,7 @@ def test_the_report_says_what_was_found_beside_each_limit(tmp_path: Path) -> Non
 
 
 async def test_a_scenario_that_breaks_has_failed_and_the_next_goes_on(tmp_path: Path) -> None:
-    """An hour of measurements must not be lost to one mistake, nor the mistake be lost."""
+    """One error must not end an hour of measurements, and it must be reported."""
 
     async def breaks(_setting: Setting) -> Outcome:
         raise RuntimeError("no server")
@@ -241,7 +241,7 @@ async def test_a_scenario_that_breaks_has_failed_and_the_next_goes_on(tmp_path: 
 
 
 async def test_the_minutes_that_are_asked_for_are_those_of_the_traffic(tmp_path: Path) -> None:
-    """CI shortens what lasts an hour, and nothing else."""
+    """CI shortens only the long scenarios."""
     asked: list[float] = []
 
     async def note(setting: Setting) -> Outcome:
@@ -258,7 +258,7 @@ async def test_the_minutes_that_are_asked_for_are_those_of_the_traffic(tmp_path:
 
 
 def test_names_and_sets_are_chosen_each_once() -> None:
-    """Two names of one scenario are one run of it."""
+    """A scenario that is named twice runs once."""
     assert [one.name for one in chosen(["ramp", "quick"])] == ["ramp", *(name for name in QUICK if name != "ramp")]
     assert set(SETS["all"]) == set(SCENARIOS)
     with pytest.raises(SystemExit, match="unknown: nonsense"):
@@ -266,7 +266,7 @@ def test_names_and_sets_are_chosen_each_once() -> None:
 
 
 def test_without_a_name_it_says_what_there_is() -> None:
-    """The list is where one begins."""
+    """A new user starts with the list."""
     done = subprocess.run(
         [sys.executable, "-m", "loadtest", "--minutes", "2"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -276,7 +276,7 @@ def test_without_a_name_it_says_what_there_is() -> None:
 
 
 def test_the_page_lists_every_scenario_with_its_length() -> None:
-    """Somebody adds one and forgets the page."""
+    """A new scenario must be on the page."""
     text = (ROOT / "docs" / "how-to" / "load_and_stress.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `([\w-]+)` \| (\d+) \|", text, re.MULTILINE))
 
@@ -285,7 +285,7 @@ def test_the_page_lists_every_scenario_with_its_length() -> None:
 
 
 def test_the_page_tells_the_limits_of_a_leak() -> None:
-    """A threshold that the page does not state is not stated."""
+    """The page must state the thresholds."""
     text = (ROOT / "docs" / "how-to" / "load_and_stress.md").read_text(encoding="utf-8")
 
     for limit in (leak.MEMORY, leak.FILES, leak.THREADS):
@@ -293,5 +293,5 @@ def test_the_page_tells_the_limits_of_a_leak() -> None:
 
 
 def test_results_without_an_answer_have_no_rate() -> None:
-    """Rather than divide by nothing."""
+    """The rate must not divide by zero."""
     assert Results((), (), {}, short_of_processor=False).answered(0, 1) == 0

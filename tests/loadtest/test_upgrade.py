@@ -1,4 +1,4 @@
-"""What the upgrade in the middle of a wave is judged by."""
+"""Tests of the verdict of loadtest/upgrade.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FINE: dict[str, float] = {
 
 
 def test_calls_that_are_repeated_after_unknown_outcomes_are_no_fault() -> None:
-    """A node is killed on purpose, and nobody can know what became of its calls."""
+    """A node is killed on purpose, so the outcomes of its calls are unknown."""
     assert faults(FINE) == []
 
 
@@ -22,11 +22,11 @@ def test_calls_that_are_repeated_after_unknown_outcomes_are_no_fault() -> None:
     [("lost", 1), ("early", 1), ("notSent", 1), ("crashes", 1), ("notInOrder", 1), ("repeated", 21)],
 )
 def test_what_must_not_be_is_a_fault(figure: str, value: int) -> None:
-    """Each of them fails the upgrade."""
+    """Each condition fails the upgrade."""
     assert len(faults({**FINE, figure: value})) == 1
 
 
 @pytest.mark.parametrize("version", ["sentByOld", "sentByNew"])
 def test_a_version_that_sent_nothing_was_not_beside_the_other(version: str) -> None:
-    """A wave that one version did alone shows nothing."""
+    """A wave that one version sent alone shows nothing."""
     assert faults({**FINE, version: 0}) == [f"{version}: nothing"]

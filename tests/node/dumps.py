@@ -1,4 +1,4 @@
-"""Backups as an administrator makes them: with pg_dump and pg_restore, of the server's own version where found."""
+"""Backups with pg_dump and pg_restore, of the server's own version if installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole nodes for tests: each a process of its own, on real servers, with a fake email service that keeps the books."""
+"""Runs whole nodes for tests as processes, on real servers, with a fake email service that logs its calls."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import aiohttp
 import asyncpg
 
-from service.email_stub import Acceptance, EmailStub
+from actors.commands.sandbox.email_stub import Acceptance, EmailStub
 from tests.conftest import Clock
+from tests.forks import ForkedProcess, fork
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
-WITHIN = 90.0
-"""Seconds that anything may take on a busy machine; a test that passes takes far less."""
+MAX_WAIT = 90.0
+"""Time limit in seconds for any wait on a busy machine; a passing test takes far less."""
+
+LONGEST_LINE = 1 << 20
+"""Bytes of a log line."""
 
 QUICK = {
     "HEYDAY_EMAIL_TIMEOUT": "1s",
@@ -35,18 +39,29 @@ QUICK = {
     "HEYDAY_CIRCUIT_RESET": "300ms",
     "HEYDAY_DRAIN_WITHIN": "10s",
 }
-"""Settings under which what takes minutes in production takes moments."""
+"""Settings that shorten waits of minutes to moments."""
 
 NOON = datetime(2027, 3, 14, 12, tzinfo=UTC)
-"""The instant at which most tests begin. A Sunday on which the United States change their clocks."""
+"""The instant at which most tests begin: a Sunday on which the United States change their clocks."""
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"  # generic in its stubs only
+
+LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+)
+"""Errors on a connection that its server has closed."""
 
 
 class NeverCame(AssertionError):
-    """What a test waited for did not come to be in time."""
+    """A condition did not become true in time."""
 
 
-async def eventually(condition: Callable[[], Awaitable[T]], *, within: float = WITHIN, every: float = 0.03) -> T:
-    """What `condition` returns once that is true. For facts in a server that tells nobody. Raises NeverCame."""
+async def eventually(condition: Callable[[], Awaitable[T]], *, within: float = MAX_WAIT, every: float = 0.03) -> T:
+    """Poll `condition` until it is true, and return its value; for servers that send no signal. Raises NeverCame."""
     deadline = time.monotonic() + within
     while not (last := await condition()):
         if time.monotonic() > deadline:
@@ -56,33 +71,33 @@ async def eventually(condition: Callable[[], Awaitable[T]], *, within: float = W
 
 
 class NodeProcess:
-    """A node as its operator sees it: a process with an environment, log lines, an HTTP port and an exit code."""
+    """A node process with its environment, log lines, HTTP port and exit code."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process | ForkedProcess) -> None:
         self.name = name
         self.lines: list[dict[str, Any]] = []
         self.said: list[str] = []
-        """What it wrote that was no log line."""
+        """Output that is not a log line."""
         self._process = process
         self._heard = asyncio.Event()
         self._listening = asyncio.ensure_future(self._listen())
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """The process id."""
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """True while the process runs."""
         return self._process.returncode is None
 
     def lines_of(self, event: str, **fields: object) -> list[dict[str, Any]]:
-        """The log lines of that event so far, having these fields."""
+        """Return the log lines of that event so far, with these fields."""
         return [line for line in self.lines if line.get("event") == event and fields.items() <= line.items()]
 
-    async def logged(self, event: str, *, within: float = WITHIN, times: int = 1, **fields: object) -> dict[str, Any]:
-        """The latest line of that event, waited for until there are so many. Raises NeverCame."""
+    async def logged(self, event: str, *, within: float = MAX_WAIT, times: int = 1, **fields: object) -> dict[str, Any]:
+        """Wait for `times` lines of that event, and return the latest. Raises NeverCame."""
         try:
             async with asyncio.timeout(within):
                 while len(found := self.lines_of(event, **fields)) < times:
@@ -95,11 +110,11 @@ class NodeProcess:
         return found[-1]
 
     async def get(self, path: str) -> tuple[int, Any]:
-        """Status and JSON, or text, of an answer."""
+        """Make a request; return status, and JSON or text."""
         return await self.call("GET", path)
 
     async def call(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
-        """Status and JSON, or text, of an answer."""
+        """Make a request; return status, and JSON or text."""
         port = (await self.logged("api_listening"))["port"]
         async with (
             aiohttp.ClientSession() as client,
@@ -109,7 +124,7 @@ class NodeProcess:
             return response.status, json.loads(text) if response.content_type.endswith(("/json", "+json")) else text
 
     async def metric(self, name: str) -> float:
-        """The value of the first series of a metric whose line begins with `name`."""
+        """Return the value of the first series whose line begins with `name`."""
         _, text = await self.get("/metrics")
         return next(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
 
@@ -117,8 +132,8 @@ class NodeProcess:
         """Send it a signal."""
         self._process.send_signal(number)
 
-    async def ended(self, *, within: float = WITHIN) -> int:
-        """Its exit code, once it has ended. Raises NeverCame."""
+    async def ended(self, *, within: float = MAX_WAIT) -> int:
+        """Wait for its end, and return the exit code. Raises NeverCame."""
         try:
             async with asyncio.timeout(within):
                 code = await self._process.wait()
@@ -127,23 +142,23 @@ class NodeProcess:
             raise NeverCame(f"{self.name} did not end within {within:g} s: {self.tail()}") from None
         return code
 
-    async def drained(self, *, within: float = WITHIN) -> int:
-        """Its exit code after SIGTERM."""
+    async def drained(self, *, within: float = MAX_WAIT) -> int:
+        """Send SIGTERM, and return the exit code."""
         self.send(signal.SIGTERM)
         return await self.ended(within=within)
 
     async def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it, like a power failure."""
         if self.running:
             self._process.kill()
         await self.ended()
 
     def crashes(self) -> list[str]:
-        """What was said of each actor that crashed."""
+        """Return the log lines of crashed actors."""
         return [json.dumps(line) for line in self.lines_of("actor_crashed")]
 
     def tail(self) -> str:
-        """The last lines, for a test that failed."""
+        """Return the last lines, for the report of a failed test."""
         return "\n".join([*(json.dumps(line)[:400] for line in self.lines[-12:]), *self.said[-12:]])
 
     async def _listen(self) -> None:
@@ -164,24 +179,38 @@ class NodeProcess:
 
 async def heyday(*arguments: str, environment: Mapping[str, str], name: str = "heyday") -> NodeProcess:
     """Start the command line as a process, with these HEYDAY_ variables and no others."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("HEYDAY_")}
+    return NodeProcess(name, await fork(arguments, _inherited() | dict(environment), limit=LONGEST_LINE))
+
+
+async def python_heyday(
+    *arguments: str, environment: Mapping[str, str], name: str = "heyday", under: Sequence[str] = ()
+) -> NodeProcess:
+    """Start it by an interpreter of its own, which reads the environment at its start.
+
+    `under` is a command that executes it, such as one that changes the mounts first.
+    """
     process = await asyncio.create_subprocess_exec(
+        *under,
         sys.executable,
         "-m",
         "actors.cli",
         *arguments,
         cwd=ROOT,
-        env=inherited | dict(environment),
+        env=_inherited() | dict(environment),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-        limit=1 << 20,
+        limit=LONGEST_LINE,
     )
     return NodeProcess(name, process)
 
 
+def _inherited() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith("HEYDAY_")}
+
+
 class World:
-    """A database, a Redis, perhaps a RabbitMQ, an email service, and the nodes that a test starts among them."""
+    """A database, a Redis, perhaps a RabbitMQ, an email service, and the nodes that a test starts."""
 
     def __init__(self, *, dsn: str, redis_url: str, rabbitmq_url: str | None, stub: EmailStub) -> None:
         self.dsn = dsn
@@ -190,9 +219,12 @@ class World:
         self.stub = stub
         self.clock = Clock(dsn)
         self.nodes: list[NodeProcess] = []
+        self._connection: Connection | None = None
+        self._connected_to = ""
+        self._fetching = asyncio.Lock()
 
     def environment(self, **settings: str) -> dict[str, str]:
-        """The environment of a node in this world; `settings` without their prefix."""
+        """Return the environment of a node; `settings` are named without their prefix."""
         return {
             **QUICK,
             "HEYDAY_DATABASE_URL": self.dsn,
@@ -205,38 +237,56 @@ class World:
         }
 
     async def node(
-        self, *arguments: str, rehearsal: bool = True, beside: Mapping[str, str] | None = None, **settings: str
+        self,
+        *arguments: str,
+        rehearsal: bool = True,
+        beside: Mapping[str, str] | None = None,
+        under: Sequence[str] = (),
+        **settings: str,
     ) -> NodeProcess:
         """Start a node with these settings and the environment `beside`. It is killed when the test ends."""
         name = settings.setdefault("NODE_ID", f"node-{len(self.nodes) + 1}")
+        if (timeout := settings.get("EMAIL_TIMEOUT", "")).endswith("0s"):
+            settings.setdefault("DRAIN_WITHIN", timeout)  # a shorter drain is refused
         words = ["run", *(["--rehearsal"] if rehearsal else []), *arguments]
-        node = await heyday(*words, environment=self.environment(**settings) | dict(beside or {}), name=name)
+        environment = self.environment(**settings)
+        if beside or under:
+            node = await python_heyday(*words, environment=environment | dict(beside or {}), name=name, under=under)
+        else:
+            node = await heyday(*words, environment=environment, name=name)
         self.nodes.append(node)
         return node
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
-        """Rows of the database, through a connection of its own: the server may have been restarted."""
-        connection = await asyncpg.connect(self.dsn, timeout=5)
-        try:
-            return await connection.fetch(query, *args)
-        finally:
-            await connection.close(timeout=5)
+        """Return rows. The connection is kept, because tests poll; it is opened again if the server has closed it."""
+        if self._fetching.locked():
+            connection = await self._connect()
+            try:
+                return await connection.fetch(query, *args)
+            finally:
+                await connection.close(timeout=5)
+        async with self._fetching:
+            try:
+                return await (await self._kept()).fetch(query, *args)
+            except LOST:
+                await self._let_go()
+                return await (await self._kept()).fetch(query, *args)
 
     async def value(self, query: str, *args: object) -> Any:
-        """The first column of the first row."""
+        """Return the first column of the first row."""
         return (await self.fetch(query, *args))[0][0]
 
     async def begin(self, at: datetime = NOON, *, rate: float = 1.0) -> None:
-        """Let business time be `at`, with everything before it planned."""
+        """Set business time to `at`, with everything before it planned."""
         await self.clock.set(at)
         if rate != 1.0:
             await self.clock.rate(rate)
-        await self.fetch("update planning set up_to = $1", at)
+        await self.fetch("update planning set planned_until = $1", at)
 
     async def users(
         self, count: int, birthday: date, *, timezone: str = "UTC", created_at: datetime | None = None
     ) -> None:
-        """So many users with that birthday, made by one statement, who have been there for a month."""
+        """Create users with that birthday in one statement; they are a month old."""
         await self.fetch(
             """
             with made as (
@@ -252,11 +302,9 @@ class World:
             birthday.replace(year=1992),
             created_at,
         )
-        # As autovacuum would within a minute: without statistics the join of planning may take one.
-        await self.fetch("analyze users, occasion_dates")
 
-    async def planned(self, count: int, *, within: float = WITHIN) -> None:
-        """Wait until so many messages are planned."""
+    async def planned(self, count: int, *, within: float = MAX_WAIT) -> None:
+        """Wait until `count` messages are planned."""
 
         async def enough() -> bool:
             return bool(await self.value("select count(*) from messages") >= count)
@@ -264,11 +312,11 @@ class World:
         await eventually(enough, within=within)
 
     async def wave(self, count: int) -> datetime:
-        """So many users greeted at one instant a day after the begin; returns it once a node has planned them."""
+        """Create users due at one instant, a day after the start; return it when a node has planned them."""
         due = NOON + timedelta(hours=21)
         await self.users(count, due.date())
-        # A node that is up may have planned that day before they were there.
-        await self.fetch("update planning set up_to = least(up_to, $1)", NOON)
+        # A running node may have planned that day before the users existed.
+        await self.fetch("update planning set planned_until = least(planned_until, $1)", NOON)
         for node in self.nodes:
             if node.running and node.lines_of("node_entered"):
                 await node.logged("api_listening")
@@ -278,16 +326,16 @@ class World:
         return due
 
     async def counts(self) -> Counter[str]:
-        """How many messages are in each state."""
+        """Return the number of messages in each state."""
         rows = await self.fetch("select status, count(*) from messages group by status")
         return Counter({row["status"]: row["count"] for row in rows})
 
     async def has(self, status: str, count: int) -> bool:
-        """Whether so many messages are in that state."""
+        """Return True if `count` messages are in that state."""
         return (await self.counts())[status] >= count
 
-    async def all_are(self, status: str, count: int, *, within: float = WITHIN) -> None:
-        """Wait until all messages, and so many, are in that state."""
+    async def all_are(self, status: str, count: int, *, within: float = MAX_WAIT) -> None:
+        """Wait until all messages, `count` of them, are in that state."""
         seen: Counter[str] = Counter()
 
         async def reached() -> bool:
@@ -301,7 +349,7 @@ class World:
             tails = "\n".join(f"{node.name}:\n{node.tail()}" for node in self.nodes)
             raise NeverCame(f"{count} messages are not all {status} but {dict(seen)}\n{tails}") from None
 
-    async def all_end(self, *, within: float = WITHIN) -> None:
+    async def all_end(self, *, within: float = MAX_WAIT) -> None:
         """Wait until no message is on its way."""
 
         async def ended() -> bool:
@@ -309,8 +357,8 @@ class World:
 
         await eventually(ended, within=within)
 
-    async def accepted(self, count: int, *, within: float = WITHIN) -> None:
-        """Wait until the email service has accepted so many."""
+    async def accepted(self, count: int, *, within: float = MAX_WAIT) -> None:
+        """Wait until the email service has accepted `count`."""
 
         async def enough() -> bool:
             return self.stub.ledger.accepted >= count
@@ -318,28 +366,45 @@ class World:
         await eventually(enough, within=within, every=0.005)
 
     def acceptances(self) -> list[Acceptance]:
-        """Everything that the email service has accepted, in order."""
+        """Return all acceptances of the email service, in order."""
         return [one for block in self.stub.ledger.acceptances() for one in block]
 
     async def excused(self) -> Counter[str]:
-        """How often each message may have been accepted beyond once: its attempts whose outcome nobody knows."""
+        """Return the number of attempts of unknown outcome per message: the allowed further acceptances."""
         rows = await self.fetch("select message_id::text, count(*) from attempts where outcome = 'unknown' group by 1")
         return Counter({row["message_id"]: row["count"] for row in rows})
 
     async def assert_nobody_was_greeted_twice(self) -> None:
-        """Every key was accepted once, and once more only for each attempt whose outcome was unknown."""
+        """Check that every key was accepted once, plus at most once per attempt of unknown outcome."""
         times = Counter(one.key for one in self.acceptances())
         excused = await self.excused()
         wrong = {key: count for key, count in times.items() if count > 1 + excused[str(key)]}
         assert wrong == {}, wrong
 
     async def assert_nobody_was_greeted_early(self) -> None:
-        """Every attempt began, by the database's clock, at or after the instant of its message."""
+        """Check that every attempt began, by the database's clock, at or after the message's instant."""
         query = "select count(*) from attempts a join messages m on m.id = a.message_id where a.started_at < m.send_at"
         assert await self.value(query) == 0
 
+    async def _connect(self) -> Connection:
+        # Without a cache, no statement refers to a table that a test has replaced.
+        return await asyncpg.connect(self.dsn, timeout=5, command_timeout=MAX_WAIT, statement_cache_size=0)
+
+    async def _kept(self) -> Connection:
+        if self._connection is None or self._connection.is_closed() or self._connected_to != self.dsn:
+            await self._let_go()
+            self._connection, self._connected_to = await self._connect(), self.dsn
+        return self._connection
+
+    async def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(*LOST):
+                await connection.close(timeout=5)
+
     async def close(self) -> None:
         """End the nodes and the email service."""
+        await self._let_go()
         for node in self.nodes:
             if node.running:
                 node.send(signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""Users who move or leave on their day: the whole way from the API to the email service, on two nodes."""
+"""Users who move or are deleted on their day: from the API to the email service, on two nodes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NINE_IN_NEW_YORK = datetime(2027, 3, 15, 13, tzinfo=UTC)
 
 
 async def create(node: NodeProcess, name: str) -> str:
-    """A user in London whose birthday is the day after the begin; returns the id."""
+    """Create a user in London whose birthday is the day after the start; return the id."""
     body = {
         "firstName": name,
         "lastName": "Smith",
@@ -25,15 +25,15 @@ async def create(node: NodeProcess, name: str) -> str:
     return str(user["id"])
 
 
-async def test_users_who_move_or_leave_on_their_day_are_greeted_as_they_should_be(world: World) -> None:
-    """West: at the new 09:00. East, past it: at once. Deleted: not at all. And nobody twice, whatever ticks."""
+async def test_users_who_move_or_are_deleted_on_their_day_are_greeted_correctly(world: World) -> None:
+    """Moved west: at the new 09:00. Moved east, past it: at once. Deleted: never. No user twice."""
     await world.begin()
     nodes = [await world.node(), await world.node()]
     for node in nodes:
         await node.logged("node_entered")
 
     async def announced() -> bool:
-        return bool(await world.value("select up_to > $1 from planning", NINE_IN_NEW_YORK))
+        return bool(await world.value("select planned_until > $1 from planning", NINE_IN_NEW_YORK))
 
     await eventually(announced)
     ids = {name: await create(nodes[n % 2], name) for n, name in enumerate(("stays", "west", "east", "gone"))}

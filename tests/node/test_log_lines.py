@@ -1,4 +1,4 @@
-"""Each attempt at a greeting, and each request, is one line from which a person can tell what happened."""
+"""Each attempt and each request is one log line that says what happened."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.node.harness import World
 
 
 async def test_each_attempt_is_one_line_with_what_became_of_it(small_world: World) -> None:
-    """Whoever is asked about one greeting searches the logs for its id."""
+    """An operator searches the logs for the id of one greeting."""
     small_world.stub.change(small_world.stub.options.changed({"errorRate": 0.5}))
     await small_world.begin()
     node = await small_world.node()
@@ -28,12 +28,15 @@ async def test_each_attempt_is_one_line_with_what_became_of_it(small_world: Worl
         tuple(row) for row in rows
     ]
     assert len(node.lines_of("greeting_sent", outcome="accepted", level="info")) == 19
-    assert len(node.lines_of("greeting_failed", outcome="refused", level="warning")) == 1
+    assert len(node.lines_of("greeting_failed", outcome="permanent_failure", level="warning")) == 1
     assert node.lines_of("greeting_retrying", status_code=500) + node.lines_of("greeting_retrying", status_code=503)
+    [failed] = node.lines_of("greeting_failed")
+    assert failed["error"].startswith("400 Bad Request: expected")
     for line in lines:
-        assert line.keys() == {
-            *("timestamp", "level", "event", "node", "message", "occasion", "attempt", "outcome"),
+        assert line.keys() - {"provider_id"} == {
+            *("timestamp", "level", "event", "node", "message", "occasion", "attempt", "service", "outcome"),
             *("status_code", "seconds", "lateness", "recorded", "actor"),
+            *([] if line["outcome"] == "accepted" else ["error"]),
         }
         assert (line["node"], line["occasion"], line["recorded"]) == ("node-1", "birthday", True)
         assert 0 <= line["lateness"] < 60
@@ -42,7 +45,7 @@ async def test_each_attempt_is_one_line_with_what_became_of_it(small_world: Worl
 
 
 async def test_each_request_is_one_line(small_world: World) -> None:
-    """From the id in an answer to what the node did; without who asked, and for whom."""
+    """The line has the request's id, but neither the client nor the user."""
     node = await small_world.node(rehearsal=False)
     await node.logged("node_entered")
 
@@ -50,16 +53,24 @@ async def test_each_request_is_one_line(small_world: World) -> None:
 
     line = await node.logged("http_request", request_id="r-1")
     assert line.keys() == {
-        *("timestamp", "level", "event", "node", "actor", "request_id", "method", "route", "status", "seconds")
+        *("timestamp", "level", "event", "node", "actor", "request_id", "method", "route", "status", "seconds"),
+        "key",
     }
     assert (line["method"], line["route"], line["status"], line["node"], line["actor"]) == (
         *("GET", "/api/v1/users/{id}", 404),
         *("node-1", "api"),
     )
 
+    # Who watches asks again and again: only what has changed is a line.
+    everything = {"If-None-Match": "*"}
+    assert (await node.call("GET", "/api/v1/holds", headers=everything | {"X-Request-ID": "r-2"}))[0] == 304
+    await node.call("GET", "/api/v1/holds", headers={"X-Request-ID": "r-3"})
+    await node.logged("http_request", request_id="r-3")
+    assert node.lines_of("http_request", request_id="r-2") == []
+
 
 async def test_a_signal_switches_a_running_node_to_details_and_back(small_world: World) -> None:
-    """The fault is there now, and a restart would end it."""
+    """A restart could end the fault that is being examined."""
     node = await small_world.node(rehearsal=False)
     await node.logged("node_entered")
     await node.get("/health/live")

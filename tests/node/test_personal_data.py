@@ -1,4 +1,4 @@
-"""Nothing that a node writes, or shows without a key, has the name, address or city of a user in it, nor is kept on."""
+"""No output of a node, and no answer without a key, has a name, address or city of a user."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
-from service.embedded.relay import relayed
+from actors.commands.sandbox.servers.relay import relayed
 from tests.collector import Collector
 from tests.node.harness import NOON, NodeProcess, World, eventually
 
@@ -26,12 +27,12 @@ KEY = {"Authorization": "Bearer cafe-sesame"}
 
 
 async def create(node: NodeProcess, **changes: object) -> tuple[int, dict[str, object]]:
-    """Status and answer."""
+    """Create a user; return status and answer."""
     return await node.call("POST", "/api/v1/users", json=USER | changes, headers=KEY)
 
 
 async def refusals(node: NodeProcess, user: str) -> None:
-    """Whatever the API refuses, it refuses with the value in its hands."""
+    """Make requests that the API refuses because of a value."""
     text = json.dumps(USER)
     requests: list[tuple[int, str, str, dict[str, Any]]] = [
         (409, "POST", "/users", {"json": USER}),
@@ -49,9 +50,19 @@ async def refusals(node: NodeProcess, user: str) -> None:
     assert (await node.get("/api/v1/users?email=quetzalina.f@canary.test"))[0] == 401
 
 
+async def watched(world: World, node: NodeProcess) -> list[str]:
+    """Return what watchers see, and what nodes share for them in Redis."""
+    seen = [await node.call("GET", f"/api/v1/{page}", headers=KEY) for page in ("day", "nodes")]
+    assert [status for status, _ in seen] == [200, 200]
+    async with Redis.from_url(world.redis_url, decode_responses=True) as redis:
+        shared = [str(await redis.get(key)) async for key in redis.scan_iter("heyday:watch:*")]
+    assert len(shared) >= 3
+    return [json.dumps(answer) for _, answer in seen] + shared
+
+
 @pytest.mark.timeout(200)
 async def test_no_name_address_or_city_is_in_what_a_node_writes(world: World) -> None:
-    """At the most talkative level, every span kept, through greetings, refusals, crashes with rows in their texts, and
+    """At level debug, with every span kept, through greetings, refusals, crashes with rows in their texts, and
     outages."""
     await world.begin()
     async with (
@@ -74,9 +85,9 @@ async def test_no_name_address_or_city_is_in_what_a_node_writes(world: World) ->
         assert (await node.call("POST", "/api/v1/users:import", data=f"{rows}\n{rows[:-9]}", headers=ndjson))[0] == 200
         await refusals(node, str(user["id"]))
 
-        # PostgreSQL refuses rows, and says which: to a request, and to actors.
+        # PostgreSQL refuses rows and quotes them, in a request and in actors.
         await world.fetch("alter table users add constraint bug check (first_name <> 'Quetzalina') not valid")
-        assert (await create(node, email="quetzalina.f9@canary.test"))[0] == 500
+        assert (await create(node, email="quetzalina.f9@canary.test"))[0] == 422
         await world.fetch("alter table users drop constraint bug")
         await world.fetch(
             """
@@ -86,11 +97,13 @@ async def test_no_name_address_or_city_is_in_what_a_node_writes(world: World) ->
         )
         await world.fetch("create trigger bug before update on messages for each row execute function bug()")
         await world.clock.set(NOON + timedelta(hours=21))
-        await node.logged("actor_crashed")
+        await node.logged("message_set_aside")
         shown = [json.dumps((await node.get(path))[1]) for path in ("/health", "/health/ready", "/health/detailed")]
+        shown += await watched(world, node)
         await world.fetch("drop trigger bug on messages")
+        await world.fetch("update set_aside set look_again_at = business_now()")
 
-        # The service is ill and quotes what it was sent; then the servers go away.
+        # The service fails and quotes its input; then the servers go away.
         world.stub.change(world.stub.options.changed({"errorRate": 0.5, "acceptThenFailRate": 0.2}))
         await world.all_end()
         await world.value("update users set email = ' ' where email like 'quetzalina.f0%' returning 1")
@@ -100,6 +113,7 @@ async def test_no_name_address_or_city_is_in_what_a_node_writes(world: World) ->
             await node.logged("outage_began", system=system)
         assert (await create(node, email="quetzalina.f8@canary.test"))[0] == 503
         shown += [json.dumps((await node.get(path))[1]) for path in ("/health/ready", "/health/detailed")]
+        shown += await watched(world, node)
         shown.append((await node.get("/metrics"))[1])
         for relay in (rabbitmq, postgres):
             relay.mend()
@@ -113,13 +127,13 @@ async def test_no_name_address_or_city_is_in_what_a_node_writes(world: World) ->
     assert [one for one in collector.named("POST /send-email") if one.failed]
     assert [canary for canary in CANARIES if canary in traced] == []
     assert len([line for line in node.lines if line["level"] == "debug"]) > 20
-    assert len(node.lines_of("request_failed")) == 1
+    assert len(node.lines_of("rows_refused")) == 1
     assert [line for line in [*wrote, *shown] for canary in CANARIES if canary in line.lower()] == []
     assert world.dsn.split(":")[2].split("@")[0] not in "".join(wrote)
 
 
-async def test_answers_kept_for_repeated_requests_are_gone_after_a_day_though_nobody_asks(small_world: World) -> None:
-    """They show users as they were, and an API that nobody calls must not keep that for ever."""
+async def test_responses_kept_for_repeated_requests_are_deleted_after_a_day(small_world: World) -> None:
+    """They contain users, so an unused API must delete them, too."""
     await small_world.fetch(
         """
         insert into idempotency_keys (key, fingerprint, started_at, status, headers, body)
@@ -132,5 +146,5 @@ async def test_answers_kept_for_repeated_requests_are_gone_after_a_day_though_no
 
     await eventually(lambda: small_world.value("select count(*) = 2 from idempotency_keys"))
     status, answer = await node.call("POST", "/api/v1/jobs/recovery:run")
-    assert (status, answer["result"]["answers_forgotten"]) == (202, 0)
+    assert (status, answer["result"]["rows_deleted"]) == (202, 0)
     assert await small_world.value("select count(*) from idempotency_keys") == 2

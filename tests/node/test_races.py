@@ -1,4 +1,4 @@
-"""Several nodes that all believe it is theirs to do: the rows decide, and each greeting leaves once."""
+"""Several nodes compete for the same work: the rows decide, and each greeting leaves once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ NOTE_WHO_HANDS_OUT = (
 
 
 def in_which_every_lock_is_free(directory: Path, number: str) -> dict[str, str]:
-    """An environment in which a process is given every lock that it asks for, under that number, and keeps it."""
+    """Return an environment in which a process gets every lock, with that token, and keeps it."""
     (directory / "sitecustomize.py").write_text(EVERY_LOCK_IS_FREE.format(number=number))
     return {"PYTHONPATH": os.pathsep.join([str(directory), str(ROOT)])}
 
@@ -50,8 +50,8 @@ def in_which_every_lock_is_free(directory: Path, number: str) -> dict[str, str]:
 async def test_tickers_that_all_believe_that_they_hold_the_lock_hand_out_each_message_once(
     small_world: World, tmp_path: Path, number: str
 ) -> None:
-    """Locks spare work and decide nothing. With one number for all not even the fence tells them apart; with numbers
-    that grow, each is replaced by the others over and over."""
+    """Locks avoid work and decide nothing. With one token for all, not even fencing separates the tickers; with tokens
+    that grow, each replaces the others again and again."""
     world = small_world
     await world.begin()
     free_for_all = in_which_every_lock_is_free(tmp_path, number)
@@ -72,8 +72,8 @@ async def test_tickers_that_all_believe_that_they_hold_the_lock_hand_out_each_me
     assert [node.crashes() for node in nodes] == [[], [], []]
 
 
-async def test_a_storm_in_which_each_message_is_delivered_a_thousand_times_greets_each_once(world: World) -> None:
-    """A broker that delivers everything again, to three nodes at once, while the greetings are on the wire."""
+async def test_bundles_delivered_a_thousand_times_greet_each_user_once(world: World) -> None:
+    """The broker redelivers everything to three nodes while calls are under way."""
     people, copies = 20, 1_000
     world.stub.change(world.stub.options.changed({"latency": 0.9}))
     await world.begin()

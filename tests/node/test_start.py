@@ -1,29 +1,49 @@
-"""How a node begins: it refuses what it must not do in words that help, and waits for what is not there yet."""
+"""The start of a node: it refuses wrong configurations with helpful messages, and waits for missing servers."""
 
 from __future__ import annotations
 
+import uuid
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import asyncpg
 
-from service.embedded.relay import relayed
+from actors.commands.sandbox.servers.relay import relayed
 from tests.node.harness import NOON, World, eventually, heyday
 
 
 async def test_a_real_node_refuses_a_database_whose_clock_was_moved(small_world: World) -> None:
-    """Nobody's friends are to be greeted because a rehearsal's database was mistaken for the real one."""
+    """A rehearsal's database must not be used as the real one."""
     await small_world.begin()
 
     node = await small_world.node(rehearsal=False)
 
-    assert await node.ended() == 3
+    assert await node.ended() == 1
     assert "the business clock of this database is not the real one" in "\n".join(node.said)
     assert small_world.stub.ledger.requests == 0
 
 
+async def test_a_database_that_cannot_hold_every_name_is_refused(small_world: World) -> None:
+    """A name of another script would be an error for its user, and cut off an import."""
+    name = f"latin_{uuid.uuid4().hex}"
+    connection = await asyncpg.connect(small_world.dsn)
+    await connection.execute(f"create database {name} encoding 'LATIN1' locale 'C' template template0")
+    dsn = urlsplit(small_world.dsn)._replace(path=f"/{name}").geturl()
+    try:
+        migration = await heyday("migrate", environment={"HEYDAY_DATABASE_URL": dsn})
+        node = await small_world.node(DATABASE_URL=dsn)
+
+        assert (await migration.ended(), await node.ended()) == (1, 1)
+        for said in (migration.said, node.said):
+            assert "the database is encoded in LATIN1, and names of people need UTF8: make it anew" in "\n".join(said)
+    finally:
+        await connection.execute(f"drop database {name} with (force)")
+        await connection.close()
+
+
 async def test_a_rehearsal_refuses_an_email_service_elsewhere(small_world: World) -> None:
-    """A rehearsal's greetings must reach nobody."""
+    """A rehearsal must not reach real people."""
     node = await small_world.node(EMAIL_URL="https://mail.example.com")
 
     assert await node.ended() == 2
@@ -31,7 +51,7 @@ async def test_a_rehearsal_refuses_an_email_service_elsewhere(small_world: World
 
 
 async def test_every_mistake_in_the_configuration_is_said_at_once_and_no_secret() -> None:
-    """Whoever sets up a node does not want to hear of them one by one, nor to read passwords in a log."""
+    """An operator needs all errors at once, and no password in a log."""
     node = await heyday(
         "run",
         environment={
@@ -63,7 +83,7 @@ async def test_every_mistake_in_the_configuration_is_said_at_once_and_no_secret(
 
 
 async def test_a_node_waits_for_each_server_and_the_schema_and_then_works(world: World) -> None:
-    """Servers start in any order: each that is missing is said once, shown as not ready, and waited for."""
+    """Servers start in any order. The node logs each missing one once, is not ready, and waits."""
     async with AsyncExitStack() as stack:
         postgres = await stack.enter_async_context(relayed(world.dsn))
         redis = await stack.enter_async_context(relayed(world.redis_url))
@@ -99,7 +119,7 @@ async def test_a_node_waits_for_each_server_and_the_schema_and_then_works(world:
         await eventually(said_that_the_schema_lacks)
         await are_missing("postgres", "redis", "rabbitmq")
         await world.fetch("alter table schema_migrations_later rename to schema_migrations")
-        # Without Redis as a witness nobody can tell whether this database is the one: the rest waits for that.
+        # Without Redis the node cannot check the identity of the database, so the rest waits.
         await are_missing("redis", "rabbitmq")
         redis.mend()
         await are_missing("rabbitmq")
@@ -117,7 +137,7 @@ async def test_a_node_waits_for_each_server_and_the_schema_and_then_works(world:
 
 
 async def test_a_database_without_schema_is_said_so_and_waited_for(small_world: World) -> None:
-    """A node that starts before `heyday migrate` was run must say what to do, and need no restart afterwards."""
+    """A node that starts before `heyday migrate` must name the command, and must need no restart."""
     world = small_world
     connection = await asyncpg.connect(world.dsn)
     await connection.execute("drop schema public cascade; create schema public")

@@ -1,4 +1,4 @@
-"""Business time is the database's clock: whatever jumps or is wrong, nothing is early, lost or doubled."""
+"""Business time is the database's clock: with any jump or wrong clock, nothing is early, lost or repeated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import median
 
 import pytest
 
-from actors.facts import Fact
+from actors.failpoints import Failpoint
 from tests.node.harness import NOON, World, eventually
 
 INSTANTS = 5
@@ -17,10 +17,10 @@ EACH = 200
 
 
 async def users_of_five_hours(world: World) -> None:
-    """Users who are greeted from one to five hours after the begin."""
+    """Create users who are greeted one to five hours after the start."""
     for hour in range(1, INSTANTS + 1):
         due = NOON + timedelta(hours=hour)
-        west = due.hour - 9  # the signs of these names are the wrong way round
+        west = due.hour - 9  # the signs in these names are inverted
         await world.users(EACH, due.date(), timezone=f"Etc/GMT+{west}")
 
 
@@ -28,7 +28,7 @@ async def assert_oldest_first(world: World) -> None:
     rows = await world.fetch(
         "select m.send_at, a.started_at from messages m join attempts a on a.message_id = m.id order by 1"
     )
-    # Greetings of one claim overlap on the wire, so one by one they need not be in order.
+    # Calls of one claim overlap, so single calls may be out of order.
     middles = [
         median(row["started_at"].timestamp() for row in rows if row["send_at"] == NOON + timedelta(hours=hour))
         for hour in range(1, INSTANTS + 1)
@@ -45,8 +45,10 @@ async def assert_oldest_first(world: World) -> None:
 async def test_days_without_any_node_are_made_up_for_oldest_first(
     small_world: World, planned_before: bool, hours: int, becomes: dict[str, int]
 ) -> None:
-    """Down over the daily job and over 09:00: whoever was missed is greeted once, be there rows of them or not; and
-    whoever it is too late for is listed, with the reason."""
+    """Nodes are down over the daily job and over 09:00.
+
+    Every missed user is greeted once, with or without a row. Those who are too late are listed with the reason.
+    """
     world = small_world
     await world.begin()
     await users_of_five_hours(world)
@@ -75,13 +77,13 @@ async def test_days_without_any_node_are_made_up_for_oldest_first(
 
 
 async def test_what_was_half_planned_when_the_node_died_is_planned_over_a_missed_midnight(small_world: World) -> None:
-    """The daily job of one day died in the middle, and that of the next was not run at all."""
+    """The daily job of one day died in the middle, and that of the next day did not run."""
     world = small_world
     await world.begin()
     days = [NOON.date() + timedelta(days=number) for number in (1, 2, 3)]
     for day in days:
         await world.users(EACH, day)
-    dying = await world.node("--die-after", f"{Fact.PLANNED}:4")
+    dying = await world.node("--crash-at", f"{Failpoint.PLANNED}:4")
     await dying.ended()
     assert await world.value("select count(*) from plan_ranges") > 0
     assert await world.value("select count(*) from messages") < 2 * EACH
@@ -102,10 +104,10 @@ async def test_what_was_half_planned_when_the_node_died_is_planned_over_a_missed
     ]
 
 
-async def test_a_clock_that_jumps_back_in_mid_wave_sends_nothing_early_nothing_twice_and_strands_nothing(
+async def test_a_clock_jump_back_in_a_wave_sends_nothing_early_or_twice(
     world: World,
 ) -> None:
-    """An hour earlier than a moment ago: what is queued is not due any more, and waits for its instant once more."""
+    """After a jump back by an hour, queued messages are not due and wait for their instant again."""
     people = 400
     world.stub.change(world.stub.options.changed({"latency": 0.1}))
     await world.begin()
@@ -136,7 +138,7 @@ async def test_a_clock_that_jumps_back_in_mid_wave_sends_nothing_early_nothing_t
 
 
 async def test_what_is_later_than_the_late_limit_expires_and_is_counted(small_world: World) -> None:
-    """Two days late a birthday greeting is an embarrassment, but it is never dropped silently."""
+    """A greeting that is two days late is not sent, but it must be counted and listed."""
     world = small_world
     await world.begin()
     await users_of_five_hours(world)
@@ -157,7 +159,7 @@ async def test_what_is_later_than_the_late_limit_expires_and_is_counted(small_wo
 
 
 async def test_a_jump_of_the_clock_is_noticed_within_two_seconds(small_world: World) -> None:
-    """A suspended machine or a restored snapshot: forward, what became due is sent; back, nothing is sent again."""
+    """After a suspended machine or a restored snapshot: forward, due messages are sent; back, nothing is repeated."""
     world = small_world
     await world.begin()
     await users_of_five_hours(world)
@@ -174,7 +176,7 @@ async def test_a_jump_of_the_clock_is_noticed_within_two_seconds(small_world: Wo
     assert jump["seconds"] == pytest.approx(-3600, abs=5)
     for job in ("daily", "minute", "recovery"):
         assert (await node.call("POST", f"/api/v1/jobs/{job}:run"))[0] == 202
-    # Whoever is due in that hour now is greeted, now and not later: the node does not wait for the time before.
+    # Messages due in that hour are sent now; the node does not wait for the previous time.
     await world.users(1, (NOON + timedelta(days=1)).date(), timezone="Etc/GMT+4")
     await world.clock.set(NOON + timedelta(hours=25, minutes=2))
     await world.all_are("sent", INSTANTS * EACH)
@@ -185,7 +187,7 @@ async def test_a_jump_of_the_clock_is_noticed_within_two_seconds(small_world: Wo
 async def test_a_node_whose_own_clock_is_ten_minutes_fast_sends_nothing_early(
     small_world: World, tmp_path: Path
 ) -> None:
-    """Its clock is for people only; the metric shows how wrong it is."""
+    """Its clock affects only its logs; a metric shows the difference."""
     world = small_world
     await world.begin()
     node = await world.node(beside=fast_clock(tmp_path))
@@ -202,10 +204,10 @@ async def test_a_node_whose_own_clock_is_ten_minutes_fast_sends_nothing_early(
 
 
 def fast_clock(directory: Path) -> dict[str, str]:
-    """An environment in which a process believes it is ten minutes later."""
+    """Return an environment in which a process's clock is ten minutes fast."""
     if libraries := [*Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1")]:
         return {"LD_PRELOAD": str(libraries[0]), "FAKETIME": "+600", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    # Without libfaketime only what Python reads is wrong.
+    # Without libfaketime only Python's own clock is wrong.
     (directory / "sitecustomize.py").write_text(
         "import time\nreal = time.time\ntime.time = lambda: real() + 600\n"
         "real_ns = time.time_ns\ntime.time_ns = lambda: real_ns() + 600_000_000_000\n"

@@ -1,4 +1,4 @@
-"""A greeting can be followed from the claim to the attempt, across either queue, and tracing is never in its way."""
+"""Traces follow a greeting from claim to attempt over either queue, and never delay it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.email_stub import StubOptions, serve
+from actors.commands.sandbox.email_stub import StubOptions, serve
 from tests.collector import Collector, Seen
 from tests.node.harness import World, eventually
 
@@ -16,12 +16,12 @@ AT_ONCE = {"OTEL_BSP_SCHEDULE_DELAY": "100"}
 """Spans are sent every 100 ms, not every five seconds."""
 
 CLIENT = f"00-{0xC11E47:032x}-{0x5BA4:016x}-01"
-"""The span of somebody who calls the API."""
+"""The span of an API client."""
 
 
 @pytest.fixture
 async def collector() -> AsyncIterator[Collector]:
-    """A collector that listens."""
+    """A listening collector."""
     async with Collector().served() as collector:
         yield collector
 
@@ -39,14 +39,14 @@ async def either_world(
 
 
 def linked(span: Seen, spans: list[Seen]) -> list[Seen]:
-    """Those of `spans` that it follows, which are all that it is linked to."""
+    """Return the linked spans; all must be in `spans`."""
     found = [one for one in spans if (one.trace, one.id) in span.links]
     assert len(found) == len(span.links) > 0
     return found
 
 
 async def test_a_greeting_can_be_followed_across_the_queue(either_world: World, collector: Collector) -> None:
-    """From its id to the attempt, the bundle, the claim; from its user to the request; from a log line to all of it."""
+    """From its id to the attempt, the bundle and the claim; from its user to the request; and from log lines."""
     await either_world.begin()
     node = await either_world.node(TRACES=collector.url, EMAIL_URL=collector.url, beside=AT_ONCE)
     await node.logged("node_entered")
@@ -62,7 +62,7 @@ async def test_a_greeting_can_be_followed_across_the_queue(either_world: World, 
     rows = await either_world.fetch("select id::text, user_id::text from messages")
     announced, claims = collector.named("announce heyday:plan"), collector.named("claim heyday:due")
     published, delivered = collector.named(f"publish {queue}"), collector.named(f"deliver {queue}")
-    # What recovery hands out, as it does at the first start of all, follows nothing.
+    # Work that recovery appends, as at the first start, has no link.
     assert [linked(one, announced) for one in collector.named("plan heyday:plan") if one.links]
     for row in rows:
         [attempt] = collector.named("POST /send-email", heyday_message_id=row["id"])
@@ -86,7 +86,7 @@ async def test_a_greeting_can_be_followed_across_the_queue(either_world: World, 
 
 
 async def test_what_is_sampled_is_sampled_as_far_as_the_attempt(small_world: World, collector: Collector) -> None:
-    """Whoever keeps one trace in a hundred wants whole ones. Here none is kept but what a client asks for."""
+    """Sampled traces must be complete. Here only those of a client's request are kept."""
     await small_world.begin()
     off = {"OTEL_TRACES_SAMPLER": "parentbased_always_off", "OTEL_SERVICE_NAME": "greeter"}
     node = await small_world.node(TRACES=collector.url, EMAIL_URL=collector.url, beside=AT_ONCE | off)
@@ -102,7 +102,7 @@ async def test_what_is_sampled_is_sampled_as_far_as_the_attempt(small_world: Wor
 
 
 async def test_a_collector_that_is_away_costs_a_line_at_either_end(small_world: World, collector: Collector) -> None:
-    """No greeting waits for it, nor does a node that leaves."""
+    """Neither greetings nor a draining node wait for it."""
     collector.ill = True
     await small_world.begin()
     node = await small_world.node(TRACES=collector.url, beside=AT_ONCE)
@@ -129,11 +129,11 @@ async def test_a_collector_that_is_away_costs_a_line_at_either_end(small_world: 
 
 
 def test_nothing_of_opentelemetry_is_loaded_unless_it_was_asked_for() -> None:
-    """Who does not trace pays nothing, and need not have it installed: here importing it fails as if it were not."""
+    """Without traces, OpenTelemetry need not be installed; here its import fails."""
     program = """
 import sys
 sys.modules["opentelemetry"] = None
-import actors.cli, actors.node, actors.outside
+import actors.cli, actors.node, actors.wiring
 from service.settings import Secret, Settings
 from service.telemetry.tracing import OFF, start
 assert start(Settings(Secret("postgresql://h/d"), Secret("redis://h"), Secret("http://h"))) is OFF

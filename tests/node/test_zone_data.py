@@ -1,4 +1,4 @@
-"""Governments change their clocks: a node with newer zone data moves what is unsent, whoever planned it."""
+"""Countries change their clocks: a node with newer time zone data moves unsent messages of all nodes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NUUK_SOUTH = "America/Nuuk_South"
 
 @pytest.fixture(scope="module")
 def newer(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a process that finds a release of the zone data made for this test."""
+    """Return the environment of a process with a release of tzdata made for this test."""
     directory = tmp_path_factory.mktemp("newer") / "tzdata"
     spec = importlib.util.find_spec("tzdata")
     assert spec is not None
@@ -49,17 +49,17 @@ def newer(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 async def followed(world: World) -> str:
-    """The release that the database says is followed."""
+    """Return the release that the database records."""
     return str(await world.value("select tzdata from planning"))
 
 
 async def instants(world: World, timezone: str) -> set[datetime]:
-    """When the messages of a zone are due."""
+    """Return the due instants of a zone's messages."""
     return {row[0] for row in await world.fetch("select send_at from messages where timezone = $1", timezone)}
 
 
 async def an_older_node_has_planned(world: World) -> NodeProcess:
-    """Forty people in Paris, thirty in UTC, and one in Puerto Rico whose day is just beyond what is planned."""
+    """Forty users in Paris, thirty in UTC, and one in Puerto Rico just beyond the planned time."""
     await world.begin()
     await world.users(40, date(2027, 3, 15), timezone=PARIS)
     await world.users(30, date(2027, 3, 15))
@@ -77,7 +77,7 @@ async def an_older_node_has_planned(world: World) -> NodeProcess:
 
 
 async def test_newer_zone_data_moves_what_is_unsent(small_world: World, newer: dict[str, str]) -> None:
-    """Planned by the old clocks, greeted by the new ones; what came to lie in the planned time is not forgotten."""
+    """Planned with the old data, greeted with the new. Messages that move into the planned time are made."""
     world = small_world
     older = await an_older_node_has_planned(world)
     assert await older.drained() == 0
@@ -106,7 +106,7 @@ async def test_newer_zone_data_moves_what_is_unsent(small_world: World, newer: d
 async def test_people_in_a_zone_unknown_to_an_older_node_are_planned_by_a_newer_one(
     small_world: World, newer: dict[str, str]
 ) -> None:
-    """The older one leaves them out, for it cannot tell when it is 09:00 there. Nobody is lost for that, nor today."""
+    """An older node leaves them out, because it does not know the zone. No user is lost, also not today."""
     world = small_world
     await world.begin()
     await world.users(1, date(2027, 3, 14), timezone="America/Noronha")
@@ -129,7 +129,7 @@ async def test_people_in_a_zone_unknown_to_an_older_node_are_planned_by_a_newer_
 async def test_what_an_older_node_plans_beside_a_newer_one_is_moved_when_it_has_gone(
     small_world: World, newer: dict[str, str]
 ) -> None:
-    """While a release is rolled out both plan; the last look is taken when all are new."""
+    """During a rollout both plan; the newer node checks again when the older one has gone."""
     world = small_world
     older = await an_older_node_has_planned(world)
     node = await world.node(beside=newer)
@@ -150,7 +150,7 @@ async def test_what_an_older_node_plans_beside_a_newer_one_is_moved_when_it_has_
 async def test_an_older_node_says_so_and_what_it_plans_is_looked_at_again(
     small_world: World, newer: dict[str, str]
 ) -> None:
-    """Somebody starts last month's image once more: nothing it plans stays wrong for longer than it lives."""
+    """If an old image is started again, its plans are corrected when it ends."""
     world = small_world
     await world.begin()
     node = await world.node(beside=newer)
@@ -159,7 +159,7 @@ async def test_an_older_node_says_so_and_what_it_plans_is_looked_at_again(
     older = await world.node()
     await older.logged("zone_data_older", followed=NEWER)
     await world.users(5, date(2027, 3, 15), timezone=PARIS)
-    await world.fetch("update planning set up_to = $1", NOON)
+    await world.fetch("update planning set planned_until = $1", NOON)
     assert (await older.call("POST", "/api/v1/jobs/daily:run"))[0] == 202
     await world.planned(5)
     await older.kill()
@@ -170,7 +170,7 @@ async def test_an_older_node_says_so_and_what_it_plans_is_looked_at_again(
 
 
 async def preview_difference(world: World, newer: dict[str, str]) -> list[tuple[str, int, str, str]]:
-    """What `heyday preview --tzdata-diff` says: zone, messages, instant before and after."""
+    """Return the output of `heyday preview --tzdata-diff`: zone, messages, instant before and after."""
     command = (sys.executable, "-m", "actors.cli", "preview", "--tzdata-diff", "--json")
     environment = os.environ | newer | {"HEYDAY_DATABASE_URL": world.dsn}
     done = await asyncio.to_thread(

@@ -1,1 +1,1 @@
-"""What keeps secrets, people and their data safe."""
+"""Tests of security."""

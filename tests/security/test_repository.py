@@ -1,4 +1,4 @@
-"""What is in the repository: no secret, and a pin for whatever is installed."""
+"""Checks the repository: it has no secret, and every installed package is pinned."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECRETS = re.compile(
 
 
 def test_no_file_of_the_repository_holds_a_secret() -> None:
-    """What was pushed once is public for ever."""
+    """A pushed secret is public for ever."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -47,12 +47,12 @@ def test_no_file_of_the_repository_holds_a_secret() -> None:
 
 
 def names_of(requirements: list[str]) -> set[str]:
-    """What is required, as the locks spell it."""
+    """Return the required names in the spelling of the locks."""
     return {re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", one, maxsplit=1)[0]).lower() for one in requirements}
 
 
 def pins_of(file: str) -> set[str]:
-    """Every `name==version` of a file of pins; a version may depend on the Python."""
+    """Return every `name==version` of a file of pins; a version may depend on the Python."""
     return set(re.findall(r"^([a-z0-9-]+==[^\s;]+)", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE))
 
 
@@ -62,7 +62,7 @@ BUILD = PROJECT["dependency-groups"]["build"]
 
 
 def needed_by(requirements: list[str]) -> set[str]:
-    """All that is installed with these, here: by what each of them says that it needs."""
+    """Return all packages that these need here, by their metadata."""
     found: set[str] = set()
     waiting = [Requirement(one) for one in requirements]
     while waiting:
@@ -78,7 +78,7 @@ def needed_by(requirements: list[str]) -> set[str]:
 
 
 def test_every_dependency_is_pinned() -> None:
-    """The next release of anything may be the one that was taken over; what builds runs, too."""
+    """The next release of a package may be malicious, also of a build tool."""
     wanted = [*PROJECT["project"]["dependencies"], *(one for extra in EXTRAS.values() for one in extra), *BUILD]
 
     assert names_of(wanted) - {pin.partition("==")[0] for pin in pins_of("constraints.txt")} == set()
@@ -90,7 +90,7 @@ def test_every_dependency_is_pinned() -> None:
     [("requirements", [*PROJECT["project"]["dependencies"], *EXTRAS["tracing"]]), ("build", BUILD)],
 )
 def test_the_image_is_made_of_what_is_tested_and_known_by_its_hash(lock: str, wanted: list[str]) -> None:
-    """A version can be replaced on its way here, and a lock that was not renewed is another program than CI's."""
+    """A package can be replaced on its way, and an outdated lock is another program than CI tests."""
     file = f"deploy/image/{lock}.lock"
     entries = re.split(r"\n(?=\S)", (ROOT / file).read_text(encoding="utf-8").strip())
 

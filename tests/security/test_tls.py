@@ -1,4 +1,4 @@
-"""Every connection to a server is encrypted and verified where its URL asks for that, and fails otherwise."""
+"""Tests that connections are encrypted and verified if the URL asks for it, and fail otherwise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 import trustme
 
-from actors.doctor.transport import exposed
+from actors.commands.doctor.transport import exposed
 from service.adapters.postgres.connection import connect_once
 from service.adapters.rabbitmq.link import Link
 from service.adapters.redis import connection as redis
@@ -46,25 +46,26 @@ async def ask_rabbitmq(url: str) -> None:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of server: how to ask it something, and what a URL says to verify it, or to trust nobody in particular."""
+    """A kind of server: a request to it, and the URL parameters that verify its certificate or trust the default."""
 
     fixture: str
     ask: Callable[[str], Awaitable[None]]
     scheme: str
     authority: str
+    setting: str
     options: str = ""
 
 
 KINDS = (
-    Kind("database", ask_postgres, "postgresql", "sslrootcert", "sslmode=verify-full&"),
-    Kind("redis_url", ask_redis, "rediss", "ssl_ca_certs"),
-    Kind("rabbitmq_url", ask_rabbitmq, "amqps", "cafile"),
+    Kind("database", ask_postgres, "postgresql", "sslrootcert", "DATABASE_URL", "sslmode=verify-full&"),
+    Kind("redis_url", ask_redis, "rediss", "ssl_ca_certs", "REDIS_URL"),
+    Kind("rabbitmq_url", ask_rabbitmq, "amqps", "cafile", "RABBITMQ_URL"),
 )
 
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of server, the URL of one without TLS, TLS in front of it, and the authority to trust."""
+    """A kind of server, the URL of one without TLS, the TLS front before it, and the trusted authority."""
 
     kind: Kind
     plain: str
@@ -72,7 +73,7 @@ class Case:
     trusted: Path
 
     def url(self, *, authority: Path | None = None, host: str = "127.0.0.1") -> str:
-        """Through the front, trusting this authority instead."""
+        """Return the URL through the front, with this trusted authority."""
         options = f"{self.kind.options}{self.kind.authority}={authority or self.trusted}"
         return self.front.url(self.plain, scheme=self.kind.scheme, options=options, host=host)
 
@@ -94,37 +95,44 @@ async def case(
 
 
 async def test_a_server_with_a_trusted_certificate_is_spoken_to_in_tls(case: Case) -> None:
-    """Passwords travel on these connections; names and addresses on that of PostgreSQL."""
+    """These connections carry passwords; that of PostgreSQL also names and addresses."""
     await case.kind.ask(case.url())
 
     assert case.front.encrypted > 0
     assert case.front.clear == 0
 
 
-async def test_a_certificate_that_nobody_trusted_has_signed_is_an_outage(case: Case, untrusted: Path) -> None:
-    """Whoever can stand between could have made it."""
-    with pytest.raises(Unavailable):
+async def test_a_certificate_of_an_untrusted_authority_is_an_outage(case: Case, untrusted: Path) -> None:
+    """An attacker in between can make such a certificate."""
+    with pytest.raises(Unavailable) as refused:
         await case.kind.ask(case.url(authority=untrusted))
 
+    assert refused.value.reason.startswith(f"HEYDAY_{case.kind.setting}: the certificate of 127.0.0.1:")
+    assert f"no authority of {case.kind.authority}={untrusted} has signed it" in refused.value.reason
     assert case.front.clear == 0
 
 
 async def test_a_certificate_for_another_host_is_an_outage(case: Case) -> None:
-    """Any server of the same authority could be put in between."""
-    with pytest.raises(Unavailable):
+    """An attacker could use another server's certificate of the same authority."""
+    with pytest.raises(Unavailable) as refused:
         await case.kind.ask(case.url(host=WRONG_HOST))
 
+    assert f"HEYDAY_{case.kind.setting}: the certificate of {WRONG_HOST}:" in refused.value.reason
+    assert "use a host name that the certificate has" in refused.value.reason
     assert case.front.clear == 0
 
 
 async def test_a_file_of_authorities_that_is_not_there_is_an_outage(case: Case, tmp_path: Path) -> None:
-    """It may come with the next deployment of secrets; a crash would say less, and the node would end."""
-    with pytest.raises(Unavailable):
+    """The file may come with the next deployment of secrets, so the node must wait and not crash."""
+    with pytest.raises(Unavailable) as refused:
         await case.kind.ask(case.url(authority=tmp_path / "missing.pem"))
+
+    file = f"{case.kind.authority}={tmp_path / 'missing.pem'}"
+    assert f"HEYDAY_{case.kind.setting}: expected {file} to be a readable file" in refused.value.reason
 
 
 async def test_a_server_that_speaks_no_tls_gets_nothing_in_clear_text(case: Case) -> None:
-    """Else whoever answers first would get the password."""
+    """Otherwise the first server that answers gets the password."""
     url = case.url().replace(f":{case.front.port}", f":{case.plain.rpartition(':')[2].partition('/')[0]}")
 
     with pytest.raises(Unavailable):
@@ -139,24 +147,24 @@ SETTINGS = Settings(
 @pytest.mark.parametrize(
     ("setting", "url", "said"),
     [
-        ("database_url", "postgresql://db/heyday", "clear text"),
+        ("database_url", "postgresql://db/heyday", "not encrypted"),
         ("database_url", "postgresql://db/heyday?sslmode=require", "not verified"),
         ("database_url", "postgresql://db/heyday?sslmode=verify-full", None),
         ("database_url", "postgresql://127.0.0.1/heyday", None),
-        ("redis_url", "redis://redis", "clear text"),
+        ("redis_url", "redis://redis", "not encrypted"),
         ("redis_url", "rediss://redis?ssl_cert_reqs=none", "not verified"),
         ("redis_url", "rediss://redis?ssl_ca_certs=ca.pem", None),
-        ("rabbitmq_url", "amqp://rabbit", "clear text"),
+        ("rabbitmq_url", "amqp://rabbit", "not encrypted"),
         ("rabbitmq_url", "amqps://rabbit?no_verify_ssl=1", "not verified"),
         ("rabbitmq_url", "amqps://rabbit?cafile=ca.pem", None),
-        ("email_url", "http://email", "clear text"),
+        ("email_url", "http://email", "not encrypted"),
         ("email_url", "https://email", None),
     ],
 )
 def test_the_doctor_warns_of_ways_that_are_not_encrypted_or_not_verified(
     setting: str, url: str, said: str | None
 ) -> None:
-    """`sslmode` unset or `require` looks safe, and is not."""
+    """An unset `sslmode`, or `require`, looks safe but is not."""
     changed: dict[str, Any] = {setting: Secret(url)}
 
     warnings = list(exposed(replace(SETTINGS, **changed)))

@@ -1,4 +1,4 @@
-"""TLS in front of a server that speaks none, so that clients are seen to use it whatever server is there."""
+"""A TLS front before a server without TLS; it counts clients that use TLS."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ WRONG_HOST = "127.0.0.2"
 """Another name of this machine, which is not in the certificate."""
 
 _SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"
-"""How a client of PostgreSQL asks for TLS before it says anything else."""
+"""The first message of a PostgreSQL client that asks for TLS."""
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
 
 
 class Front:
-    """Where it listens, and how many clients came through with TLS or said something without."""
+    """The address of the front, and counts of clients with and without TLS."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -28,7 +28,7 @@ class Front:
         self.clear = 0
 
     def url(self, url: str, *, scheme: str, options: str, host: str = "127.0.0.1") -> str:
-        """The URL of the server behind, with this in its place."""
+        """Return the server's URL with the front's address."""
         parts = urlsplit(url)
         credentials = parts.netloc.rpartition("@")[0]
         return f"{scheme}://{credentials}@{host}:{self.port}{parts.path}?{options}"
@@ -36,7 +36,7 @@ class Front:
 
 @asynccontextmanager
 async def tls_front(url: str, certificate: trustme.LeafCert) -> AsyncIterator[Front]:
-    """Listen before the server of a URL, and show a certificate."""
+    """Listen in front of the server of a URL, with a certificate."""
     front, parts = Front(), urlsplit(url)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     certificate.configure_cert(context)
@@ -59,7 +59,7 @@ async def tls_front(url: str, certificate: trustme.LeafCert) -> AsyncIterator[Fr
                 return_when=asyncio.FIRST_COMPLETED,
             )
         except ssl.SSLError as error:
-            # What is no TLS at all; a client that refused the certificate says so in TLS.
+            # Data without TLS; a client that refuses the certificate says so within TLS.
             front.clear += error.reason in {"HTTP_REQUEST", "WRONG_VERSION_NUMBER"}
         except (OSError, asyncio.IncompleteReadError):
             pass  # the client has gone

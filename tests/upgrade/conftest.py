@@ -1,3 +1,3 @@
-"""Worlds in which nodes are upgraded."""
+"""Fixtures of worlds for upgrades."""
 
 from tests.node.conftest import small_world as small_world

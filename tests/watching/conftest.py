@@ -1,4 +1,4 @@
-"""What tests of alerts and dashboards need."""
+"""Fixtures for tests of alerts and dashboards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The programs of Prometheus that tests run: those on the PATH, else, as root on Debian, installed."""
+"""Finds the programs of Prometheus on the PATH; as root on Debian it installs them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tests.servers import install_with_apt, one_process_at_a_time
 
 
 class NotInstalled(Exception):
-    """The programs of Prometheus are neither there nor ours to install."""
+    """The programs of Prometheus are missing and cannot be installed."""
 
 
 @dataclass(frozen=True)
 class Programs:
-    """Paths of the server, of the tool that checks its rules, and of the one that checks Alertmanager's file."""
+    """Paths of the server, of the checker of its rules, and of the checker of Alertmanager's file."""
 
     prometheus: str
     promtool: str
@@ -24,7 +24,7 @@ class Programs:
 
 @cache
 def find_programs() -> Programs:
-    """The programs of this machine. Raises NotInstalled with what to do: these tests are not skipped."""
+    """Return the programs of this machine. Raises NotInstalled: these tests are never skipped."""
     with one_process_at_a_time():
         found = _on_path() or (install_with_apt("prometheus", "prometheus-alertmanager") and _on_path())
     if not found:

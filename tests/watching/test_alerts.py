@@ -1,4 +1,4 @@
-"""The alerts: their rules are good, each fires when it should and is quiet when it should, and each has its section."""
+"""The alerts: Prometheus accepts the rules, each fires and is quiet when it should, and has a runbook section."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from tests.watching.programs import Programs
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "deploy" / "alerts"
 RULES, CASES = ALERTS / "heyday.rules.yml", ALERTS / "heyday.rules.test.yml"
+SERVERS, SERVERS_CASES = ALERTS / "servers.rules.yml", ALERTS / "servers.rules.test.yml"
 RUNBOOK = "docs/OPERATIONAL_RUNBOOK.md"
+REPOSITORY = "https://github.com/OWNER/heyday/blob/main/"
 
 OF_PROMETHEUS = {"up"}
-"""Metrics that are not ours."""
+"""Metrics that Prometheus itself provides."""
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -27,12 +29,12 @@ def read(file: Path) -> dict[str, Any]:
     return content
 
 
-def rules() -> list[dict[str, Any]]:
-    return [rule for group in read(RULES)["groups"] for rule in group["rules"]]
+def rules(*files: Path) -> list[dict[str, Any]]:
+    return [rule for file in files or (RULES,) for group in read(file)["groups"] for rule in group["rules"]]
 
 
 def alerts() -> list[dict[str, Any]]:
-    return [rule for rule in rules() if "alert" in rule]
+    return [rule for rule in rules(RULES, SERVERS) if "alert" in rule]
 
 
 def name_of(alert: dict[str, Any]) -> str:
@@ -40,43 +42,55 @@ def name_of(alert: dict[str, Any]) -> str:
 
 
 def run(*command: str | Path) -> str:
-    """What it says, having succeeded."""
+    """Run a command that must succeed, and return its output."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False, cwd=ALERTS)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def test_prometheus_takes_the_rules(programs: Programs) -> None:
-    """It refuses all of a file for one mistake in it."""
-    told = run(programs.promtool, "check", "rules", RULES)
+def test_prometheus_accepts_the_rules(programs: Programs) -> None:
+    """One mistake makes Prometheus refuse the whole file."""
+    for file in (RULES, SERVERS):
+        told = run(programs.promtool, "check", "rules", file)
 
-    assert f"{len(rules())} rules found" in told
+        assert f"{len(rules(file))} rules found" in told
 
 
-def test_prometheus_takes_the_example(programs: Programs) -> None:
-    """It is there to be copied, and its job has the name that the rules look for."""
+def test_prometheus_accepts_the_example(programs: Programs) -> None:
+    """Readers copy it, and the rules need the name of its job."""
     run(programs.promtool, "check", "config", ALERTS / "prometheus.yml")
 
     jobs = {scrape["job_name"] for scrape in read(ALERTS / "prometheus.yml")["scrape_configs"]}
     assert jobs == {name for rule in rules() for name in re.findall(r'\bjob="(\w+)"', rule["expr"])} == {"heyday"}
 
 
-def test_alertmanager_takes_the_example(programs: Programs) -> None:
-    """It is there to be copied."""
+def test_alertmanager_accepts_the_example(programs: Programs) -> None:
+    """Readers copy it."""
     told = run(programs.amtool, "check-config", ALERTS / "alertmanager.yml")
 
     assert "SUCCESS" in told
 
 
 def test_every_case_of_the_alerts_holds(programs: Programs) -> None:
-    """Each says which alerts fire, and so that no other does."""
-    run(programs.promtool, "test", "rules", CASES)
+    """Each case lists the alerts that fire, and no other may fire."""
+    run(programs.promtool, "test", "rules", CASES, SERVERS_CASES)
 
 
-@pytest.mark.parametrize("alert", alerts(), ids=name_of)
+def test_watchdog_always_fires_and_goes_to_a_receiver_of_its_own() -> None:
+    """It pages no person here: a service outside notices when it stops."""
+    (watchdog,) = [one for one in alerts() if name_of(one) == "Watchdog"]
+    route = read(ALERTS / "alertmanager.yml")["route"]["routes"][0]
+
+    assert (watchdog["expr"], watchdog["labels"]["severity"]) == ("vector(1)", "none")
+    assert route["matchers"] == ['alertname = "Watchdog"']
+    assert route["receiver"] in {one["name"] for one in read(ALERTS / "alertmanager.yml")["receivers"]}
+
+
+@pytest.mark.parametrize("alert", [one for one in alerts() if name_of(one) != "Watchdog"], ids=name_of)
 def test_every_alert_has_a_firing_and_a_quiet_case(alert: dict[str, Any]) -> None:
-    """An alert that was never seen to fire may never do it; one that was never seen quiet may never stop."""
-    cases = [case for case in read(CASES)["tests"] if case["name"].startswith(f"{alert['alert']} ")]
+    """An alert that was never seen to fire may never fire; one that was never seen quiet may never stop."""
+    every = [*read(CASES)["tests"], *read(SERVERS_CASES)["tests"]]
+    cases = [case for case in every if case["name"].startswith(f"{alert['alert']} ")]
 
     fires = [
         any(alert["alert"] in sample["labels"] for sample in expected["exp_samples"])
@@ -93,21 +107,22 @@ def test_every_alert_has_a_firing_and_a_quiet_case(alert: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("alert", alerts(), ids=name_of)
-def test_every_alert_says_how_bad_it_is_what_it_means_and_where_to_read_on(alert: dict[str, Any]) -> None:
-    """Whoever is woken by it needs these four."""
+def test_every_alert_has_severity_summary_description_and_runbook(alert: dict[str, Any]) -> None:
+    """The person who is called needs these four."""
     told = alert["annotations"]
     page, _, anchor = told["runbook_url"].partition("#")
 
-    assert alert["labels"]["severity"] in ("critical", "warning")
+    assert alert["labels"]["severity"] in ("critical", "warning", "none")
     assert told["summary"]
     assert told["description"].endswith(".")
-    assert page == RUNBOOK
+    # Pager and mail show the link alone, so a path of the repository leads nowhere.
+    assert page == REPOSITORY + RUNBOOK
     assert anchor == alert["alert"].lower()
-    assert anchor in anchors_of(ROOT / page)
+    assert anchor in anchors_of(ROOT / RUNBOOK)
 
 
-def test_the_runbook_has_no_section_of_an_alert_that_is_not_there() -> None:
-    """Nobody would ever come to read it."""
+def test_the_runbook_has_a_section_for_each_alert_and_no_other() -> None:
+    """No alert would ever lead to it."""
     part = text_of(RUNBOOK).partition("## Alerts\n")[2].partition("\n## ")[0]
 
     assert re.findall(r"^### (\w+)", part, re.MULTILINE) == [name_of(alert) for alert in alerts()]

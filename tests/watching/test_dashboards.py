@@ -1,4 +1,4 @@
-"""The dashboards: Grafana can load them, every panel asks a question, and every query is one that can be answered."""
+"""The dashboards: Grafana can load them, every panel asks a question, and Prometheus can answer every query."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ OF_THE_PROCESS = {
     "process_max_fds",
 }
 ONLY_FOR_OTHERS = {"stream_pending"}
-"""Declared, and on no dashboard: the same by consumer says more."""
+"""Declared, and on no dashboard: the metric by consumer shows more."""
 
 
 def metrics_of(expression: str) -> set[str]:
-    """The names in front of selectors, without what histograms add to them."""
+    """Return the metric names of an expression, without the suffixes of histograms."""
     names = re.findall(r"([a-zA-Z_]\w*)\{", expression)
     return {re.sub(r"(_seconds)_(bucket|count|sum)$", r"\1", name) for name in names}
 
 
 def missing(asked: Any, answered: Any, path: str = "") -> list[str]:
-    """What is in the first and not, or differently, in the second."""
+    """Return the paths at which the second value lacks, or changes, what the first has."""
     if isinstance(asked, dict) and isinstance(answered, dict):
         return [
             one
@@ -58,7 +58,7 @@ def missing(asked: Any, answered: Any, path: str = "") -> list[str]:
 
 
 def strays(value: Any, wanted: Any, path: str = "") -> list[str]:
-    """Where a model of Grafana's holds what its own annotations do not allow: it takes whatever it is given."""
+    """Return the places where a Grafana model holds a value that its annotations forbid; the models check nothing."""
     arms = get_args(wanted)
     if get_origin(wanted) in (Union, UnionType):
         return min((strays(value, arm, path) for arm in arms), key=len)
@@ -83,14 +83,14 @@ def strays(value: Any, wanted: Any, path: str = "") -> list[str]:
     return [] if fits else [f"{path}: {value!r}"]
 
 
-def test_the_files_are_what_their_source_says() -> None:
+def test_the_files_are_those_that_the_source_writes() -> None:
     """After a change to `grafana/boards`: python -m grafana."""
     assert {file: file.read_text(encoding="utf-8") for file in FILES} == contents()
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_grafana_knows_every_field(file: Path) -> None:
-    """Its published models drop what they do not know: a misspelt option would do nothing."""
+    """Grafana's published models drop unknown fields, so a misspelt option would do nothing."""
     register_default_plugins()
     board = json.loads(file.read_text(encoding="utf-8"))
 
@@ -100,8 +100,8 @@ def test_grafana_knows_every_field(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_every_value_is_one_that_grafana_takes(file: Path) -> None:
-    """It takes a word that it does not know for its default in silence. `make dashboards` asks its TypeScript."""
+def test_grafana_accepts_every_value(file: Path) -> None:
+    """Grafana silently replaces an unknown word by its default. `make dashboards` checks its TypeScript types."""
     register_default_plugins()
     board = json.loads(file.read_text(encoding="utf-8"))
 
@@ -109,7 +109,7 @@ def test_every_value_is_one_that_grafana_takes(file: Path) -> None:
 
 
 def test_the_types_are_those_of_the_grafana_that_is_deployed() -> None:
-    """`make dashboards` would hold them against what another Grafana takes."""
+    """Otherwise `make dashboards` would check the types of another version."""
     folder = FOLDER.parent / "check"
     root = FOLDER.parents[1]
     wanted = json.loads((folder / "package.json").read_text(encoding="utf-8"))["devDependencies"]
@@ -136,8 +136,8 @@ def test_the_types_are_those_of_the_grafana_that_is_deployed() -> None:
     ],
     ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else "",
 )
-def test_a_value_that_grafana_would_not_take_is_noticed(field: tuple[str | int, ...], value: object) -> None:
-    """The test above looks for something that it would find."""
+def test_a_value_that_grafana_does_not_accept_is_found(field: tuple[str | int, ...], value: object) -> None:
+    """It shows that the test above can fail."""
     register_default_plugins()
     board = json.loads((FOLDER / "message_processing.json").read_text(encoding="utf-8"))
     at = next(panel for panel in board["panels"] if panel["type"] == "timeseries")
@@ -149,8 +149,8 @@ def test_a_value_that_grafana_would_not_take_is_noticed(field: tuple[str | int, 
 
 
 @pytest.mark.parametrize("name", boards())
-def test_every_panel_asks_a_question_and_says_how_to_read_the_answer(name: str) -> None:
-    """A panel that answers nothing is in the way of those that do."""
+def test_every_panel_asks_a_question_and_explains_the_answer(name: str) -> None:
+    """A panel without a question is in the way of the others."""
     panels = panels_of(boards()[name])
 
     for panel in panels:
@@ -162,8 +162,8 @@ def test_every_panel_asks_a_question_and_says_how_to_read_the_answer(name: str) 
 
 
 @pytest.mark.parametrize("name", boards())
-def test_no_panel_lies_on_another_or_beyond_the_edge(name: str) -> None:
-    """Grafana would move them, and the picture would not be the one that was meant."""
+def test_no_panel_overlaps_another_or_the_edge(name: str) -> None:
+    """Grafana would move them."""
     taken: Counter[tuple[int, int]] = Counter()
     for panel in boards()[name]["panels"]:
         at = panel["gridPos"]
@@ -174,8 +174,8 @@ def test_no_panel_lies_on_another_or_beyond_the_edge(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", boards())
-def test_the_nodes_can_be_chosen_and_where_greetings_are_shown_the_occasion(name: str) -> None:
-    """On call one looks for the node, or the occasion, that differs."""
+def test_nodes_can_be_chosen_and_occasions_where_greetings_are_shown(name: str) -> None:
+    """On call you look for the node, or the occasion, that differs."""
     board = boards()[name]
     variables = {variable["name"] for variable in board["templating"]["list"]}
     used = set(
@@ -188,9 +188,10 @@ def test_the_nodes_can_be_chosen_and_where_greetings_are_shown_the_occasion(name
     assert ("occasion" in variables) == (name in ("message_processing", "error_tracking"))
 
 
-def test_an_occasion_that_is_chosen_is_all_that_is_shown_of_greetings() -> None:
-    """A figure that goes on counting the others is read as if it did not."""
+def test_a_chosen_occasion_limits_every_figure_about_greetings() -> None:
+    """A figure that counts other occasions too would be misread."""
     by_occasion = {scraped_name(metric) for metric in declared() if "occasion" in metric._labelnames}
+    by_occasion -= {"sending_held"}  # a hold of everything holds the chosen occasion, too
 
     selectors = [
         (query, *found)
@@ -202,8 +203,8 @@ def test_an_occasion_that_is_chosen_is_all_that_is_shown_of_greetings() -> None:
     assert [query.panel for query, _, selector in selectors if 'occasion=~"$occasion"' not in selector] == []
 
 
-def test_a_node_is_chosen_by_the_id_that_logs_and_streams_have() -> None:
-    """Prometheus knows its address only, which after a restart may be another node's."""
+def test_a_node_is_chosen_by_its_id_in_logs_and_streams() -> None:
+    """Prometheus knows only the address, which may belong to another node after a restart."""
     (node,) = {(one.query, one.regex) for one in choices() if one.name == "node"}
     choice = next(one for one in choices() if one.name == "node")
     labels = {"__name__": "heyday_info", "instance": "10.0.0.7:8080", "job": "heyday", "node": "eve-3f", "version": "1"}
@@ -215,7 +216,7 @@ def test_a_node_is_chosen_by_the_id_that_logs_and_streams_have() -> None:
 
 
 def test_every_query_uses_metrics_that_are_declared() -> None:
-    """One that does not exist shows an empty panel, which looks like calm."""
+    """A metric that does not exist gives an empty panel, which looks as if all is well."""
     names = {scraped_name(metric) for metric in declared()} | OF_PROMETHEUS | OF_THE_PROCESS
     recorded = {rule["record"] for rule in rules() if "record" in rule}
 
@@ -225,14 +226,14 @@ def test_every_query_uses_metrics_that_are_declared() -> None:
 
 
 def test_every_metric_is_on_a_dashboard() -> None:
-    """One that nobody looks at need not be measured."""
+    """A metric that no panel shows need not be measured."""
     shown = {name for query in all_queries() for name in metrics_of(query.expression)}
 
     assert {scraped_name(metric) for metric in declared()} - shown == ONLY_FOR_OTHERS
 
 
 def test_prometheus_can_read_every_query(programs: Programs, tmp_path: Path) -> None:
-    """A query with a mistake in it is an empty panel, too."""
+    """A query with a mistake gives an empty panel, too."""
     expressions = sorted({query.filled(lately="1m", shown="1h") for query in all_queries()})
     content = {
         "groups": [
@@ -259,12 +260,12 @@ def test_prometheus_can_read_every_query(programs: Programs, tmp_path: Path) -> 
     ids=lambda one: one.panel,
 )
 def test_a_percentile_is_of_all_nodes_together(query: Query) -> None:
-    """Percentiles cannot be added up or averaged; buckets can."""
+    """Percentiles cannot be added or averaged; buckets can."""
     assert re.search(r"histogram_quantile\([\d.]+, sum by \(le[\w, ]*\)", query.expression)
 
 
 def test_the_provisioning_leads_to_the_files() -> None:
-    """Grafana says nothing when a folder is empty."""
+    """Grafana reports nothing if a folder is empty."""
     folder = FOLDER.parent / "provisioning"
     source = yaml.safe_load((folder / "datasources" / "prometheus.yml").read_text(encoding="utf-8"))["datasources"][0]
     provider = yaml.safe_load((folder / "dashboards" / "heyday.yml").read_text(encoding="utf-8"))["providers"][0]

@@ -1,6 +1,6 @@
-"""A real Prometheus scrapes a real node for a moment: whatever the dashboards ask has an answer, and no alert fires.
+"""A real Prometheus scrapes a real node: every query of the dashboards has an answer, and no alert fires.
 
-`python -m loadtest.observe` does the same for minutes, with faults, and with the alerts that they have to fire.
+`python -m loadtest.observe` does the same for minutes, with faults, and checks the alerts that must fire.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from actors.commands.sandbox.email_stub import StubOptions
 from loadtest.observe.findings import ask_everything, empty_choices, fired
 from loadtest.observe.prometheus import PrometheusServer
-from service.email_stub import StubOptions
 from tests.node.harness import NeverCame, World, eventually
 from tests.watching.programs import Programs
 
@@ -22,15 +22,16 @@ A_WAVE = 200
 ONLY_IN_TROUBLE = {
     "Which alerts fired, and when?",
     "Alerts",
-    "Which node sits on claimed entries?",
-    "Is there claimed work that nobody takes over?",
+    "Why does the email service accept nothing?",
+    "Which node holds claimed entries?",
+    "Is claimed work not finished?",
 }
-"""What has no answer while all is well. Entries are pending for moments only, which a look every 5 s may miss."""
+"""Panels without an answer while all is well. Entries are pending for moments, which a reading every 5 s may miss."""
 
 
 @pytest.fixture
 async def prometheus(small_world: World, programs: Programs, tmp_path: Path) -> AsyncIterator[PrometheusServer]:
-    """Prometheus, watching the first node of the world."""
+    """Prometheus, which scrapes the first node of the world."""
     await small_world.begin()
     node = await small_world.node(EMAIL_RATE="40/s", EMAIL_CONCURRENCY="4")
     port = (await node.logged("api_listening"))["port"]
@@ -44,7 +45,7 @@ async def prometheus(small_world: World, programs: Programs, tmp_path: Path) -> 
 
 
 async def test_every_question_of_the_dashboards_has_an_answer(small_world: World, prometheus: PrometheusServer) -> None:
-    """An empty panel looks like calm."""
+    """An empty panel looks as if all is well."""
     since = time.time()
     small_world.stub.change(StubOptions(error_rate=0.2))
     node = small_world.nodes[0]

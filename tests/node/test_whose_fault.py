@@ -1,0 +1,186 @@
+"""Only an answer about one message may end that message: outages, throttles and wrong keys end none."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+from actors.commands.sandbox.servers.relay import relayed
+from tests.node.harness import NodeProcess, World, eventually
+
+FEW: dict[str, Any] = {"EMAIL_ATTEMPTS": "3", "CIRCUIT_FAILURES": "5"}
+"""Settings under which messages would fail soon, if an outage spent their attempts."""
+
+
+async def attempts_made(world: World) -> int:
+    """The number of recorded attempts."""
+    return int(await world.value("select count(*) from attempts"))
+
+
+async def test_an_outage_longer_than_all_attempts_fails_no_message(world: World) -> None:
+    """The service answers 503 for as long as each message takes for ten attempts. Every trial of the circuit is one."""
+    world.stub.change(world.stub.options.changed({"down": True}))
+    await world.begin()
+    nodes = [await world.node(**FEW) for _ in range(2)]
+    await world.clock.set(await world.wave(6))
+
+    async def tried_for_long() -> bool:
+        return await attempts_made(world) >= 60
+
+    await eventually(tried_for_long)
+    assert [await node.metric('email_service_state{reason="refusing"}') for node in nodes] == [1, 1]
+    world.stub.change(world.stub.options.changed({"down": False}))
+
+    await world.all_are("sent", 6)
+    # A node without other messages is still half open.
+    assert 0 in [await node.metric('email_service_state{reason="refusing"}') for node in nodes]
+    # Only the attempt that was accepted is spent.
+    assert await world.value("select max(attempts_spent) from messages") == 1
+    await world.assert_nobody_was_greeted_twice()
+
+
+async def test_one_greeting_waits_for_a_service_whose_circuit_stays_closed(world: World) -> None:
+    """Few failures do not open the circuit, but they are still an outage."""
+    world.stub.change(world.stub.options.changed({"down": True}))
+    await world.begin()
+    await world.node(EMAIL_ATTEMPTS="2", CIRCUIT_FAILURES="1000")
+    await world.clock.set(await world.wave(1))
+
+    async def tried_for_long() -> bool:
+        return await attempts_made(world) >= 8
+
+    await eventually(tried_for_long)
+    world.stub.change(world.stub.options.changed({"down": False}))
+
+    await world.all_are("sent", 1)
+
+
+async def test_a_wrong_key_fails_no_message_and_is_named(world: World) -> None:
+    """401 for every message: the circuit opens after a few calls with its reason, and the others wait."""
+    world.stub.change(world.stub.options.changed({"status": 401}))
+    await world.begin()
+    node = await world.node(CIRCUIT_RESET="2s")
+    await world.clock.set(await world.wave(1_000))
+
+    opened = await node.logged("circuit_opened")
+    assert opened["reason"] == "not authorised"
+    assert await node.metric('email_service_state{reason="not authorised"}') == 1
+    _, health = await node.get("/health/detailed")
+    assert health["email"]["reason"] == "not authorised"
+    assert await world.value("select count(*) from messages where status = 'failed'") == 0
+    assert world.stub.ledger.requests < 200
+    world.stub.change(world.stub.options.changed({"status": 0}))
+
+    await world.all_are("sent", 1_000)
+
+
+async def test_a_refusal_of_every_message_fails_a_few_and_opens_the_circuit(world: World) -> None:
+    """A mistake in a text is answered 400 for every message; when it is corrected, all others are sent."""
+    world.stub.change(world.stub.options.changed({"status": 400}))
+    await world.begin()
+    node = await world.node(CIRCUIT_FAILURES="5", CIRCUIT_RESET="300ms")
+    await world.clock.set(await world.wave(500))
+
+    assert (await node.logged("circuit_opened"))["reason"] == "refusing"
+
+    async def several_trials() -> bool:
+        return world.stub.ledger.requests >= 110
+
+    await eventually(several_trials)
+    world.stub.change(world.stub.options.changed({"status": 0}))
+
+    async def settled() -> bool:
+        return set(await world.counts()) <= {"sent", "failed"}
+
+    await eventually(settled)
+    counts = await world.counts()
+    assert (counts["failed"], counts["sent"]) == (5, 495)
+    reasons = await world.fetch("select distinct status_reason from messages where status = 'failed'")
+    assert [row["status_reason"] for row in reasons] == ["400 Bad Request: as configured"]
+
+
+async def test_a_throttle_slows_all_nodes_down_and_fails_no_message(world: World) -> None:
+    """A service that accepts 100 calls a second does not get thousands of useless calls."""
+    world.stub.change(world.stub.options.changed({"rate": 100, "retryAfter": 1}))
+    await world.begin()
+    nodes = [await world.node(**FEW, EMAIL_TIMEOUT="10s") for _ in range(2)]
+    await world.clock.set(await world.wave(2_000))
+    await world.accepted(1_000, within=120)
+    rates = [await node.metric("email_rate_limit_per_second") for node in nodes]
+    # Nine tenths of the accepted rate, or more after growth. A pause is 0.
+    assert all(rate < 400 for rate in rates), rates
+
+    await world.all_are("sent", 2_000, within=180)
+
+    assert world.stub.ledger.throttled < 1_000
+    # Only the attempt that was accepted is spent.
+    assert await world.value("select max(attempts_spent) from messages") == 1
+    await world.assert_nobody_was_greeted_twice()
+
+
+async def test_a_message_that_alone_is_not_taken_spends_its_attempts(world: World) -> None:
+    """It is not called for two days while all others are accepted. Its final reason quotes the service."""
+    await world.begin()
+    await world.node(EMAIL_ATTEMPTS="3", EMAIL_BACKOFF="300ms")
+    due = await world.wave(50)
+    address = await world.value("select email from users order by id limit 1")
+    world.stub.change(world.stub.options.changed({"failFor": address}))
+    await world.clock.set(due)
+
+    async def failed_among_others() -> bool:
+        # An attempt is spent only when others were accepted since the one before it.
+        await world.wave(5)
+        return await world.has("failed", 1)
+
+    await eventually(failed_among_others, every=0.3)
+    (failed,) = await world.fetch("select attempts_spent, status_reason from messages where status = 'failed'")
+    assert tuple(failed) == (3, "500 Internal Server Error: as configured for this address")
+
+
+async def test_a_claim_whose_answer_was_lost_is_no_unknown_outcome(world: World) -> None:
+    """With `hold`, each of these messages would wait for an operator although nothing was sent."""
+    world.stub.change(world.stub.options.changed({"latency": 0.01}))
+    await world.begin()
+    async with relayed(world.dsn) as relay:
+        await world.node(DATABASE_URL=relay.url, UNKNOWN_OUTCOME="hold", EMAIL_RATE="300/s")
+        await world.clock.set(await world.wave(3_000))
+        for fault in range(6):
+            await world.accepted(300 * (fault + 1))
+            relay.swallow_answers()
+            await asyncio.sleep(0.2)  # a short fault: the time in which answers are lost
+            relay.cut()
+            relay.mend()
+        await world.all_are("sent", 3_000)
+
+    assert len(world.acceptances()) == 3_000
+    assert await world.value("select count(*) from attempts where outcome = 'unknown'") == 0
+
+
+async def test_what_may_have_been_sent_is_not_sent_again_after_its_key_is_forgotten(world: World) -> None:
+    """An edit moves the greeting by 90 days. By then the service treats the same key as new."""
+    world.stub.change(world.stub.options.changed({"acceptThenFailRate": 1.0}))
+    await world.begin()
+    node = await world.node(EMAIL_BACKOFF="1h", EMAIL_BACKOFF_LIMIT="1h", CIRCUIT_FAILURES="1000")
+    due = await world.wave(1)
+    await world.clock.set(due)
+    await world.accepted(1)
+
+    async def is_retrying() -> bool:
+        return await world.counts() == {"retrying": 1}
+
+    await eventually(is_retrying)
+    await set_birthday(world, node, due + timedelta(days=90))
+    assert await world.counts() == {"scheduled": 1}
+    world.stub.change(world.stub.options.changed({"acceptThenFailRate": 0.0}))
+    await world.clock.set(due + timedelta(days=90))
+
+    await world.all_are("unknown", 1)
+    assert len(world.acceptances()) == 1
+
+
+async def set_birthday(world: World, node: NodeProcess, day: datetime) -> None:
+    """Change the birthday of the only user."""
+    user = await world.value("select id from users")
+    status, answer = await node.call("PATCH", f"/api/v1/users/{user}", json={"birthdayDate": f"1992-{day:%m-%d}"})
+    assert status == 200, answer
