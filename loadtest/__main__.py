@@ -1,11 +1,11 @@
 """Load and stress: runs scenarios on real servers, and writes a report with plots and a verdict for each.
 
-    python -m loadtest                                   # what there is, and how long it takes
-    python -m loadtest api-mixed soak --minutes 10       # these, with ten minutes of traffic
-    python -m loadtest quick --minutes 1                 # a set: quick, all
-    python -m loadtest all --to build/load               # where the report is written
+    python -m loadtest                                   # lists the scenarios and their duration
+    python -m loadtest api-mixed soak --minutes 10       # runs these, with ten minutes of traffic
+    python -m loadtest quick --minutes 1                 # runs a set: quick or all
+    python -m loadtest all --to build/load               # writes the report there
 
-Every scenario starts servers of its own. A limit that was not kept ends the tool with exit code 1.
+Every scenario starts its own servers. If a limit is exceeded, the exit code is 1.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from loadtest.stress.scenario import Check, Outcome, Scenario, Setting
 
 
 async def perform(scenario: Scenario, place: Path, minutes: float | None) -> Ran:
-    """Run one scenario. One that breaks has failed, and those after it are run all the same."""
+    """Run one scenario. A scenario that raises has failed, and the following ones still run."""
     began = time.monotonic()
     try:
         outcome = await scenario.run(Setting(place, minutes or scenario.traffic or 0.0))
-    except Exception:  # whatever it is, it belongs into the report
+    except Exception:  # every error belongs in the report
         said = traceback.format_exc()
         sys.stderr.write(said)
-        outcome = Outcome((Check("the scenario itself", "broke", "runs", good=False),), f"```\n{said}```")
+        outcome = Outcome((Check("the scenario itself", "raised an exception", "runs", good=False),), f"```\n{said}```")
     return Ran(scenario, outcome, time.monotonic() - began)
 
 
 def chosen(names: Sequence[str]) -> list[Scenario]:
-    """The scenarios of these names and sets, each once. Raises SystemExit for a name that there is not."""
+    """Return the scenarios of these names and sets, each once. Raises SystemExit for an unknown name."""
     if unknown := [name for name in names if name not in SCENARIOS and name not in SETS]:
         sys.exit(f"unknown: {', '.join(unknown)}; there are {', '.join((*SCENARIOS, *SETS))}")
     return [SCENARIOS[one] for one in dict.fromkeys(one for name in names for one in SETS.get(name, (name,)))]
 
 
 def listing(minutes: float | None) -> str:
-    """What there is."""
+    """Return the list of scenarios and sets as text."""
     width = max(map(len, SCENARIOS))
     lines = [f"  {name:<{width}} {one.length(minutes):>4.0f} min  {one.does}" for name, one in SCENARIOS.items()]
     sets = [
@@ -56,12 +56,12 @@ def listing(minutes: float | None) -> str:
 
 
 def main() -> None:
-    """Run what was chosen, or say what there is."""
+    """Run the chosen scenarios, or list all."""
     parser = argparse.ArgumentParser(
         prog="python -m loadtest", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="SCENARIO", help="scenarios and sets; none: list them")
-    parser.add_argument("--minutes", type=float, help="of the traffic, where a scenario has no length of its own")
+    parser.add_argument("--minutes", type=float, help="minutes of traffic, for scenarios without a length of their own")
     parser.add_argument("--to", type=Path, default=Path("build/load"), help="directory of the report (%(default)s)")
     args = parser.parse_args()
     if not args.names:
@@ -80,7 +80,7 @@ def main() -> None:
             mark = "  " if check.good else "! "
             sys.stdout.write(f"  {mark}{check.what}: {check.found} ({check.limit})\n")
         sys.stdout.flush()
-        # After each: whoever ends it early has what there is.
+        # Written after each scenario, so that an early end keeps the results so far.
         (place / "report.md").write_text(page(ran, place, command=command), encoding="utf-8")
     sys.stdout.write(f"report: {place / 'report.md'}\n")
     if not all(one.outcome.good for one in ran):

@@ -1,4 +1,4 @@
-"""The API of one node under load, beside a bare aiohttp handler that makes the same INSERT.
+"""Measures the API of one node under load, beside a bare aiohttp handler that makes the same INSERT.
 
     python -m loadtest.api --rounds 3 --seconds 10 --connections 1000
 
@@ -24,22 +24,22 @@ import aiohttp
 import asyncpg
 import uvloop
 
+from actors.commands.sandbox.servers.ports import LOOPBACK, free_port
 from loadtest import servers
 from loadtest.generator import Load, generator, put
 from loadtest.programs import cpu, last_word, node, program
 from loadtest.servers import Servers
-from service.embedded.ports import LOOPBACK, free_port
 
 USERS = "/api/v1/users"
 
 KNOWN = 1_000
-"""Users that are there before, to be read."""
+"""Users that exist before the load and are read."""
 
 WARM_UP = 4
-"""Seconds of the load that is not counted: the first pages of 500 for a thousand clients take two."""
+"""Seconds of load before the measurement: the first pages of 500 users for a thousand clients take two seconds."""
 
 SETTLE = 1.0
-"""Seconds between two loads: what the last one asked at its end is still being answered."""
+"""Seconds between two loads, in which the last requests of the first are answered."""
 
 READY_WITHIN = 30.0
 """Seconds for a node to start."""
@@ -56,12 +56,12 @@ CASES = {
 }
 
 BESIDE = {"read": "bare read"}
-"""What each case is compared with; what is not listed, with `bare`."""
+"""The case that each case is compared with. Cases that are not listed are compared with `bare`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server under load: where it listens and the process that it is."""
+    """A server under load: its URL and its process."""
 
     url: str
     pid: int
@@ -69,16 +69,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What the loads are put on."""
+    """The servers that receive the loads."""
 
     servers: Servers
     targets: dict[str, Target]
     """The bare handler, the node, and the node whose rate limit is on."""
     known: tuple[str, ...]
-    """Ids of users."""
+    """Return the ids of existing users."""
 
     def load(self, case: str) -> tuple[Target, Load]:
-        """What a case asks, and whom."""
+        """Return the load of a case and its target."""
         match case:
             case "bare":
                 return self.targets["bare"], Load("POST", (USERS,))
@@ -97,7 +97,7 @@ class Bench:
 
 @asynccontextmanager
 async def bench() -> AsyncIterator[Bench]:
-    """Servers, handler and nodes, all on one database."""
+    """Start servers, handler and nodes on one database."""
     async with servers.running(rabbitmq=False) as running:
         dsn = await running.database()
         connection = await asyncpg.connect(dsn)
@@ -121,7 +121,7 @@ async def bench() -> AsyncIterator[Bench]:
 async def serving(
     running: Servers, dsn: str, rate_limit: str, settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[Target]:
-    """A node that is ready for requests, with these settings beside its defaults, named without their `HEYDAY_`."""
+    """Start a node and wait until it is ready; `settings` are named without `HEYDAY_`."""
     port = free_port()
     given = {"BIND": f"{LOOPBACK}:{port}", "EMAIL_URL": f"http://{LOOPBACK}:1", "RATE_LIMIT": rate_limit}
     async with node(running, dsn, given | dict(settings or {}), log=running.place / "node.log") as process:
@@ -143,7 +143,7 @@ async def _ready(http: aiohttp.ClientSession) -> bool:
 
 
 async def measured(bench: Bench, case: str, args: argparse.Namespace) -> dict[str, float]:
-    """One load's figures; times of processor are microseconds a request."""
+    """Return the figures of one load; processor times are microseconds per request."""
     target, load = bench.load(case)
     postgres = bench.servers.postgres.pid
     before = cpu(target.pid), cpu(postgres)
@@ -160,7 +160,7 @@ Round = dict[str, dict[str, float]]
 
 
 async def measure(args: argparse.Namespace) -> list[Round]:
-    """The figures of every round: each case in turn, after a short one that is not counted."""
+    """Return the figures of every round: each case in turn, after a short warm-up."""
     rounds: list[Round] = []
     async with bench() as running:
         warm = argparse.Namespace(connections=args.connections, seconds=WARM_UP)
@@ -173,7 +173,7 @@ async def measure(args: argparse.Namespace) -> list[Round]:
 
 
 def report(args: argparse.Namespace, rounds: list[Round]) -> str:
-    """A Markdown table of the medians."""
+    """Return a Markdown table of the medians."""
 
     def median(case: str, figure: str) -> float:
         return statistics.median(one[case][figure] for one in rounds)
@@ -203,10 +203,10 @@ def report(args: argparse.Namespace, rounds: list[Round]) -> str:
 
 
 def main() -> None:
-    """Measure, and print what came of it."""
+    """Measure, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=10, help="of each load")
+    parser.add_argument("--seconds", type=int, default=10, help="seconds of each load (%(default)s)")
     parser.add_argument("--connections", type=int, default=1_000)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE", help=", ".join(CASES))
     parser.add_argument("--json", type=Path, help="write every round's figures to this file")

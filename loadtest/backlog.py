@@ -1,14 +1,16 @@
-"""A great backlog, all due at once and drained by one node: does it get slower, does it grow, does it lose anybody?
+"""Measures how one node drains a large backlog that is due at once: rate, memory, losses.
 
     python -m loadtest.backlog --messages 1000000
     python -m loadtest.backlog --messages 30000 --rate 500 --others 0.1 --later 0.1
 
-The messages are there before the node starts, overdue since a minute. Rates are those of the email service's books, for
-each tenth of the messages; the memory of the node, the length of the stream and the depth of the queue are looked at
-all the while. With --others a share of them is for another occasion; with --later a share becomes due while the rest
-drains. The order is "oldest first", so those wait for what was due before them and for nothing else: their lateness is
-reported, and by how much anybody was overtaken by somebody due later. Anybody lost, greeted twice or early, or more
-memory than --most-memory, ends the tool with exit code 1.
+The messages exist before the node starts and have been due for a minute. Rates come from the email service's log, for
+each tenth of the messages. The memory of the node, the length of the stream and the depth of the queue are read all
+the time. With --pin-horizon another session holds a snapshot from before the first greeting to after the last, as a
+backup or a forgotten transaction does: no row version that the node leaves behind is cleaned up. With --others a share
+of them is for another occasion. With --later a share becomes due while the rest drains. The order is "oldest first",
+so later messages wait only for earlier ones. The report has their lateness, and by how much a message was overtaken by
+one due later. A greeting that is lost, twice or early, more memory than --most-memory, or with --pin-horizon a last
+tenth below 0.8 of the first, gives exit code 1.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from redis.asyncio import Redis
 from loadtest import crowd
 from loadtest.bench import Bench, bench
 from loadtest.cases import Case
-from loadtest.node_wave import LOOK_EVERY, UNFINISHED, Unfinished, nodes
+from loadtest.node_wave import POLL_INTERVAL, UNFINISHED, Unfinished, nodes
 from loadtest.programs import cpu, peak_memory
 from loadtest.report import SERVERS, curves
 from loadtest.watch import Gauge, Seen, memory_of, watching
@@ -43,13 +45,16 @@ STREAM = "heyday:due"
 STREAM_QUEUE = "heyday:delivery"
 
 LATER = 5
-"""Instants at which those who are due later become due, evenly over the time that the backlog is expected to take."""
+"""Number of instants at which later messages become due, evenly over the expected duration of the backlog."""
 
 EXPECTED_RATE = 2_000.0
-"""Greetings a second, as a guess at that time where no rate is set."""
+"""Greetings per second, for an estimate of that duration if no rate is set."""
 
 STUCK_FOR = 120.0
-"""Seconds without a single acceptance after which a node is taken to be stuck."""
+"""Seconds without an acceptance after which a node counts as stuck."""
+
+LEAST_LAST_OF_FIRST = 0.8
+"""Rate of the last tenth as a share of that of the first, at least, while a snapshot is held."""
 
 _GROUPS = """
     select case when m.send_at > $1 then 'later' else m.occasion end as name, count(*) as messages,
@@ -74,14 +79,14 @@ Figures = dict[str, float]
 
 
 async def measure(args: argparse.Namespace) -> tuple[Figures, Seen]:
-    """Make the backlog, start a node, and watch until everybody is greeted."""
+    """Make the backlog, start a node, and watch until every user is greeted."""
     case = Case(args.messages, stream=args.stream, rate=args.rate)
     async with bench(rabbitmq=not args.stream, keep=args.messages + 1) as running, running.database() as dsn:
         connection = await asyncpg.connect(dsn)
         await crowd.users(connection, args.messages)
         due = datetime.now(UTC) - timedelta(minutes=1)
         await _make_due(connection, args, due)
-        await connection.execute("vacuum analyze")
+        await connection.execute("vacuum")
         await running.behave()
         server = running.server_cpu()
         async with (
@@ -90,10 +95,11 @@ async def measure(args: argparse.Namespace) -> tuple[Figures, Seen]:
             _delivery_queue(running) as delivery_queue,
             asyncpg.create_pool(dsn, min_size=1, max_size=1) as pool,
             watching(_gauges(running, redis, delivery_queue, pool, pids)) as seen,
+            _snapshot(dsn if args.pin_horizon else None),
         ):
             await _drained(running, seen, args.messages)
             while await connection.fetchval(UNFINISHED):
-                await asyncio.sleep(LOOK_EVERY)
+                await asyncio.sleep(POLL_INTERVAL)
             used, peak = cpu(*pids), max(map(peak_memory, pids))
         server = {name: seconds - server[name] for name, seconds in running.server_cpu().items()}
         stats = await running.stats()
@@ -129,7 +135,7 @@ async def measure(args: argparse.Namespace) -> tuple[Figures, Seen]:
 
 
 async def _make_due(connection: asyncpg.Connection[asyncpg.Record], args: argparse.Namespace, due: datetime) -> None:
-    """Most at `due`, some of another occasion then, and some at instants to come."""
+    """Make messages: most due at `due`, some of another occasion, and some due later."""
     others, each = int(args.messages * args.others), int(args.messages * args.later) // LATER
     at_once = args.messages - others - each * LATER
     await crowd.due(connection, at_once, due)
@@ -142,8 +148,23 @@ async def _make_due(connection: asyncpg.Connection[asyncpg.Record], args: argpar
 
 
 @asynccontextmanager
+async def _snapshot(dsn: str | None) -> AsyncIterator[None]:
+    """Hold a snapshot of that database while the block runs; nothing for None."""
+    if dsn is None:
+        yield
+        return
+    holder = await asyncpg.connect(dsn, server_settings={"application_name": "pin-horizon"})
+    try:
+        async with holder.transaction(isolation="repeatable_read"):
+            await holder.fetchval("select count(*) from nodes")  # takes the snapshot
+            yield
+    finally:
+        await holder.close()
+
+
+@asynccontextmanager
 async def _delivery_queue(running: Bench) -> AsyncIterator[RabbitMQDeliveryQueue | None]:
-    """The queue, to ask how deep it is; None where it is a Redis stream."""
+    """Return the delivery queue, for its depth; None if it is a Redis stream."""
     if running.servers.rabbitmq is None:
         yield None
         return
@@ -157,7 +178,7 @@ async def _delivery_queue(running: Bench) -> AsyncIterator[RabbitMQDeliveryQueue
 async def _drained(running: Bench, seen: Seen, messages: int) -> None:
     last_change, last = time.monotonic(), 0.0
     while seen.most("accepted") < messages:
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(POLL_INTERVAL)
         if (now := seen.most("accepted")) > last:
             last_change, last = time.monotonic(), now
         if time.monotonic() - last_change > STUCK_FOR:
@@ -197,14 +218,14 @@ def _gauges(
 
 
 def rates_of_parts(accepted: list[tuple[float, float]], total: int, parts: int) -> list[float]:
-    """Messages a second within each of so many equal parts, of a growing curve that is drawn straight between looks."""
+    """Return messages per second in each of equal parts of a growing curve, linear between readings."""
     marks = [when(accepted, total * part / parts) for part in range(1, parts + 1)]
     begins = [when(accepted, 0.5), *marks[:-1]]
     return [total / parts / max(end - begin, 1e-9) for begin, end in zip(begins, marks, strict=True)]
 
 
 def when(accepted: list[tuple[float, float]], count: float) -> float:
-    """The seconds at which a growing curve reaches `count`."""
+    """Return the seconds at which a growing curve reaches `count`."""
     before = accepted[0]
     for at, value in accepted:
         if value >= count:
@@ -215,7 +236,7 @@ def when(accepted: list[tuple[float, float]], count: float) -> float:
 
 
 def report(figures: Figures) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     names = (f"{name}Microseconds" for name in SERVERS)
     servers = [f"{figures[name]:.0f}" for name in names if name in figures]
     rows = {
@@ -237,26 +258,27 @@ def report(figures: Figures) -> str:
             for name in ("birthday", "anniversary", "later")
             if f"mostLate_{name}" in figures
         },
-        "overtaken by somebody due later, at most, s": f"{figures['overtakenSeconds']:.1f}",
+        "overtaken by a message due later, at most, s": f"{figures['overtakenSeconds']:.1f}",
         "lost, twice, early": f"{figures['lost']:.0f}, {figures['twice']:.0f}, {figures['early']:.0f}",
     }
     return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items()), ""])
 
 
 def main() -> None:
-    """Measure, and print what came of it."""
+    """Measure, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--stream", action="store_true", help="the delivery queue is a Redis stream")
-    parser.add_argument("--rate", type=float, help="HEYDAY_EMAIL_RATE, calls a second over all nodes")
-    parser.add_argument("--others", type=float, default=0.0, help="share of the messages that is of another occasion")
+    parser.add_argument("--rate", type=float, help="HEYDAY_EMAIL_RATE, calls per second over all nodes")
+    parser.add_argument("--others", type=float, default=0.0, help="share of the messages that are for another occasion")
     parser.add_argument("--later", type=float, default=0.0, help="share that becomes due while the rest drains")
+    parser.add_argument("--pin-horizon", action="store_true", help="another session holds a snapshot throughout")
     parser.add_argument(
         "--most-memory",
         type=float,
         default=200.0,
         metavar="MIB",
-        help="of the node, at any moment (VmHWM, %(default)g)",
+        help="limit of the node's peak memory (VmHWM, %(default)g)",
     )
     parser.add_argument("--json", type=Path, help="write figures and curves to this file")
     parser.add_argument("--plots", type=Path, help="draw plots into this directory")
@@ -271,6 +293,8 @@ def main() -> None:
             curves(args.plots / f"backlog-{name}.png", "seconds", f"{name}, {unit}", {name: drawn[name]})
     if figures["peakMebibytes"] > args.most_memory:
         sys.exit(f"the node had {figures['peakMebibytes']:.0f} MiB, more than {args.most_memory:g}")
+    if args.pin_horizon and figures["lastOfFirst"] < LEAST_LAST_OF_FIRST:
+        sys.exit(f"the last tenth left at {figures['lastOfFirst']:.2f} of the rate of the first")
     if figures["lost"] or figures["twice"] or figures["early"]:
         sys.exit(1)
 

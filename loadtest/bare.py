@@ -1,4 +1,4 @@
-"""The bare loop: fetch, call, one bulk UPDATE. The most that one process can do, with nothing durable in between."""
+"""The bare loop: fetch, call, one bulk UPDATE. An upper bound for one process, with nothing durable in between."""
 
 from __future__ import annotations
 
@@ -20,17 +20,22 @@ Figures = dict[str, float]
 
 
 async def wave(bench: Bench, case: Case) -> Figures:
-    """Make the calls of the case from this process, each again at once until it is accepted."""
+    """Make the calls of the case from this process; repeat each at once until it is accepted."""
     async with bench.database() as dsn:
         connection = await asyncpg.connect(dsn)
         await crowd.users(connection, case.greetings)
         await crowd.due(connection, case.greetings, datetime.now(UTC))
         await bench.behave(latency=case.latency, error_rate=case.error_rate)
-        used, began = time.process_time(), time.perf_counter()
+        used, servers, began = time.process_time(), bench.server_cpu(), time.perf_counter()
         await _send(connection, f"{bench.stub_url}/send-email", case.in_flight)
         took, used = time.perf_counter() - began, time.process_time() - used
+        shares = {name: seconds - servers[name] for name, seconds in bench.server_cpu().items()}
         await connection.close()
-    return {"perSecond": case.greetings / took, "nodeMicroseconds": used / case.greetings * 1e6}
+    return {
+        "perSecond": case.greetings / took,
+        "nodeMicroseconds": used / case.greetings * 1e6,
+        **{f"{name}Microseconds": seconds / case.greetings * 1e6 for name, seconds in shares.items()},
+    }
 
 
 async def _send(connection: asyncpg.Connection[asyncpg.Record], url: str, in_flight: int) -> None:

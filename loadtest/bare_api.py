@@ -1,8 +1,8 @@
-"""The least that creates a user over HTTP: an aiohttp handler and one INSERT, nothing checked, nothing else kept.
+"""The least that creates a user over HTTP: an aiohttp handler and one INSERT, without validation.
 
     python -m loadtest.bare_api postgresql://… --connections 10
 
-It prints where it listens. What the API of a node is measured against.
+It prints its URL. The API of a node is compared with it.
 """
 
 from __future__ import annotations

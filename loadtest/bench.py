@@ -1,4 +1,4 @@
-"""What the waves are measured on: servers that are empty at each begin, and the email service in its own process."""
+"""Servers for waves: empty at the start of each wave, with the email service in its own process."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from loadtest.servers import Servers
 
 QUEUES = ("heyday.delivery", "heyday.dead")
 
-WITHIN = aiohttp.ClientTimeout(total=30)
-"""Seconds for the email service to tell what it has seen, however busy it is."""
+ASK_TIMEOUT = aiohttp.ClientTimeout(total=30)
+"""Seconds for an answer of the email service about what it has counted."""
 
 
 class Bench:
     """The servers, and the email service at `stub_url`."""
 
-    def __init__(self, servers: Servers, stub_url: str) -> None:
+    def __init__(self, servers: Servers, stub_url: str, stub_pid: int) -> None:
         self.servers = servers
         self.stub_url = stub_url
+        self.stub_pid = stub_pid
 
     @asynccontextmanager
     async def database(self) -> AsyncIterator[str]:
-        """The URL of a fresh, migrated database, with Redis and RabbitMQ emptied; the database goes with the block.
+        """Make a new, migrated database for the block, empty Redis and RabbitMQ, and return the URL.
 
         Redis remembers which database it belongs to, and a node refuses another one.
         """
@@ -51,40 +52,47 @@ class Bench:
             await connection.close()
 
     async def behave(self, *, latency: float = 0.0, error_rate: float = 0.0) -> None:
-        """Let the email service forget what it has seen, and answer after `latency` seconds, with such errors."""
+        """Reset the email service, and let it answer after `latency` seconds with this share of errors."""
         options = {"latency": [latency, latency], "errorRate": error_rate}
-        async with aiohttp.ClientSession(self.stub_url, timeout=WITHIN, raise_for_status=True) as http:
+        async with aiohttp.ClientSession(self.stub_url, timeout=ASK_TIMEOUT, raise_for_status=True) as http:
             await http.put("/options", json=options)
             await http.delete("/stats")
 
     async def stats(self) -> dict[str, float]:
-        """What the email service has seen; times in ms since the epoch."""
-        async with aiohttp.ClientSession(self.stub_url, timeout=WITHIN) as http, http.get("/stats") as response:
+        """Return the counts of the email service; times in ms since the epoch."""
+        async with aiohttp.ClientSession(self.stub_url, timeout=ASK_TIMEOUT) as http, http.get("/stats") as response:
             found: dict[str, float] = await response.json()
             return found
 
     async def acceptances(self) -> list[tuple[str | None, int]]:
-        """The key of each greeting that was accepted, with the time in ms since the epoch, in order."""
-        async with aiohttp.ClientSession(self.stub_url, timeout=WITHIN) as http, http.get("/accepted") as response:
+        """Return the key of each accepted greeting with its time in ms since the epoch, in order."""
+        async with (
+            aiohttp.ClientSession(self.stub_url, timeout=ASK_TIMEOUT) as http,
+            http.get("/accepted") as response,
+        ):
             found = [orjson.loads(line) async for line in response.content]
         return [(one["key"], one["at"]) for one in found]
 
     async def accepted_at(self) -> list[float]:
-        """When each greeting was accepted, in seconds since the epoch, in order."""
-        async with aiohttp.ClientSession(self.stub_url, timeout=WITHIN) as http, http.get("/accepted") as response:
+        """Return the time of each acceptance in seconds since the epoch, in order."""
+        async with (
+            aiohttp.ClientSession(self.stub_url, timeout=ASK_TIMEOUT) as http,
+            http.get("/accepted") as response,
+        ):
             return [float(line.split(b'"at":', 1)[1].split(b",", 1)[0]) / 1000 async for line in response.content]
 
     def server_cpu(self) -> dict[str, float]:
-        """Seconds of processor time that each server has used so far."""
+        """Return the seconds of processor time that each server and the email service have used so far."""
         running = {"postgres": self.servers.postgres, "redis": self.servers.redis, "rabbitmq": self.servers.rabbitmq}
-        return {name: cpu(server.pid) for name, server in running.items() if server is not None}
+        used = {name: cpu(server.pid) for name, server in running.items() if server is not None}
+        return {**used, "emailService": cpu(self.stub_pid)}
 
 
 @asynccontextmanager
 async def bench(*, rabbitmq: bool = True, keep: int = 1_000_000) -> AsyncIterator[Bench]:
-    """Servers and email service, running; `keep` acceptances are remembered, by which duplicates are noticed."""
+    """Run servers and email service; it remembers `keep` acceptances in order to notice duplicates."""
     async with (
         servers.running(rabbitmq=rabbitmq) as running,
-        program("service.email_stub", "--port", "0", "--keep", str(keep)) as stub,
+        program("actors.commands.sandbox.email_stub", "--port", "0", "--keep", str(keep)) as stub,
     ):
-        yield Bench(running, await last_word(stub))
+        yield Bench(running, await last_word(stub), stub.pid)

@@ -1,4 +1,4 @@
-"""The kinds of wave that are measured."""
+"""The kinds of waves to measure."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 IN_FLIGHT = 100
-"""Calls on the wire at once where answers come at once: the default of a node, and about where aiohttp is fastest."""
+"""Concurrent calls if answers are immediate: the default of a node, at which aiohttp is about fastest."""
 
 IN_FLIGHT_SLOW = 400
-"""The same where an answer takes 50 ms."""
+"""Concurrent calls if an answer takes 50 ms."""
 
 ACTORS = (1, 5, 10, 20)
 NODES = (1, 2, 4)
 
 CALLS_OF_A_NODE = 50
-"""HEYDAY_EMAIL_CONCURRENCY where nodes are added: with answers after 50 ms at most 1,000 calls a second each, so that
-waiting for answers limits a node, and not the cores that all of them share."""
+"""HEYDAY_EMAIL_CONCURRENCY in cases with several nodes: with answers after 50 ms at most 1,000 calls/s each, so
+waiting for answers is the limit, not the shared cores."""
 
 RATE = 500.0
-"""Calls a second of the waves that leave at a given rate."""
+"""Calls per second of the waves with a given rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One kind of wave. The bare loop beside it makes the same calls with the same answers, as many at a time."""
+    """One kind of wave. The bare loop makes the same calls with the same answers and the same concurrency."""
 
     greetings: int = 10_000
     nodes: int = 1
@@ -33,33 +33,33 @@ class Case:
     latency: float = 0.0
     """Seconds that the email service takes for a call."""
     error_rate: float = 0.0
-    """Share of the calls that it answers with an error."""
+    """Share of the calls that the email service answers with an error."""
     stream: bool = False
-    """Whether the delivery queue is a Redis stream."""
+    """True if the delivery queue is a Redis stream."""
     rate: float | None = None
-    """HEYDAY_EMAIL_RATE, in calls a second over all nodes."""
+    """HEYDAY_EMAIL_RATE, in calls per second over all nodes."""
 
     calls: int | None = None
-    """HEYDAY_EMAIL_CONCURRENCY of each node; None: all nodes together have as many as is best for these answers."""
+    """HEYDAY_EMAIL_CONCURRENCY of each node; None: the best number for these answers, divided by the nodes."""
     metrics: bool = True
-    """Whether its nodes count anything: always, but where one measures what that costs (loadtest.telemetry)."""
+    """True if the nodes count metrics; False only to measure their cost (loadtest.telemetry)."""
 
     @property
     def in_flight(self) -> int:
-        """Calls on the wire at once, of all nodes together."""
+        """Return the concurrent calls of all nodes together."""
         if self.calls is not None:
             return self.calls * self.nodes
         return IN_FLIGHT_SLOW if self.latency else IN_FLIGHT
 
     @property
     def answers(self) -> str:
-        """How the email service answers, in words."""
+        """Return the answers of the email service in words."""
         when = f"after {self.latency * 1000:g} ms" if self.latency else "at once"
         return when + (f", {self.error_rate:.0%} errors" if self.error_rate else "")
 
     @property
     def name(self) -> str:
-        """The case in words; no two differ in nothing but their greetings."""
+        """Return the case in words, without its number of greetings."""
         parts = [
             "Redis stream" if self.stream else "RabbitMQ",
             f"{self.nodes} node" + "s" * (self.nodes > 1),
@@ -77,7 +77,7 @@ class Case:
 
 
 def matrix(greetings: int) -> list[Case]:
-    """Every kind of answer with either queue on 1, 2 and 4 nodes; the numbers of delivery actors; nodes that are added,
+    """Return every case: each kind of answer, either queue, 1, 2, 4 nodes; numbers of delivery actors; added nodes,
     each with as many calls; a given rate."""
     plain = Case(greetings)
     answers = (plain, replace(plain, latency=0.05), replace(plain, error_rate=0.1))

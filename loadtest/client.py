@@ -1,9 +1,9 @@
-"""Asks one HTTP server over many connections for some seconds, where wrk is not installed: says what wrk would say.
+"""Replaces wrk if it is not installed: makes requests to one HTTP server over many connections for some seconds.
 
     python -m loadtest.client http://127.0.0.1:8080 --connections 1000 --seconds 10 -- POST prefix plain paths.txt
 
-Being Python, it uses more processor time than the server under test leaves on two cores: its rates are lower than
-wrk's, and only ratios within one run mean something.
+As a Python program it uses more processor time than the server under test leaves on two cores. Its rates are lower than
+wrk's, so compare only ratios within one run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BODY = (
 
 
 async def ask(args: argparse.Namespace) -> dict[str, float]:
-    """Every connection asks, waits for the answer, and asks again."""
+    """Let every connection make a request, wait for the answer, and repeat."""
     paths = args.paths.read_text(encoding="utf-8").split()
     numbers, latencies, refused, unanswered = count(1), [], 0, 0
     until = time.perf_counter() + args.seconds
@@ -65,15 +65,15 @@ async def ask(args: argparse.Namespace) -> dict[str, float]:
 
 
 def main() -> None:
-    """Ask, and print the result as one line of JSON; times are in microseconds."""
+    """Make the requests, and print the result as one line of JSON; times are in microseconds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url")
     parser.add_argument("--connections", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("method", choices=("GET", "POST"))
-    parser.add_argument("prefix", help="what makes addresses and keys differ from those of every other run")
+    parser.add_argument("prefix", help="makes addresses and keys unique for this run")
     parser.add_argument("keyed", choices=("keyed", "plain"), help="with an Idempotency-Key, or without")
-    parser.add_argument("paths", type=Path, help="a file of paths, asked in turn")
+    parser.add_argument("paths", type=Path, help="a file of paths, requested in turn")
     sys.stdout.write(json.dumps(uvloop.run(ask(parser.parse_args()))) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""Users and messages by the million, made by set-based statements in the database itself."""
+"""Creates users and messages by the million, with set-based statements in the database."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
 ROWS_AT_ONCE = 250_000
-"""Rows of one statement: a transaction of seconds."""
+"""Rows of one statement, so that a transaction takes seconds."""
 
 DUE_A_SECOND = 8_000
-"""A cautious guess at how many messages a second `due` makes: a wave may not begin before they are there."""
+"""A low estimate of the messages per second that `due` makes: they must exist before the wave begins."""
 
 _USERS = """
     insert into users (first_name, last_name, email, email_key, timezone, created_at)
@@ -60,30 +60,50 @@ _HISTORY = """
     select id, local_year, 1, 'accepted', 1, send_at, 0.05, 200 from sent
 """
 
+_SPREAD = """
+    insert into messages (user_id, occasion, local_year, timezone, send_at, due_at, tzdata, planned_at, status,
+        attempt, queued_at, queued_by, claimed_at, ended_at)
+    select gen_random_uuid(), 'birthday', extract(year from at), zone, at, at, 'none', at - interval '1 day',
+        'sent', 1, at, 1, at, at + interval '1 second'
+    from generate_series($1::bigint, $2::bigint) n,
+        lateral (select (array['Asia/Tokyo', 'Asia/Kolkata', 'Africa/Lagos', 'UTC'])[1 + n % 4] as zone) as zones,
+        lateral (select greatest(0, 300 - n * 300 / $3)::integer as days) as ago,
+        lateral (select (date_trunc('day', now(), 'UTC') at time zone 'UTC' - make_interval(days => days)
+            + interval '9 hours') at time zone zone as at) as instants
+"""
+
 
 async def users(connection: Connection, count: int, *, since: int = 1, timezone: str = "UTC") -> None:
-    """Make so many users, numbered from `since`, who have no day."""
+    """Make `count` users without dates, numbered from `since`."""
     for first, last in _blocks(since, count):
         await connection.execute(_USERS, first, last, timezone)
 
 
 async def due(connection: Connection, count: int, at: datetime, *, since: int = 1, occasion: str = "birthday") -> None:
-    """Make a message for each of so many users, due at one instant."""
+    """Make a message for each of the users, due at one instant."""
     for first, last in _blocks(since, count):
         await connection.execute(_DUE, first, last, at, occasion)
 
 
 async def born(connection: Connection, count: int, *, together: int, timezone: str, day: date, since: int = 1) -> None:
-    """Make so many users with a birthday, numbered from `since`: those up to `together` on `day` in that zone, and all
-    others on no day near it."""
+    """Make users with a birthday, numbered from `since`: those up to `together` on `day` in that zone, and all
+    others on a day far from it."""
     for first, last in _blocks(since, count):
         await connection.execute(_BORN, first, last, together, timezone, day)
 
 
 async def history(connection: Connection, count: int) -> None:
-    """Make so many messages of this year that were sent at their first attempt, of users who are no longer kept."""
+    """Make messages of this year that were sent at their first attempt, for users that no longer exist."""
     for first, last in _blocks(1, count):
         await connection.execute(_HISTORY, last - first + 1)
+
+
+async def spread(connection: Connection, count: int, *, today: int = 0) -> None:
+    """Make sent messages of the last 300 days, day after day, and of today. The users do not exist."""
+    for first, last in _blocks(1, count):
+        await connection.execute(_SPREAD, first, last, count + 1)
+    for first, last in _blocks(1, today):
+        await connection.execute(_SPREAD, first, last, 1)
 
 
 def _blocks(since: int, count: int) -> list[tuple[int, int]]:

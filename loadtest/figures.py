@@ -1,4 +1,4 @@
-"""Medians of alternating rounds, ratios within a round, and how far they can be trusted."""
+"""Medians of alternating rounds, ratios within a round, and their standard errors."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import statistics
 from collections.abc import Sequence
 
 Round = dict[str, dict[str, float]]
-"""What was measured in one round: by `bare` and by `heyday`, each figure by its name."""
+"""The figures of one round by `bare` and `heyday`, then by name."""
 
 _TO_SIGMA = 1.4826
-"""A median absolute deviation times this estimates a standard deviation, whatever a few outliers do."""
+"""Factor from a median absolute deviation to a standard deviation; it is robust against outliers."""
 
 _OF_MEDIAN = 1.2533
-"""How much wider a median scatters than a mean of as many."""
+"""Ratio of the standard error of a median to that of a mean."""
 
 
 def median(rounds: Sequence[Round], who: str, figure: str) -> float:
-    """The median of one figure; NaN where it was not measured."""
+    """Return the median of one figure; NaN if it was not measured."""
     values = [one[who][figure] for one in rounds if figure in one[who]]
     return statistics.median(values) if values else math.nan
 
 
 def ratios(rounds: Sequence[Round], figure: str) -> list[float]:
-    """heyday's figure divided by the bare loop's of the same round."""
+    """Return heyday's figure divided by the bare loop's of the same round."""
     return [one["heyday"][figure] / one["bare"][figure] for one in rounds]
 
 
 def noise(values: Sequence[float]) -> float:
-    """The standard error of the median of these values, relative to it; infinite for fewer than three."""
+    """Return the relative standard error of the median of these values; infinite for fewer than three."""
     if len(values) < 3:
         return math.inf
     middle = statistics.median(values)

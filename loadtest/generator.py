@@ -1,4 +1,4 @@
-"""Puts load on one HTTP server from a process of its own: wrk where it is installed, else loadtest/client.py."""
+"""Puts load on one HTTP server from another process: wrk if it is installed, else loadtest/client.py."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 GIVE_UP_AFTER = 30.0
-"""Seconds beyond those asked for after which the generator is taken to hang."""
+"""Seconds beyond the requested duration after which the generator counts as hung."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One kind of request: asked again and again over many connections; every answer above 399 is an error."""
+    """One kind of request, repeated over many connections; every status above 399 is an error."""
 
     method: str
     paths: tuple[str, ...]
@@ -26,7 +26,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What came of a load: percentiles are seconds from asking to the end of the answer."""
+    """The result of a load; percentiles are seconds from the request to the end of the answer."""
 
     requests: int
     per_second: float
@@ -37,7 +37,7 @@ class Answered:
 
 
 def generator() -> str:
-    """Which one is used here."""
+    """Return the name of the generator that is used on this machine."""
     return "wrk" if shutil.which("wrk") else "loadtest.client (wrk is not installed)"
 
 

@@ -1,9 +1,9 @@
-"""What a greeting costs as the tables grow: waves on one database that gets ten times as many messages each time.
+"""Measures the cost of a greeting as the tables grow: waves on one database with ten times as many messages each time.
 
     python -m loadtest.growth --sizes 10000 100000 1000000 10000000 --json growth.json --plots plots --explain plans.md
 
-Before each wave the table `messages` is filled up to the next size with messages of this year that were sent, and their
-attempts; then a wave leaves through one node. Flat curves of processor time say that size does not matter. With
+Before each wave the table `messages` is filled up to the next size with sent messages of this year and their
+attempts. Then a wave leaves through one node. Flat curves of processor time mean that the size does not matter. With
 --explain, every hot query is run at the last size with EXPLAIN (ANALYZE, BUFFERS) and rolled back.
 """
 
@@ -19,6 +19,7 @@ from pathlib import Path
 import asyncpg
 import uvloop
 
+from actors.commands.sandbox.servers.rabbitmq import installed_sbin
 from loadtest import crowd
 from loadtest.bare import Figures
 from loadtest.bench import bench
@@ -26,7 +27,6 @@ from loadtest.cases import Case
 from loadtest.node_wave import measured, nodes
 from loadtest.plans import plans
 from loadtest.report import curves
-from service.embedded.rabbitmq import installed_sbin
 
 SIZES = (10_000, 100_000, 1_000_000)
 
@@ -43,14 +43,14 @@ _SIZES = """
 
 
 async def measure(args: argparse.Namespace) -> tuple[list[Figures], str]:
-    """The figures of each size, and what EXPLAIN said at the last."""
+    """Return the figures of each size, and the plans at the last."""
     found: list[Figures] = []
     case = Case(args.greetings, stream=args.stream)
     async with bench(rabbitmq=not args.stream) as running, running.database() as dsn:
         connection = await asyncpg.connect(dsn)
         for parameter in args.storage:
             await _store(connection, parameter)
-        # Those who are greeted have no day of their own: a node would move messages without zone data to it.
+        # The greeted users have no dates: a node would move messages without time zone data to those.
         greeted = args.greetings * (len(args.sizes) + 2)
         await crowd.users(connection, greeted)
         others, today = max(0, args.users - greeted), datetime.now(UTC).date()
@@ -58,15 +58,15 @@ async def measure(args: argparse.Namespace) -> tuple[list[Figures], str]:
         there = 0
         for number, size in enumerate(args.sizes):
             await crowd.history(connection, size - there)
-            await connection.execute("vacuum analyze")
-            # The first wave through a node pays for its caches; the sizes are to be compared.
+            await connection.execute("vacuum")
+            # The first wave through a node fills its caches, so it is not compared.
             async with nodes(running, dsn, case) as pids:
                 if not number:
                     warm = replace(case, greetings=max(1, case.greetings // 10))
                     await measured(running, connection, pids, warm)
                 (before,) = await connection.fetch(_UPDATES)
                 figures = await measured(running, connection, pids, case, since=(number + 1) * args.greetings + 1)
-            # Sessions tell what they have counted when they end.
+            # Sessions report their counts when they end.
             (after,), (stored,) = await connection.fetch(_UPDATES), await connection.fetch(_SIZES)
             updates = after["updates"] - before["updates"]
             figures |= {
@@ -95,7 +95,7 @@ async def _store(connection: asyncpg.Connection[asyncpg.Record], parameter: str)
 
 
 def report(found: list[Figures]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     head = (
         "| messages in the table | greetings/s | CPU µs a greeting: node, PostgreSQL | lateness p50, p99, s "
         "| HOT updates | updates a greeting | rows, indexes, MB | lost, twice, early |"
@@ -114,11 +114,11 @@ def report(found: list[Figures]) -> str:
 
 
 def main() -> None:
-    """Measure, and print what came of it."""
+    """Measure, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="messages in the table, growing")
-    parser.add_argument("--greetings", type=int, default=10_000, help="of each wave; no more than the first size")
-    parser.add_argument("--users", type=int, default=0, help="users in the table, at least")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of messages in the table, growing")
+    parser.add_argument("--greetings", type=int, default=10_000, help="greetings of each wave; at most the first size")
+    parser.add_argument("--users", type=int, default=0, help="minimum of users in the table")
     parser.add_argument(
         "--storage", action="append", default=[], help="a storage parameter of messages, such as fillfactor=70"
     )
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--plots", type=Path, help="draw plots into this directory")
     parser.add_argument("--explain", type=Path, help="write the plans of the hot queries to this file")
-    parser.add_argument("--batch", type=int, default=50, help="ids given to each of those queries")
+    parser.add_argument("--batch", type=int, default=50, help="ids per query (%(default)s)")
     args = parser.parse_args()
     args.stream = args.stream or installed_sbin() is None
     found, explained = uvloop.run(measure(args))

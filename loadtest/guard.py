@@ -1,15 +1,15 @@
-"""Compares the ratios of runs of loadtest/wave.py with those of earlier ones, and fails when heyday got slower.
+"""Compares the ratios of runs of loadtest/wave.py with earlier ones, and fails if heyday became slower.
 
     python -m loadtest.wave --rounds 9 --json waves.json
     python -m loadtest.guard waves.json
     python -m loadtest.guard waves.json --accept
     python -m loadtest.guard after-*.json --before before-*.json
 
-The earlier ones are the baseline that is kept beside this tool, or runs of another version (--before), best measured in
-turn with these on one machine. Only ratios to the bare loop of the same round are compared: the rate (higher is
-better), and the processor time of a greeting in the node (lower is better), which hardly follows what else the machine
-does. What counts as a change follows from the noise of both: three standard errors of the difference, and 5 % at
-least. With --accept the runs become the baseline. Exit code 1: slower; 2: a case is missing, or the noise would hide a
+The earlier ones are the baseline beside this tool, or runs of another version (--before), best measured
+alternately on one machine. Only ratios to the bare loop of the same round are compared: the rate (higher is
+better), and the node's processor time per greeting (lower is better), which depends little on other work of the
+machine. The noise of both decides what counts as a change: three standard errors of the difference, and 5 % at
+least. With --accept the runs become the baseline. Exit code 1: slower; 2: a case is missing, or the noise could hide a
 change of a third.
 """
 
@@ -32,17 +32,17 @@ from loadtest.figures import noise
 BASELINE = Path(__file__).with_name("baseline.json")
 
 SIGMAS = 3.0
-"""Standard errors of a difference that is no accident."""
+"""Standard errors from which a difference is significant."""
 
-LEAST = 0.05
-"""Relative change that is let pass however quiet the machine is."""
+MIN_TOLERANCE = 0.05
+"""Relative change that is always tolerated."""
 
 TOO_NOISY = 1 / 3
-"""Tolerance above which a comparison says nothing."""
+"""Tolerance above which a comparison has no result."""
 
 
 class Verdict(IntEnum):
-    """What a comparison came to; its value is the exit code."""
+    """The result of a comparison; its value is the exit code."""
 
     AS_GOOD = 0
     SLOWER = 1
@@ -58,13 +58,13 @@ class Figure:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Figure:
-        """The figure of these rounds."""
+        """Return the figure of these rounds."""
         return cls(statistics.median(values), noise(values))
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One ratio of one case then and now. `change` is relative, and positive when it got better."""
+    """One ratio of one case before and now. `change` is relative, and positive for an improvement."""
 
     what: str
     then: Figure
@@ -73,12 +73,12 @@ class Comparison:
 
     @property
     def tolerance(self) -> float:
-        """The relative change that the noise may make."""
-        return max(LEAST, SIGMAS * math.hypot(self.then.noise, self.now.noise))
+        """Return the relative change that the noise can cause."""
+        return max(MIN_TOLERANCE, SIGMAS * math.hypot(self.then.noise, self.now.noise))
 
     @property
     def verdict(self) -> Verdict:
-        """Whether it got worse by more than the tolerance."""
+        """Return SLOWER if the ratio is worse by more than the tolerance."""
         if self.tolerance > TOO_NOISY:
             return Verdict.UNKNOWN
         return Verdict.SLOWER if self.change < -self.tolerance else Verdict.AS_GOOD
@@ -95,7 +95,7 @@ Ratios = Mapping[str, Mapping[str, Figure]]
 
 
 def read_runs(texts: Iterable[str]) -> Ratios:
-    """The ratios in what loadtest/wave.py wrote; of a case that is in several, all rounds count."""
+    """Return the ratios from files of loadtest/wave.py; all rounds of a case in several files count."""
     rates: defaultdict[str, list[float]] = defaultdict(list)
     cpu: defaultdict[str, list[float]] = defaultdict(list)
     for one in (one for text in texts for one in json.loads(text)):
@@ -105,13 +105,13 @@ def read_runs(texts: Iterable[str]) -> Ratios:
 
 
 def read_baseline(text: str) -> Ratios:
-    """The ratios of a baseline."""
+    """Return the ratios of a baseline."""
     kept: dict[str, dict[str, dict[str, Any]]] = json.loads(text)
     return {name: {what: Figure(**figure) for what, figure in figures.items()} for name, figures in kept.items()}
 
 
 def write_baseline(ratios: Ratios) -> str:
-    """The ratios as a baseline. Raises ValueError for a run of too few rounds to know its noise."""
+    """Return the ratios as a baseline. Raises ValueError if a run has too few rounds to estimate its noise."""
     figures = [figure for case in ratios.values() for figure in case.values()]
     if any(math.isinf(figure.noise) for figure in figures):
         raise ValueError("a baseline needs three rounds at least, to know its noise")
@@ -120,7 +120,7 @@ def write_baseline(ratios: Ratios) -> str:
 
 
 def compare(then: Ratios, now: Ratios) -> list[Comparison]:
-    """Every ratio that both have."""
+    """Return the comparison of every ratio that both have."""
     found = []
     for name in then.keys() & now.keys():
         for what in ("rate", "cpu"):
@@ -131,7 +131,7 @@ def compare(then: Ratios, now: Ratios) -> list[Comparison]:
 
 
 def judge(then: Ratios, now: Ratios) -> Verdict:
-    """Slower if anything is; unknown if anything could not be compared."""
+    """Return slower if any case is; else unknown if any case could not be compared."""
     verdicts = {one.verdict for one in compare(then, now)}
     if Verdict.SLOWER in verdicts:
         return Verdict.SLOWER
@@ -141,8 +141,8 @@ def judge(then: Ratios, now: Ratios) -> Verdict:
 def main() -> None:
     """Compare, and exit with the verdict."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+", help="what loadtest.wave --json wrote")
-    parser.add_argument("--before", type=Path, nargs="+", help="the same of another version, instead of the baseline")
+    parser.add_argument("runs", type=Path, nargs="+", help="files of loadtest.wave --json")
+    parser.add_argument("--before", type=Path, nargs="+", help="files of another version, instead of the baseline")
     parser.add_argument("--baseline", type=Path, default=BASELINE, help="(%(default)s)")
     parser.add_argument("--accept", action="store_true", help="make these runs the baseline")
     args = parser.parse_args()

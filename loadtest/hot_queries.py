@@ -1,4 +1,4 @@
-"""The queries that run for every message, user, second or request, with values to plan or run them for."""
+"""The queries that run per message, user, second or request, with parameter values to plan or run them."""
 
 from __future__ import annotations
 
@@ -9,50 +9,62 @@ from service.adapters.postgres.queries import load
 IDS = "{ids}"
 BIRTHDAY = "array['birthday'], array[2026::smallint], array[now() + interval '1 hour']"
 
-OF_DAY = """'birthday', {year}, 315, '{{"UTC": "2026-03-15T09:00Z", "Asia/Tokyo": "2026-03-15T00:00Z"}}'"""
+INSTANTS = """'{{"UTC": "2026-03-15T09:00Z", "Asia/Tokyo": "2026-03-15T00:00Z"}}'"""
+OF_DAY = f"'birthday', {{year}}, 315, {INSTANTS}"
 
 HOT = [
-    ("messages", "pulse", ""),
+    ("messages", "read_clock", ""),
     ("messages", "outstanding", "20000"),
-    ("messages", "claim_due", "1000000, 1, 500, interval '48 hours'"),  # a fence above that of every ticker so far
-    ("messages", "claim_for_sending", f"{IDS}, 1"),
+    (
+        "messages",
+        "claim_due",
+        "1000000, 1, 500, interval '48 hours', null",
+    ),  # a fencing token above those of all tickers so far
+    ("messages", "claim_for_sending", f"{IDS}, 1, 7, interval '48 hours', null, {IDS}"),
     (
         "messages",
         "record",
         "array[1], array[{sending}], array[{year}], array[1::smallint], array['sent'], array[0], array['accepted'], "
-        "array[1], array[1], array[200::smallint], array[null]",
+        "array[1], array[1], array[200::smallint], array[null], array[true], array[null], "
+        "array['primary'], array[false]",
     ),
     ("messages", "sending_for", "60"),
-    ("messages", "free_claims", f"false, 5, {IDS}, array[1::smallint, 1::smallint]"),
-    ("messages", "take_back_queued", "90"),
-    ("messages", "take_back_claims_of", f"{IDS}, 1"),
-    ("messages", "take_back_claim", "1"),
-    ("messages", "unburied", ""),
-    ("messages", "buried", IDS),
+    ("messages", "release_claims", f"false, {IDS}, array[1::smallint, 1::smallint], null, false"),
+    ("messages", "requeue_lost", "90, null"),
+    ("messages", "requeue_claims", f"{IDS}, 1"),
+    ("messages", "requeue_claim", "1, null"),
+    ("messages", "awaiting_dead_letter", ""),
+    ("messages", "mark_dead_lettered", IDS),
     ("messages", "redrive", IDS),
-    ("messages", "open_by_status", ""),
+    ("messages", "open_by_status", "100000"),
     ("messages", "oldest_due", ""),
     ("planning", "split", "'birthday', 315, 5000"),
     (
         "planning",
         "plan_range",
-        "'birthday', {year}, 315, null, {user}, array['UTC', 'Asia/Tokyo'], array[now(), now()], 'test'",
+        f"'birthday', {{year}}, 315, null, {{user}}, {INSTANTS}, 'test'",
     ),
-    ("planning", "plan_user", f"{{user}}, {BIRTHDAY}, interval '48 hours', 'test'"),
+    ("planning", "plan_users", f"array[{{user}}], {BIRTHDAY}, interval '48 hours', 'test'"),
     ("planning", "cancel_user", "{user}"),
     (
         "users",
         "create_users",
         "array['A'], array['B'], array['a@b.c'], array['a@b.c'], array['UTC'], array[null], array[null], array[1], "
-        f"array[1], array['birthday'], array[date '2000-03-15'], array[1], {BIRTHDAY}, 'test'",
+        f"array[1], array['birthday'], array[date '2000-03-15'], array[1], {BIRTHDAY}, 'test', "
+        "array[null::uuid], array['k'::bytea], array[now()], null, array[null], array[null], array[true]",
     ),
-    ("users", "get_user", "{user}"),
     ("users", "get_users", "array[{user}, gen_random_uuid()]"),
     ("users", "lock_user", "{user}"),
     ("users", "lock_user_or_deleted", "{user}"),
-    ("users", "update_user", "{user}, 'Ada', 'Smith', 'a@b.c', 'a@b.c', 'UTC', null, null"),
-    ("users", "drop_dates", "{user}, array['birthday']"),
-    ("users", "put_dates", "{user}, array['birthday'], array[date '2000-03-15']"),
+    ("users", "lock_users", "array[{user}]"),
+    (
+        "users",
+        "update_users",
+        "array[{user}], array['Ada'], array['Smith'], array['a@b.c'], array['a@b.c'], array['UTC'], array[null], "
+        "array[null], array[null], array[null]",
+    ),
+    ("users", "drop_dates", "array[{user}], array[{user}], array['birthday']"),
+    ("users", "put_dates", "array[{user}], array['birthday'], array[date '2000-03-15'], array[true]"),
     ("users", "delete_user", "{user}"),
     ("preview", "of_day", f"{OF_DAY}, null, 501, now(), now(), now(), now(), false"),
     ("preview", "of_day", f"{OF_DAY}, {{user}}, 501, now(), now(), now(), now(), true"),
@@ -63,15 +75,15 @@ HOT = [
     ("history", "knows_user", "{user}"),
     ("history", "message", "{message}"),
     ("history", "attempts", "{message}, {year}"),
-    ("idempotency", "forget_expired", "1000"),
+    ("retention", "forget_responses", "1000"),
     ("cluster", "look", ""),
     ("cluster", "mark", "gen_random_uuid(), 1, 1, 'here', 1, null, 10"),
 ]
-"""File, name, and values for the parameters, in which known rows are named: see `Known`."""
+"""File, name, and parameter values; the values name rows of `Known`."""
 
 
 class Known(TypedDict):
-    """Rows that the values name, as SQL: a user, a message and its year, one that is being sent, and several ids."""
+    """Rows that the values name, as SQL: a user, a message and its year, a message being sent, and several ids."""
 
     user: str
     message: str
@@ -81,6 +93,6 @@ class Known(TypedDict):
 
 
 def statements(file: str, name: str, values: str, known: Known) -> tuple[str, str]:
-    """The statement that prepares a query as `asked`, and the one that executes it for these values."""
+    """Return the statement that prepares a query as `asked`, and the one that executes it with these values."""
     arguments = f"({values.format_map(known)})" if values else ""
     return f"prepare asked as {getattr(load(f'{file}.sql'), name)}", f"execute asked {arguments}"

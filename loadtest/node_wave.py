@@ -1,4 +1,4 @@
-"""A wave through the whole path: from the instant at which greetings are due to the last one recorded."""
+"""Measures a wave through the whole path: from the due instant to the last recorded greeting."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from loadtest.programs import cpu, node
 from loadtest.watch import memory_of, watching
 
 READY_IN = 4.0
-"""Seconds from when the messages begin to be made until they are due, beside the time that making them takes."""
+"""Seconds until the messages are due, in addition to the time for making them."""
 
 WARM_UP = 500
-"""Greetings of a first wave that is not measured: nodes have greeted before, and so has the bare loop but for its first
+"""Greetings of a first wave that is not measured, as a warm-up of the nodes; the bare loop is warm after its first
 round."""
 
 GIVE_UP_AFTER = 900.0
-"""Seconds for a wave, and for nodes to start."""
+"""Seconds for a wave, and for the start of nodes."""
 
-LOOK_EVERY = 0.2
-"""Seconds between two questions to the email service: rarely enough to cost it nothing."""
+POLL_INTERVAL = 0.2
+"""Seconds between two requests to the email service; few enough to cost nothing."""
 
 CLOCK_GRAIN = 0.001
-"""Seconds to which the email service's books are exact."""
+"""Resolution of the email service's log in seconds."""
 
 
 UNFINISHED = """
@@ -40,7 +40,7 @@ UNFINISHED = """
         select from messages where status in ('scheduled', 'retrying') or status = 'queued' or status = 'sending'
     )
 """
-"""Whether a message has not ended: by the indexes of those that have not, however many have."""
+"""A condition for messages that have not ended; it uses the partial indexes of those messages."""
 
 
 class Unfinished(Exception):
@@ -48,7 +48,7 @@ class Unfinished(Exception):
 
 
 async def wave(bench: Bench, case: Case) -> Figures:
-    """One wave on a database of its own, through nodes of its own."""
+    """Run one wave on its own database, through its own nodes."""
     async with bench.database() as dsn:
         connection = await asyncpg.connect(dsn)
         await crowd.users(connection, WARM_UP + case.greetings)
@@ -61,7 +61,7 @@ async def wave(bench: Bench, case: Case) -> Figures:
 
 @asynccontextmanager
 async def nodes(bench: Bench, dsn: str, case: Case) -> AsyncIterator[list[int]]:
-    """The nodes of a case, all of them known to the database. Raises Unfinished."""
+    """Start the nodes of a case, and wait until the database knows all. Raises Unfinished."""
     each = -(-case.in_flight // case.nodes)
     settings = {
         "EMAIL_URL": bench.stub_url,
@@ -71,7 +71,7 @@ async def nodes(bench: Bench, dsn: str, case: Case) -> AsyncIterator[list[int]]:
         **({} if case.rate is None else {"EMAIL_RATE": f"{case.rate:g}"}),
         **({"EMAIL_BACKOFF": "100ms"} if case.error_rate else {}),
     }
-    # With the log lines of a node as it is by default, one for each greeting.
+    # With the default log lines, one per greeting.
     log = bench.servers.place / "nodes.log"
     program = "actors.cli" if case.metrics else "loadtest.without_metrics"
     connection = await asyncpg.connect(dsn)
@@ -95,11 +95,10 @@ async def nodes(bench: Bench, dsn: str, case: Case) -> AsyncIterator[list[int]]:
 async def measured(
     bench: Bench, connection: asyncpg.Connection[asyncpg.Record], pids: list[int], case: Case, *, since: int = 1
 ) -> Figures:
-    """Greet the users numbered from `since` through the nodes that run. Raises Unfinished."""
+    """Greet the users numbered from `since` through the running nodes. Raises Unfinished."""
     await bench.behave(latency=case.latency, error_rate=case.error_rate)
     instant = datetime.now(UTC) + timedelta(seconds=READY_IN + case.greetings / crowd.DUE_A_SECOND)
     await crowd.due(connection, case.greetings, instant, since=since)
-    await connection.execute("analyze messages")
     if datetime.now(UTC) >= instant:
         raise Unfinished("the messages were due before they were all there: the machine has too much else to do")
     await asyncio.sleep(max(0.0, (instant - datetime.now(UTC)).total_seconds() - 0.5))
@@ -112,7 +111,7 @@ async def measured(
     shares = {name: seconds - servers[name] for name, seconds in bench.server_cpu().items()}
     stats = await bench.stats()
     recorded = await connection.fetchval("select max(ended_at) from messages where send_at = $1", instant)
-    # The service notes a greeting when it accepts it, and takes `latency` from the call to that.
+    # The service logs a greeting when it accepts it, `latency` after the call.
     late = [at - case.latency - instant.timestamp() for at in await bench.accepted_at()]
     return {
         "perSecond": case.greetings / (recorded - instant).total_seconds(),
@@ -132,7 +131,7 @@ async def measured(
 
 
 def most_in_a_second(times: list[float]) -> int:
-    """The most that happened within any one second, given the instants in order."""
+    """Return the largest number of instants within one second; the instants are in order."""
     most = first = 0
     for last, at in enumerate(times):
         while times[first] <= at - 1:
@@ -146,4 +145,4 @@ async def _accepted(bench: Bench, count: int) -> None:
     while (await bench.stats())["keys"] < count:
         if time.monotonic() > until:
             raise Unfinished(f"not all were accepted within {GIVE_UP_AFTER:g} s: {await bench.stats()}")
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(POLL_INTERVAL)

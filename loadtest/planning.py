@@ -1,12 +1,15 @@
-"""Planning of a great day: many users, of whom many have the same birthday in one zone, planned by one or more nodes.
+"""Measures planning of a large day: many users with the same birthday in one zone, planned by one or more nodes.
 
     python -m loadtest.planning --users 1000000 --together 100000 --nodes 1
     python -m loadtest.planning --users 10000000 --together 1000000 --nodes 2
 
-The users are there before; then one node is told to do the daily job. The rate is the messages made, divided by the
-time from the job's begin until no range is left. Meanwhile requests are made of one node's API, so many a second, as
-before the job: what planning does to their p99 is seen. A user planned twice or not at all ends the tool with
-exit code 1.
+    python -m loadtest.planning --users 1000000 --together 200000 --nodes 1 --replan
+
+The users exist before. Then one node runs the daily job. The rate is the number of new messages, divided by the
+time from the job's start until no range is left. Before and during the job one node's API gets requests at a fixed
+rate, to show the effect on their p99. With --replan the occasion then gets another rule, by the API, and all
+messages are planned again: the time counts from the request to the last range. A user who is planned twice or not at
+all gives exit code 1.
 """
 
 from __future__ import annotations
@@ -34,13 +37,18 @@ from loadtest.watch import memory_of, watching
 ZONE = "Asia/Tokyo"
 
 QUIET = 5.0
-"""Seconds for which the API is asked before the job."""
+"""Seconds of API requests before the job."""
 
 DONE_EVERY = 0.02
-"""Seconds between two looks whether a range is left."""
+"""Seconds between two checks for remaining ranges."""
 
 GIVE_UP_AFTER = 1_800.0
 """Seconds for the planning."""
+
+REPLANNED = """
+    select replanned_version = rules_version and not exists (select from plan_ranges) from planning
+"""
+"""True when the messages follow the present rules."""
 
 Figures = dict[str, float]
 
@@ -49,11 +57,11 @@ async def measure(args: argparse.Namespace) -> Figures:
     """Make the users, start the nodes, and plan."""
     async with bench(rabbitmq=False) as running, running.database() as dsn, AsyncExitStack() as stack:
         connection = await asyncpg.connect(dsn)
-        # Nodes that start have nothing to plan: the job is given to them later.
-        await connection.execute("update planning set up_to = now() + interval '30 days'")
+        # Nodes that start find nothing to plan; the job runs later.
+        await connection.execute("update planning set planned_until = now() + interval '30 days'")
         day = (datetime.now(UTC) + timedelta(days=1)).date()
         await crowd.born(connection, args.users, together=args.together, timezone=ZONE, day=day.replace(year=1990))
-        await connection.execute("vacuum analyze")
+        await connection.execute("vacuum")
         targets = [await stack.enter_async_context(serving(running.servers, dsn, "off")) for _ in range(args.nodes)]
         known = [str(row["id"]) for row in await connection.fetch("select id from users limit 1000")]
         before = Answers()
@@ -66,6 +74,7 @@ async def measure(args: argparse.Namespace) -> Figures:
             probing(targets[0].url, known, during, per_second=args.probe),
         ):
             took, used = await _plan(running, connection, targets[0].url, pids)
+        replanned = await _replan(args, connection, targets[0].url, known) if args.replan else {}
         (counted,) = await connection.fetch(
             "select count(distinct user_id) as users, count(*) as messages from messages"
             " where timezone = $1 and user_id in (select user_id from occasion_dates where month_day = $2)",
@@ -88,15 +97,47 @@ async def measure(args: argparse.Namespace) -> Figures:
         "apiErrors": before.errors + during.errors,
         "missing": args.together - counted["users"],
         "twice": counted["messages"] - counted["users"],
+        **replanned,
+    }
+
+
+async def _replan(
+    args: argparse.Namespace, connection: asyncpg.Connection[asyncpg.Record], url: str, known: list[str]
+) -> Figures:
+    """Change the rule of the occasion, and wait until every message has its new instant."""
+    during = Answers()
+    async with probing(url, known, during, per_second=args.probe):
+        began = time.perf_counter()
+        async with (
+            aiohttp.ClientSession(url) as http,
+            http.patch("/api/v1/occasions/birthday", json={"offsetDays": 2}) as response,
+        ):
+            if response.status != 200:
+                raise RuntimeError(f"the change was answered with {response.status}: {await response.text()}")
+        answered = time.perf_counter() - began
+        while not await connection.fetchval(REPLANNED):
+            if time.perf_counter() - began > GIVE_UP_AFTER:
+                raise RuntimeError(f"messages are not planned again after {GIVE_UP_AFTER:g} s")
+            await asyncio.sleep(DONE_EVERY)
+        took = time.perf_counter() - began
+    moved = await connection.fetchval(
+        "select count(*) from messages where status_reason = 'moved: the rules have changed'"
+    )
+    return {
+        "replanned": moved,
+        "replanSeconds": took,
+        "replanAnswerSeconds": answered,
+        "replanPerSecond": moved / took,
+        "apiP99Replan": during.p99,
     }
 
 
 async def _plan(
     running: Bench, connection: asyncpg.Connection[asyncpg.Record], url: str, pids: list[int]
 ) -> tuple[float, dict[str, float]]:
-    """Seconds that the daily job took, and the processor time used by the nodes and by PostgreSQL."""
+    """Return the seconds of the daily job, and the processor time of the nodes and of PostgreSQL."""
     used = cpu(*pids), running.server_cpu()["postgres"]
-    await connection.execute("update planning set up_to = now()")
+    await connection.execute("update planning set planned_until = now()")
     began = time.perf_counter()
     async with aiohttp.ClientSession(url) as http, http.post("/api/v1/jobs/daily:run") as response:
         if response.status != 202:
@@ -110,7 +151,7 @@ async def _plan(
 
 
 def report(figures: Figures) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     used = f"{figures['nodeMicroseconds']:.1f}, {figures['postgresMicroseconds']:.1f}"
     rows = {
         "messages planned": f"{figures['messages']:.0f}",
@@ -122,17 +163,22 @@ def report(figures: Figures) -> str:
         "API requests meanwhile, errors": f"{figures['apiRequests']:.0f}, {figures['apiErrors']:.0f}",
         "missing, twice": f"{figures['missing']:.0f}, {figures['twice']:.0f}",
     }
+    if "replanned" in figures:
+        rows["planned again, messages/s"] = f"{figures['replanned']:.0f}, {figures['replanPerSecond']:.0f}"
+        rows["seconds: the answer, all"] = f"{figures['replanAnswerSeconds']:.2f}, {figures['replanSeconds']:.1f}"
+        rows["API p99 meanwhile, ms"] = f"{figures['apiP99Replan'] * 1000:.0f}"
     return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items()), ""])
 
 
 def main() -> None:
-    """Measure, and print what came of it."""
+    """Measure, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=1_000_000)
     parser.add_argument("--together", type=int, default=100_000, help="users with the same birthday in one zone")
     parser.add_argument("--nodes", type=int, default=1)
-    parser.add_argument("--probe", type=float, default=50.0, help="requests a second of the API")
-    parser.add_argument("--quiet", type=float, default=QUIET, help="seconds for which it is asked before the job")
+    parser.add_argument("--replan", action="store_true", help="then change a rule, and plan all again")
+    parser.add_argument("--probe", type=float, default=50.0, help="API requests per second (%(default)g)")
+    parser.add_argument("--quiet", type=float, default=QUIET, help="seconds of API requests before the job")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     args = parser.parse_args()
     figures = uvloop.run(measure(args))

@@ -1,4 +1,4 @@
-"""How PostgreSQL runs each hot query on a database as it is: EXPLAIN (ANALYZE, BUFFERS), all of it rolled back."""
+"""Explains each hot query on a database: EXPLAIN (ANALYZE, BUFFERS), rolled back."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from loadtest.hot_queries import HOT, Known, statements
+from service.adapters.postgres.session import SETTINGS
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -37,24 +38,24 @@ _KNOWN = """
 
 
 async def plans(connection: Connection, *, batch: int = 50, wave: int = 6_000) -> str:
-    """A Markdown document with a table of all plans and each of them, for up to `batch` ids, while a wave of so many
+    """Return a Markdown document with a table of all plans and each plan, for up to `batch` ids, while a wave of `wave`
     users is under way."""
     rows = await connection.fetchval("select count(*) from messages")
     people = await connection.fetchval("select count(*) from users")
     parts: list[str] = []
     table = ["| query | ms | pages | reads the tables by |", "| --- | --- | --- | --- |"]
-    await connection.execute("set jit = off")
+    for name, value in SETTINGS.items():
+        await connection.execute("select set_config($1, $2, false)", name, value)
     transaction = connection.transaction()
     await transaction.start()
     try:
         await connection.execute(_MAKE_WAVE, wave, datetime.now(UTC))
-        await connection.execute("analyze messages")
         (row,) = await connection.fetch(_KNOWN, batch)
         names = Known(
             user=row["user"], message=row["message"], year=row["year"], sending=row["sending"], ids=row["ids"]
         )
         for file, name, values in HOT:
-            # What takes part in an earlier query of the list must be as it was.
+            # Each query starts from the same rows: the changes of earlier queries are rolled back.
             savepoint = connection.transaction()
             await savepoint.start()
             prepare, execute = statements(file, name, values, names)
@@ -72,14 +73,14 @@ async def plans(connection: Connection, *, batch: int = 50, wave: int = 6_000) -
 
 
 def _row(plan: str) -> str:
-    """Milliseconds, pages touched, and by which indexes; a table that is read from its begin to its end says so."""
+    """Return milliseconds, touched pages and used indexes of a plan; a full read of a table is named."""
     (spent,) = re.findall(r"Execution Time: ([\d.]+) ms", plan)
     first = re.search(r"Buffers: shared (.+)", plan)
     pages = sum(int(count) for count in re.findall(r"(?:hit|read)=(\d+)", first[1])) if first else 0
     began = [line for line in plan.splitlines() if "never executed" not in line]
     scans = re.compile(r"(?:Index(?: Only)? Scan(?: Backward)? using|Bitmap Index Scan on) (\w+)")
     used = {f"`{_of_any_year(name)}`" for line in began for name in scans.findall(line)}
-    # An empty partition is read from end to end, too: it is the shortest way.
+    # PostgreSQL reads an empty partition in full, too, because that is cheapest.
     read = [line for line in began if "rows=0.00" not in line]
     whole = {f"all of `{_of_any_year(name)}`" for line in read for name in re.findall(r"Seq Scan on (\w+)", line)}
     return f"{float(spent):.2f} | {pages} | {', '.join(sorted(used | whole)) or '–'}"

@@ -1,11 +1,11 @@
-"""A few requests a second to a node's API, at an even pace whatever the answers take: how it feels meanwhile."""
+"""Makes a few requests per second to a node's API at an even pace, to measure its answers meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -14,28 +14,38 @@ import aiohttp
 
 USERS = "/api/v1/users"
 
-WITHIN = aiohttp.ClientTimeout(total=30)
+ASK_TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
 @dataclass(slots=True)
 class Answers:
-    """Seconds that each answer took, and how many were errors or never came."""
+    """Durations of the answers in seconds, and the number of errors and missing answers."""
 
     seconds: list[float] = field(default_factory=list)
     errors: int = 0
 
     @property
     def p99(self) -> float:
-        """Seconds within which 99 of 100 answers came."""
+        """Return the seconds within which 99 of 100 answers came."""
         if len(self.seconds) < 2:
             return max(self.seconds, default=0.0)
         return statistics.quantiles(self.seconds, n=100, method="inclusive")[98]
 
 
 @asynccontextmanager
-async def probing(url: str, known: Sequence[str], answers: Answers, *, per_second: float) -> AsyncIterator[None]:
-    """While the block runs, read the `known` users in turn, and make one at every tenth request."""
-    async with aiohttp.ClientSession(url, timeout=WITHIN) as http, asyncio.TaskGroup() as tasks:
+async def probing(
+    url: str,
+    known: Sequence[str],
+    answers: Answers,
+    *,
+    per_second: float,
+    headers: Mapping[str, str] | None = None,
+) -> AsyncIterator[None]:
+    """During the block, read the `known` users in turn, and create one at every tenth request."""
+    async with (
+        aiohttp.ClientSession(url, timeout=ASK_TIMEOUT, headers=headers) as http,
+        asyncio.TaskGroup() as tasks,
+    ):
 
         async def ask(number: int) -> None:
             began = time.perf_counter()

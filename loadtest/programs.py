@@ -1,4 +1,4 @@
-"""Programs under measurement, each in a process of its own: what they are told, and what they use."""
+"""Starts programs under measurement as processes, and reads their processor time and memory."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
 
+from actors.commands.sandbox.servers.processes import death_signal_prefix
 from loadtest.servers import Servers
-from service.embedded.processes import death_signal_prefix
 
 
 @asynccontextmanager
@@ -25,10 +25,10 @@ async def program(
     environment: Mapping[str, str] | None = None,
     under: Sequence[str] = (),
 ) -> AsyncIterator[Process]:
-    """`python -m module words…`, ended with the block, and with us however we end, where the system offers that.
+    """Run `python -m module words…` during the block; it also ends with this process, if the system can do that.
 
-    It writes what it has to say to `log`, else to our own standard error. Of our environment it gets everything but
-    heyday's settings, and what is given here. `under` is a command that becomes this one, such as one that sets a
+    It writes to `log`, else to this process's standard error. It gets the environment of this process without
+    heyday's settings, plus the given one. `under` is a command that executes this one, such as one that sets a
     limit first.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEYDAY_")}
@@ -48,7 +48,7 @@ async def program(
 
 
 async def last_word(process: Process) -> str:
-    """The last word of the first line that it prints: where it listens."""
+    """Return the last word of the first line that it prints: its URL."""
     assert process.stdout is not None
     return (await process.stdout.readline()).decode().split()[-1]
 
@@ -63,8 +63,8 @@ def node(
     under: Sequence[str] = (),
     module: str = "actors.cli",
 ) -> AbstractAsyncContextManager[Process]:
-    """A node of heyday with its defaults but for these settings, named without their `HEYDAY_`. Without `rabbitmq`, or
-    where it is not installed, its delivery queue is a Redis stream."""
+    """Start a node with these settings, named without `HEYDAY_`, and defaults otherwise. Without `rabbitmq`, or
+    if it is not installed, the delivery queue is a Redis stream."""
     given = {"DATABASE_URL": dsn, "REDIS_URL": servers.redis.url, **settings}
     if rabbitmq and servers.rabbitmq is not None:
         given["RABBITMQ_URL"] = servers.rabbitmq.url
@@ -73,20 +73,20 @@ def node(
 
 
 def cpu(*pids: int) -> float:
-    """Seconds of processor time that the processes and all their descendants have used, the ended ones included."""
+    """Return the seconds of processor time of the processes and all their descendants, also of ended ones."""
     used = 0.0
     for pid in pids:
         first = psutil.Process(pid)
         for process in (first, *first.children(recursive=True)):
             try:
                 used += sum(process.cpu_times()[:4])
-            except psutil.NoSuchProcess:  # it ended just now: its parent has its time
+            except psutil.NoSuchProcess:  # it has just ended; its parent has its time
                 continue
     return used
 
 
 def peak_memory(pid: int) -> float:
-    """MiB that the process has had at most (VmHWM): every moment counts, not only those at which somebody looked."""
+    """Return the peak memory of the process in MiB (VmHWM), which includes moments between readings."""
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
@@ -94,6 +94,6 @@ def peak_memory(pid: int) -> float:
 
 
 def memory(pid: int) -> int:
-    """Bytes of memory that the process has (resident set)."""
+    """Return the resident memory of the process in bytes."""
     size: int = psutil.Process(pid).memory_info().rss
     return size

@@ -1,4 +1,4 @@
-"""What the waves came to: a Markdown table and plots of it."""
+"""Writes the results of waves as a Markdown table and as plots."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from loadtest.figures import Round, median, ratios
 
 Measured = Sequence[tuple[Case, Sequence[Round]]]
 
-SERVERS = ("postgres", "redis", "rabbitmq")
+SERVERS = ("postgres", "redis", "rabbitmq", "emailService")
 
 HEAD = (
     "| wave | greetings/s: bare, heyday | of bare | first, last call after, s | lateness p50, p99, s "
-    "| CPU µs a greeting: bare, node | PostgreSQL, Redis, RabbitMQ | memory, MB | lost, twice, early |"
+    "| CPU µs a greeting: bare, node | PostgreSQL, Redis, RabbitMQ, email service | sum: bare, heyday "
+    "| memory, MB | lost, twice, early |"
 )
 
 
 def table(measured: Measured) -> str:
-    """Medians of the rounds; the last column is the worst of them."""
+    """Return a table of the medians of the rounds; the last column has the worst round."""
     rounds = {len(one) for _, one in measured}
     title = f"{', '.join(sorted({f'{case.greetings}' for case, _ in measured}))} greetings a wave"
     lines = [f"{title}; medians of {', '.join(map(str, sorted(rounds)))} alternating rounds", "", HEAD]
@@ -45,10 +46,18 @@ def _row(case: Case, rounds: Sequence[Round]) -> str:
         shown("p50LatenessSeconds", "p99LatenessSeconds", digits=3),
         f"{median(rounds, 'bare', 'nodeMicroseconds'):.0f}, {shown('nodeMicroseconds')}",
         shown(*(f"{name}Microseconds" for name in SERVERS)).replace("nan", "–"),
+        f"{_sum(rounds, 'bare'):.0f}, {_sum(rounds, 'heyday'):.0f}",
         shown("memoryMegabytes"),
         ", ".join(f"{max(one['heyday'][figure] for one in rounds):.0f}" for figure in ("lost", "twice", "early")),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _sum(rounds: Sequence[Round], who: str) -> float:
+    """The median over rounds of the processor time of all processes, in µs a greeting."""
+    return statistics.median(
+        sum(value for figure, value in one[who].items() if figure.endswith("Microseconds")) for one in rounds
+    )
 
 
 def _rate(case: Case, rounds: Sequence[Round]) -> str:
@@ -59,7 +68,7 @@ def _rate(case: Case, rounds: Sequence[Round]) -> str:
 
 
 def plots(measured: Measured, to: Path) -> list[Path]:
-    """PNG files in the directory `to`: rates, processor time and lateness of every case."""
+    """Write PNG files into the directory `to`: rates, processor time and lateness of every case."""
     names = [case.name for case, _ in measured]
 
     def of(who: str, figure: str) -> list[float]:
@@ -79,7 +88,7 @@ def plots(measured: Measured, to: Path) -> list[Path]:
 def bars(
     to: Path, title: str, names: Sequence[str], series: Mapping[str, Sequence[float]], *, stacked: bool = False
 ) -> Path:
-    """One group of horizontal bars for each name, one bar for each series; returns the file written."""
+    """Draw one group of horizontal bars per name, one bar per series; return the file."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 1.5 + 0.4 * len(names)), layout="constrained")
@@ -102,7 +111,7 @@ def bars(
 
 
 def curves(to: Path, x: str, y: str, series: Mapping[str, Sequence[tuple[float, float]]], *, log: bool = False) -> Path:
-    """One curve for each series; returns the file written."""
+    """Draw one curve per series; return the file."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 5), layout="constrained")

@@ -1,8 +1,8 @@
-"""What a number of users asks of nodes, PostgreSQL and the email service: a day played through with measured rates.
+"""Calculates what a number of users needs of nodes, PostgreSQL and the email service, with measured rates.
 
     python -m loadtest.scaling --nodes 4 --email-rate 1000
 
-Nothing is started: this is arithmetic. Each figure below says where it was measured; replace those of your machines.
+This is arithmetic; nothing is started. Each figure below names its measurement. Replace them by those of your machines.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 NODE = 3_300.0
-"""Greetings/s of one node when answers come at once, which shares two cores with its servers and the email service:
-`python -m loadtest.wave`. It used 241 µs of processor time a greeting: a core of its own would do a quarter more."""
+"""Greetings/s of one node with immediate answers, on two cores shared with its servers and the email service:
+`python -m loadtest.wave`. It used 241 µs of processor time per greeting: a core of its own would do a quarter more."""
 
 PLANNED = 35_000.0
 """Messages/s that one PostgreSQL plans for two nodes, on the same two cores: `python -m loadtest.planning`."""
 
 POSTGRES = 11_500.0
-"""Greetings/s of one core of PostgreSQL, claimed twice and recorded: 87 µs each, by the same measurement."""
+"""Greetings/s of one core of PostgreSQL, with two claims and a record: 87 µs each, from the same measurement."""
 
 USER = 309 + 2 * 203
-"""Bytes of a user with two dates, indexes included: 50,000 of them, pg_total_relation_size."""
+"""Bytes of a user with two dates, with indexes: pg_total_relation_size of 50,000 users."""
 
 MESSAGE = 290 + 172
 """Bytes of a message and its attempt; the same."""
@@ -35,21 +35,21 @@ SHARES = {
     -8: 1.0, -7: 0.5, -6: 3.5, -5: 5.0, -4: 1.5, -3: 3.5, 0: 5.0, 1: 12.0, 2: 7.0, 3: 9.0, 3.5: 1.0, 5: 5.0, 5.5: 18.0,
     6: 3.0, 7: 5.0, 8: 21.0, 9: 3.0, 10: 0.6,
 }  # fmt: skip
-"""People by hours east of Greenwich, in parts of the sum: about as the world lives. An assumption: count your own."""
+"""Users by hours east of Greenwich, as parts of the sum: about the world's population. Replace it by your own users."""
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What came of a day: greetings, the most that are due at one instant, and how late the last of any instant was."""
+    """The result of a day: greetings, the largest wave, and the lateness of the last greeting of any wave."""
 
     greetings: float
     largest: float
     latest: float
-    """Seconds."""
+    """The greatest lateness in seconds."""
 
 
 def rate(*, nodes: int, calls: float, latency: float, email_rate: float) -> dict[str, float]:
-    """Greetings/s that each part can do: the least of them is what leaves."""
+    """Return the greetings/s of each part; the smallest one is the rate of the whole."""
     return {
         "nodes": nodes * NODE,
         "PostgreSQL": POSTGRES,
@@ -59,10 +59,10 @@ def rate(*, nodes: int, calls: float, latency: float, email_rate: float) -> dict
 
 
 def play(greetings: float, per_second: float) -> Day:
-    """A day of so many greetings at such a rate: each instant's wave joins what is left of those before it."""
+    """Calculate a day of greetings at a rate; each wave joins what is left of earlier ones."""
     total = sum(SHARES.values())
     now, backlog, latest, largest = float("-inf"), 0.0, 0.0, 0.0
-    # East first: there it is 09:00 earlier.
+    # East first, where 09:00 comes earlier.
     for east, share in sorted(SHARES.items(), reverse=True):
         at = -3600.0 * east
         backlog = max(0.0, backlog - (at - now) * per_second)
@@ -73,7 +73,7 @@ def play(greetings: float, per_second: float) -> Day:
 
 
 def table(sizes: Sequence[int], rates: dict[str, float], same_day: float) -> str:
-    """A row for each number of users: an ordinary day, and one that so great a part of them share."""
+    """Return a row per number of users: an ordinary day, and a day that a given share of them has in common."""
     limit = min(rates, key=lambda name: rates[name])
     heads = (
         *("users", "greetings a day", "largest wave", "gone after"),
@@ -99,7 +99,7 @@ def table(sizes: Sequence[int], rates: dict[str, float], same_day: float) -> str
 
 
 def span(seconds: float) -> str:
-    """A duration for people."""
+    """Return a duration as text."""
     for unit, length in (("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"
@@ -112,8 +112,8 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=2)
     parser.add_argument("--calls", type=float, default=100, help="HEYDAY_EMAIL_CONCURRENCY of a node")
     parser.add_argument("--latency", type=float, default=0.1, help="seconds that the email service takes for a call")
-    parser.add_argument("--email-rate", type=float, default=float("inf"), help="calls/s that it takes at most")
-    parser.add_argument("--same-day", type=float, default=0.05, help="part of the users who share the worst day")
+    parser.add_argument("--email-rate", type=float, default=float("inf"), help="calls/s that it accepts at most")
+    parser.add_argument("--same-day", type=float, default=0.05, help="share of users with the worst day in common")
     parser.add_argument("users", type=int, nargs="*", default=[10**n for n in range(4, 9)])
     args = parser.parse_args()
     rates = rate(nodes=args.nodes, calls=args.calls, latency=args.latency, email_rate=args.email_rate)

@@ -1,4 +1,4 @@
-"""The servers of a measurement: real ones with durable data, private, and gone at its end."""
+"""The servers of a measurement: real, private, with durable data, removed at the end."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
+from actors.commands.sandbox.servers.postgres import PostgresServer, create_database
+from actors.commands.sandbox.servers.rabbitmq import RabbitMQServer, installed_sbin
+from actors.commands.sandbox.servers.redis import RedisServer
 from service.adapters.postgres.migrations import migrate
-from service.embedded.postgres import PostgresServer, create_database
-from service.embedded.rabbitmq import RabbitMQServer, installed_sbin
-from service.embedded.redis import RedisServer
 
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """PostgreSQL and Redis from their wheels, RabbitMQ as installed; all of them run."""
+    """Running servers: PostgreSQL and Redis from their wheels, RabbitMQ as installed."""
 
     place: Path
-    """A directory that goes with the servers."""
+    """A directory that is removed with the servers."""
     postgres: PostgresServer
     redis: RedisServer
     rabbitmq: RabbitMQServer | None
 
     async def database(self) -> str:
-        """The URL of a fresh, migrated database; Redis forgets those before it, or nodes would refuse this one."""
+        """Make a new, migrated database and return its URL. Redis is emptied, or nodes would refuse the database."""
         async with Redis.from_url(self.redis.url) as redis:
             await redis.flushall()
         name = f"bench_{uuid.uuid4().hex}"
@@ -41,7 +41,7 @@ class Servers:
 
 @asynccontextmanager
 async def running(*, rabbitmq: bool) -> AsyncIterator[Servers]:
-    """The servers, started, and stopped at the end; `rabbitmq` among them if it is wanted and installed."""
+    """Start the servers, and stop them at the end; RabbitMQ is included if it is wanted and installed."""
     with tempfile.TemporaryDirectory(prefix="heyday-bench-", dir="/var/tmp") as name:
         place = Path(name)
         os.chmod(place, 0o755)  # noqa: S103 - the servers' account must reach it

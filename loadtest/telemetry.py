@@ -1,13 +1,13 @@
-"""What counting, logging and tracing cost: processor time for each greeting, and for a scrape.
+"""Measures the cost of metrics, logs and traces: processor time per greeting, and per scrape.
 
     python -m loadtest.telemetry
     python -m loadtest.telemetry --waves 7
 
-prints it. With --waves come waves through a whole node, in turn with its metrics and without
-(loadtest.without_metrics), so many of each, in this order and the other.
+prints it. With --waves it also runs waves through a whole node, alternating with metrics and without
+(loadtest.without_metrics), that many of each, in both orders.
 
-A batch is what the recorder writes at once in a wave. It is the time of this process that is measured: a machine that
-does other things, too, makes the figures a little higher, and not many times as high.
+A batch is what the result writer writes at once in a wave. The processor time of this process is measured, so a busy
+machine makes the figures only a little higher.
 """
 
 from __future__ import annotations
@@ -31,16 +31,18 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from prometheus_client.openmetrics.exposition import generate_latest
 
-from actors.delivery.lines import say_what_became
-from actors.delivery.recorder import Parcel, Record, Recorder
+from actors.commands.sandbox.servers.rabbitmq import installed_sbin
+from actors.context import NodeContext
+from actors.delivery.result_writer import InFlightDelivery, Record, ResultWriter, UnwrittenResults
 from loadtest.bare import Figures
 from loadtest.bench import bench
 from loadtest.cases import Case
 from loadtest.node_wave import wave
-from service.domain.messages import Answer, Outcome, Status
-from service.embedded.rabbitmq import installed_sbin
+from service.domain.messages import Answer, EmailServiceName, Outcome, Status
+from service.domain.retry import FIRST
 from service.ports import Claim, Claimed, Delivery, Recorded, Result
 from service.settings import Secret, Settings
+from service.telemetry.greeting_log import Attempted, log_attempts
 from service.telemetry.logs import configure
 from service.telemetry.metrics import Metrics
 from service.telemetry.spans import OpenTelemetry
@@ -56,7 +58,7 @@ def main() -> int:
     """Measure, and print a document."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--waves", type=int, default=0, help="waves with metrics, and as many without")
-    parser.add_argument("--greetings", type=int, default=10_000, help="of each wave")
+    parser.add_argument("--greetings", type=int, default=10_000, help="greetings of each wave (%(default)s)")
     args = parser.parse_args()
     figures = uvloop.run(_waves(args.waves, args.greetings)) if args.waves else _of_a_batch()
     sys.stdout.write(json.dumps({name: round(value, 2) for name, value in figures.items()}) + "\n")
@@ -64,7 +66,7 @@ def main() -> int:
 
 
 async def _waves(count: int, greetings: int) -> dict[str, float]:
-    """What waves say: the medians of either kind, and of the ratios of each two that followed one another."""
+    """Return the results of waves: the medians of both kinds, and of the ratios of successive pairs."""
     without, with_ = replace(Case(greetings), metrics=False), Case(greetings)
     found: dict[Case, list[Figures]] = {with_: [], without: []}
     async with bench(rabbitmq=(queue := installed_sbin() is not None)) as running:
@@ -88,17 +90,19 @@ async def _waves(count: int, greetings: int) -> dict[str, float]:
 
 
 def _of_a_batch() -> dict[str, float]:
-    """What a batch of the recorder, a scrape and the spans say."""
+    """Return the cost of a batch of the result writer, of a scrape, and of spans."""
     records = [_record() for _ in range(BATCH)]
     moved = [Recorded(one.claimed.claim.id, Status.SENT, "birthday", 0.05) for one in records]
     encode: Any = generate_latest  # which has no types
+    attempts = [Attempted(one.claimed, one.result, "sender", None) for one in records]
     metrics, unused = Metrics(), _unused()
-    recorder = Recorder(unused, unused, unused, on_failed=unused, outages=unused, metrics=metrics, witness=unused)
+    context = NodeContext(unused, unused, unused, metrics)
+    writer = ResultWriter(context, unused, unused, unused, unwritten=UnwrittenResults(), on_failed=unused)
     with Path("/dev/null").open("w", encoding="utf-8") as nowhere:
         configure("info", "json", stream=nowhere, node="node-1")
         return {
-            "metrics_us_per_greeting": _seconds(lambda: recorder._count(records, moved)) / BATCH * 1e6,  # noqa: SLF001
-            "log_line_us_per_greeting": _seconds(lambda: say_what_became(records, moved)) / BATCH * 1e6,
+            "metrics_us_per_greeting": _seconds(lambda: writer._count(records, moved)) / BATCH * 1e6,  # noqa: SLF001
+            "log_line_us_per_greeting": _seconds(lambda: log_attempts(attempts, moved)) / BATCH * 1e6,
             "scrape_ms": _seconds(lambda: encode(metrics.registry)) * 1e3,
             "traces_off_us_per_greeting": _tracing(OFF, sampled=False) * 1e6,
             "traces_not_sampled_us_per_greeting": _tracing(_traced(), sampled=False) * 1e6,
@@ -107,7 +111,7 @@ def _of_a_batch() -> dict[str, float]:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    """The median of the processor time that it takes."""
+    """Return the median of its processor time in seconds."""
     taken = []
     for _ in range(ROUNDS):
         began = time.process_time()
@@ -117,7 +121,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 class _Encoder(SpanExporter):
-    """Does all that is done for spans but to send them."""
+    """An exporter that encodes spans but does not send them."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         encode_spans(spans).SerializePartialToString()
@@ -130,7 +134,7 @@ def _traced() -> Tracing:
 
 
 def _tracing(tracing: Tracing, *, sampled: bool) -> float:
-    """The processor time for each greeting of bundles on their way: of the loop's thread, and of the one that sends."""
+    """Return the processor time per greeting: of the event loop's thread, and of the exporter's thread."""
     traceparent = f"00-{7:032x}-{8:016x}-{int(sampled):02x}"
     answer = Answer(Outcome.ACCEPTED, 0.012345678, 200)
     ids = [uuid4() for _ in range(PER_BUNDLE)]
@@ -141,23 +145,25 @@ def _tracing(tracing: Tracing, *, sampled: bool) -> float:
         with tracing.deliver(published_by=published.traceparent) as delivery:
             delivery.carried(1, messages=PER_BUNDLE)
             for id_ in ids:
-                with tracing.attempt(id_, occasion="birthday", number=1) as attempt:
+                with tracing.attempt(id_, occasion="birthday", number=1, service=EmailServiceName.PRIMARY) as attempt:
                     attempt.answered(answer)
         if sampled:
-            time.sleep(0.02)  # the queue has a bound, and what does not fit costs nothing
+            time.sleep(0.02)  # the queue is bounded, and what does not fit costs nothing
     asyncio.run(tracing.close())
     return (time.process_time() - began) / (ROUNDS * PER_BUNDLE)
 
 
 def _record() -> Record:
     claim = Claim(uuid4(), 2027, 1, 7)
-    claimed = Claimed(claim, 1, AT, "birthday", "Ada", "Lovelace", "ada@example.com", "Hey, {full_name}")
+    claimed = Claimed(claim, FIRST, AT, "birthday", "Ada", "Lovelace", "ada@example.com", "Hey, {full_name}")
     answer = Answer(Outcome.ACCEPTED, 0.012345678, 200)
-    return Record(claimed, Result(claim, Status.SENT, answer, 0.0), Parcel(Delivery((claim.id,), None), 1, "senders-0"))
+    return Record(
+        claimed, Result(claim, Status.SENT, answer, 0.0), InFlightDelivery(Delivery((claim.id,), None), 1, "senders-0")
+    )
 
 
 def _unused() -> Any:
-    """In the place of what is not asked."""
+    """Stand in for a dependency that is not used."""
     return None
 
 

@@ -1,11 +1,11 @@
-"""An upgrade in the middle of a wave: nodes of an earlier revision, the migrations, a node of this one.
+"""Upgrades in the middle of a wave: nodes of an earlier revision, then the migrations, then a node of this one.
 
     python -m loadtest.upgrade --since v0.1.0 --greetings 5000
 
-The code of the earlier revision is taken from the repository's history (`git archive`), and makes its own schema. While
-a wave leaves through two of its nodes this version migrates the database and sends beside them; then one of them is
-told to end, the other is killed, and the rest is left to this version. Exit code 1: a greeting lost, twice or early, a
-node that crashed or did not end in order, or a version that sent nothing.
+The code of the earlier revision comes from the repository's history (`git archive`) and makes its own schema. While
+a wave leaves through two of its nodes, this version migrates the database and sends beside them. Then one old node is
+drained, the other is killed, and this version sends the rest. Exit code 1: a greeting lost, twice or early, a
+node that crashed or did not drain, or a version that sent nothing.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ import asyncpg
 import uvloop
 from redis.asyncio import Redis
 
+from actors.commands.sandbox.servers.postgres import create_database
 from loadtest import crowd
 from loadtest.bare import Figures
 from loadtest.bench import Bench, bench
-from loadtest.node_wave import LOOK_EVERY, READY_IN, UNFINISHED
-from service.embedded.postgres import create_database
+from loadtest.node_wave import POLL_INTERVAL, READY_IN, UNFINISHED
 
 ROOT = Path(__file__).parents[1]
 
 SETTINGS = {"HEYDAY_EMAIL_CONCURRENCY": "10", "HEYDAY_EMAIL_TIMEOUT": "5s", "HEYDAY_BIND": "127.0.0.1:0"}
 
 LATENCY = 0.1
-"""Seconds that the email service takes: with ten calls at a time a node sends a hundred greetings a second."""
+"""Seconds per call of the email service; with ten concurrent calls a node sends a hundred greetings per second."""
 
-WITHIN = 300.0
+STEP_TIMEOUT = 300.0
 """Seconds for each step."""
 
 
 async def measure(args: argparse.Namespace, tree: Path) -> Figures:
-    """Upgrade from the code in `tree`, and compare the books. Raises TimeoutError when a step does not end."""
+    """Upgrade from the code in `tree`, and compare database and email log. Raises TimeoutError."""
     async with bench() as running, AsyncExitStack() as stack:
         dsn = await _empty(running)
         environment = SETTINGS | {
@@ -73,7 +73,7 @@ async def measure(args: argparse.Namespace, tree: Path) -> Figures:
         await _until(connection, "select count(*) = 3 from nodes where ended_at is null")
         await _accepted(running, args.greetings * 2 // 5)
         old[0].terminate()
-        drained = await asyncio.wait_for(old[0].wait(), WITHIN)
+        drained = await asyncio.wait_for(old[0].wait(), STEP_TIMEOUT)
         await _accepted(running, args.greetings * 3 // 5)
         old[1].kill()
         await _until(connection, f"select not ({UNFINISHED})")
@@ -89,7 +89,7 @@ async def measure(args: argparse.Namespace, tree: Path) -> Figures:
             "sentByNew": 0,
             **{f"sentBy{row['version'].title()}": row["count"] for row in sent},
             "notInOrder": float(drained != 0),
-            "crashes": log.read_bytes().count(b'"actor_crashed"') + log.read_bytes().count(b'"ended_by_a_bug"'),
+            "crashes": log.read_bytes().count(b'"actor_crashed"') + log.read_bytes().count(b'"node_crashed"'),
             "lost": args.greetings - stats["keys"],
             "notSent": await connection.fetchval("select count(*) from messages where status <> 'sent'"),
             "repeated": stats["duplicates"],
@@ -110,7 +110,7 @@ async def _empty(running: Bench) -> str:
 
 async def _migrate(tree: Path, environment: dict[str, str]) -> None:
     process = await _start(tree, environment, None, "migrate")
-    if await asyncio.wait_for(process.wait(), WITHIN):
+    if await asyncio.wait_for(process.wait(), STEP_TIMEOUT):
         raise RuntimeError(f"heyday migrate of {tree} failed")
 
 
@@ -126,7 +126,7 @@ async def _node(tree: Path, environment: dict[str, str], log: Path, name: str) -
 
 
 async def _start(tree: Path, environment: dict[str, str], log: Path | None, command: str) -> Process:
-    """`heyday <command>` by the code in `tree`: what Python finds first is the directory it is started in."""
+    """Start `heyday <command>` with the code in `tree`; Python imports from its working directory first."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HEYDAY_", "PYTHON"))}
     with (log or Path(os.devnull)).open("ab") as errors:
         return await asyncio.create_subprocess_exec(
@@ -135,19 +135,19 @@ async def _start(tree: Path, environment: dict[str, str], log: Path | None, comm
 
 
 async def _until(connection: asyncpg.Connection[asyncpg.Record], question: str) -> None:
-    async with asyncio.timeout(WITHIN):
+    async with asyncio.timeout(STEP_TIMEOUT):
         while not await connection.fetchval(question):
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_INTERVAL)
 
 
 async def _accepted(running: Bench, count: int) -> None:
-    async with asyncio.timeout(WITHIN):
+    async with asyncio.timeout(STEP_TIMEOUT):
         while (await running.stats())["keys"] < count:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_INTERVAL)
 
 
 def faults(found: Figures) -> list[str]:
-    """What must not be, in words."""
+    """Return the violated conditions as text."""
     never = ("notInOrder", "crashes", "lost", "notSent", "early")
     wrong = [f"{name}: {found[name]:.0f}" for name in never if found[name]]
     if found["repeated"] > found["afterUnknown"]:
@@ -156,13 +156,13 @@ def faults(found: Figures) -> list[str]:
 
 
 def main() -> None:
-    """Measure, and print what came of it."""
+    """Measure, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--since", required=True, help="the earlier revision: a tag, a branch, a commit")
     parser.add_argument("--greetings", type=int, default=5_000)
     args = parser.parse_args()
     archive = subprocess.run(
-        ["git", "archive", "--format=tar", args.since],  # noqa: S607 - whichever git is installed
+        ["git", "archive", "--format=tar", args.since],  # noqa: S607 - the installed git
         cwd=ROOT,
         check=True,
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Looks at processes and servers while something is measured, and remembers what it saw."""
+"""Reads gauges of processes and servers during a measurement, and keeps the curves."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ import psutil  # type: ignore[import-untyped]  # its stubs are a package of thei
 from loadtest.programs import memory
 from service.ports import Unavailable
 
-LOOK_EVERY = 0.2
-"""Seconds between two looks."""
+SAMPLE_INTERVAL = 0.2
+"""Seconds between two readings."""
 
 Gauge = Callable[[], Awaitable[float]]
 
 
 @dataclass(slots=True)
 class Seen:
-    """A curve for each name: pairs of seconds since the begin and the value then."""
+    """A curve per name: pairs of seconds since the start and value."""
 
     curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def most(self, name: str) -> float:
-        """The highest value; 0 when none was seen."""
+        """Return the highest value; 0 without readings."""
         return max((value for _, value in self.curves.get(name, ())), default=0.0)
 
     def thinned(self, most: int = 300) -> dict[str, list[tuple[float, float]]]:
-        """The curves with at most so many points, for a plot."""
+        """Return the curves with at most that many points, for a plot."""
         return {name: curve[:: -(-len(curve) // most)] for name, curve in self.curves.items() if curve}
 
 
 @asynccontextmanager
-async def watching(gauges: Mapping[str, Gauge], *, every: float = LOOK_EVERY) -> AsyncIterator[Seen]:
-    """Look at every gauge until the block ends; a last time then. What a gauge raises ends it, but for Unavailable."""
+async def watching(gauges: Mapping[str, Gauge], *, every: float = SAMPLE_INTERVAL) -> AsyncIterator[Seen]:
+    """Read every gauge until the block ends, and once more then. Any error of a gauge but Unavailable ends it."""
     seen = Seen({name: [] for name in gauges})
     began = time.monotonic()
 
@@ -44,7 +44,7 @@ async def watching(gauges: Mapping[str, Gauge], *, every: float = LOOK_EVERY) ->
         for name, gauge in gauges.items():
             try:
                 value = await gauge()
-            except Unavailable:  # a server with too much to do: one look less
+            except Unavailable:  # the server is busy: skip this reading
                 continue
             seen.curves[name].append((time.monotonic() - began, value))
 
@@ -61,7 +61,7 @@ async def watching(gauges: Mapping[str, Gauge], *, every: float = LOOK_EVERY) ->
 
 
 def memory_of(pids: list[int]) -> Gauge:
-    """Megabytes of the largest of these processes; 0 for one that has ended."""
+    """Return the megabytes of the largest of these processes; 0 for one that has ended."""
 
     async def look() -> float:
         sizes = [0.0]

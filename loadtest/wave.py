@@ -1,14 +1,14 @@
-"""A wave of greetings due at one instant, beside a bare loop that makes the same calls with nothing durable in between.
+"""Measures waves of greetings due at one instant, beside a bare loop that makes the same calls and stores nothing.
 
     python -m loadtest.wave --greetings 10000 --rounds 5
     python -m loadtest.wave --matrix --rounds 5 --json waves.json --plots plots
     python -m loadtest.wave --matrix --only "calls at a time|at most" --rounds 5
 
-Both are measured in turn, on the same servers: PostgreSQL from the wheel with its data made durable, Redis from the
-wheel, and RabbitMQ as installed (without it, or with --stream, the delivery queue is a Redis stream). The rate is that
-of greetings sent and recorded: their number divided by the time from the instant they were due to the last record. With
---matrix come all kinds of answers, both queues, 1, 2 and 4 nodes, 1 to 20 delivery actors, and HEYDAY_EMAIL_RATE.
-A greeting lost, accepted twice or early, or a rate off by more than 2 %, ends the tool with exit code 1.
+Both are measured alternately on the same servers: PostgreSQL from the wheel with durable data, Redis from the
+wheel, and RabbitMQ as installed (without it, or with --stream, the delivery queue is a Redis stream). The rate counts
+greetings that are sent and recorded: their number divided by the time from the due instant to the last record. With
+--matrix it runs all kinds of answers, both queues, 1, 2 and 4 nodes, 1 to 20 delivery actors, and HEYDAY_EMAIL_RATE.
+A greeting lost, accepted twice or early, or a rate off by more than 2 %, gives exit code 1.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from pathlib import Path
 
 import uvloop
 
+from actors.commands.sandbox.servers.rabbitmq import installed_sbin
 from loadtest import bare, node_wave, report
 from loadtest.bench import bench
 from loadtest.cases import Case, matrix
 from loadtest.figures import Round, median, ratios
-from service.embedded.rabbitmq import installed_sbin
 
 RATE_WITHIN = 0.02
-"""By how much the rate of the calls may differ from HEYDAY_EMAIL_RATE."""
+"""Relative difference that the rate of calls may have from HEYDAY_EMAIL_RATE."""
 
 
 async def measure(cases: Sequence[Case], rounds: int) -> list[tuple[Case, list[Round]]]:
-    """The figures of every round of every case: the bare loop and heyday in turn, and the cases in turn."""
+    """Return the figures of every round of every case: bare loop and heyday alternate, and so do the cases."""
     found: list[tuple[Case, list[Round]]] = [(case, []) for case in cases]
     async with bench(rabbitmq=not all(case.stream for case in cases)) as running:
         for number in range(rounds):
@@ -46,7 +46,7 @@ async def measure(cases: Sequence[Case], rounds: int) -> list[tuple[Case, list[R
 
 
 def faults(measured: report.Measured) -> list[str]:
-    """What must never be, in words."""
+    """Return the violated conditions as text."""
     found = []
     for case, rounds in measured:
         counts = {figure: sum(one["heyday"][figure] for one in rounds) for figure in ("lost", "twice", "early")}
@@ -57,7 +57,7 @@ def faults(measured: report.Measured) -> list[str]:
 
 
 def as_json(measured: report.Measured) -> str:
-    """Every figure of every round, and the ratios that loadtest/guard.py looks at."""
+    """Return every figure of every round as JSON, and the ratios that loadtest/guard.py compares."""
     return json.dumps(
         [
             {
@@ -74,19 +74,19 @@ def as_json(measured: report.Measured) -> str:
 
 
 def main() -> None:
-    """Measure, and print what came of it."""
+    """Measure, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--greetings", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--nodes", type=int, default=1)
     parser.add_argument("--actors", type=int, help="delivery actors of a node")
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds the email service takes for a call")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds that the email service takes for a call")
     parser.add_argument("--errors", type=float, default=0.0, help="share of the calls that it answers with an error")
     parser.add_argument("--stream", action="store_true", help="the delivery queue is a Redis stream")
-    parser.add_argument("--rate", type=float, help="HEYDAY_EMAIL_RATE, calls a second over all nodes")
+    parser.add_argument("--rate", type=float, help="HEYDAY_EMAIL_RATE, calls per second over all nodes")
     parser.add_argument("--calls", type=int, help="HEYDAY_EMAIL_CONCURRENCY of each node")
-    parser.add_argument("--matrix", action="store_true", help="every kind of wave, of so many greetings each")
-    parser.add_argument("--only", type=re.compile, help="with --matrix: the kinds in whose name this pattern is found")
+    parser.add_argument("--matrix", action="store_true", help="every kind of wave, with this number of greetings each")
+    parser.add_argument("--only", type=re.compile, help="with --matrix: only kinds whose name matches this pattern")
     parser.add_argument("--json", type=Path, help="write every round's figures to this file")
     parser.add_argument("--table", type=Path, help="write the Markdown table to this file, too")
     parser.add_argument("--plots", type=Path, help="draw plots into this directory")

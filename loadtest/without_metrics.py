@@ -1,5 +1,5 @@
-"""`python -m loadtest.without_metrics run` is `heyday run` that counts nothing: what a wave saves by that is what its
-metrics cost (`python -m loadtest.telemetry --waves 5`). Of no other use: such a node cannot be watched.
+"""`python -m loadtest.without_metrics run` is `heyday run` without metrics. The time that a wave saves is the cost of
+metrics (`python -m loadtest.telemetry --waves 5`). It has no other use, because such a node cannot be watched.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Any
 from prometheus_client import Counter, Gauge, Histogram
 
 from actors import cli
-from actors.delivery.recorder import Recorder
+from actors.delivery.result_writer import ResultWriter
 
 
 class _Nothing:
-    """A series that keeps nothing."""
+    """A series that counts nothing."""
 
     def inc(self, _amount: float = 1) -> None: ...
 
@@ -33,12 +33,12 @@ _NOTHING = _Nothing()
 
 
 def main() -> int:
-    """Run a command of heyday in which every metric does nothing, and nothing is added up for them."""
+    """Run a command of heyday in which no metric counts anything."""
     for kind in (Counter, Gauge, Histogram):
         for method in ("labels", "inc", "set", "set_to_current_time", "observe"):
             if hasattr(kind, method):
                 setattr(kind, method, _nothing)
-    Recorder._count = _nothing  # type: ignore[method-assign]  # noqa: SLF001 - all that it does is count
+    ResultWriter._count = _nothing  # type: ignore[method-assign]  # noqa: SLF001 - it only counts
     return cli.main()
 
 

@@ -1,1 +1,1 @@
-"""Lets a real Prometheus watch real nodes in trouble, and holds dashboards and alerts against what it saw."""
+"""Checks dashboards and alerts with a real Prometheus that watches real nodes during faults."""

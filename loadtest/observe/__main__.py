@@ -1,10 +1,10 @@
-"""A real Prometheus watches two nodes through a wave in which everything goes wrong:
+"""Lets a real Prometheus watch two nodes through a wave with many faults:
 
     python -m loadtest.observe [--pictures FOLDER]
 
-Of the calls 10 % fail and 1 % are accepted without an answer, one node is killed, the email service is away for half a
-minute. Then every query of every dashboard has to have an answer, and the alerts that should fire have fired, and no
-other. Exit code 1 if not. It takes about two minutes and needs `prometheus` on the PATH; servers, nodes and Prometheus
+10 % of the calls fail and 1 % are accepted without an answer. One node is killed. The email service is away for half a
+minute. Then every query of every dashboard must have an answer, and exactly the expected alerts must have fired,
+else the exit code is 1. It takes about two minutes and needs `prometheus` on the PATH. Servers, nodes and Prometheus
 are private, on loopback.
 """
 
@@ -19,30 +19,30 @@ from pathlib import Path
 
 import uvloop
 
+from actors.commands.sandbox.servers.ports import LOOPBACK, free_port
 from grafana.queries import choices
 from loadtest import servers
 from loadtest.observe import findings, pictures, story
 from loadtest.observe.prometheus import PrometheusServer
 from loadtest.programs import last_word, node, program
-from service.embedded.ports import LOOPBACK, free_port
 
 READY_WITHIN = 30.0
 """Seconds until Prometheus sees every node."""
 
 
 def say(text: str) -> None:
-    """Tell whoever watches."""
+    """Print a line at once."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 async def observe(executable: Path, folder: Path | None) -> bool:
-    """Whether everything was as it should be."""
+    """Run the wave; return True if every query had an answer and exactly the expected alerts fired."""
     async with AsyncExitStack() as stack:
         running = await stack.enter_async_context(servers.running(rabbitmq=False))
         rates = {"latency": story.LATENCY, "error-rate": story.ERROR_RATE, "accept-then-fail-rate": story.LOST_RATE}
         words = [word for name, value in rates.items() for word in (f"--{name}", str(value))]
-        stub = await stack.enter_async_context(program("service.email_stub", "--port", "0", *words))
+        stub = await stack.enter_async_context(program("actors.commands.sandbox.email_stub", "--port", "0", *words))
         stub_url = await last_word(stub)
         dsn = await running.database()
         settings = {"EMAIL_URL": stub_url, "EMAIL_RATE": f"{story.RATE}/s", "LOG_LEVEL": "warning"}
@@ -64,36 +64,36 @@ async def observe(executable: Path, folder: Path | None) -> bool:
         async with asyncio.timeout(READY_WITHIN):
             while await prometheus.scraped() < len(nodes):
                 await asyncio.sleep(0.2)
-        say("two nodes are watched")
-        told = await story.tell(dsn, stub_url, f"http://{addresses[0]}", nodes[1], say)
-        answers = await findings.ask_everything(prometheus, since=told.began, until=told.ended)
-        empty = await findings.empty_choices(prometheus, since=told.began, until=told.ended)
-        alerts = await findings.fired(prometheus, since=told.began, until=told.ended)
+        say("Prometheus watches two nodes")
+        times = await story.run(dsn, stub_url, f"http://{addresses[0]}", nodes[1], say)
+        answers = await findings.ask_everything(prometheus, since=times.began, until=times.ended)
+        empty = await findings.empty_choices(prometheus, since=times.began, until=times.ended)
+        alerts = await findings.fired(prometheus, since=times.began, until=times.ended)
         good = judge(answers, empty, alerts)
         if folder is not None:
-            pictures.draw_dashboards(answers, folder, due=told.due, marks=told.marks())
-            pictures.draw_story(answers, folder / "overview.png", due=told.due, marks=told.marks())
+            pictures.draw_dashboards(answers, folder, due=times.due, marks=times.marks())
+            pictures.draw_story(answers, folder / "overview.png", due=times.due, marks=times.marks())
         return good
 
 
 def judge(answers: list[findings.Answer], empty_choices: list[str], alerts: set[str]) -> bool:
-    """Say what was found, and whether it is as it should be."""
+    """Print the findings; return True if they are as expected."""
     empty = findings.unanswered(answers) + empty_choices
     say(f"{len(answers)} queries and {len(choices())} variables, {len(empty)} without an answer")
     for question in empty:
         say(f"  no answer: {question}")
     for alert in sorted(alerts | story.FIRES.keys()):
         if alert not in alerts:
-            say(f"  {alert} did not fire, though {story.FIRES[alert]}")
+            say(f"  {alert} did not fire, although {story.FIRES[alert]}")
         elif alert not in story.FIRES:
-            say(f"  {alert} fired, and should not have")
+            say(f"  {alert} fired unexpectedly")
         else:
             say(f"  {alert} fired: {story.FIRES[alert]}")
     return not empty and alerts == story.FIRES.keys()
 
 
 def main() -> int:
-    """Observe, and say what was seen."""
+    """Run the observation, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="plot every panel into PNG files there")
     args = parser.parse_args()

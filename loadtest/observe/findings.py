@@ -1,4 +1,4 @@
-"""What Prometheus answers to every question of the dashboards, and which alerts fired."""
+"""Asks Prometheus every query of the dashboards, and which alerts fired."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ LATELY = "10s"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The series that a query yielded, each with what the panel's legend says of it."""
+    """The series of a query, each with its legend."""
 
     query: Query
     series: list[tuple[str, Series]]
 
 
 async def ask_everything(prometheus: PrometheusServer, *, since: float, until: float) -> list[Answer]:
-    """The answers to all queries of all dashboards, between two instants in seconds since 1970."""
+    """Return the answers to all queries of all dashboards, between two instants in seconds since 1970."""
 
     async def ask(query: Query) -> Answer:
         expression = query.filled(lately=LATELY, shown=f"{int(until - since)}s")
@@ -38,12 +38,12 @@ async def ask_everything(prometheus: PrometheusServer, *, since: float, until: f
 
 
 def unanswered(answers: list[Answer]) -> list[str]:
-    """The questions to which there was no answer."""
+    """Return the queries without an answer."""
     return [f"{one.query.dashboard}: {one.query.panel} {one.query.expression}" for one in answers if not one.series]
 
 
 async def empty_choices(prometheus: PrometheusServer, *, since: float, until: float) -> list[str]:
-    """The variables of dashboards with which nothing could be chosen."""
+    """Return the variables of dashboards that offer no choice."""
     empty = []
     for choice in choices():
         found = await prometheus.query(choice.expression, since=since, until=until)
@@ -53,11 +53,11 @@ async def empty_choices(prometheus: PrometheusServer, *, since: float, until: fl
 
 
 async def fired(prometheus: PrometheusServer, *, since: float, until: float) -> set[str]:
-    """The names of the alerts that fired between two instants."""
-    found = await prometheus.query('ALERTS{alertstate="firing"}', since=since, until=until)
+    """Return the names of the alerts that fired between two instants."""
+    found = await prometheus.query('ALERTS{alertstate="firing", severity!="none"}', since=since, until=until)
     return {series.labels["alertname"] for series in found}
 
 
 def named(legend: str, labels: Mapping[str, str]) -> str:
-    """The legend of a series."""
+    """Return the legend of a series."""
     return re.sub(r"\{\{(\w+)\}\}", lambda label: labels.get(label[1], ""), legend)

@@ -1,4 +1,4 @@
-"""Simple plots of the answers: one picture of each dashboard, and one of the panels that tell the story."""
+"""Plots the answers: one picture per dashboard, and one of the panels that show the events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from loadtest.observe.findings import Answer
 
 COLUMNS = 4
 LINES = 10
-"""Of one panel; a legend of more hides what it explains."""
+"""Maximum of lines in one panel, so that the legend stays readable."""
 
 STORY = (
     "How does the wave of 09:00 leave?",
@@ -21,24 +21,24 @@ STORY = (
     "Where are the messages now?",
     "When could greetings leave, and when was the circuit open?",
     "Why are greetings tried again?",
-    "Which node sits on claimed entries?",
+    "Which node holds claimed entries?",
     "Which alerts fired, and when?",
-    "Which share left in time, lately?",
+    "Which share left in time recently?",
     "Did a node die, and was its work taken over?",
 )
-"""The panels that show what happened."""
+"""The panels of the overview."""
 
 OBJECTIVE = 60.0
 
 COLOURS = {"green": "#73bf69", "red": "#f2495c", "orange": "#ff9830", "blue": "#5794f2"}
-"""What Grafana's names of colours look like."""
+"""The colours behind Grafana's names."""
 
 UNITS = {"short": "", "none": "", "percentunit": "share"}
-"""What Grafana calls some units, as a reader would."""
+"""Readable names of some Grafana units."""
 
 
 def draw_dashboards(answers: list[Answer], folder: Path, *, due: float, marks: Mapping[str, float]) -> list[Path]:
-    """A PNG of each dashboard in the folder; times are seconds from `due`, the others in `marks` are lines."""
+    """Draw a PNG of each dashboard; times are seconds from `due`, and `marks` are vertical lines."""
     files = []
     for dashboard, group in groupby(answers, key=lambda answer: answer.query.dashboard):
         file = folder / (dashboard.partition(" · ")[2].lower().replace(" ", "_") + ".png")
@@ -48,7 +48,7 @@ def draw_dashboards(answers: list[Answer], folder: Path, *, due: float, marks: M
 
 
 def draw_story(answers: list[Answer], file: Path, *, due: float, marks: Mapping[str, float]) -> None:
-    """A small PNG of the panels that tell what happened."""
+    """Draw a small PNG of the overview panels."""
     panels = _panels(answers)
     _draw({title: panels[title] for title in STORY}, file, due, marks, columns=3, dpi=75)
 
@@ -68,7 +68,7 @@ def _draw(
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(5.2 * columns, 3.1 * rows), dpi=dpi)
     grid = figure.subplots(rows, columns, squeeze=False)
-    # By hand: an engine that looks for the best layout takes a minute for five dashboards.
+    # A fixed layout: the automatic one takes a minute for five dashboards.
     figure.subplots_adjust(
         left=0.5 / columns / 5.2, right=1 - 0.1 / columns / 5.2, top=1 - 0.3 / rows / 3.1, bottom=0.3 / rows / 3.1,
         wspace=0.16, hspace=0.28,
@@ -97,7 +97,7 @@ def _panel(axes: Axes, title: str, answers: list[Answer], due: float) -> None:
         times = [at - due for at, _ in series.points]
         values = [value for _, value in series.points]
         if query.kind == "state-timeline":
-            # A bar a series, in the colours in which Grafana draws it.
+            # One bar per series, in Grafana's colours.
             for value, (word, colour) in query.words.items():
                 at = [time for time, seen in zip(times, values, strict=True) if seen == value]
                 label = word if at and word not in shown else None

@@ -1,4 +1,4 @@
-"""A private Prometheus that scrapes nodes every second and evaluates our alerts, and what can be asked of it."""
+"""A private Prometheus that scrapes nodes every second and evaluates heyday's alerts."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from typing import Any, ClassVar
 
 import aiohttp
 
-from service.embedded.ports import LOOPBACK
-from service.embedded.server import Server
+from actors.commands.sandbox.servers.ports import LOOPBACK
+from actors.commands.sandbox.servers.server import Server
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "alerts" / "heyday.rules.yml"
 
 EVERY = "1s"
-"""Between two scrapes, and two evaluations of the rules: what takes an hour in production takes minutes here."""
+"""Interval of scrapes and rule evaluations; shorter than in production, to save time."""
 
 ANSWER_WITHIN = 20.0
 """Seconds for one answer."""
 
 
 class Refused(Exception):
-    """Prometheus did not take a query, or does not see its targets."""
+    """Prometheus refused a query."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What Prometheus has of one series: its labels, and values by seconds since 1970; none of them is NaN."""
+    """One series: its labels, and pairs of seconds since 1970 and value, without NaN."""
 
     labels: dict[str, str]
     points: list[tuple[float, float]]
 
 
 class PrometheusServer(Server):
-    """Prometheus as it is installed, with `targets` (HOST:PORT) for nodes and the rules of deploy/alerts."""
+    """The installed Prometheus, with `targets` (HOST:PORT) as nodes and the rules of deploy/alerts."""
 
     name: ClassVar[str] = "Prometheus"
     programs: ClassVar[frozenset[str]] = frozenset({"prometheus"})
@@ -50,7 +50,7 @@ class PrometheusServer(Server):
 
     @property
     def url(self) -> str:
-        """Where it is asked. Raises ServerFailed before the first start."""
+        """Return its URL. Raises ServerFailed before the first start."""
         return f"http://{LOOPBACK}:{self.port}"
 
     async def _prepare(self) -> None:
@@ -78,7 +78,7 @@ class PrometheusServer(Server):
             await session.get(f"http://{LOOPBACK}:{port}/-/ready")
 
     async def query(self, expression: str, *, since: float, until: float, step: float = 1.0) -> list[Series]:
-        """What the expression yields between two instants, in seconds since 1970. Raises Refused."""
+        """Return the series of an expression between two instants, in seconds since 1970. Raises Refused."""
         asked = {"query": expression, "start": since, "end": until, "step": step}
         answer = await self._ask("query_range", asked)
         found = [
@@ -88,7 +88,7 @@ class PrometheusServer(Server):
         return [series for series in found if series.points]
 
     async def scraped(self) -> int:
-        """How many targets answered the last scrape."""
+        """Return the number of targets that answered the last scrape."""
         answer = await self._ask("targets", {"state": "active"})
         return sum(target["health"] == "up" for target in answer["activeTargets"])
 

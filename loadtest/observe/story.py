@@ -1,4 +1,4 @@
-"""What happens to the nodes that are watched: a wave with errors, a node killed, half a minute without the service."""
+"""The events of the observation: a wave with errors, a killed node, half a minute without the email service."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ ERROR_RATE = 0.1
 """Share of the calls that the email service answers with an error."""
 
 LOST_RATE = 0.01
-"""Share of the calls that it accepts and then loses the connection of."""
+"""Share of the calls that it accepts before it cuts the connection."""
 
 LATENCY = "0.02-0.08"
-"""Seconds that it takes for a call."""
+"""Seconds that the email service takes for a call."""
 
 RATE = 100
-"""Greetings per second over all nodes, so that the wave lasts."""
+"""Greetings per second over all nodes; low, so that the wave takes some time."""
 
 GREETINGS = 5_000
 
 DUE_IN = 8.0
-"""Seconds until the wave is due: every series has to be there before, so that nothing of it is missed."""
+"""Seconds until the wave is due; every series must exist before."""
 
 KILL_AFTER = 8.0
-"""Seconds from then until a node is killed."""
+"""Seconds from the due instant until a node is killed."""
 
 OUTAGE_AFTER, OUTAGE = 20.0, 30.0
-"""Seconds until the email service goes away, and for how long."""
+"""Seconds from the due instant until the email service goes away, and the length of its outage."""
 
 GIVE_UP_AFTER = 170.0
-"""Seconds from the instant that the wave was due, by which everybody must have been greeted."""
+"""Seconds from the due instant within which every user must be greeted."""
 
 WATCH_ON = 6.0
-"""Seconds to look on when all is over: figures of the stores are read every 5."""
+"""Seconds to continue at the end; nodes read the figures of the stores every 5 s."""
 
 FIRES = {
     "CircuitOpen": "the email service was away",
@@ -52,12 +52,12 @@ FIRES = {
     "NodeUnreachable": "and did not come back",
     "OutcomesUnknown": "some calls were accepted, and the answer was lost",
 }
-"""The alerts that this has to fire, and why. All others have to be quiet."""
+"""The alerts that must fire, with the reason. All others must be quiet."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What happened when, in seconds since 1970."""
+class StoryTimes:
+    """The times of the events, in seconds since 1970."""
 
     began: float
     due: float
@@ -67,16 +67,16 @@ class Told:
     ended: float
 
     def marks(self) -> dict[str, float]:
-        """The moments that explain a picture."""
+        """Return the events to mark in a picture."""
         return {"09:00": self.due, "node killed": self.killed, "service away": self.away, "service back": self.back}
 
 
 class NotGreeted(Exception):
-    """Not everybody was greeted in time: there is nothing to look at."""
+    """Some users were not greeted in time."""
 
 
-async def tell(dsn: str, stub_url: str, api_url: str, victim: Process, say: Callable[[str], None]) -> Told:
-    """Let it happen, and return when all are greeted. `victim` is the node that is killed, `api_url` another's.
+async def run(dsn: str, stub_url: str, api_url: str, victim: Process, say: Callable[[str], None]) -> StoryTimes:
+    """Run the events, and return when all users are greeted. `victim` is killed; `api_url` is another node's.
 
     Raises NotGreeted.
     """
@@ -94,22 +94,22 @@ async def tell(dsn: str, stub_url: str, api_url: str, victim: Process, say: Call
             await _until(due.timestamp() + OUTAGE_AFTER)
             await _change(stub_url, down=True)
             away = time.time()
-            say("the email service went away")
+            say("the email service does not answer")
             await _until(away + OUTAGE)
             await _change(stub_url, down=False)
             back = time.time()
             say("the email service is back")
             await _all_greeted(connection, give_up_at=due.timestamp() + GIVE_UP_AFTER)
-            say("everybody was greeted")
+            say("every user was greeted")
             await asyncio.sleep(WATCH_ON)
     finally:
         await connection.close()
-    return Told(began, due.timestamp(), killed, away, back, time.time())
+    return StoryTimes(began, due.timestamp(), killed, away, back, time.time())
 
 
 @asynccontextmanager
 async def asking(api_url: str) -> AsyncIterator[None]:
-    """While inside, somebody uses the API, and makes mistakes."""
+    """Use the API during the block, with valid and invalid requests."""
     task = asyncio.ensure_future(_ask(api_url))
     try:
         yield

@@ -1,1 +1,1 @@
-"""Load and stress: traffic of the API made by locust, limits that are reached, and a verdict for each scenario."""
+"""Load and stress scenarios: API traffic by locust, exhausted limits, and a verdict for each scenario."""

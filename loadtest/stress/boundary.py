@@ -1,4 +1,4 @@
-"""A hard limit for the memory of one process: a control group where one can be made, else a limit on its own data."""
+"""Limits the memory of one process: by a control group if one can be made, else by `prlimit`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Boundary:
 
 @contextmanager
 def memory_boundary(mebibytes: int) -> Iterator[Boundary]:
-    """No more than so many MiB.
+    """Return a limit of `mib` MiB.
 
-    In a control group the kernel kills who needs more, as in a container. Where none can be made, `prlimit --data`
-    refuses private memory, which is told by MemoryError.
+    In a control group the kernel kills a process that needs more, as in a container. Otherwise `prlimit --data`
+    refuses private memory, and Python raises MemoryError.
     """
     size = mebibytes * 1024 * 1024
     group = _group(size)
@@ -34,7 +34,7 @@ def memory_boundary(mebibytes: int) -> Iterator[Boundary]:
         yield Boundary(("prlimit", f"--data={size}", "--"), f"RLIMIT_DATA, {mebibytes} MiB")
         return
     try:
-        # The shell enters the group, and becomes the program.
+        # The shell enters the group, then executes the program.
         enter = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
         yield Boundary(("sh", "-c", enter, str(group)), f"a control group of {mebibytes} MiB")
     finally:
@@ -62,7 +62,7 @@ def _remove(group: Path) -> None:
     for _ in range(50):
         try:
             os.rmdir(group)
-        except OSError:  # who ended just now is still counted
+        except OSError:  # a process that has just ended is still counted
             time.sleep(0.1)
         else:
             return

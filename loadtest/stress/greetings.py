@@ -1,4 +1,4 @@
-"""Greetings that leave while something else happens, and the verdict of the books on both sides."""
+"""Sends greetings during a scenario, and compares the email service's log with the database."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from uuid import UUID
 
 import asyncpg
 
-from actors.rehearsal.records import read_tried, read_work
-from actors.rehearsal.verdict import Verdict, judge
+from actors.commands.rehearsal.records import read_tried, read_work
+from actors.commands.rehearsal.verdict import Verdict, judge
 from loadtest import crowd
 from loadtest.bench import Bench
 from loadtest.stress.scenario import Check, none
 from service.adapters.postgres.connection import Database
 
-LOOK_EVERY = 0.2
+LOG_INTERVAL = 0.2
 
 LONG_BEFORE = timedelta(days=1)
 
 BOOK_GRAIN = 1
-"""Milliseconds to which the email service's books are exact."""
+"""Resolution of the email service's log in milliseconds."""
 
 STUCK_FOR = 200.0
-"""Seconds without an acceptance after which the rest counts as lost: what a queue has lost is missed after 90 s."""
+"""Seconds without an acceptance after which the rest counts as lost; recovery finds lost work after 90 s."""
 
 
 class Greetings:
-    """Greetings of people who have no day of their own, due when they are told to be."""
+    """Greetings of users without dates, due at chosen instants."""
 
     def __init__(self, bench: Bench, dsn: str, people: int) -> None:
-        """`people`: how many may be greeted in all; `sign_up` makes them."""
+        """`people` is the total of users to greet; `sign_up` creates them."""
         self._bench = bench
         self._dsn = dsn
         self._people = people
@@ -41,25 +41,25 @@ class Greetings:
         self.due = 0
 
     async def sign_up(self) -> None:
-        """Make the people."""
+        """Create the users."""
         async with self._connected() as connection:
             await crowd.users(connection, self._people)
-            await connection.execute("vacuum analyze")
+            await connection.execute("vacuum")
 
     async def put(self, count: int, at: datetime) -> None:
-        """Let so many more be due at that instant."""
+        """Make `count` more messages that are due at that instant."""
         async with self._connected() as connection:
             await crowd.due(connection, count, at, since=self.due + 1)
         self.due += count
 
     async def put_again_and_again(self, count: int, *, every: float) -> None:
-        """Let so many be due every so many seconds, until that is cancelled or nobody is left."""
+        """Make `count` messages due every `every` seconds, until cancelled or until no user is left."""
         while self.due + count <= self._people:
             await self.put(count, datetime.now(UTC) + timedelta(seconds=1))
             await asyncio.sleep(every)
 
     async def gone(self) -> bool:
-        """Wait until all that are due are accepted and on record; False when nothing moves any more."""
+        """Wait until all due messages are accepted and recorded; return False if nothing moves any more."""
         last, moved_at = -1.0, time.monotonic()
         async with self._connected() as connection:
             while time.monotonic() - moved_at < STUCK_FOR:
@@ -71,11 +71,11 @@ class Greetings:
                     return True
                 if accepted - left != last:
                     last, moved_at = accepted - left, time.monotonic()
-                await asyncio.sleep(LOOK_EVERY)
+                await asyncio.sleep(LOG_INTERVAL)
         return False
 
     async def verdict(self) -> Verdict:
-        """What database and email service have on record, held against each other."""
+        """Return the comparison of the database with the email service's log."""
         database = Database(self._dsn, size=2)
         await database.open()
         try:
@@ -95,13 +95,13 @@ class Greetings:
         )
 
     async def checks(self) -> tuple[Check, ...]:
-        """Nobody lost, nobody twice, nobody early."""
+        """Return the checks: no greeting lost, twice or early."""
         await self.gone()
         verdict = await self.verdict()
         return (
             Check("greetings accepted", f"{verdict.sent - verdict.unconfirmed}", f"{self.due}", not verdict.lost),
             none("lost", verdict.lost),
-            none("twice, no attempt with an unknown outcome before", verdict.duplicates),
+            none("twice, without an earlier attempt of unknown outcome", verdict.duplicates),
             none("early", verdict.early),
         )
 

@@ -1,4 +1,4 @@
-"""Whether something grows without end: a line through what was seen after a warm-up, held against a stated limit."""
+"""Finds leaks: fits a line through the readings after a warm-up, and compares it with a limit."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from statistics import linear_regression
 
 WARM_UP = 1 / 3
-"""Share of the time at the begin that is left out: caches fill, pools open, the allocator finds its size."""
+"""Share of the time at the start that is ignored: caches fill, pools open, the allocator grows."""
 
 Curve = Sequence[tuple[float, float]]
-"""Pairs of seconds and the value then."""
+"""Pairs of seconds and value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A leak is a line that rises by more than `per_hour`, and by more than `step` over the time that was looked at.
+    """A leak is a line that rises by more than `per_hour`, and by more than `step` over the measured time.
 
-    What grows once by less than a step, such as one more arena of the allocator, is no leak, and in a short run such a
-    step would be many an hour: a run of an hour finds what `per_hour` says, a shorter one what `finds` says.
+    A single growth below `step`, such as one more arena of the allocator, is not a leak. In a short run such a step
+    would be a large slope. So a run of an hour finds slopes above `per_hour`, a shorter run those above `finds`.
     """
 
     unit: str
@@ -28,13 +28,13 @@ class Limit:
 
 MEMORY = Limit("MB", per_hour=12.0, step=4.0)
 FILES = Limit("files", per_hour=150.0, step=100.0)
-"""Files come and go with the connections to the email service, of which there may be 100 at a time."""
+"""Open files vary with the connections to the email service, of which there may be 100."""
 THREADS = Limit("threads", per_hour=6.0, step=2.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """The line through a curve: how much it rises an hour, over the `seconds` after the warm-up."""
+    """The line through a curve: its rise per hour, over the `seconds` after the warm-up."""
 
     limit: Limit
     per_hour: float
@@ -43,17 +43,17 @@ class Growth:
 
     @property
     def leaks(self) -> bool:
-        """Whether it rises by more than the limit allows."""
+        """Return True if the line rises by more than the limit."""
         return self.per_hour > self.finds
 
     @property
     def finds(self) -> float:
-        """The least growth an hour that this run would call a leak."""
+        """Return the smallest rise per hour that this run would call a leak."""
         return max(self.limit.per_hour, self.limit.step / self.seconds * 3600)
 
 
 def growth(curve: Curve, limit: Limit) -> Growth:
-    """The line through a curve by least squares. Raises ValueError for fewer than ten looks after the warm-up."""
+    """Return the least-squares line of a curve. Raises ValueError for fewer than ten readings after the warm-up."""
     begin = curve[0][0] + (curve[-1][0] - curve[0][0]) * WARM_UP if curve else 0.0
     seen = [(at, value) for at, value in curve if at >= begin]
     if len(seen) < 10:

@@ -1,4 +1,4 @@
-"""Limits that are reached: connections of the database, room in the delivery queue, memory of a node."""
+"""Scenarios that exhaust a limit: database connections, room in the delivery queue, memory of a node."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 from redis.asyncio import Redis
 
-from actors.chaos.servers import given_servers
+from actors.commands.chaos.servers import given_servers
 from loadtest.api import serving
 from loadtest.bench import Bench, bench
 from loadtest.programs import node, peak_memory
@@ -28,10 +28,10 @@ from service.adapters.rabbitmq.topology import DELIVERY
 
 CONNECTIONS_WAVE = 3_000
 EXHAUSTED_AFTER, EXHAUSTED_FOR = 15.0, 10.0
-"""Seconds from the begin of the traffic until every connection is taken, and for how long."""
+"""Seconds from the start of the traffic until every connection is taken, and the duration of that."""
 
 BACK_WITHIN = 6.0
-"""Seconds from the first free connection until nothing fails any more: nodes try every few seconds."""
+"""Seconds from the first free connection until no request fails; nodes retry every few seconds."""
 
 _END_THOSE_OF_HEYDAY = """
     select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'heyday'
@@ -39,27 +39,27 @@ _END_THOSE_OF_HEYDAY = """
 
 OVERFLOW = 20_000
 QUEUE_HOLDS = 20
-"""Bundles that the delivery queue may hold, by a policy that refuses what is more: 1,000 messages."""
+"""Bundles that the delivery queue may hold, by a policy that refuses more: 1,000 messages."""
 
 BEYOND = 64
-"""Bundles by which a quorum queue may exceed its limit: it refuses only what comes after it has noticed."""
+"""Bundles by which a quorum queue may exceed its limit before it refuses more."""
 
 DRAINED = 20_000
 LIMIT = 160
-"""MiB of memory for a node: less than a third of what the manifests in deploy/ give it."""
+"""Memory of a node in MiB: less than a third of the memory in the manifests of deploy/."""
 
 TOO_LITTLE = (64, 56, 50, 46, 42, 38)
-"""MiB of the node that is starved, one after another: somewhere here it can start, and not drain a backlog."""
+"""Memory limits in MiB, one after another, at which a node can start but cannot drain a backlog."""
 
 STARVED_FOR = 8.0
-"""Seconds in each of them."""
+"""Seconds at each limit."""
 
 STARVED_RATE = "300/s"
-"""So that there is work left in all of them."""
+"""Greetings per second; low, so that work is left at every limit."""
 
 
 async def connections(setting: Setting) -> Outcome:
-    """Traffic and greetings; the nodes lose their connections to PostgreSQL, and somebody else takes every one."""
+    """Run traffic and greetings; nodes lose their connections to PostgreSQL, and another client takes all of them."""
     shape = crowd(100, each=1, within=5, seconds=60)
     async with standing(people=CONNECTIONS_WAVE, settings={"EMAIL_RATE": "60/s"}) as stand:
         servers = given_servers(stand.dsn, stand.bench.servers.redis.url, None)
@@ -84,7 +84,7 @@ async def connections(setting: Setting) -> Outcome:
     back = EXHAUSTED_AFTER + EXHAUSTED_FOR + BACK_WITHIN
     others = {kind: count for kind, count in results.failures.items() if kind != "503"}
     checks = (
-        at_least("connections held by somebody else", held, 50),
+        at_least("connections held by another client", held, 50),
         at_least("requests answered with 503 meanwhile", results.failures.get("503", 0), 1),
         Check("failures that are not 503", str(others or 0), "0", not others),
         none(f"failures from {BACK_WITHIN:g} s after the first free connection on", results.failed(back, 1e9)),
@@ -94,7 +94,7 @@ async def connections(setting: Setting) -> Outcome:
 
 
 async def queue_full(setting: Setting) -> Outcome:
-    """More is due than the delivery queue may hold: RabbitMQ refuses what is beyond its limit."""
+    """Make more due than the delivery queue may hold; RabbitMQ refuses bundles beyond its limit."""
     async with bench(keep=OVERFLOW + 1) as running, running.database() as dsn:
         rabbitmq = running.servers.rabbitmq
         if rabbitmq is None:
@@ -123,7 +123,7 @@ async def queue_full(setting: Setting) -> Outcome:
         log = (running.servers.place / "node.log").read_text(encoding="utf-8")
     checks = (
         at_most("bundles in the delivery queue", seen.most("queue"), QUEUE_HOLDS + BEYOND),
-        at_least("bundles there, so that it was full", seen.most("queue"), QUEUE_HOLDS),
+        at_least("bundles in it at its peak, so it was full", seen.most("queue"), QUEUE_HOLDS),
         at_most("entries of heyday:due, of 500 messages at the most", seen.most("stream"), 150),
         none("actors that crashed", log.count('"actor_crashed"')),
         *books,
@@ -142,7 +142,7 @@ async def _queue(url: str) -> AsyncIterator[RabbitMQDeliveryQueue]:
 
 
 async def memory(_setting: Setting) -> Outcome:
-    """A node held to a hard limit drains a backlog in enough memory; another in too little; then without a limit."""
+    """Drain a backlog with enough memory, then with too little, then without a limit."""
     async with bench(keep=2 * DRAINED + 1) as running, running.database() as dsn:
         greetings = Greetings(running, dsn, 2 * DRAINED)
         await greetings.sign_up()
@@ -178,7 +178,7 @@ async def memory(_setting: Setting) -> Outcome:
 
 
 class _Kept:
-    """A node that is started again when it ends, as a supervisor does."""
+    """A node that is restarted when it ends, as a service manager does."""
 
     def __init__(self, running: Bench, dsn: str, boundary: Boundary | None, **settings: str) -> None:
         self._running = running

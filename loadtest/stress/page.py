@@ -1,4 +1,4 @@
-"""The report: a verdict for each scenario with what was found beside its limits, figures and plots, in Markdown."""
+"""Writes the report in Markdown: for each scenario the verdict, findings beside limits, figures and plots."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from loadtest.stress.scenario import Outcome, Scenario
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A scenario that was run, what came of it, and the seconds that it took."""
+    """A scenario that was run, its outcome, and its seconds."""
 
     scenario: Scenario
     outcome: Outcome
@@ -22,7 +22,7 @@ class Ran:
 
 
 def page(ran: Sequence[Ran], place: Path, *, command: str, at: datetime | None = None) -> str:
-    """The report as it lies in `place`, where the plots are, too."""
+    """Return the report for the directory `place`, which also has the plots."""
     on = f"{os.cpu_count()} cores, Python {platform.python_version()}"
     head = [
         "# Load and stress",
@@ -41,7 +41,7 @@ def page(ran: Sequence[Ran], place: Path, *, command: str, at: datetime | None =
 
 
 def section(one: Ran, place: Path) -> str:
-    """What is said of one scenario."""
+    """Return the section of one scenario."""
     checks = (f"| {c.what} | {c.found} | {c.limit} | {'yes' if c.good else '**no**'} |" for c in one.outcome.checks)
     pictures = (f"![{plot.stem}]({plot.relative_to(place).as_posix()})" for plot in one.outcome.plots)
     parts = [
@@ -54,5 +54,5 @@ def section(one: Ran, place: Path) -> str:
 
 
 def verdict(outcome: Outcome) -> str:
-    """In a word."""
+    """Return the verdict in one word."""
     return "passed" if outcome.good else "**failed**"

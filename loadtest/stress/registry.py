@@ -1,8 +1,8 @@
-"""Every scenario, and the sets that have a name."""
+"""Every scenario, and the named sets."""
 
 from __future__ import annotations
 
-from loadtest.stress import limits, tools, traffic
+from loadtest.stress import abuse, limits, tools, traffic
 from loadtest.stress.scenario import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
@@ -13,7 +13,7 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario("ramp", "0 to 1,000 requests/s within 10 s, and half a minute of that", 1, traffic.ramp),
         Scenario("sustained", "500 requests/s", 6, traffic.sustained, 5),
         Scenario("soak", "100 requests/s and 20 greetings/s, with a verdict on leaks", 61, traffic.soak, 60),
-        Scenario("connections", "somebody takes every connection of PostgreSQL", 2, limits.connections),
+        Scenario("connections", "another client takes every connection of PostgreSQL", 2, limits.connections),
         Scenario("queue-bounded", "30,000 due at once at 500/s: they wait in PostgreSQL", 2, tools.bounded),
         Scenario("queue-full", "20,000 due, and a delivery queue that holds 1,000", 3, limits.queue_full),
         Scenario("birthdays", "10,000 birthdays on one day, planned and sent", 1, tools.birthdays),
@@ -21,11 +21,12 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario("workers", "1, 5, 10 and 20 delivery actors", 2, tools.workers),
         Scenario("nodes", "1, 2 and 4 nodes", 2, tools.nodes),
         Scenario("failures", "database, Redis, RabbitMQ, email service, memory and disk fail", 6, tools.failures),
+        Scenario("abuse", "each attack on one of two nodes for a minute, and a wave of 2,000", 8, abuse.abuse, 7),
         Scenario("memory", "a node held to a hard memory limit while a backlog drains", 3, limits.memory),
     )
 }
 
-QUICK = ("api-mixed", "api-wave", "ramp", "sustained", "connections", "queue-full", "birthdays", "memory")
+QUICK = ("api-mixed", "api-wave", "ramp", "sustained", "connections", "queue-full", "birthdays", "abuse", "memory")
 
 SETS: dict[str, tuple[str, ...]] = {"quick": QUICK, "all": tuple(SCENARIOS)}
-"""`quick` is what CI runs every night, with --minutes 2, beside a longer soak."""
+"""CI runs `quick` every night with --minutes 2, and a longer soak."""

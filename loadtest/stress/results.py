@@ -1,4 +1,4 @@
-"""What locust has measured, read from the files that it writes."""
+"""Reads the results from the files that locust writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOTAL = "all routes"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One kind of request: how often it was asked, and how long answers took (seconds; locust rounds from 0.1 s on
+    """One kind of request: number of requests, and durations of answers (seconds; locust rounds from 0.1 s on
     to hundredths, from 1 s on to tenths)."""
 
     name: str
@@ -22,7 +22,7 @@ class Route:
     times: Mapping[float, int]
 
     def percentile(self, share: float) -> float:
-        """The seconds within which that share of the answers came; 0 where there were none."""
+        """Return the seconds within which that share of the answers came; 0 without answers."""
         wanted, seen = share * sum(self.times.values()), 0
         for seconds in sorted(self.times):
             seen += self.times[seconds]
@@ -33,7 +33,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """A second of the run: `at` since its begin, users then, answers and failures in that second."""
+    """One second of the run: `at` seconds after its start, users, answers and failures."""
 
     at: float
     users: int
@@ -48,13 +48,13 @@ class Results:
     routes: tuple[Route, ...]
     history: tuple[Second, ...]
     failures: Mapping[str, int]
-    """How often each kind of failure came: a status code, or what the client says."""
+    """Counts of failures by status code or client error."""
     short_of_processor: bool
-    """Whether locust itself had too much to do: its times are then too long, and its rate too low."""
+    """True if locust itself lacked processor time; durations are then too long and the rate too low."""
 
     @property
     def total(self) -> Route:
-        """All routes together."""
+        """Return the figures of all routes together."""
         times: dict[float, int] = {}
         for route in self.routes:
             for seconds, count in route.times.items():
@@ -62,17 +62,17 @@ class Results:
         return Route(TOTAL, sum(r.requests for r in self.routes), sum(r.failures for r in self.routes), times)
 
     def answered(self, begin: float, end: float) -> float:
-        """Answers a second between two moments of the run (seconds since its begin), failures included."""
+        """Return answers per second between two times of the run (seconds since its start), with failures."""
         seen = [second.answers for second in self.history if begin <= second.at < end]
         return sum(seen) / len(seen) if seen else 0.0
 
     def failed(self, begin: float, end: float) -> float:
-        """Failures between two moments of the run, in seconds since its begin."""
+        """Return the failures between two times of the run, in seconds since its start."""
         return sum(second.failures for second in self.history if begin <= second.at < end)
 
 
 def read(prefix: Path, summary: Path, said: str) -> Results:
-    """What locust wrote with `--csv prefix` and `--json-file summary`, and said on its standard error."""
+    """Read the files of `--csv prefix` and `--json-file summary`, and locust's standard error."""
     found = json.loads(summary.read_text(encoding="utf-8"))
     routes = tuple(
         Route(
@@ -89,7 +89,7 @@ def read(prefix: Path, summary: Path, said: str) -> Results:
 
 
 def _history(file: Path) -> tuple[Second, ...]:
-    """Counts of each second, from those since the begin: locust's own rates are means of the last ten seconds."""
+    """Return counts per second from cumulative counts; locust's own rates are means of ten seconds."""
     seconds: list[Second] = []
     began = before = answers = failures = 0.0
     with file.open(encoding="utf-8", newline="") as lines:
@@ -117,7 +117,7 @@ def _failures(prefix: Path) -> dict[str, int]:
 
 
 def table(results: Results) -> str:
-    """A Markdown table of every route and of all together, times in ms."""
+    """Return a Markdown table of every route and of all together, times in ms."""
     lines = ["| route | requests | p50, p95, p99, ms | errors |", "| --- | --- | --- | --- |"]
     for route in (*results.routes, results.total):
         times = ", ".join(f"{route.percentile(share) * 1000:.0f}" for share in (0.5, 0.95, 0.99))

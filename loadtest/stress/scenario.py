@@ -1,4 +1,4 @@
-"""What a scenario is, and what comes of it: checks, each with what was found beside its stated limit."""
+"""Scenarios and their outcomes: checks, each with its finding and its limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that has to be so."""
+    """One condition that must hold."""
 
     what: str
     found: str
@@ -18,23 +18,23 @@ class Check:
 
 
 def none(what: str, count: float) -> Check:
-    """There must not be any."""
+    """Return a check that a count is 0."""
     return Check(what, f"{count:g}", "0", count == 0)
 
 
 def at_most(what: str, found: float, limit: float, unit: str = "", *, digits: int = 0) -> Check:
-    """A figure must not be greater than its limit."""
+    """Return a check that a figure is at most its limit."""
     return Check(what, f"{found:.{digits}f}{unit}", f"at most {limit:g}{unit}", found <= limit)
 
 
 def at_least(what: str, found: float, limit: float, unit: str = "", *, digits: int = 0) -> Check:
-    """A figure must not be less than its limit."""
+    """Return a check that a figure is at least its limit."""
     return Check(what, f"{found:.{digits}f}{unit}", f"at least {limit:g}{unit}", found >= limit)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a scenario came to; `text` is Markdown, `plots` are files."""
+    """The outcome of a scenario; `text` is Markdown, `plots` are files."""
 
     checks: tuple[Check, ...]
     text: str = ""
@@ -42,13 +42,13 @@ class Outcome:
 
     @property
     def good(self) -> bool:
-        """Whether everything was as it has to be."""
+        """Return True if every check holds."""
         return bool(self.checks) and all(check.good for check in self.checks)
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Where a scenario draws its plots, and for how many minutes its traffic lasts, where it has any."""
+    """The directory for a scenario's plots, and the minutes of its traffic, if it has any."""
 
     place: Path
     minutes: float
@@ -56,8 +56,8 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`does` says what happens, `takes` about how many minutes that is on two cores. `traffic` is for how many minutes
-    it lasts by default, of those that `--minutes` changes; None: it has its own length."""
+    """A scenario: `does` describes it, `takes` is its approximate minutes on two cores. `traffic` is the default of
+    the minutes that `--minutes` changes; None: it has its own length."""
 
     name: str
     does: str
@@ -66,7 +66,7 @@ class Scenario:
     traffic: float | None = None
 
     def length(self, minutes: float | None) -> float:
-        """About how many minutes it takes when `--minutes` says so."""
+        """Return the approximate minutes with that value of `--minutes`."""
         if minutes is None or self.traffic is None:
             return self.takes
         return self.takes - self.traffic + minutes

@@ -1,4 +1,4 @@
-"""What the traffic is put on: one node with real PostgreSQL, Redis and RabbitMQ, and the email service."""
+"""The system under load: one node with real PostgreSQL, Redis, RabbitMQ, and the fake email service."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from loadtest.stress.shapes import Shape
 from loadtest.stress.swarm import swarm
 
 KNOWN = 1_000
-"""People who are there before the traffic, to be read."""
+"""Users that exist before the traffic, to be read."""
 
 EMAILS_KEPT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """A node at `url`, its process, and the greetings that it has to send."""
+    """A node at `url`, its process, and its greetings."""
 
     bench: Bench
     dsn: str
@@ -35,20 +35,20 @@ class Stand:
     greetings: Greetings
 
     async def traffic(self, shape: Shape) -> Results:
-        """Put traffic on the node, and say how it was answered."""
+        """Put traffic on the node, and return the results."""
         return await swarm(self.url, shape, self.bench.servers.place, known=self.known)
 
 
 @asynccontextmanager
 async def standing(*, people: int = 0, settings: Mapping[str, str] | None = None) -> AsyncIterator[Stand]:
-    """A node with these settings, whose API has no rate limit, and so many `people` who may be greeted."""
+    """Start a node with these settings, without rate limit of the API, and with `people` users to greet."""
     async with bench(keep=EMAILS_KEPT) as running, running.database() as dsn:
         greetings = Greetings(running, dsn, people)
         await greetings.sign_up()
         connection = await asyncpg.connect(dsn)
         await crowd.born(connection, KNOWN, since=people + 1, together=0, timezone="UTC", day=datetime.now(UTC).date())
         rows = await connection.fetch("select id::text from users order by id desc limit $1", KNOWN)
-        await connection.execute("vacuum analyze")
+        await connection.execute("vacuum")
         await connection.close()
         await running.behave(latency=0.02)
         given = {"EMAIL_URL": running.stub_url, "LOG_LEVEL": "warning", **(settings or {})}

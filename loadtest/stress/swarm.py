@@ -1,4 +1,4 @@
-"""Lets locust put traffic on a node, from a process of its own, and reads what it measured."""
+"""Runs locust against a node in another process, and reads its results."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from actors.commands.sandbox.servers.processes import death_signal_prefix
 from loadtest.stress.results import Results, read
 from loadtest.stress.shapes import Shape
-from service.embedded.processes import death_signal_prefix
 
 GIVE_UP_AFTER = 90.0
-"""Seconds beyond those of the shape after which locust is taken to hang."""
+"""Seconds beyond the shape's duration after which locust counts as hung."""
 
 STOP_WITHIN = 30
-"""Seconds that locust gives requests under way at the end."""
+"""Seconds that locust gives to requests under way at the end."""
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 ROOT = Path(__file__).parents[2]
 
 
 async def swarm(url: str, shape: Shape, place: Path, *, known: Sequence[str]) -> Results:
-    """Put the traffic on the node at `url`; `place` is a directory to write to, `known` are ids of people to read.
+    """Put the traffic on the node at `url`; `place` is a directory to write to, `known` are ids of users to read.
 
-    Raises RuntimeError when locust fails.
+    Raises RuntimeError if locust fails.
     """
     (place / "known").write_text("\n".join(known), encoding="utf-8")
     command = [

@@ -1,4 +1,4 @@
-"""Scenarios that are measured by the other tools of loadtest, and by `heyday chaos`: each keeps its own command."""
+"""Scenarios that run the other tools of loadtest, and `heyday chaos`, as commands."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import asyncpg
 
+from actors.commands.sandbox.servers.processes import death_signal_prefix
 from loadtest import crowd, report, wave
 from loadtest.bench import bench
 from loadtest.cases import ACTORS, CALLS_OF_A_NODE, NODES, Case
@@ -21,19 +22,18 @@ from loadtest.figures import median
 from loadtest.programs import node
 from loadtest.stress.greetings import Greetings
 from loadtest.stress.scenario import Check, Outcome, Setting, at_least, at_most, none
-from service.domain.pressure import HORIZON, LEAST
-from service.embedded.processes import death_signal_prefix
+from service.domain.backpressure import HORIZON, UNMEASURED_ROOM
 
 FAULTS = (
     *("kill-postgres", "restart-postgres", "exhaust-connections", "fill-disk"),
     *("kill-redis", "flush-redis", "fill-redis", "restart-rabbitmq", "delete-queue"),
     *("email-down", "email-slow", "kill-all-nodes", "starve-node"),
 )
-"""Those of `heyday chaos` that are about servers, the email service, memory and disk."""
+"""Faults of `heyday chaos` for servers, the email service, memory and disk."""
 
 BIRTHDAYS = 10_000
 BEGIN_IN = timedelta(seconds=25)
-"""From the begin of the preparations until 09:00 is said to be, so that the node plans everybody before."""
+"""Time from the start of the preparations to 09:00, so that the node plans every user before."""
 
 GREAT_DAY = 1_000_000
 
@@ -44,14 +44,14 @@ WORKERS_WAVE = 4_000
 
 
 async def birthdays(_setting: Setting) -> Outcome:
-    """10,000 people have their birthday today: one node plans them all, and sends when it is time."""
+    """Plan and send 10,000 birthdays of today with one node."""
     async with bench(keep=BIRTHDAYS + 1) as running, running.database() as dsn:
         greetings = Greetings(running, dsn, 0)
         connection = await asyncpg.connect(dsn)
         instant = (datetime.now(UTC) + BEGIN_IN).replace(microsecond=0)
         day = instant.date().replace(year=1988)
         await crowd.born(connection, BIRTHDAYS, together=BIRTHDAYS, timezone="UTC", day=day)
-        await connection.execute("vacuum analyze")
+        await connection.execute("vacuum")
         await running.behave()
         greetings.due = BIRTHDAYS
         settings = {"EMAIL_URL": running.stub_url, "BIND": "127.0.0.1:0", "LOG_LEVEL": "error"}
@@ -63,15 +63,15 @@ async def birthdays(_setting: Setting) -> Outcome:
         verdict = await greetings.verdict()
     return Outcome(
         (
-            at_least("planned before their instant", planned, BIRTHDAYS),
+            at_least("planned before their due instant", planned, BIRTHDAYS),
             *books,
-            at_most("last greeting after its instant", verdict.latest.total_seconds(), 60, " s", digits=1),
+            at_most("last greeting after its due instant", verdict.latest.total_seconds(), 60, " s", digits=1),
         )
     )
 
 
 async def planning(setting: Setting) -> Outcome:
-    """1,000,000 people with their birthday on one day in one zone, planned by one node while its API is used."""
+    """Plan 1,000,000 birthdays of one day in one zone with one node, while its API is used."""
     words = ["--users", str(GREAT_DAY), "--together", str(GREAT_DAY)]
     code, said, figures = await _tool(setting, "planning", words)
     if figures is None:
@@ -82,7 +82,7 @@ async def planning(setting: Setting) -> Outcome:
             none("twice", figures["twice"]),
             none("errors of the API meanwhile", figures["apiErrors"]),
             at_most("p99 of the API meanwhile", figures["apiP99During"] * 1000, 1_000, " ms"),
-            at_least("planned a second", figures["perSecond"], 1_000),
+            at_least("planned per second", figures["perSecond"], 1_000),
             at_most("memory of the node", figures["memoryMegabytes"], 200, " MB"),
         ),
         said,
@@ -90,13 +90,13 @@ async def planning(setting: Setting) -> Outcome:
 
 
 async def bounded(setting: Setting) -> Outcome:
-    """More is due than leaves in half a minute, with others that become due meanwhile: it waits in PostgreSQL."""
+    """Make more due than leaves in half a minute, and more due meanwhile; the rest waits in PostgreSQL."""
     words = ["--messages", str(BACKLOG), "--rate", str(BACKLOG_RATE), "--others", "0.1", "--later", "0.1"]
     code, said, found = await _tool(setting, "backlog", [*words, "--plots", str(setting.place)])
     if found is None:
         return _failed(code, said)
     figures = found["figures"]
-    bound = 1.5 * max(LEAST, HORIZON * BACKLOG_RATE)
+    bound = 1.5 * max(UNMEASURED_ROOM, HORIZON * BACKLOG_RATE)
     plots = tuple(setting.place / f"backlog-{name}.png" for name in ("queue", "stream", "memory", "accepted"))
     return Outcome(
         (
@@ -104,7 +104,7 @@ async def bounded(setting: Setting) -> Outcome:
             none("lost", figures["lost"]),
             none("twice", figures["twice"]),
             none("early", figures["early"]),
-            at_most("messages on their way: half a minute of work, and a half", figures["onTheirWay"], bound),
+            at_most("messages on their way (45 s of work)", figures["onTheirWay"], bound),
             at_most("a greeting overtaken by one due later", figures["overtakenSeconds"], HORIZON, " s", digits=1),
             at_most("memory of the node (VmHWM)", figures["peakMebibytes"], 200, " MiB"),
         ),
@@ -114,13 +114,13 @@ async def bounded(setting: Setting) -> Outcome:
 
 
 async def workers(setting: Setting) -> Outcome:
-    """1, 5, 10 and 20 delivery actors of one node, with answers after 50 ms."""
+    """Run waves with 1, 5, 10 and 20 delivery actors of one node, with answers after 50 ms."""
     slow = Case(WORKERS_WAVE, latency=0.05)
     return await _waves(setting, "workers", [replace(slow, actors=actors) for actors in ACTORS])
 
 
 async def nodes(setting: Setting) -> Outcome:
-    """1, 2 and 4 nodes, each with 50 calls at a time that are answered after 50 ms."""
+    """Run waves with 1, 2 and 4 nodes, each with 50 concurrent calls that take 50 ms."""
     one = Case(WORKERS_WAVE, latency=0.05, calls=CALLS_OF_A_NODE)
     return await _waves(setting, "nodes", [replace(one, nodes=count) for count in NODES])
 
@@ -134,13 +134,13 @@ async def _waves(setting: Setting, name: str, cases: Sequence[Case]) -> Outcome:
     )
     checks = (
         Check("lost, twice or early", "; ".join(found) or "0", "0", not found),
-        at_least("greetings a second of the slowest", min(rates), 100),
+        at_least("greetings per second of the slowest", min(rates), 100),
     )
     return Outcome(checks, report.table(measured), (plot,))
 
 
 async def failures(setting: Setting) -> Outcome:
-    """Database, Redis, RabbitMQ, email service, memory and disk fail in the middle of a wave, one after another."""
+    """Let database, Redis, RabbitMQ, email service, memory and disk fail in a wave, one after another."""
     file = setting.place / "failures.json"
     faults = ",".join(FAULTS)
     words = ["chaos", "--nodes", "3", "--greetings", "1500", "--faults", faults, "--json", str(file)]
@@ -152,7 +152,7 @@ async def failures(setting: Setting) -> Outcome:
     checks = (
         *(none(what, found[what]) for what in ("lost", "twice", "early", "notOnRecord", "actorCrashes")),
         Check("faults not recovered from", ", ".join(slow) or "0", "0", not slow),
-        Check("nodes that did not end in order", ", ".join(found["notDrained"]) or "0", "0", not found["notDrained"]),
+        Check("nodes that did not drain", ", ".join(found["notDrained"]) or "0", "0", not found["notDrained"]),
         Check("heyday chaos", "passed" if found["passed"] else "failed", "passed", bool(found["passed"])),
     )
     lines = ["| fault | recovered within, s | longest pause, s | hit |", "| --- | --- | --- | --- |"]
@@ -165,7 +165,7 @@ async def failures(setting: Setting) -> Outcome:
 
 
 async def _tool(setting: Setting, module: str, words: Sequence[str]) -> tuple[int, str, Any]:
-    """The exit code of a tool, what it printed, and its figures; None where it has written none."""
+    """Return the exit code of a tool, its output, and its figures (None if it wrote none)."""
     file = setting.place / f"{module}.json"
     code, said = await _run(f"loadtest.{module}", [*words, "--json", str(file)])
     return code, said, json.loads(file.read_text(encoding="utf-8")) if file.exists() else None

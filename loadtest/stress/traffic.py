@@ -1,4 +1,4 @@
-"""Traffic of the API: many at once, a ramp, a steady rate, an hour's soak, and beside a wave of greetings."""
+"""Scenarios of API traffic: many users, a ramp, a steady rate, an hour's soak, and traffic during a wave."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ from loadtest.stress.stand import standing
 from loadtest.watch import Gauge, Seen, watching
 
 RATE_KEPT = 0.95
-"""Share of the asked rate that has to be answered."""
+"""Share of the requested rate that must be answered."""
 
 RATE_KEPT_CROWDED = 0.6
-"""The same where two cores have more to do than they can: clients that wait for an answer ask less often."""
+"""The same if two cores are overloaded: clients that wait for an answer make fewer requests."""
 
 SETTLED_AFTER = 5.0
-"""Seconds after a rate is reached from which it is looked at."""
+"""Seconds after a rate is reached at which the measurement starts."""
 
 WAVE = 10_000
-"""Greetings of the wave that leaves beside the traffic."""
+"""Greetings of the wave during the traffic."""
 
 SOAK_GREETINGS, SOAK_EVERY = 100, 5.0
-"""Greetings that become due at once during a soak, and the seconds between them: 20 a second."""
+"""Greetings that become due at once during a soak, and the seconds between: 20 per second."""
 
-LOOK_EVERY = 1.0
-"""Seconds between two looks at the node during a soak."""
+SAMPLE_INTERVAL = 1.0
+"""Seconds between two readings of the node during a soak."""
 
 
 async def mixed(setting: Setting) -> Outcome:
-    """1,000 users at once, each with a request every two seconds."""
+    """Run 1,000 users, each with a request every two seconds."""
     shape = crowd(1_000, each=0.5, within=20, seconds=20 + setting.minutes * 60)
     return await _api(setting, shape, "api-mixed", p99=1.0)
 
 
 async def ramp(setting: Setting) -> Outcome:
-    """From nothing to 1,000 requests a second within ten seconds, and on."""
+    """Ramp from 0 to 1,000 requests per second within ten seconds, and stay there."""
     shape = Shape(((0, 0), (10, 1_000), (40, 1_000)))
     return await _api(setting, shape, "ramp", p99=5.0, kept=RATE_KEPT_CROWDED)
 
 
 async def sustained(setting: Setting) -> Outcome:
-    """500 requests a second."""
+    """Run 500 requests per second."""
     shape = crowd(500, each=1, within=5, seconds=5 + setting.minutes * 60)
     return await _api(setting, shape, "sustained", p99=2.0)
 
 
 async def during_wave(setting: Setting) -> Outcome:
-    """Traffic of 200 requests a second, in the middle of which 10,000 greetings are due at one instant."""
+    """Run 200 requests per second while 10,000 greetings become due at one instant."""
     shape = crowd(200, each=1, within=5, seconds=5 + setting.minutes * 60)
     async with standing(people=WAVE) as stand:
         instant = datetime.now(UTC) + timedelta(seconds=shape.seconds / 3)
@@ -63,17 +63,17 @@ async def during_wave(setting: Setting) -> Outcome:
         results = await stand.traffic(shape)
         books = await stand.greetings.checks()
         verdict = await stand.greetings.verdict()
-    late = at_most("last greeting after its instant", verdict.latest.total_seconds(), 60, " s", digits=1)
+    late = at_most("last greeting after its due instant", verdict.latest.total_seconds(), 60, " s", digits=1)
     return _outcome(setting, "api-wave", shape, results, p99=4.0, kept=RATE_KEPT_CROWDED, more=(*books, late))
 
 
 async def soak(setting: Setting) -> Outcome:
-    """100 requests and 20 greetings a second, and what the node keeps of them."""
+    """Run 100 requests and 20 greetings per second, and look for leaks of the node."""
     shape = crowd(100, each=1, within=5, seconds=5 + setting.minutes * 60)
     people = int((shape.seconds / SOAK_EVERY + 2) * SOAK_GREETINGS)
     async with standing(people=people) as stand, asyncio.TaskGroup() as tasks:
         trickle = tasks.create_task(stand.greetings.put_again_and_again(SOAK_GREETINGS, every=SOAK_EVERY))
-        async with watching(_process(stand.pid), every=LOOK_EVERY) as seen:
+        async with watching(_process(stand.pid), every=SAMPLE_INTERVAL) as seen:
             results = await stand.traffic(shape)
         trickle.cancel()
         await asyncio.wait([trickle])
@@ -134,14 +134,14 @@ def _outcome(
     checks = (
         none("errors", results.total.failures),
         at_most("p99 of all routes", results.total.percentile(0.99) * 1000, p99 * 1000, " ms"),
-        at_least(f"answers a second, of {asked:g} asked", answered, asked * kept),
+        at_least(f"answers per second, of {asked:g} requested", answered, asked * kept),
         *more,
     )
     return Outcome(checks, table(results), (rates(setting.place, name, shape, results), *(plots or [])))
 
 
 def rates(place: Path, name: str, shape: Shape, results: Results) -> Path:
-    """A plot of what was asked and what was answered in each second."""
+    """Plot requests and answers of each second."""
     series = {
         "asked": [(second.at, shape.rate(second.at)) for second in results.history],
         "answered": [(second.at, second.answers) for second in results.history],
