@@ -1,1 +1,1 @@
-"""The dashboards: `boards/` says what they ask, and `python -m grafana` writes the files that Grafana loads."""
+"""The dashboards: `boards/` defines them, and `python -m grafana` writes the files that Grafana loads."""

@@ -1,4 +1,4 @@
-"""Writes the dashboards: `python -m grafana`, after a change to `grafana/boards`."""
+"""Writes the dashboard files. Run `python -m grafana` after a change in `grafana/boards`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dashboard around its panels: variables, links to the others, and a place for each panel."""
+"""Builds a dashboard from its panels: variables, links to other dashboards, and the position of each panel."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from grafana.panels import SOURCE, Panel
 
 SCHEMA_VERSION = 41
-"""Of Grafana 11.6; later ones read it too."""
+"""The schema of Grafana 11.6. Later versions read it too."""
 
 COLUMNS = 24
-"""Of Grafana's grid."""
+"""The width of Grafana's grid."""
 
 OCCASION = "occasion"
 """The variable of dashboards about greetings."""
@@ -21,19 +21,19 @@ OCCASION = "occasion"
 _OCCASIONS = 'label_values(messages_sent_total{job="heyday"}, occasion)'
 _NODES = 'query_result(heyday_info{job="heyday"})'
 _NODE = '/instance="(?<value>[^"]+)".*node="(?<text>[^"]+)"/'
-"""What one reads is the id that logs and streams have; what is chosen is the address, which every series has."""
+"""The list shows the node's id, as in logs and streams. The chosen value is the address, which every series has."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Panels under a heading, from left to right; a panel that does not fit any more begins a new line."""
+    """Panels under a heading, from left to right; a panel that does not fit starts a new line."""
 
     title: str
     panels: Sequence[Panel]
 
 
 def dashboard(uid: str, title: str, description: str, rows: Sequence[Row], *, by_occasion: bool = False) -> Panel:
-    """The whole, in Grafana's JSON. `by_occasion`: greetings can be chosen by occasion."""
+    """Return the dashboard in Grafana's JSON. `by_occasion` adds a variable for the occasion."""
     variables = [_source(), _choice("node", "Node", "The ids of nodes.", _NODES, _NODE)]
     if by_occasion:
         variables.append(_choice(OCCASION, "Occasion", "Occasions of greetings.", _OCCASIONS))

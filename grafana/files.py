@@ -1,4 +1,4 @@
-"""The files that Grafana loads: which there are, and what is in each."""
+"""The files that Grafana loads, and their contents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BOARDS = {
 
 
 def contents() -> dict[Path, str]:
-    """What has to be in each file."""
+    """Return the contents of each file."""
     return {
         FOLDER / f"{name}.json": json.dumps(board, indent=2, ensure_ascii=False) + "\n"
         for name, board in BOARDS.items()

@@ -1,7 +1,7 @@
-"""The kinds of panel that the dashboards are made of, in Grafana's JSON.
+"""The kinds of panel of the dashboards, in Grafana's JSON.
 
-A query is PromQL in which NODE stands for the nodes chosen at the top of the dashboard, and ALL for every node. NAMED
-at its end gives series that have an address the label `node`, the id that logs and streams know the node by.
+A query is PromQL. NODE stands for the nodes chosen at the top of the dashboard, ALL for every node. NAMED at its end
+adds the label `node`, the id of the node in logs and streams, to series that have only an address.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ PLACEHOLDERS = {
 RED, ORANGE, GREEN, BLUE = "red", "orange", "green", "blue"
 
 Queries = Mapping[str, str]
-"""What the legend says of the series (`{{label}}` is the label's value), and the query that yields them."""
+"""Queries by the legend of their series; `{{label}}` in a legend stands for the label's value."""
 
 Steps = Sequence[tuple[float | None, str]]
-"""From which value on (None: from the least) which colour."""
+"""Pairs of a lower bound (None: no bound) and the colour from there on."""
 
 CALM: Steps = ((None, GREEN),)
 NONE_IS_GOOD: Steps = ((None, GREEN), (0.001, ORANGE))
@@ -132,7 +132,7 @@ def timeline(
 
 
 def heatmap(title: str, description: str, query: str, *, unit: str, width: int = 12, height: int = 8) -> Panel:
-    """How many fell into which bucket of a histogram, over time."""
+    """A heatmap of a histogram's buckets over time."""
     options = {
         "calculate": False,
         "color": {
@@ -170,7 +170,7 @@ def table(
     width: int = 12,
     height: int = 8,
 ) -> Panel:
-    """The value of each series now; `columns` are the labels shown, and the value, with what they are called."""
+    """A table of the current value of each series; `columns` maps labels, and `Value`, to column titles."""
     options = {
         "showHeader": True,
         "cellHeight": "sm",

@@ -1,4 +1,4 @@
-"""The queries of the dashboards' files as Prometheus gets them: what Grafana fills in is filled in."""
+"""Reads the queries of the dashboard files as Prometheus receives them: Grafana's variables are replaced."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from grafana.files import FOLDER
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query of a panel. `legend` has `{{label}}` for a label's value; `kind` is the panel's type; `words` says what a
-    value means, and in which of Grafana's colours it is shown."""
+    """A query of a panel.
+
+    `legend` has `{{label}}` for a label's value. `kind` is the panel's type. `words` maps a value to its text and its
+    Grafana colour.
+    """
 
     dashboard: str
     panel: str
@@ -26,13 +29,13 @@ class Query:
     words: Mapping[float, tuple[str, str]] = field(default_factory=dict)
 
     def filled(self, *, lately: str, shown: str) -> str:
-        """Its PromQL for all nodes and occasions. `lately`: the window of rates; `shown`: the time of the dashboard."""
+        """Return the PromQL for all nodes and occasions; `lately`: window of rates, `shown`: the dashboard's range."""
         return filled(self.expression, lately=lately, shown=shown)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A variable at the top of a dashboard, and the query for what can be chosen."""
+    """A variable at the top of a dashboard, and the query for its choices."""
 
     dashboard: str
     name: str
@@ -41,13 +44,13 @@ class Choice:
 
     @property
     def expression(self) -> str:
-        """The series that Grafana asks for."""
+        """The expression that Grafana asks Prometheus for."""
         found = re.fullmatch(r"label_values\((.+), \w+\)|query_result\((.+)\)", self.query)
         assert found is not None, self.query  # noqa: S101 - Grafana would offer nothing
         return found[1] or found[2]
 
     def offered(self, labels: Mapping[str, str]) -> str | None:
-        """What can be chosen because of a series with these labels, `__name__` among them; None if nothing."""
+        """Return the choice that a series with these labels offers (`__name__` included), or None."""
         if self.query.startswith("label_values"):
             return labels.get(self.query.rpartition(", ")[2].rstrip(")"))
         told = ",".join(f'{name}="{value}"' for name, value in sorted(labels.items()) if name != "__name__")
@@ -57,7 +60,7 @@ class Choice:
 
 
 def choices() -> list[Choice]:
-    """Of every dashboard."""
+    """Return those of every dashboard."""
     return [
         Choice(board["title"], one["name"], one["query"]["query"], one["regex"])
         for board in boards().values()
@@ -67,7 +70,7 @@ def choices() -> list[Choice]:
 
 
 def filled(expression: str, *, lately: str, shown: str) -> str:
-    """The expression with Grafana's variables replaced, everything being chosen."""
+    """Return the expression with Grafana's variables replaced; all nodes and occasions are chosen."""
     values: Mapping[str, str] = {
         "$__rate_interval": lately,
         "$__range": shown,
@@ -80,23 +83,23 @@ def filled(expression: str, *, lately: str, shown: str) -> str:
 
 
 def boards() -> dict[str, dict[str, Any]]:
-    """The dashboards as Grafana would load them, by the names of their files."""
+    """Return the dashboards as Grafana loads them, by file name."""
     return {file.stem: load(file) for file in sorted(FOLDER.glob("*.json"))}
 
 
 def load(file: Path) -> dict[str, Any]:
-    """One of them."""
+    """Return one dashboard."""
     content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return content
 
 
 def panels_of(board: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Its panels without the headings of rows."""
+    """Return the panels of a dashboard without the row headings."""
     return [panel for panel in board["panels"] if panel["type"] != "row"]
 
 
 def queries_of(board: Mapping[str, Any]) -> Iterator[Query]:
-    """Every query of its panels, and that of its annotations."""
+    """Yield every query of its panels and annotations."""
     for panel in panels_of(board):
         for target in panel["targets"]:
             yield Query(
@@ -117,5 +120,5 @@ def queries_of(board: Mapping[str, Any]) -> Iterator[Query]:
 
 
 def all_queries() -> list[Query]:
-    """Of every dashboard."""
+    """Return those of every dashboard."""
     return [query for board in boards().values() for query in queries_of(board)]

@@ -1,21 +1,25 @@
 #!/usr/bin/env bash
-# Takes a base backup every BACKUP_EVERY seconds and keeps the last BACKUP_KEEP of them, with the log from the oldest on.
-# Restoring: docs/how-to/restore_a_backup.md.
+# Takes a base backup every BACKUP_EVERY seconds. Keeps the last BACKUP_KEEP backups, and the log since the oldest.
+# To restore, see docs/how-to/restore_a_backup.md.
 set -euo pipefail
 export PGHOST=${PGHOST:-postgres} PGUSER=heyday_backup
 PGPASSWORD=$(cat /run/secrets/postgres_backup_password)
 export PGPASSWORD PGSSLMODE=verify-full PGSSLROOTCERT=/run/secrets/servers_ca
 
-# Each step only after the one before it: `set -e` does not hold within a function whose failure is handled.
+# The steps are joined with &&: `set -e` has no effect within a function whose failure is handled.
 backup() {
     local name oldest
     name=$(date -u +%Y%m%dT%H%M%SZ)
-    # Under another name until it is whole, so that nobody restores half a backup.
+    # It has another name until it is complete, so that an incomplete backup is never restored.
     pg_basebackup --pgdata="/backup/base/.$name" --format=tar --gzip --checkpoint=fast --wal-method=stream --no-password &&
         mv "/backup/base/.$name" "/backup/base/$name" &&
         echo "backup $name" || return 1
+    # For the textfile collector of node_exporter; renamed, so that it never reads half a file.
+    printf '%s\n' '# TYPE heyday_backup_completed_timestamp_seconds gauge' \
+        "heyday_backup_completed_timestamp_seconds $(date +%s)" >/backup/.heyday_backup.prom &&
+        mv /backup/.heyday_backup.prom /backup/heyday_backup.prom
     backups | head -n "-${BACKUP_KEEP:-7}" | xargs --no-run-if-empty rm -r
-    # Segments older than the oldest backup that is kept serve nobody.
+    # Delete segments older than the oldest backup.
     oldest=$(backups | head -n 1)
     find /backup/wal -type f ! -newer "$oldest/backup_manifest" -name '0*' ! -name '*.backup' -mmin +60 -delete
 }
@@ -26,7 +30,7 @@ mkdir -p /backup/base
 while true; do
     rm -rf /backup/base/.2*
     backup || echo "backup failed; the next attempt is in a minute" >&2
-    # After a failure sooner than planned.
+    # Retry sooner after a failure.
     newest=$(backups -newermt "-${BACKUP_EVERY:-86400} seconds" | head -n 1)
     sleep "$([ -n "$newest" ] && echo "${BACKUP_EVERY:-86400}" || echo 60)" &
     trap 'exit 0' TERM

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Puts a base backup of backup.sh in the place of PostgreSQL's data. When the server starts, it goes on by the archived log.
+# Replaces PostgreSQL's data by a base backup of backup.sh. When the server starts, it applies the archived log.
 #
-#   restore.sh [INSTANT]       to that instant, such as 2027-03-14T09:15:00Z; without one, as far as the log goes
+#   restore.sh [INSTANT]       up to that instant, such as 2027-03-14T09:15:00Z; without it, to the end of the log
 #
-# Run it as postgres while the server is stopped, with its data at /data and the backups at /backup. Takes the newest backup that was
-# begun before the instant; BACKUP=NAME takes another. Afterwards: docs/how-to/restore_a_backup.md.
+# Run it as postgres while the server is stopped, with its data at /data and the backups at /backup. It takes the newest backup
+# that began before the instant; BACKUP=NAME takes another. Then follow docs/how-to/restore_a_backup.md.
 set -euo pipefail
 instant=${1:-}
 before=$(date -u ${instant:+-d "$instant"} +%Y%m%dT%H%M%SZ)
@@ -15,11 +15,11 @@ backup=${BACKUP:-$(find /backup/base -mindepth 1 -maxdepth 1 -name '2*' -printf 
 find /data -mindepth 1 -delete
 tar -xzf "/backup/base/$backup/base.tar.gz" -C /data
 tar -xzf "/backup/base/$backup/pg_wal.tar.gz" -C /data/pg_wal
-# Read at the start, and without effect once the server has become one that writes.
+# PostgreSQL reads these settings at its start. They have no effect after recovery has ended.
 {
     echo "restore_command = 'cp /backup/wal/%f %p'"
     echo "recovery_target_action = 'promote'"
-    # In numbers: at its start PostgreSQL knows no names of zones, and no Z.
+    # With a numeric offset: during its start PostgreSQL knows no zone names and no Z.
     [ -z "$instant" ] || echo "recovery_target_time = '$(date -u -d "$instant" '+%F %T.%6N+00')'"
 } >>/data/postgresql.auto.conf
 touch /data/recovery.signal

@@ -1,8 +1,10 @@
--- The roles of heyday's database, to be run in that database by a superuser before the first `heyday migrate`. It may be
--- run again. It sets no passwords: deploy/postgres/initdb.sh does, or a person with \password.
+-- The roles of heyday's database. Run this file in that database before the first `heyday migrate`: as a superuser, or as the
+-- owner of the database with CREATEROLE, such as the administrator of a managed PostgreSQL. It may be run again, and tells
+-- in a notice what its role may not do. It sets no passwords: deploy/postgres/initdb.sh does, or a person with \password.
 --
--- heyday_migrator owns everything and is used by `heyday migrate` alone. heyday_node reads and writes rows: it cannot
--- change the schema, and so neither can anybody who takes over a node. heyday_backup copies the whole server.
+-- heyday_migrator owns everything. `heyday migrate` and `heyday doctor --ledger` use it.
+-- heyday_node reads and writes the rows of its work, and the occasions that the API writes. It cannot change the schema or
+-- the list of migrations, and so neither can an attacker who takes over a node. heyday_backup copies the whole server.
 
 do $$
 declare
@@ -13,19 +15,42 @@ begin
             execute format('create role %I login', role);
         end if;
     end loop;
-    alter role heyday_backup replication;
+    -- Before PostgreSQL 16 only a superuser may do this. A managed service makes its own backups.
+    begin
+        alter role heyday_backup replication;
+    exception when insufficient_privilege then
+        raise notice 'heyday_backup may not copy the server (ALTER ROLE heyday_backup REPLICATION): %', sqlerrm;
+    end;
+    -- The default privileges of another role can be changed only by its members. The creator of a role is none.
+    if not pg_has_role('heyday_migrator', 'usage') then
+        execute format('grant heyday_migrator to %I', current_user);
+    end if;
 
-    -- By default everybody may connect and make temporary tables.
+    -- By default every role may connect and make temporary tables.
     execute format('revoke all on database %I from public', current_database());
     execute format('grant connect on database %I to heyday_migrator, heyday_node', current_database());
-    -- For `heyday doctor --ledger`, which loads the books into a table of its own session.
-    execute format('grant temporary on database %I to heyday_node', current_database());
+    -- For `heyday doctor --ledger`, which loads the ledger into a temporary table: run it as the migrator. A node has no
+    -- right to temporary tables: they could stand in for tables of the schema.
+    execute format('revoke temporary on database %I from heyday_node', current_database());
+    execute format('grant temporary on database %I to heyday_migrator', current_database());
 end
 $$;
 
-revoke all on schema public from public;
-grant usage, create on schema public to heyday_migrator;
-grant usage on schema public to heyday_node;
+do $$
+declare
+    owner text := (select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'public');
+begin
+    if pg_has_role(owner, 'usage') then
+        revoke all on schema public from public;
+        grant usage, create on schema public to heyday_migrator;
+        grant usage on schema public to heyday_node;
+    else
+        -- PostgreSQL 14 lets every role use it, and create objects in it.
+        raise notice 'The schema public belongs to %. Run as that role: REVOKE CREATE ON SCHEMA public FROM public; '
+            'GRANT USAGE, CREATE ON SCHEMA public TO heyday_migrator; GRANT USAGE ON SCHEMA public TO heyday_node;', owner;
+    end if;
+end
+$$;
 
 -- What a migration makes is the node's to use from the moment it exists: a new version needs no step of its own.
 alter default privileges for role heyday_migrator in schema public
@@ -36,4 +61,10 @@ alter default privileges for role heyday_migrator revoke execute on functions fr
 alter default privileges for role heyday_migrator in schema public grant execute on functions to heyday_node;
 
 -- Waits and locks of others, for `heyday doctor`.
-grant pg_read_all_stats to heyday_node;
+do $$
+begin
+    grant pg_read_all_stats to heyday_node;
+exception when insufficient_privilege then
+    raise notice 'The doctor will not see the waits of other roles (GRANT pg_read_all_stats TO heyday_node): %', sqlerrm;
+end
+$$;

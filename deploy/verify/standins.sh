@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes stand-ins for the images that our files name, for a machine that reaches Debian's packages but no registry of images.
+# Builds stand-ins for the images of the compose files, on a machine that reaches Debian's packages but no image registry.
 #
 #   deploy/verify/standins.sh            (as root, with mmdebstrap and a Docker engine)
 #
-# Each has Debian 13's package of the same program under the name that our files use, and an entrypoint that does the part
-# of the official one that our files rely on. What Debian lacks is Grafana: its stand-in only answers its health check.
-# An image that is here already is left alone.
+# Each has Debian 13's package of the same program under the same image name, and an entrypoint with the part
+# of the official one that the files need. Debian has no Grafana: its stand-in only answers its health check.
+# An existing image is not replaced.
 set -euo pipefail
 cd "$(dirname "$0")/standins"
 top=../../..
@@ -28,9 +28,9 @@ for image in $images; do
     name=${name%%:*}
     context=$(mktemp -d)
     cp "$name".* "$context"
-    # Behind a proxy that ends TLS, the images have to trust what this machine trusts.
+    # Behind a proxy that ends TLS, the images must trust the certificates that this machine trusts.
     cp /etc/ssl/certs/ca-certificates.crt "$context/trusted.crt"
-    # The classic builder: it comes with the engine everywhere, and host networking lets it reach what the machine reaches.
+    # The classic builder comes with every engine, and with host networking it reaches what the machine reaches.
     DOCKER_BUILDKIT=0 docker build --quiet --network=host -f "$name.Dockerfile" -t "$image" "$context"
     rm -rf "$context"
     echo "$image made"

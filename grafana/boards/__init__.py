@@ -1,1 +1,1 @@
-"""What each dashboard asks, a module a dashboard: `BOARD` is its JSON."""
+"""One module per dashboard; `BOARD` is its JSON."""

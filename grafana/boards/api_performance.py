@@ -1,4 +1,4 @@
-"""API Performance: what is asked of the API, how fast does it answer, and what?"""
+"""API Performance: requests, answers and their duration."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ TRAFFIC = Row(
     [
         figure(
             "How many requests were there?",
-            "Within the time shown, health checks and scrapes included.",
+            "Requests within the time shown, health checks and scrapes included.",
             {"requests": "sum(increase(http_requests_total{NODE}[$__range]))"},
             unit="short",
             width=6,
         ),
         figure(
-            "Which share of them failed on our side?",
-            "Answered with 5xx within the time shown. A 503 is a mailbox that was full, or a server that was away.",
+            "Which share had a server error?",
+            "Answered with 5xx within the time shown. 503 means that a mailbox was full or a server was away.",
             {"5xx": _share("5..", "$__range")},
             unit="percentunit",
             width=6,
             steps=((None, GREEN), (0.001, ORANGE), (0.01, RED)),
         ),
         figure(
-            "How fast was the slowest in a hundred?",
+            "How long did the slowest one in a hundred take?",
             "99th percentile of the duration of all requests within the time shown.",
             {
                 "p99": """histogram_quantile(0.99, sum by (le) (increase(http_request_duration_seconds_bucket{NODE}[$__range])))"""
@@ -49,7 +49,7 @@ TRAFFIC = Row(
             steps=((None, GREEN), (0.5, ORANGE), (2, RED)),
         ),
         figure(
-            "How many were turned away for asking too often?",
+            "How many exceeded the rate limit?",
             "Answered with 429 within the time shown (HEYDAY_RATE_LIMIT).",
             {"429": 'sum(increase(http_requests_total{NODE, status_code="429"}[$__range])) or vector(0)'},
             unit="short",
@@ -57,9 +57,16 @@ TRAFFIC = Row(
             steps=NONE_IS_GOOD,
         ),
         series(
-            "What is asked?",
-            "Requests per second by method and route. `unmatched` are paths that are not ours.",
+            "What is requested?",
+            "Requests per second by method and route. `unmatched` are paths that the API does not have.",
             {"{{method}} {{route}}": "sum by (method, route) (rate(http_requests_total{NODE}[$__rate_interval]))"},
+            unit="reqps",
+            stacked=True,
+        ),
+        series(
+            "Who asks?",
+            "Requests per second by the name of the API key. Requests without a valid key are not counted here.",
+            {"{{key}}": "sum by (key) (rate(http_requests_by_key_total{NODE}[$__rate_interval]))"},
             unit="reqps",
             stacked=True,
         ),
@@ -91,14 +98,14 @@ SPEED = Row(
             logarithmic=True,
         ),
         heatmap(
-            "Are all a little slow, or some very?",
+            "Are all slow, or only some?",
             "Requests by their duration.",
             "sum by (le) (increase(http_request_duration_seconds_bucket{NODE}[$__rate_interval]))",
             unit="s",
         ),
         table(
             "Which requests cost the most time?",
-            "Seconds spent on each route within the time shown, by answer.",
+            "Seconds spent on each route within the time shown, by status code.",
             "sum by (method, route, status_code) (increase(http_request_duration_seconds_sum{NODE}[$__range]))",
             unit="s",
             columns={"method": "method", "route": "route", "status_code": "answer", "Value": "time"},
@@ -110,18 +117,18 @@ TROUBLE = Row(
     "Trouble",
     [
         series(
-            "Which share of the requests fails, and whose fault is it?",
-            "4xx are the clients', 5xx are ours.",
+            "Which share of the requests fails: client or server errors?",
+            "`client`: answered with 4xx. `server`: answered with 5xx.",
             {
-                "clients'": _share("4..", "$__rate_interval"),
-                "ours": _share("5..", "$__rate_interval"),
+                "client": _share("4..", "$__rate_interval"),
+                "server": _share("5..", "$__rate_interval"),
             },
             unit="percentunit",
             limits=((0.01, ORANGE),),
         ),
         series(
-            "Which answers are no success?",
-            "Requests per second that were answered with 4xx or 5xx, by route and code.",
+            "Which answers are errors?",
+            "Requests per second that were answered with 4xx or 5xx, by route and status code.",
             {
                 "{{route}} {{status_code}}": """
                     sum by (route, status_code) (rate(http_requests_total{NODE, status_code=~"[45].."}[$__rate_interval]))
@@ -130,13 +137,13 @@ TROUBLE = Row(
             unit="reqps",
         ),
         series(
-            "Is the API held up by its own process?",
-            "How late the event loop ran what was due, at worst, in the last seconds; a request waits as long.",
+            "Is the API's process blocked?",
+            "The greatest delay of the event loop in the last seconds. A request waits that long.",
             {"{{node}}": "event_loop_lag_seconds{NODE} NAMED"},
             unit="s",
         ),
         series(
-            "Does it wait for the database?",
+            "Does the API wait for the database?",
             "Statements of each node that wait for a connection.",
             {"{{node}}": "db_connections_waiting{NODE} NAMED"},
             unit="none",
@@ -147,6 +154,6 @@ TROUBLE = Row(
 BOARD = dashboard(
     "heyday-api-performance",
     "heyday · API Performance",
-    "What is asked of the API, how fast does it answer, and what?",
+    "What do clients request, what does the API answer, and how fast?",
     [TRAFFIC, SPEED, TROUBLE],
 )

@@ -1,4 +1,4 @@
-"""Database Performance: is PostgreSQL fast enough, and are there connections enough to it?"""
+"""Database Performance: connections and statements."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POOL = Row(
     [
         figure(
             "How much of the pool is in use?",
-            "Of all the connections that the chosen nodes may open (HEYDAY_DATABASE_CONNECTIONS each).",
+            "Share of all connections that the chosen nodes may open (HEYDAY_DATABASE_CONNECTIONS each).",
             {"in use": "sum(db_connections_active{NODE}) / sum(db_connections_max{NODE})"},
             unit="percentunit",
             width=6,
@@ -26,7 +26,7 @@ POOL = Row(
         ),
         figure(
             "How many statements wait for a connection?",
-            "Now, over the chosen nodes. In a wave some may; when they do all the time the pool is exhausted.",
+            "Now, over the chosen nodes. A few during a wave are normal. If the number stays high, the pool is exhausted.",
             {"waiting": "sum(db_connections_waiting{NODE})"},
             unit="none",
             width=6,
@@ -47,7 +47,7 @@ POOL = Row(
         ),
         figure(
             "How often was PostgreSQL away?",
-            "Within the time shown, as each node met it.",
+            "Outages within the time shown, counted by each node.",
             {"outages": 'sum(increase(outages_total{NODE, system="postgres"}[$__range]))'},
             unit="none",
             width=6,
@@ -55,7 +55,7 @@ POOL = Row(
         ),
         series(
             "What are the connections doing?",
-            "Of all chosen nodes: in use, and open and idle, below what they may open.",
+            "Connections of the chosen nodes: in use, open and idle, and the maximum.",
             {
                 "in use": "sum(db_connections_active{NODE})",
                 "idle": "sum(db_connections_idle{NODE})",
@@ -71,13 +71,13 @@ POOL = Row(
         ),
         series(
             "How much waiting does that cost?",
-            "Statements that were waiting on average: seconds waited per second. It tells of short queues between two scrapes, too.",
+            "Average number of waiting statements: seconds waited per second. It also shows short queues between two scrapes.",
             {"{{node}}": "rate(db_connection_wait_seconds_sum{NODE}[$__rate_interval]) NAMED"},
             unit="none",
         ),
         timeline(
             "When was PostgreSQL away, and for which node?",
-            "From the first statement that failed for it until every actor got through again.",
+            "From the first statement that failed until every actor succeeded again.",
             {"{{node}}": 'dependency_up{NODE, system="postgres"} NAMED'},
             words={1: ("up", GREEN), 0: ("away", RED)},
             width=12,
@@ -97,7 +97,7 @@ STATEMENTS = Row(
             stacked=True,
         ),
         series(
-            "How long do they take?",
+            "How long do statements take?",
             "Percentiles over all statements, the wait for a connection included.",
             {"p50": _quantile(0.5), "p95": _quantile(0.95), "p99": _quantile(0.99)},
             unit="s",
@@ -112,20 +112,20 @@ STATEMENTS = Row(
         ),
         series(
             "Which statement keeps the database busy?",
-            "Seconds of statement per second, the ten most expensive: how often times how long.",
+            "Seconds of execution per second for the ten most expensive statements.",
             {"{{query}}": "topk(10, sum by (query) (rate(db_query_duration_seconds_sum{NODE}[$__rate_interval])))"},
             unit="none",
             stacked=True,
         ),
         heatmap(
-            "Are all a little slow, or some very?",
-            "Statements by their duration. A lock, or a plan gone wrong, is a cloud of its own.",
+            "Are all slow, or only some?",
+            "Statements by duration. A lock or a bad query plan shows as a separate cloud.",
             "sum by (le) (increase(db_query_duration_seconds_bucket{NODE}[$__rate_interval]))",
             unit="s",
         ),
         table(
             "What does each statement cost on average?",
-            "Mean duration within the time shown. `heyday doctor --queries` says more about each.",
+            "Mean duration within the time shown. `heyday doctor --queries` has more about each.",
             """
                 sum by (query) (increase(db_query_duration_seconds_sum{NODE}[$__range]))
                 / (sum by (query) (increase(db_query_duration_seconds_count{NODE}[$__range])) > 0)
@@ -139,6 +139,6 @@ STATEMENTS = Row(
 BOARD = dashboard(
     "heyday-database-performance",
     "heyday · Database Performance",
-    "Is PostgreSQL fast enough, and are there connections enough to it?",
+    "Is PostgreSQL fast enough, and are there enough connections?",
     [POOL, STATEMENTS],
 )

@@ -1,4 +1,4 @@
-"""Error Tracking: what goes wrong, whose fault is it, and what does it cost?"""
+"""Error Tracking: what fails, and why?"""
 
 from __future__ import annotations
 
@@ -10,42 +10,49 @@ NOW = Row(
     [
         figure(
             "How many greetings failed?",
-            "Refused, or out of attempts, within the time shown. They can be redriven.",
+            "Messages that were refused, or whose attempts are spent, within the time shown. They can be redriven.",
             {"failed": 'sum(increase(messages_failed_total{NODE, occasion=~"$occasion"}[$__range]))'},
             unit="short",
             steps=NONE_IS_GOOD,
         ),
         figure(
             "How many are in the dead-letter queue?",
-            "Copies of messages that failed, to look at.",
+            "Ids of failed messages.",
             {"dead letters": "max(dead_letters{NODE})"},
             unit="short",
             steps=NONE_IS_GOOD,
         ),
         figure(
             "How many wait for a decision?",
-            "Messages held because nobody knows whether they were accepted.",
+            "Messages in state `unknown`: the service may have accepted them.",
             {"held": 'max(messages_by_status{NODE, status="unknown"})'},
             unit="short",
             steps=NONE_IS_GOOD,
         ),
         figure(
-            "How many were too late to send?",
-            "Messages that passed HEYDAY_LATE_LIMIT unsent within the time shown.",
+            "Is a row damaged?",
+            "Messages set aside within the time shown, because PostgreSQL cannot change their rows.",
+            {"set aside": "sum(increase(messages_set_aside_total{NODE}[$__range]))"},
+            unit="short",
+            steps=NONE_IS_GOOD,
+        ),
+        figure(
+            "How many expired?",
+            "Messages that passed HEYDAY_LATE_LIMIT before they were sent, within the time shown.",
             {"expired": 'sum(increase(messages_expired_total{NODE, occasion=~"$occasion"}[$__range]))'},
             unit="short",
             steps=((None, GREEN), (0.001, RED)),
         ),
         figure(
-            "How often might somebody be greeted twice?",
-            "Attempts within the time shown whose outcome nobody knows. A service that honours Idempotency-Key delivers once.",
+            "How many attempts have an unknown outcome?",
+            "Attempts without an answer, within the time shown. A service that honours Idempotency-Key delivers each message once.",
             {"unknown": 'sum(increase(messages_outcome_unknown_total{NODE, occasion=~"$occasion"}[$__range]))'},
             unit="short",
             steps=NONE_IS_GOOD,
         ),
         figure(
             "How often did an actor crash?",
-            "Within the time shown. An outage is no crash: each is a bug.",
+            "Crashes within the time shown. An outage is not a crash; each crash is a bug.",
             {"crashes": "sum(increase(actor_restarts_total{NODE}[$__range]))"},
             unit="short",
             steps=NONE_IS_GOOD,
@@ -58,10 +65,27 @@ SERVICE = Row(
     [
         timeline(
             "When could greetings leave, and when was the circuit open?",
-            "By node: each judges by its own calls. Half-open, one call is the trial and all others wait for its result.",
+            "The circuit by node; each node judges by its own calls. While it is half-open, one call is the trial and the others wait.",
             {"{{node}}": 'circuit_breaker_state{NODE, service="message-api"} NAMED'},
             words=CIRCUIT,
             height=5,
+        ),
+        timeline(
+            "Why does the email service accept nothing?",
+            "The reason of each open circuit. Unreachable: no connection. Not authorised: the credentials are wrong.",
+            {"{{reason}} for {{node}}": "(email_service_state{NODE} > 0) NAMED"},
+            words={1: ("reason", RED)},
+            height=5,
+            none="it accepts",
+        ),
+        series(
+            "Does the email service throttle?",
+            "Calls per second that all nodes together may make now. After a 429 the rate falls, then it grows again.",
+            {
+                "allowed now": "min(email_rate_limit_per_second{NODE})",
+                "configured": "min(email_rate_configured_per_second{NODE})",
+            },
+            unit="suffix: /s",
         ),
         series(
             "Why are greetings tried again?",
@@ -74,14 +98,14 @@ SERVICE = Row(
         ),
         series(
             "What does the email service answer?",
-            "Calls per second by outcome. `rejected` is tried again, `refused` is final, `unknown` got no answer.",
+            "Calls per second by outcome. `transient_failure` is tried again, `permanent_failure` is final, `unknown` got no answer.",
             {"{{outcome}}": "sum by (outcome) (rate(message_delivery_duration_seconds_count{NODE}[$__rate_interval]))"},
             unit="suffix: /s",
             stacked=True,
         ),
         series(
             "How long does a call take?",
-            "Percentiles over all outcomes. Near HEYDAY_EMAIL_TIMEOUT outcomes become unknown.",
+            "Percentiles over all outcomes. Calls that reach HEYDAY_EMAIL_TIMEOUT have an unknown outcome.",
             {
                 f"p{100 * quantile:g}": f"""
                     histogram_quantile({quantile:g}, sum by (le) (
@@ -93,8 +117,8 @@ SERVICE = Row(
             logarithmic=True,
         ),
         series(
-            "Which share of the calls does not succeed?",
-            "Calls that were not accepted, of all calls. Beyond HEYDAY_CIRCUIT_FAILURES failures in a row the circuit opens.",
+            "Which share of the calls is not accepted?",
+            "Calls that were not accepted, as a share of all calls. HEYDAY_CIRCUIT_FAILURES failures in a row open the circuit.",
             {
                 "not accepted": """
                     sum(rate(message_delivery_duration_seconds_count{NODE, outcome!="accepted"}[$__rate_interval]))
@@ -105,8 +129,8 @@ SERVICE = Row(
             limits=((0.25, ORANGE),),
         ),
         series(
-            "What does the circuit judge by?",
-            "Calls per second that count for it and against it.",
+            "Which calls does the circuit count?",
+            "Calls per second that count as success (`for`) and as failure (`against`).",
             {
                 "for": "sum(rate(circuit_breaker_successes_total{NODE}[$__rate_interval]))",
                 "against": "sum(rate(circuit_breaker_failures_total{NODE}[$__rate_interval]))",
@@ -131,13 +155,13 @@ SERVERS = Row(
     [
         timeline(
             "Which server was away, and for which node?",
-            "A server is away while an actor waits for it. `cluster` is a database that the node refuses.",
+            "A server is away while an actor waits for it. `cluster` means that the node refuses its database.",
             {"{{system}} for {{node}}": "dependency_up{NODE} NAMED"},
             words=UP,
         ),
         series(
             "How often does a server go away?",
-            "Outages as each node met them.",
+            "Outages, counted by each node.",
             {"{{system}}": "sum by (system) (increase(outages_total{NODE}[$__rate_interval]))"},
             unit="none",
             width=8,
@@ -145,13 +169,16 @@ SERVERS = Row(
         series(
             "Does the broker confirm what is published?",
             "Messages whose publishing was not confirmed. They are published again.",
-            {"not confirmed": "sum(increase(queue_messages_failed_total{NODE}[$__rate_interval]))"},
+            {
+                "not confirmed": "sum(increase(queue_messages_failed_total{NODE}[$__rate_interval]))",
+                "not delivered": "sum(increase(queue_messages_lost_total{NODE}[$__rate_interval]))",
+            },
             unit="short",
             width=8,
         ),
         series(
             "Did a node die, and was its work taken over?",
-            "Nodes found dead, and stream entries put back for them.",
+            "Nodes found dead, and the stream entries put back for them.",
             {
                 "deaths": "sum(increase(node_deaths_total{NODE}[$__rate_interval]))",
                 "entries taken over": "sum(increase(stream_reclaimed_total{NODE}[$__rate_interval]))",
@@ -173,15 +200,15 @@ BUGS = Row(
             width=8,
         ),
         series(
-            "Which actor's tasks fail without it?",
-            "Tasks of an actor that ended with an error that it did not expect.",
+            "Which actor has failing tasks?",
+            "Isolated tasks of an actor that ended with an unexpected error. The actor itself went on.",
             {"{{actor}}": "sum by (actor) (increase(actor_task_failures_total{NODE}[$__rate_interval]))"},
             unit="none",
             width=8,
         ),
         series(
             "Which job fails?",
-            "Runs that ended with an error; they are done again.",
+            "Runs that ended with an error. They are repeated.",
             {
                 "{{exported_job}}": """
                     sum by (exported_job) (increase(job_runs_total{NODE, outcome="failed"}[$__rate_interval]))
@@ -191,14 +218,14 @@ BUGS = Row(
             width=8,
         ),
         series(
-            "Does the API fail on our side?",
+            "Does the API answer with server errors?",
             "Requests per second answered with 5xx.",
             {"5xx": '(sum(rate(http_requests_total{NODE, status_code=~"5.."}[$__rate_interval])) or vector(0))'},
             unit="reqps",
         ),
         series(
-            "How much was done twice, and where was that stopped?",
-            "Repeated work that was dropped: in the row, in the record of outcomes, by a key in Redis, in planning.",
+            "How much repeated work was dropped, and where?",
+            "Repeated work that was dropped: in the row, when recording outcomes, by a dedupe key, or in planning.",
             {"{{by}}": "sum by (by) (increase(duplicates_suppressed_total{NODE}[$__rate_interval]))"},
             unit="none",
         ),
@@ -208,7 +235,7 @@ BUGS = Row(
 BOARD = dashboard(
     "heyday-error-tracking",
     "heyday · Error Tracking",
-    "What goes wrong, whose fault is it, and what does it cost?",
+    "What fails, and why?",
     [NOW, SERVICE, SERVERS, BUGS],
     by_occasion=True,
 )

@@ -1,4 +1,4 @@
-"""Message Processing: do greetings leave at 09:00, and where on their way are those that do not?"""
+"""Message Processing: do greetings leave at 09:00, and where are those that do not?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from grafana.panels import GREEN, NONE_IS_GOOD, ORANGE, RED, figure, heatmap, se
 
 
 def _share_on_time(window: str) -> str:
-    """Of the greetings of a window, the share that left within the objective's 60 s."""
+    """The share of a window's greetings that left within the 60 s of the objective."""
     return f"""
         sum(increase(message_lateness_seconds_bucket{{NODE, occasion=~"$occasion", le="60.0"}}[{window}]))
         / sum(increase(message_lateness_seconds_count{{NODE, occasion=~"$occasion"}}[{window}]))
@@ -31,43 +31,62 @@ OBJECTIVE = Row(
             unit="short",
         ),
         figure(
-            "How many of them in time?",
-            "Share that was accepted within 60 s of its instant, of those that left within the time shown.",
+            "How many left in time?",
+            "Of the greetings that left within the time shown: the share that left within 60 s of the due instant.",
             {"in time": _share_on_time("$__range")},
             unit="percentunit",
             steps=((None, RED), (0.99, ORANGE), (0.999, GREEN)),
         ),
         figure(
             "How much of the budget is spent?",
-            "Late greetings of the time shown, as a share of the one in a thousand that may be late. Choose 30 days for the month.",
+            "Late greetings as a share of the allowed one in a thousand. Choose 30 days to see the month.",
             {"spent": f"(1 - {_share_on_time('$__range')}) / 0.001"},
             unit="percentunit",
             steps=((None, GREEN), (0.5, ORANGE), (1, RED)),
         ),
         figure(
-            "How many were too late to send?",
-            "Messages that passed HEYDAY_LATE_LIMIT unsent within the time shown.",
+            "Is sending held?",
+            "By a person: `all` is everything. `heyday holds` says who, why and until when.",
+            {"{{occasion}}": "max by (occasion) (sending_held{NODE})"},
+            unit="short",
+            steps=NONE_IS_GOOD,
+        ),
+        figure(
+            "How many are suppressed?",
+            "Messages that were cancelled within the time shown, because nothing may be written to the address.",
+            {"{{reason}}": "sum by (reason) (increase(suppressed_total{NODE}[$__range]))"},
+            unit="short",
+        ),
+        figure(
+            "What do email services report?",
+            "Events of their webhooks within the time shown. Bounces, complaints and opt-outs suppress the address.",
+            {"{{event}}": "sum by (event) (increase(email_events_total{NODE}[$__range]))"},
+            unit="short",
+        ),
+        figure(
+            "How many expired?",
+            "Messages that passed HEYDAY_LATE_LIMIT before they were sent, within the time shown.",
             {"expired": 'sum(increase(messages_expired_total{NODE, occasion=~"$occasion"}[$__range]))'},
             unit="short",
             steps=((None, GREEN), (0.001, RED)),
         ),
         figure(
             "How many failed for good?",
-            "Refused, or out of attempts, within the time shown.",
+            "Messages that were refused, or whose attempts are spent, within the time shown.",
             {"failed": 'sum(increase(messages_failed_total{NODE, occasion=~"$occasion"}[$__range]))'},
             unit="short",
             steps=NONE_IS_GOOD,
         ),
         figure(
             "How many wait for a person?",
-            "Messages held because nobody knows whether they were accepted (HEYDAY_UNKNOWN_OUTCOME=hold).",
+            "Messages in state `unknown`: the service may have accepted them. A person decides.",
             {"held": 'max(messages_by_status{NODE, status="unknown"})'},
             unit="short",
             steps=NONE_IS_GOOD,
         ),
         series(
             "How does the wave of 09:00 leave?",
-            "Greetings recorded as sent per second. A wave is a steep hill at the full hours of the time zones.",
+            "Greetings recorded as sent per second. Waves start at the full hours of the time zones.",
             {
                 "{{occasion}}": 'sum by (occasion) (rate(messages_sent_total{NODE, occasion=~"$occasion"}[$__rate_interval]))'
             },
@@ -76,7 +95,7 @@ OBJECTIVE = Row(
         ),
         series(
             "How late are greetings, against the objective?",
-            "From the instant due to the start of the accepted attempt. The dashed line is 60 s, within which 99.9 % have to be.",
+            "From the due instant to the start of the accepted attempt. The dashed line is the objective: 99.9 % within 60 s.",
             {
                 "p50": _lateness(0.5),
                 "p95": _lateness(0.95),
@@ -88,14 +107,14 @@ OBJECTIVE = Row(
             limits=((60, RED),),
         ),
         heatmap(
-            "Was everybody late, or were only a few?",
-            "Greetings by how late they were. An outage is a stripe that climbs; retries are a faint cloud above the rest.",
+            "Were all greetings late, or only a few?",
+            "Greetings by lateness. An outage is a stripe that rises. Retries are a faint cloud above the rest.",
             'sum by (le) (increase(message_lateness_seconds_bucket{NODE, occasion=~"$occasion"}[$__rate_interval]))',
             unit="s",
         ),
         series(
-            "Which share left in time, lately?",
-            "By the recording rules of the alerts: what is below the dashed line spends more than the budget.",
+            "Which share left in time recently?",
+            "From the recording rules of the alerts. Below the dashed line more greetings are late than the budget allows.",
             {
                 "5 minutes": "1 - heyday:greetings_late:ratio_rate5m",
                 "1 hour": "1 - heyday:greetings_late:ratio_rate1h",
@@ -114,21 +133,21 @@ ON_THEIR_WAY = Row(
     [
         series(
             "Where are the messages now?",
-            "By state. `scheduled` is the stock of the days ahead, so it is left out.",
+            "Messages by state, without `scheduled`, which are the messages of the coming days.",
             {"{{status}}": 'max by (status) (messages_by_status{NODE, status!="scheduled"})'},
             unit="short",
             stacked=True,
         ),
         series(
-            "Is anything due that nobody sends?",
-            "Age of the oldest due message. Lateness is known once a greeting has left; this also tells while nothing leaves.",
+            "Is a message due and not sent?",
+            "Age of the oldest due message. Unlike lateness, it also shows a problem while nothing leaves.",
             {"oldest": "max(oldest_due_message_age_seconds{NODE})"},
             unit="s",
             limits=((300, RED),),
         ),
         series(
             "Do senders keep up with what is handed out?",
-            "Messages per second into the delivery queue and out of it.",
+            "Messages per second into and out of the delivery queue.",
             {
                 "published": "sum(rate(queue_messages_enqueued_total{NODE}[$__rate_interval]))",
                 "taken": "sum(rate(queue_messages_processed_total{NODE}[$__rate_interval]))",
@@ -137,7 +156,7 @@ ON_THEIR_WAY = Row(
         ),
         series(
             "How much waits between ticker and senders?",
-            "Messages handed out and not yet claimed for sending, and the bundles of up to 50 that no node has taken.",
+            "`messages`: queued and not yet claimed for sending. `bundles`: bundles of up to 50 messages that no node has taken.",
             {"messages": "max(queue_depth_total{NODE})", "bundles": "max(delivery_queue_ready{NODE})"},
             unit="short",
             limits=((1000, ORANGE),),
@@ -149,35 +168,35 @@ STREAMS = Row(
     "Streams",
     [
         series(
-            "Which node sits on claimed entries?",
-            "Pending entries of each stream by consumer, which is the node's id.",
+            "Which node holds claimed entries?",
+            "Pending entries of each stream by consumer. The consumer is the node's id.",
             {"{{stream}} {{consumer}}": "max by (stream, consumer) (stream_consumer_pending{NODE})"},
             unit="none",
             stacked=True,
         ),
         series(
-            "Is there claimed work that nobody takes over?",
-            "Age of the oldest pending entry of each stream. A dead node's are taken over within 15 s.",
+            "Is claimed work not finished?",
+            "Age of the oldest pending entry of each stream. Other nodes take over the entries of a dead node within 15 s.",
             {"{{stream}}": "max by (stream) (stream_oldest_pending_seconds{NODE})"},
             unit="s",
             limits=((300, ORANGE),),
         ),
         series(
             "Does work wait in a stream to be claimed?",
-            "Entries of each stream; those finished are deleted.",
+            "Entries of each stream. Finished entries are deleted.",
             {"{{stream}}": "max by (stream) (stream_length{NODE})"},
             unit="none",
             width=8,
         ),
         series(
-            "How much was taken over from the dead?",
-            "Entries put back because their node had died.",
+            "How much was taken over from dead nodes?",
+            "Entries put back because their node died.",
             {"{{stream}}": "sum by (stream) (increase(stream_reclaimed_total{NODE}[$__rate_interval]))"},
             unit="none",
             width=8,
         ),
         series(
-            "How much was done twice, and where was that stopped?",
+            "How much repeated work was dropped, and where?",
             "Repeating is harmless: every step is a compare-and-set, and what did not move is counted here.",
             {"{{by}}": "sum by (by) (increase(duplicates_suppressed_total{NODE}[$__rate_interval]))"},
             unit="none",

@@ -1,4 +1,4 @@
-"""System Health: is everything there that has to be, and does it do its work? The one to begin with."""
+"""System Health: nodes, servers, circuit, planning, jobs and alerts. Begin here."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ NOW = Row(
     [
         figure(
             "How many nodes answer?",
-            "Those that Prometheus reaches, beside those that live as far as they know of each other. They should agree.",
+            "`answer`: nodes that Prometheus reaches. `live`: nodes that the nodes themselves count as living. Both should be equal.",
             {"answer": "sum(up{ALL})", "live": "max(nodes_living{ALL})"},
             unit="none",
             steps=((None, RED), (1, GREEN)),
         ),
         figure(
             "May greetings leave?",
-            "The circuit of the email service, the worst of all nodes: while it is open nothing leaves and nothing is lost.",
+            "The circuit of the email service, the worst of all nodes. While it is open, nothing leaves and nothing is lost.",
             {"circuit": "max(circuit_breaker_state{NODE})"},
             unit="none",
             words=CIRCUIT,
         ),
         figure(
-            "Is every server there?",
-            "The worst that a node says of PostgreSQL, Redis and RabbitMQ.",
+            "Does every server answer?",
+            "PostgreSQL, Redis and RabbitMQ as the nodes see them; the worst of all nodes.",
             {"{{system}}": "min by (system) (dependency_up{NODE})"},
             unit="none",
             words=UP,
         ),
         figure(
-            "For how long has anything been due?",
-            "Age of the oldest message that should have left. In a wave it rises as long as the wave takes.",
+            "How long has the oldest message been due?",
+            "Age of the oldest due message that has not left. During a wave it rises until the wave has left.",
             {"oldest": "max(oldest_due_message_age_seconds{NODE})"},
             unit="s",
             steps=((None, GREEN), (60, ORANGE), (300, RED)),
         ),
         figure(
-            "How far ahead is everything planned?",
-            "Between 24 and 48 hours with the usual daily job. Greetings beyond are not made yet.",
+            "How far ahead is planning complete?",
+            "Normally between 24 and 48 hours. Later messages do not exist yet.",
             {"ahead": "max(planned_ahead_seconds{NODE})"},
             unit="s",
             steps=((None, RED), (24 * 3600, GREEN)),
         ),
         figure(
             "How many alerts fire?",
-            "Of those in deploy/alerts. The list is below.",
+            "The alerts of deploy/alerts. The list is below.",
             {"alerts": 'count(ALERTS{app="heyday", alertstate="firing"}) or vector(0)'},
             unit="none",
             steps=NONE_IS_GOOD,
@@ -58,26 +58,26 @@ LATELY = Row(
     [
         timeline(
             "Which alerts fired, and when?",
-            "Each bar is an alert of deploy/alerts; docs/OPERATIONAL_RUNBOOK.md has a section for each.",
+            "Each bar is an alert of deploy/alerts. docs/OPERATIONAL_RUNBOOK.md has a section for each.",
             {"{{alertname}}": 'max by (alertname) (ALERTS{app="heyday", alertstate="firing"})'},
             words={1: ("fires", RED)},
             none="none fired",
         ),
         timeline(
             "Which server was away, and for which node?",
-            "A server is away while an actor waits for it. `cluster` is a database that the node refuses.",
+            "A server is away while an actor waits for it. `cluster` means that the node refuses its database.",
             {"{{system}} for {{node}}": "dependency_up{NODE} NAMED"},
             words=UP,
         ),
         series(
             "Did a node come, go, or die?",
-            "Nodes not found dead, and those that were found dead: a drained node leaves without dying.",
+            "`living`: nodes that are not dead. `died`: nodes that other nodes found dead. A drained node is not counted as dead.",
             {"living": "max(nodes_living{NODE})", "died": "sum(increase(node_deaths_total{NODE}[$__rate_interval]))"},
             unit="none",
         ),
         table(
             "Which version runs where?",
-            "Of heyday and of its time zone data. They differ for long only by mistake.",
+            "The versions of heyday and of its time zone data. All nodes should have the same.",
             "heyday_info{NODE}",
             unit="none",
             columns={"node": "node", "instance": "address", "version": "version", "tzdata": "time zones"},
@@ -90,22 +90,22 @@ PROCESSES = Row(
     [
         series(
             "How busy is each node?",
-            "Processor time per second; a node is one process on one core, so 100 % is all it can do.",
+            "Processor time per second. A node is one process on one core, so 100 % is its maximum.",
             {"{{node}}": "rate(process_cpu_seconds_total{NODE}[$__rate_interval]) NAMED"},
             unit="percentunit",
             width=8,
             limits=((0.9, ORANGE),),
         ),
         series(
-            "How much memory does each node take?",
-            "Resident. It does not grow with the backlog.",
+            "How much memory does each node use?",
+            "Resident memory. It does not grow with the backlog.",
             {"{{node}}": "process_resident_memory_bytes{NODE} NAMED"},
             unit="bytes",
             width=8,
         ),
         series(
-            "Does something hold up a whole process?",
-            "How late the event loop ran what was due, at worst, in the last seconds.",
+            "Is a process blocked?",
+            "The greatest delay of the event loop in the last seconds.",
             {"{{node}}": "event_loop_lag_seconds{NODE} NAMED"},
             unit="s",
             width=8,
@@ -113,14 +113,14 @@ PROCESSES = Row(
         ),
         series(
             "Which actor cannot keep up?",
-            "The ten fullest mailboxes. A full one makes its senders wait, back to the source.",
+            "The ten fullest mailboxes. A full mailbox makes its senders wait.",
             {"{{actor}}": "topk(10, max by (actor) (actor_mailbox_depth{NODE}))"},
             unit="none",
             width=8,
         ),
         series(
             "Are the machines' clocks right?",
-            "A node's clock minus the database's. The database's decides, so nothing is early for it, but logs mislead.",
+            "A node's clock minus the database's clock. The database's clock decides; a wrong clock of a node only makes its logs misleading.",
             {"{{node}}": "clock_skew_seconds{NODE} NAMED"},
             unit="s",
             width=8,
@@ -128,8 +128,8 @@ PROCESSES = Row(
             limits=((-5, ORANGE), (-4.999, GREEN), (5, ORANGE)),
         ),
         series(
-            "How near is a node to its limit of open files?",
-            "Connections are files. At 100 % it can open no more.",
+            "How close is a node to its limit of open files?",
+            "Connections count as files. At 100 % the node can open no more.",
             {"{{node}}": "process_open_fds{NODE} / process_max_fds{NODE} NAMED"},
             unit="percentunit",
             width=8,
@@ -143,7 +143,7 @@ JOBS = Row(
     [
         figure(
             "When did each job last succeed?",
-            "On any node. The daily job plans, the minute job hands out, recovery finds what was lost.",
+            "The latest success on any node. The daily job plans, the minute job claims due messages, recovery finds lost work.",
             {"{{exported_job}}": "time() - max by (exported_job) (job_last_success_timestamp_seconds{ALL})"},
             unit="s",
             width=8,
@@ -174,8 +174,8 @@ JOBS = Row(
             height=6,
         ),
         figure(
-            "How old are the time zone data?",
-            "Since the release at the earliest, so up to half a year too old. After a year an update is overdue.",
+            "How old is the time zone data?",
+            "Age since the earliest possible release date, so up to half a year too high. After one year, update it.",
             {"age": "time() - min(tzdata_release_timestamp_seconds{NODE})"},
             unit="s",
             width=6,
@@ -183,7 +183,7 @@ JOBS = Row(
         ),
         figure(
             "Did the database's clock jump?",
-            "Within the time shown: it was set, or its machine was suspended. Noticed within two seconds, and caught up.",
+            "Jumps within the time shown. The clock was set, or its machine was suspended. Nodes notice a jump within two seconds.",
             {"jumps": "sum(increase(clock_jumps_total{NODE}[$__range]))"},
             unit="none",
             width=6,
@@ -195,6 +195,6 @@ JOBS = Row(
 BOARD = dashboard(
     "heyday-system-health",
     "heyday · System Health",
-    "Is everything there that has to be, and does it do its work?",
+    "Are all nodes and servers there, and do they work?",
     [NOW, LATELY, PROCESSES, JOBS],
 )

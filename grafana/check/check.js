@@ -1,4 +1,4 @@
-// Writes the dashboards as TypeScript, a constant for each panel of the type of its kind, for tsc to hold against schema.ts.
+// Writes each panel of the dashboards as a typed TypeScript constant, so that tsc checks it against schema.ts.
 
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 

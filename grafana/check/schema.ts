@@ -1,6 +1,6 @@
-// What a dashboard of ours may be, by the types that Grafana publishes. They leave open what a panel's options are, so
-// each kind of panel is put together here with its own; and they are written for programs, in which a word of an
-// enumeration has to be taken from it, so `Plain` has the words themselves, as files have them.
+// The types of a dashboard, built from the types that Grafana publishes. Those do not define the options of a panel, so
+// this file combines each kind of panel with its options. Grafana's types also require enumeration members; `Plain`
+// replaces them by their text, as the files have it.
 
 import type * as grafana from "@grafana/schema";
 import type * as heatmap from "@grafana/schema/dist/types/raw/composable/heatmap/panelcfg/x/HeatmapPanelCfg_types.gen.d.ts";
@@ -17,7 +17,7 @@ type Plain<T> = T extends string
       ? { [Key in keyof T]: Plain<T[Key]> }
       : T;
 
-/** A query as Prometheus's data source takes it; its types are not in @grafana/schema. */
+/** A query for the Prometheus data source. Its types are not in @grafana/schema. */
 interface Target {
   refId: string;
   datasource: { type: "prometheus"; uid: string };
@@ -49,7 +49,7 @@ export type Panels = {
   row: Plain<grafana.RowPanel>;
 };
 
-/** A dashboard without its panels, and annotations with the query that their data source takes. */
+/** A dashboard without its panels; annotations have the query of their data source. */
 export type Board = Plain<
   Omit<grafana.Dashboard, "panels" | "annotations"> & {
     annotations: { list: (grafana.AnnotationQuery & { expr: string })[] };

@@ -1,5 +1,5 @@
-# A backup by the stack's own service, the loss of the database, and the way back of docs/how-to/restore_a_backup.md; sourced by run.sh.
-# The newest backup from before an instant, and the log from there on.
+# A backup by the stack's own service, the loss of the database, and the restore of docs/how-to/restore_a_backup.md; sourced by run.sh.
+# It uses the newest backup before an instant, and the log since.
 in_place() {
     docker run --rm --user postgres --entrypoint bash -v "${stack}_postgres:/data" -v "${stack}_backup:/backup" \
         -v "$top/deploy/postgres/restore.sh:/restore.sh:ro" postgres:17.6 /restore.sh "$@"
@@ -19,7 +19,7 @@ drop_and_restore() {
     books >"$work/accepted.ndjson"
     docker service scale --detach "${stack}_postgres=0" >/dev/null
     in_time 90 "PostgreSQL is stopped" stopped
-    # To an instant in the midst of the wave: the restored database knows less than was done.
+    # To an instant within the wave: the restored database knows less than was sent.
     say "$(in_place "$middle")"
     docker service scale --detach "${stack}_postgres=1" >/dev/null
     in_time 120 "PostgreSQL answers" recovered

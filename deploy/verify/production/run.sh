@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs docker-compose.prod.yml on this machine, breaks it during a wave of greetings, and compares the books.
+# Runs docker-compose.prod.yml on this machine, breaks it during a wave, and compares the email service's log with the database.
 #
 #   deploy/verify/production/run.sh            (a Docker engine in Swarm mode; port 443 and 3000 free; the images, or their stand-ins)
 #
-# GREETINGS: how many (3000). LEAD: seconds from the deployment to the wave, longer than the stack needs to start (240).
-# Everything that it makes is of the stack heyday-verify (STACK) and taken away in the end; KEEP=1 leaves it for a look.
-# Exit code 0: nothing lost, nothing twice, nothing early; 1: something was, or a step did not come to its end.
+# GREETINGS: number of greetings (3000). LEAD: seconds from the deployment to the wave, longer than the stack needs to start (240).
+# Everything belongs to the stack heyday-verify (STACK) and is removed at the end; KEEP=1 keeps it.
+# Exit code 0: nothing lost, twice or early. Exit code 1: a greeting was, or a step failed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd) top=$(cd "$(dirname "$0")/../../.." && pwd)
 export STACK=${STACK:-heyday-verify} GREETINGS=${GREETINGS:-3000} HEYDAY_CLUSTER=verification OVERLAY_ENCRYPTED=false

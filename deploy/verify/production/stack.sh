@@ -1,4 +1,4 @@
-# The production stack on this machine, by the commands that a person would type; sourced by run.sh.
+# Deploys the production stack on this machine with the commands of the deployment guide; sourced by run.sh.
 stack=${STACK:-heyday}
 container() { docker ps --quiet --filter "name=^${stack}_$1\." --filter status=running | head -n 1; }
 deploy() {
@@ -16,7 +16,7 @@ three_ready() {
 members() { docker exec "$(container rabbitmq-1)" rabbitmqctl --quiet list_queues --formatter=json name members leader; }
 clustered() { [ "$(members | grep -o '"rabbit@rabbitmq-[123]"' | sort -u | wc -l)" = 3 ]; }
 leader() { members | tr '{' '\n' | grep '"heyday.delivery"' | grep -oP '"leader":"rabbit@\K[^"]+'; }
-# Completed by itself, and not after it was taken back.
+# The update completed and was not rolled back.
 updated() {
     [ "$(docker service inspect "${stack}_node" --format '{{.UpdateStatus.State}}')" = completed ] &&
         [ "$(docker ps --filter "name=^${stack}_node\." --format '{{.Image}}' | sort | uniq -c | xargs)" = "3 heyday:verification-next" ]

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from actors.rehearsal.records import read_tried, read_work
-from actors.rehearsal.verdict import Verdict, judge
+from actors.commands.rehearsal.records import read_tried, read_work
+from actors.commands.rehearsal.verdict import Verdict, judge
 from service.adapters.postgres.connection import Database
 from service.settings import read
 
@@ -22,7 +22,7 @@ def read_books() -> list[tuple[str, int]]:
 
 
 async def compare(greetings: int, since: datetime, accepted: list[tuple[str, int]]) -> Verdict:
-    """What the books and the rows of the day that begins with `since` come to. Raises Unavailable."""
+    """Compare the books with the rows of the day that begins with `since`. Raises Unavailable."""
     database = Database(read(os.environ).database_url, size=1)
     await database.open()
     try:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The part of the official entrypoint that our files use: a first start that makes the cluster and runs the init scripts.
+# The needed part of the official entrypoint: the first start makes the cluster and runs the init scripts.
 set -euo pipefail
 if [ "$1" = postgres ] && [ "$(id -u)" = 0 ]; then
     mkdir -p "$PGDATA"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The part of the official entrypoint that our files use: user and password from the environment, and not as root.
+# The needed part of the official entrypoint: user and password from the environment, and not as root.
 set -euo pipefail
 if [ "$(id -u)" = 0 ]; then
     if [ -n "${RABBITMQ_DEFAULT_USER:-}" ]; then

@@ -4,6 +4,6 @@ RUN mkdir -p /data && chown redis /data
 WORKDIR /data
 VOLUME /data
 USER redis
-# As the official entrypoint does: the network of the containers is what protects it.
+# As the official entrypoint does; the network of the containers protects it.
 ENTRYPOINT ["sh", "-c", "[ \"$1\" != redis-server ] || set -- \"$@\" --protected-mode no; exec \"$@\"", "--"]
 CMD ["redis-server"]
