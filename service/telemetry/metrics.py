@@ -119,7 +119,7 @@ class Metrics:
             "message_delivery_duration_seconds", "One call of the email service.", _CALL, "outcome", known=Outcome
         )
         self.lateness = histogram(
-            "message_lateness_seconds", "First accepted attempt minus the due instant.", _LATENESS, "occasion"
+            "message_lateness_seconds", "First accepted attempt minus the send instant.", _LATENESS, "occasion"
         )
         self.by_status = gauge(
             "messages_by_status", "Messages on their way, or waiting for a person.", "status", known=WAITING
