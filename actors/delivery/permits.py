@@ -11,7 +11,8 @@ from actors.delivery.turns import SpareTurns
 CLAIMS_PER_CALL = 2
 """Messages that may be claimed for each concurrent call.
 
-A claimed message has an unknown outcome if the node dies, and counts as lost if it waits too long.
+If the node dies, each claimed message has an unknown outcome. If a claimed message waits too long, recovery takes it
+for lost. So a node claims few.
 """
 
 

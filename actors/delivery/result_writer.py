@@ -62,9 +62,9 @@ class Acknowledge:
 
 @dataclass(slots=True)
 class UnwrittenResults:
-    """The results of a node that are not written yet. They survive a crash of the actor that writes them.
+    """The results of a node that are not in PostgreSQL yet. They survive a crash of the actor that writes them.
 
-    `gathered` ones are not yet remembered as accepted.
+    `gathered`: results as they came. `remembered`: the next step is done, their acceptances are in Redis (dedupe keys).
     """
 
     gathered: list[Record] = field(default_factory=list)

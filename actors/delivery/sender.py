@@ -55,7 +55,7 @@ GIVE_BACK_TIMEOUT = 2.0
 """Seconds in which a draining node tries to return a claim whose answer was lost."""
 
 HOLD_CHECK_INTERVAL = 0.5
-"""Seconds between two checks that a claim which waits for a reading of the holds still belongs to this node."""
+"""Seconds between two checks that this node still has a claimed message which waits for a reading of the holds."""
 
 NOT_ATTEMPTED = "not attempted"
 
@@ -76,10 +76,10 @@ class Deliver:
 
 
 class Sender(Actor[Deliver]):
-    """One of a pool over one mailbox.
+    """One of a pool of senders that share a mailbox.
 
-    It takes the next bundle as soon as each of its messages has a task, so one call that hangs holds only its own
-    permit.
+    It starts a task for each message of a bundle, and then takes the next bundle. So a call that hangs blocks only its
+    own permit.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Sender(Actor[Deliver]):
             left = left[done:]
 
     async def _take_turns(self, ids: Sequence[UUID]) -> Turns:
-        """Reserve only slots that come soon, because the rate may change until later ones."""
+        """Reserve only slots that come soon: before later ones come, the rate may change and make them void."""
         service = self._services.preferred
         rate = self._path(service).rate
         soon = rate.per_second * CLAIM_AHEAD
@@ -161,7 +161,7 @@ class Sender(Actor[Deliver]):
         return Turns(service, rate.epoch, [*spare, *(now + wait for wait in waits)])
 
     def _are_valid(self, turns: Turns) -> bool:
-        """True while messages go to the service of these slots, at the rate by which they were given."""
+        """True while the service of these slots is the preferred one, and its rate was not lowered since."""
         return self._services.preferred is turns.service and self._path(turns.service).rate.epoch == turns.epoch
 
     def _path(self, service: EmailServiceName) -> EmailPath:
@@ -181,7 +181,7 @@ class Sender(Actor[Deliver]):
         return True
 
     async def _deliver_part(self, ids: Sequence[UUID], turns: Turns, in_flight: InFlightDelivery) -> bool:
-        """Claim these, and start a task that sends each of ours. Return False if the node drains before the claim."""
+        """Claim `ids`, and start a task for each message that was claimed. Return False if the node drains first."""
         async with self._permits.claims(len(ids)) as permit:
             claimed = await self._claim(ids, in_flight)
             if claimed is None:
@@ -212,7 +212,7 @@ class Sender(Actor[Deliver]):
                     last_attempt = None if last_ago is None else claimed_at - last_ago
                     own = Turns(turns.service, turns.epoch, [turn])
                     if one.claim.service is not turns.service:
-                        # It takes a turn of its own service once it may call.
+                        # The claim chose the other service. A slot that has passed lets `_its_turn` take one there.
                         own = Turns(one.claim.service, path.rate.epoch, [-math.inf])
                     sending = self._send(one, path, in_flight, own, last_attempt, holds_at)
                     permit.hand_to(self._ctx.spawn(sending, name="send", isolated=True))
@@ -335,16 +335,16 @@ class Sender(Actor[Deliver]):
         return NOT_ATTEMPTED
 
     async def _its_turn(self, path: EmailPath, turns: Turns) -> bool:
-        """Wait for the slot, and take another one if it has passed.
+        """Wait for the slot. If it has passed, take another one.
 
-        Return False if the slot is void, or if the other one is so far away that the claim should be given up.
+        Return False if the slot is void, or if the next one comes too late: then the claim is given up.
         """
         (turn,) = turns.at
         if self._loop.time() - turn > path.rate.grace:
             turn = await self._another_turn(path, turns.service)
             if turn - self._loop.time() > CLAIM_AHEAD:
-                # It serves a later call. If it were dropped, messages that are claimed again and again would reserve
-                # more slots than there are, and the next one would be ever further away.
+                # Keep the slot for a later call. Otherwise messages that are claimed again and again would reserve ever
+                # more slots that nobody uses, and the next free one would be ever further away.
                 self._permits.spare.put(Turns(turns.service, path.rate.epoch, [turn]))
                 return False
         if (wait := turn - self._loop.time()) > 0:

@@ -1,8 +1,8 @@
-"""The slots of calls under the rate of an email service: reserved before a claim, and used by what was claimed.
+"""Reserved slots: the instants at which this node may call an email service under the rate that all nodes share.
 
-A claim may get fewer messages than slots were reserved for: after a restart of RabbitMQ all that was sent and not
-acknowledged comes again. The slots that are left over serve the next claims of this node. If they were dropped, nothing
-would leave until they have passed.
+A sender reserves slots before it claims messages, one for each message. A claim may get fewer messages than that: after
+a restart of RabbitMQ, bundles that were sent but not acknowledged come again. The slots that are left over are kept for
+the next claims of this node. If they were dropped, nothing would leave until they have passed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from service.domain.messages import EmailServiceName
 class Turns:
     """The slots, by the loop's clock, at which calls of `service` may be made.
 
-    They are void once the rate has another epoch.
+    `epoch` counts the decreases of the rate. Once the rate has another epoch, the slots are void.
     """
 
     service: EmailServiceName

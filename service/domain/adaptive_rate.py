@@ -2,7 +2,7 @@
 
 The first throttle sets the rate to what was accepted lately. Each further one lowers it in proportion to the share of
 calls that were throttled, as Data Center TCP does (RFC 8257), and at most once a second. Between them it grows evenly.
-`throttle.lua` does the same for all nodes in Redis; this is what a node goes by without Redis.
+`throttle.lua` does the same in Redis, for all nodes together. A node that cannot reach Redis uses this module alone.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class AdaptiveRate:
         self._decreased_at = -math.inf
 
     def at(self, now: float) -> float:
-        """Calls a second that may be made at `now`, but for a pause."""
+        """Calls a second that may be made at `now`, unless there is a pause."""
         return min(self.ceiling, self.limit.at(now)) if self.limit else self.ceiling
 
     def decreases_at(self, now: float) -> bool:
@@ -69,9 +69,10 @@ class AdaptiveRate:
         return now - self._decreased_at >= DECREASE_EVERY
 
     def throttled(self, now: float, *, taken: float, share: float, pause: float) -> None:
-        """Lower the rate: a `share` of the calls was throttled, `taken` a second were accepted.
+        """Lower the rate, because the service throttled.
 
-        The service wants no call for `pause` seconds.
+        `taken`: calls a second that it accepted lately. `share`: the share of recent calls that it throttled. `pause`:
+        seconds for which it wants no call.
         """
         self.paused_until = max(self.paused_until, now + pause)
         if not self.decreases_at(now):
@@ -86,5 +87,5 @@ class AdaptiveRate:
         self.epoch += 1
 
     def follow(self, limit: Limit | None, *, paused_until: float, epoch: int) -> None:
-        """Go by what all nodes go by."""
+        """Take over the limit that all nodes share in Redis."""
         self.limit, self.paused_until, self.epoch = limit, paused_until, epoch

@@ -14,8 +14,8 @@ HORIZON = 30.0
 UNMEASURED_ROOM = 2_000
 """Messages that may be on their way while the rate is unknown.
 
-A fast wave begins with large claims. Without a configured rate, and below 22 a second, some of these messages are taken
-for lost.
+A fast wave begins with large claims. If no rate is configured and fewer than 22 messages a second leave, some of these
+messages stay `queued` so long that recovery takes them for lost.
 """
 
 MIN_ROOM = 100

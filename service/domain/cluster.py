@@ -13,8 +13,8 @@ from uuid import UUID
 SLACK = 1
 """Generations by which row and witness may differ.
 
-They are written one after the other, and a promoted standby may lack the last one. Redis has the key of every
-acceptance in so short a time, so none is repeated.
+They are written one after the other, and a promoted standby may lack the last one. That is harmless: for so short a
+time Redis still has the dedupe key of every acceptance, so no greeting is sent twice.
 """
 
 
@@ -89,8 +89,11 @@ def judge(
     in_use: str | None = None,
     name: str | None = None,
 ) -> DatabaseCheck:
-    """Judge the database at `here` by its row, by what `redis` and this `node` remember, by the place that nodes with
-    this Redis are working on, and the name that this node was given."""
+    """Judge the database at the location `here`.
+
+    `identity`: the row in that database. `redis`, `node`: what Redis and this node remember. `in_use`: the location of
+    the database that nodes with this Redis are working on. `name`: the HEYDAY_CLUSTER of this node.
+    """
     elsewhere = in_use is not None and in_use != here.database
     if identity is None:
         return DatabaseCheck.NEW if redis is None and node is None and not elsewhere else DatabaseCheck.OTHER_CLUSTER

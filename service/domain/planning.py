@@ -41,7 +41,7 @@ class OccasionDay:
 class PlanRange:
     """Users of one day, after `after_user` and up to `until_user`, for the instants in [starts_at, ends_at).
 
-    `replans`: existing messages move from any instant to their present one.
+    `replans`: the rules have changed, so existing messages move from any instant to that of the present rules.
     """
 
     day: OccasionDay
@@ -77,7 +77,7 @@ class UnsentDay:
 
 @dataclass(frozen=True, slots=True)
 class TzdataMove:
-    """Messages whose instant is another by newer zone data."""
+    """Messages whose instant differs under newer zone data: the old one is in `unsent`, the new one is `send_at`."""
 
     unsent: UnsentDay
     send_at: datetime
@@ -202,9 +202,9 @@ def _days(shifts: Iterable[_Shift], starts_at: datetime, ends_at: datetime) -> l
 
 
 def instants(rules: PlanningRules, planned: PlanRange) -> Sequence[tuple[str, datetime]]:
-    """The instant of a range's day in each zone: where it falls into the range's window, or everywhere to replan.
+    """The zones in which the range's day has an instant within [starts_at, ends_at), and that instant.
 
-    An occasion that is not active has none.
+    A range that replans has all zones. An occasion that is not active has none.
     """
     if planned.day.occasion not in rules.codes:
         return []

@@ -18,8 +18,8 @@ from service.domain.messages import Answer, Outcome, Status
 class RetryPolicy:
     """The number of attempts that may be spent and the delays between them.
 
-    `hold`: a message of unknown outcome waits for a person. `key_lasts`: how long the service remembers an
-    Idempotency-Key; a message of unknown outcome is not called again later than that.
+    `hold`: a message of unknown outcome waits for a person, as `HEYDAY_UNKNOWN_OUTCOME` says. `key_lasts`: how long the
+    service remembers an Idempotency-Key; a message of unknown outcome is not called again later than that.
     """
 
     attempts: int

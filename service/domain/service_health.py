@@ -22,7 +22,7 @@ WEIGHT = 0.05
 class ServiceHealth:
     """Judges the answers of one node. Times are seconds of any steady clock.
 
-    While the service accepts no message, at most `refusals` messages are taken as refused.
+    While the service accepts no message, at most `refusals` refusals count as final; further ones are transient.
     """
 
     def __init__(self, refusals: int) -> None:
@@ -38,10 +38,10 @@ class ServiceHealth:
         return Counter(self._reasons).most_common(1)[0][0] if self._reasons else None
 
     def judge(self, answer: Answer, *, began: float, last_attempt: float | None, at: float) -> Answer:
-        """Return the answer as one about its message or about the service.
+        """Return the answer, changed where it says nothing about its message: not `spent`, and no permanent failure.
 
-        The call began at `began` and was answered at `at`; the attempt before it ended at `last_attempt`, None
-        without one.
+        The call began at `began` and was answered at `at`. The previous attempt at the message ended at `last_attempt`,
+        None without one.
         """
         if answer.throttled:
             return replace(answer, spent=False)
@@ -56,7 +56,7 @@ class ServiceHealth:
                 return replace(answer, outcome=Outcome.TRANSIENT_FAILURE, spent=False)
             return answer
         if last_attempt is None:
-            # Repeated attempts would count a message that fails for its own reasons again and again.
+            # Only first attempts count: a message that fails for its own reasons would otherwise count many times.
             self._share += WEIGHT * ((answer.outcome is Outcome.ACCEPTED) - self._share)
         if answer.outcome is Outcome.ACCEPTED:
             return answer
