@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -12,12 +13,14 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
 
+from grafana import kubernetes
+from grafana.files import FOLDER as BOARDS
 from service.api.health_checks import HEALTH_CHECK_TIMEOUT
 from service.settings import read
 from tests.deploy.test_files import ROOT, settings
 
 FOLDER = ROOT / "deploy" / "kubernetes"
-BASE, PRODUCTION = FOLDER / "base", FOLDER / "production"
+BASE, PRODUCTION, MONITORING = FOLDER / "base", FOLDER / "production", FOLDER / "monitoring"
 
 Document = dict[str, Any]
 
@@ -57,14 +60,25 @@ def production() -> dict[str, str]:
 
 def test_every_resource_that_is_named_exists_and_every_file_is_named() -> None:
     """A file that no kustomization names is never applied, and no error shows it."""
-    (kustomization,) = load(BASE / "kustomization.yaml")
-
-    assert {*kustomization["resources"], "kustomization.yaml"} == {file.name for file in BASE.iterdir()}
+    for folder in (BASE, MONITORING):
+        (kustomization,) = load(folder / "kustomization.yaml")
+        named = {name for name in kustomization["resources"] if not name.startswith("../")}
+        assert named | {"kustomization.yaml"} == {file.name for file in folder.iterdir()}
     (overlay,) = load(PRODUCTION / "kustomization.yaml")
     assert [name for name in overlay["resources"] if not (PRODUCTION / name).exists()] == []
 
 
-FOREIGN = {"Kustomization", "ServiceMonitor"}
+def test_the_alerts_are_those_of_prometheus_and_every_dashboard_is_a_config_map() -> None:
+    """After a change to `deploy/alerts`: python -m grafana."""
+    assert kubernetes.FILE.read_text(encoding="utf-8") == kubernetes.content()
+    for one, file in zip(load(kubernetes.FILE), kubernetes.RULES.values(), strict=True):
+        assert [one["spec"]] == load(file)
+    (dashboards,) = load(BOARDS / "kustomization.yaml")
+    files = [file for one in dashboards["configMapGenerator"] for file in one["files"]]
+    assert files == sorted(file.name for file in BOARDS.glob("*.json"))
+
+
+FOREIGN = {"Kustomization", "ServiceMonitor", "PrometheusRule"}
 """Kinds that are not part of Kubernetes, which has no schema for them."""
 
 
@@ -260,28 +274,41 @@ def test_the_autoscaler_uses_the_metric_that_the_adapter_makes() -> None:
     )
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is what builds it")
-def test_kustomize_builds_production_with_names_that_fit(tmp_path: Path) -> None:
-    """Generated names have a digest, and every reference must have it, too."""
-    folder = shutil.copytree(FOLDER, tmp_path / "kubernetes")
+def built(tmp_path: Path) -> list[Document]:
+    """Return what kustomize builds of the production overlay, with secrets of a word each."""
+    folder = shutil.copytree(FOLDER, tmp_path / "deploy" / "kubernetes")
+    shutil.copytree(BOARDS, tmp_path / "grafana" / "dashboards")
     (overlay,) = load(PRODUCTION / "kustomization.yaml")
     for one in overlay["secretGenerator"]:
         for entry in one["files"]:
             (folder / "production" / entry.partition("=")[2]).write_text("secret")
-
-    built = subprocess.run(
+    done = subprocess.run(
         ["kubectl", "kustomize", str(folder / "production")], capture_output=True, text=True, timeout=60, check=False
     )
+    assert done.returncode == 0, done.stderr
+    # The dashboards are a quarter of a megabyte of YAML.
+    return [one for one in yaml.load_all(done.stdout, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if one]
 
-    assert built.returncode == 0, built.stderr
-    documents = [one for one in yaml.safe_load_all(built.stdout) if one]
+
+needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is what builds it")
+
+
+@needs_kubectl
+def test_kustomize_builds_production_with_names_that_fit(tmp_path: Path) -> None:
+    """Generated names have a digest, and every reference must have it, too."""
+    documents = built(tmp_path)
+
     for one in documents:
         if one["kind"] not in FOREIGN:
             assert mistake(one) is None
     names = {(one["kind"], one["metadata"]["name"]) for one in documents}
     (node,) = [one["spec"]["template"] for one in documents if one["kind"] == "Deployment"]
-    (settings_map,) = [name for kind, name in names if kind == "ConfigMap"]
+    (settings_map,) = [
+        one["metadata"]["name"] for one in documents if one["kind"] == "ConfigMap" and "HEYDAY_BIND" in one["data"]
+    ]
     assert node["metadata"]["labels"] == {"app.kubernetes.io/name": "heyday", "app.kubernetes.io/component": "node"}
     assert node["spec"]["containers"][0]["envFrom"] == [{"configMapRef": {"name": settings_map}}]
     assert ("Secret", node["spec"]["volumes"][0]["secret"]["secretName"]) in names
     assert {one["metadata"].get("namespace") for one in documents if one["kind"] != "Namespace"} == {"heyday"}
+    # An applied object is kept once more in an annotation, which may have 256 KiB with all others.
+    assert max(len(json.dumps(json.dumps(one))) for one in documents) < 2**18
