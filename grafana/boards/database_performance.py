@@ -17,7 +17,7 @@ POOL = Row(
     "Connections",
     [
         figure(
-            "How much of the pool is in use?",
+            "How much of the pool is in use? · pool utilisation",
             "Share of all connections that the chosen nodes may open (HEYDAY_DATABASE_CONNECTIONS each).",
             {"in use": "sum(db_connections_active{NODE}) / sum(db_connections_max{NODE})"},
             unit="percentunit",
@@ -25,7 +25,7 @@ POOL = Row(
             steps=((None, GREEN), (0.7, ORANGE), (0.95, RED)),
         ),
         figure(
-            "How many statements wait for a connection?",
+            "How many statements wait for a connection? · pool, waiting statements",
             "Now, over the chosen nodes. A few during a wave are normal. If the number stays high, the pool is exhausted.",
             {"waiting": "sum(db_connections_waiting{NODE})"},
             unit="none",
@@ -33,7 +33,7 @@ POOL = Row(
             steps=((None, GREEN), (1, ORANGE), (20, RED)),
         ),
         figure(
-            "How often did a statement have to wait?",
+            "How often did a statement have to wait? · share of statements that waited",
             "Share of the statements within the time shown that found every connection in use.",
             {
                 "waited": """
@@ -46,7 +46,7 @@ POOL = Row(
             steps=((None, GREEN), (0.05, ORANGE), (0.25, RED)),
         ),
         figure(
-            "How often was PostgreSQL away?",
+            "How often was PostgreSQL away? · outages",
             "Outages within the time shown, counted by each node.",
             {"outages": 'sum(increase(outages_total{NODE, system="postgres"}[$__range]))'},
             unit="none",
@@ -54,7 +54,7 @@ POOL = Row(
             steps=NONE_IS_GOOD,
         ),
         series(
-            "What are the connections doing?",
+            "What are the connections doing? · connections active, idle, max",
             "Connections of the chosen nodes: in use, open and idle, and the maximum.",
             {
                 "in use": "sum(db_connections_active{NODE})",
@@ -64,19 +64,19 @@ POOL = Row(
             unit="none",
         ),
         series(
-            "Which node's pool is exhausted?",
+            "Which node's pool is exhausted? · waiting statements by node",
             "Statements that wait for a connection, by node.",
             {"{{node}}": "db_connections_waiting{NODE} NAMED"},
             unit="none",
         ),
         series(
-            "How much waiting does that cost?",
+            "How much waiting does that cost? · pool wait time",
             "Average number of waiting statements: seconds waited per second. It also shows short queues between two scrapes.",
             {"{{node}}": "rate(db_connection_wait_seconds_sum{NODE}[$__rate_interval]) NAMED"},
             unit="none",
         ),
         timeline(
-            "When was PostgreSQL away, and for which node?",
+            "When was PostgreSQL away, and for which node? · outages by node",
             "From the first statement that failed until every actor succeeded again.",
             {"{{node}}": 'dependency_up{NODE, system="postgres"} NAMED'},
             words={1: ("up", GREEN), 0: ("away", RED)},
@@ -90,41 +90,41 @@ STATEMENTS = Row(
     "Statements",
     [
         series(
-            "How many statements run?",
+            "How many statements run? · queries/s",
             "Per second, the ten most frequent. The names are those in service/adapters/postgres/*.sql.",
             {"{{query}}": "topk(10, sum by (query) (rate(db_query_duration_seconds_count{NODE}[$__rate_interval])))"},
             unit="suffix: /s",
             stacked=True,
         ),
         series(
-            "How long do statements take?",
+            "How long do statements take? · query latency p50, p95, p99",
             "Percentiles over all statements, the wait for a connection included.",
             {"p50": _quantile(0.5), "p95": _quantile(0.95), "p99": _quantile(0.99)},
             unit="s",
             logarithmic=True,
         ),
         series(
-            "Which statement is slow?",
+            "Which statement is slow? · query latency p95 by statement",
             "95th percentile by statement, the ten slowest.",
             {"{{query}}": f"topk(10, {_quantile(0.95, 'le, query')})"},
             unit="s",
             logarithmic=True,
         ),
         series(
-            "Which statement keeps the database busy?",
+            "Which statement keeps the database busy? · query load by statement",
             "Seconds of execution per second for the ten most expensive statements.",
             {"{{query}}": "topk(10, sum by (query) (rate(db_query_duration_seconds_sum{NODE}[$__rate_interval])))"},
             unit="none",
             stacked=True,
         ),
         heatmap(
-            "Are all slow, or only some?",
+            "Are all slow, or only some? · query latency histogram",
             "Statements by duration. A lock or a bad query plan shows as a separate cloud.",
             "sum by (le) (increase(db_query_duration_seconds_bucket{NODE}[$__rate_interval]))",
             unit="s",
         ),
         table(
-            "What does each statement cost on average?",
+            "What does each statement cost on average? · mean query time",
             "Mean duration within the time shown. `heyday doctor --queries` has more about each.",
             """
                 sum by (query) (increase(db_query_duration_seconds_sum{NODE}[$__range]))

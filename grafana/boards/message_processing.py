@@ -25,67 +25,67 @@ OBJECTIVE = Row(
     "The objective: 99.9 % within 60 s of 09:00",
     [
         figure(
-            "How many greetings left?",
+            "How many greetings left? · messages sent",
             "Recorded as sent within the time shown.",
             {"sent": 'sum(increase(messages_sent_total{NODE, occasion=~"$occasion"}[$__range]))'},
             unit="short",
         ),
         figure(
-            "How many left in time?",
+            "How many left in time? · on-time share (SLI)",
             "Of the greetings that left within the time shown: the share that left within 60 s of the due instant.",
             {"in time": _share_on_time("$__range")},
             unit="percentunit",
             steps=((None, RED), (0.99, ORANGE), (0.999, GREEN)),
         ),
         figure(
-            "How much of the budget is spent?",
+            "How much of the budget is spent? · error budget (SLO)",
             "Late greetings as a share of the allowed one in a thousand. Choose 30 days to see the month.",
             {"spent": f"(1 - {_share_on_time('$__range')}) / 0.001"},
             unit="percentunit",
             steps=((None, GREEN), (0.5, ORANGE), (1, RED)),
         ),
         figure(
-            "Is sending held?",
+            "Is sending held? · holds",
             "By a person: `all` is everything. `heyday holds` says who, why and until when.",
             {"{{occasion}}": "max by (occasion) (sending_held{NODE})"},
             unit="short",
             steps=NONE_IS_GOOD,
         ),
         figure(
-            "How many are suppressed?",
+            "How many are suppressed? · suppressions",
             "Messages that were cancelled within the time shown, because nothing may be written to the address.",
             {"{{reason}}": "sum by (reason) (increase(suppressed_total{NODE}[$__range]))"},
             unit="short",
         ),
         figure(
-            "What do email services report?",
+            "What do email services report? · webhook events: bounces, complaints",
             "Events of their webhooks within the time shown. Bounces, complaints and opt-outs suppress the address.",
             {"{{event}}": "sum by (event) (increase(email_events_total{NODE}[$__range]))"},
             unit="short",
         ),
         figure(
-            "How many expired?",
+            "How many expired? · messages expired",
             "Messages that passed HEYDAY_LATE_LIMIT before they were sent, within the time shown.",
             {"expired": 'sum(increase(messages_expired_total{NODE, occasion=~"$occasion"}[$__range]))'},
             unit="short",
             steps=((None, GREEN), (0.001, RED)),
         ),
         figure(
-            "How many failed for good?",
+            "How many failed for good? · messages failed",
             "Messages that were refused, or whose attempts are spent, within the time shown.",
             {"failed": 'sum(increase(messages_failed_total{NODE, occasion=~"$occasion"}[$__range]))'},
             unit="short",
             steps=NONE_IS_GOOD,
         ),
         figure(
-            "How many wait for a person?",
+            "How many wait for a person? · unknown outcome, held",
             "Messages in state `unknown`: the service may have accepted them. A person decides.",
             {"held": 'max(messages_by_status{NODE, status="unknown"})'},
             unit="short",
             steps=NONE_IS_GOOD,
         ),
         series(
-            "How does the wave of 09:00 leave?",
+            "How does the wave of 09:00 leave? · throughput, messages/s",
             "Greetings recorded as sent per second. Waves start at the full hours of the time zones.",
             {
                 "{{occasion}}": 'sum by (occasion) (rate(messages_sent_total{NODE, occasion=~"$occasion"}[$__rate_interval]))'
@@ -94,7 +94,7 @@ OBJECTIVE = Row(
             stacked=True,
         ),
         series(
-            "How late are greetings, against the objective?",
+            "How late are greetings, against the objective? · lateness p50, p95, p99, p99.9 (SLO)",
             "From the due instant to the start of the accepted attempt. The dashed line is the objective: 99.9 % within 60 s.",
             {
                 "p50": _lateness(0.5),
@@ -107,13 +107,13 @@ OBJECTIVE = Row(
             limits=((60, RED),),
         ),
         heatmap(
-            "Were all greetings late, or only a few?",
+            "Were all greetings late, or only a few? · lateness histogram",
             "Greetings by lateness. An outage is a stripe that rises. Retries are a faint cloud above the rest.",
             'sum by (le) (increase(message_lateness_seconds_bucket{NODE, occasion=~"$occasion"}[$__rate_interval]))',
             unit="s",
         ),
         series(
-            "Which share left in time recently?",
+            "Which share left in time recently? · on-time share, burn rate (SLO)",
             "From the recording rules of the alerts. Below the dashed line more greetings are late than the budget allows.",
             {
                 "5 minutes": "1 - heyday:greetings_late:ratio_rate5m",
@@ -132,21 +132,21 @@ ON_THEIR_WAY = Row(
     "On their way",
     [
         series(
-            "Where are the messages now?",
+            "Where are the messages now? · messages by status",
             "Messages by state, without `scheduled`, which are the messages of the coming days.",
             {"{{status}}": 'max by (status) (messages_by_status{NODE, status!="scheduled"})'},
             unit="short",
             stacked=True,
         ),
         series(
-            "Is a message due and not sent?",
+            "Is a message due and not sent? · oldest due age",
             "Age of the oldest due message. Unlike lateness, it also shows a problem while nothing leaves.",
             {"oldest": "max(oldest_due_message_age_seconds{NODE})"},
             unit="s",
             limits=((300, RED),),
         ),
         series(
-            "Do senders keep up with what is handed out?",
+            "Do senders keep up with what is handed out? · delivery queue, messages in and out",
             "Messages per second into and out of the delivery queue.",
             {
                 "published": "sum(rate(queue_messages_enqueued_total{NODE}[$__rate_interval]))",
@@ -155,7 +155,7 @@ ON_THEIR_WAY = Row(
             unit="suffix: /s",
         ),
         series(
-            "How much waits between ticker and senders?",
+            "How much waits between ticker and senders? · queue depth, backlog",
             "`messages`: queued and not yet claimed for sending. `bundles`: bundles of up to 50 messages that no node has taken.",
             {"messages": "max(queue_depth_total{NODE})", "bundles": "max(delivery_queue_ready{NODE})"},
             unit="short",
@@ -168,35 +168,35 @@ STREAMS = Row(
     "Streams",
     [
         series(
-            "Which node holds claimed entries?",
+            "Which node holds claimed entries? · pending entries by consumer",
             "Pending entries of each stream by consumer. The consumer is the node's id.",
             {"{{stream}} {{consumer}}": "max by (stream, consumer) (stream_consumer_pending{NODE})"},
             unit="none",
             stacked=True,
         ),
         series(
-            "Is claimed work not finished?",
+            "Is claimed work not finished? · oldest pending entry",
             "Age of the oldest pending entry of each stream. Other nodes take over the entries of a dead node within 15 s.",
             {"{{stream}}": "max by (stream) (stream_oldest_pending_seconds{NODE})"},
             unit="s",
             limits=((300, ORANGE),),
         ),
         series(
-            "Does work wait in a stream to be claimed?",
+            "Does work wait in a stream to be claimed? · stream length",
             "Entries of each stream. Finished entries are deleted.",
             {"{{stream}}": "max by (stream) (stream_length{NODE})"},
             unit="none",
             width=8,
         ),
         series(
-            "How much was taken over from dead nodes?",
+            "How much was taken over from dead nodes? · reclaimed entries",
             "Entries put back because their node died.",
             {"{{stream}}": "sum by (stream) (increase(stream_reclaimed_total{NODE}[$__rate_interval]))"},
             unit="none",
             width=8,
         ),
         series(
-            "How much repeated work was dropped, and where?",
+            "How much repeated work was dropped, and where? · duplicates suppressed",
             "Repeating is harmless: every step is a compare-and-set, and what did not move is counted here.",
             {"{{by}}": "sum by (by) (increase(duplicates_suppressed_total{NODE}[$__rate_interval]))"},
             unit="none",
@@ -209,13 +209,13 @@ PLANNING = Row(
     "Planning",
     [
         series(
-            "Did planning make the messages of the days ahead?",
+            "Did planning make the messages of the days ahead? · messages planned",
             "Messages made. Most come with the daily job, the others with new users.",
             {"made": "sum(increase(messages_planned_total{NODE}[$__rate_interval]))"},
             unit="short",
         ),
         series(
-            "Will tomorrow's greetings be there in time?",
+            "Will tomorrow's greetings be there in time? · planned ahead",
             "How far ahead everything is planned, and the least that it should be.",
             {"planned ahead": "max(planned_ahead_seconds{NODE})"},
             unit="s",

@@ -9,42 +9,42 @@ NOW = Row(
     "Now",
     [
         figure(
-            "How many nodes answer?",
+            "How many nodes answer? · nodes up",
             "`answer`: nodes that Prometheus reaches. `live`: nodes that the nodes themselves count as living. Both should be equal.",
             {"answer": "sum(up{ALL})", "live": "max(nodes_living{ALL})"},
             unit="none",
             steps=((None, RED), (1, GREEN)),
         ),
         figure(
-            "May greetings leave?",
+            "May greetings leave? · circuit state",
             "The circuit of the email service, the worst of all nodes. While it is open, nothing leaves and nothing is lost.",
             {"circuit": "max(circuit_breaker_state{NODE})"},
             unit="none",
             words=CIRCUIT,
         ),
         figure(
-            "Does every server answer?",
+            "Does every server answer? · dependencies up",
             "PostgreSQL, Redis and RabbitMQ as the nodes see them; the worst of all nodes.",
             {"{{system}}": "min by (system) (dependency_up{NODE})"},
             unit="none",
             words=UP,
         ),
         figure(
-            "How long has the oldest message been due?",
+            "How long has the oldest message been due? · oldest due age",
             "Age of the oldest due message that has not left. During a wave it rises until the wave has left.",
             {"oldest": "max(oldest_due_message_age_seconds{NODE})"},
             unit="s",
             steps=((None, GREEN), (60, ORANGE), (300, RED)),
         ),
         figure(
-            "How far ahead is planning complete?",
+            "How far ahead is planning complete? · planned ahead",
             "Normally between 24 and 48 hours. Later messages do not exist yet.",
             {"ahead": "max(planned_ahead_seconds{NODE})"},
             unit="s",
             steps=((None, RED), (24 * 3600, GREEN)),
         ),
         figure(
-            "How many alerts fire?",
+            "How many alerts fire? · alerts firing",
             "The alerts of deploy/alerts. The list is below.",
             {"alerts": 'count(ALERTS{app="heyday", alertstate="firing"}) or vector(0)'},
             unit="none",
@@ -57,26 +57,26 @@ LATELY = Row(
     "Lately",
     [
         timeline(
-            "Which alerts fired, and when?",
+            "Which alerts fired, and when? · alert history",
             "Each bar is an alert of deploy/alerts. docs/OPERATIONAL_RUNBOOK.md has a section for each.",
             {"{{alertname}}": 'max by (alertname) (ALERTS{app="heyday", alertstate="firing"})'},
             words={1: ("fires", RED)},
             none="none fired",
         ),
         timeline(
-            "Which server was away, and for which node?",
+            "Which server was away, and for which node? · outages",
             "A server is away while an actor waits for it. `cluster` means that the node refuses its database.",
             {"{{system}} for {{node}}": "dependency_up{NODE} NAMED"},
             words=UP,
         ),
         series(
-            "Did a node come, go, or die?",
+            "Did a node come, go, or die? · living nodes, deaths",
             "`living`: nodes that are not dead. `died`: nodes that other nodes found dead. A drained node is not counted as dead.",
             {"living": "max(nodes_living{NODE})", "died": "sum(increase(node_deaths_total{NODE}[$__rate_interval]))"},
             unit="none",
         ),
         table(
-            "Which version runs where?",
+            "Which version runs where? · versions",
             "The versions of heyday and of its time zone data. All nodes should have the same.",
             "heyday_info{NODE}",
             unit="none",
@@ -89,7 +89,7 @@ PROCESSES = Row(
     "Processes",
     [
         series(
-            "How busy is each node?",
+            "How busy is each node? · CPU",
             "Processor time per second. A node is one process on one core, so 100 % is its maximum.",
             {"{{node}}": "rate(process_cpu_seconds_total{NODE}[$__rate_interval]) NAMED"},
             unit="percentunit",
@@ -97,14 +97,14 @@ PROCESSES = Row(
             limits=((0.9, ORANGE),),
         ),
         series(
-            "How much memory does each node use?",
+            "How much memory does each node use? · memory (RSS)",
             "Resident memory. It does not grow with the backlog.",
             {"{{node}}": "process_resident_memory_bytes{NODE} NAMED"},
             unit="bytes",
             width=8,
         ),
         series(
-            "Is a process blocked?",
+            "Is a process blocked? · event loop lag",
             "The greatest delay of the event loop in the last seconds.",
             {"{{node}}": "event_loop_lag_seconds{NODE} NAMED"},
             unit="s",
@@ -112,14 +112,14 @@ PROCESSES = Row(
             limits=((0.5, ORANGE),),
         ),
         series(
-            "Which actor cannot keep up?",
+            "Which actor cannot keep up? · mailbox depth",
             "The ten fullest mailboxes. A full mailbox makes its senders wait.",
             {"{{actor}}": "topk(10, max by (actor) (actor_mailbox_depth{NODE}))"},
             unit="none",
             width=8,
         ),
         series(
-            "Are the machines' clocks right?",
+            "Are the machines' clocks right? · clock skew",
             "A node's clock minus the database's clock. The database's clock decides; a wrong clock of a node only makes its logs misleading.",
             {"{{node}}": "clock_skew_seconds{NODE} NAMED"},
             unit="s",
@@ -128,7 +128,7 @@ PROCESSES = Row(
             limits=((-5, ORANGE), (-4.999, GREEN), (5, ORANGE)),
         ),
         series(
-            "How close is a node to its limit of open files?",
+            "How close is a node to its limit of open files? · open file descriptors",
             "Connections count as files. At 100 % the node can open no more.",
             {"{{node}}": "process_open_fds{NODE} / process_max_fds{NODE} NAMED"},
             unit="percentunit",
@@ -142,7 +142,7 @@ JOBS = Row(
     "Jobs",
     [
         figure(
-            "When did each job last succeed?",
+            "When did each job last succeed? · time since last success",
             "The latest success on any node. The daily job plans, the minute job claims due messages, recovery finds lost work.",
             {"{{exported_job}}": "time() - max by (exported_job) (job_last_success_timestamp_seconds{ALL})"},
             unit="s",
@@ -151,7 +151,7 @@ JOBS = Row(
             steps=((None, GREEN), (25 * 3600, RED)),
         ),
         series(
-            "Do the jobs run, and do they succeed?",
+            "Do the jobs run, and do they succeed? · job runs by outcome",
             "Runs by outcome, over the chosen nodes.",
             {
                 "{{exported_job}} {{outcome}}": "sum by (exported_job, outcome) (increase(job_runs_total{NODE}[$__rate_interval]))"
@@ -161,7 +161,7 @@ JOBS = Row(
             height=6,
         ),
         series(
-            "Does a job take longer than it used to?",
+            "Does a job take longer than it used to? · job duration",
             "Mean duration of a run, by job.",
             {
                 "{{exported_job}}": """
@@ -174,7 +174,7 @@ JOBS = Row(
             height=6,
         ),
         figure(
-            "How old is the time zone data?",
+            "How old is the time zone data? · tzdata age",
             "Age since the earliest possible release date, so up to half a year too high. After one year, update it.",
             {"age": "time() - min(tzdata_release_timestamp_seconds{NODE})"},
             unit="s",
@@ -182,7 +182,7 @@ JOBS = Row(
             steps=((None, GREEN), (300 * 86400, ORANGE), (365 * 86400, RED)),
         ),
         figure(
-            "Did the database's clock jump?",
+            "Did the database's clock jump? · clock jumps",
             "Jumps within the time shown. The clock was set, or its machine was suspended. Nodes notice a jump within two seconds.",
             {"jumps": "sum(increase(clock_jumps_total{NODE}[$__range]))"},
             unit="none",

@@ -50,7 +50,8 @@ def draw_dashboards(answers: list[Answer], folder: Path, *, due: float, marks: M
 def draw_story(answers: list[Answer], file: Path, *, due: float, marks: Mapping[str, float]) -> None:
     """Draw a small PNG of the overview panels."""
     panels = _panels(answers)
-    _draw({title: panels[title] for title in STORY}, file, due, marks, columns=3, dpi=75)
+    questions = {title.partition(" · ")[0]: answered for title, answered in panels.items()}
+    _draw({question: questions[question] for question in STORY}, file, due, marks, columns=3, dpi=75)
 
 
 def _panels(answers: Iterable[Answer]) -> dict[str, list[Answer]]:

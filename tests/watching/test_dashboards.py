@@ -149,16 +149,34 @@ def test_a_value_that_grafana_does_not_accept_is_found(field: tuple[str | int, .
 
 
 @pytest.mark.parametrize("name", boards())
-def test_every_panel_asks_a_question_and_explains_the_answer(name: str) -> None:
-    """A panel without a question is in the way of the others."""
+def test_every_panel_asks_a_question_names_its_term_and_explains_the_answer(name: str) -> None:
+    """A panel without a question is in the way of the others. Without its term, a search for "p99" finds nothing."""
     panels = panels_of(boards()[name])
 
     for panel in panels:
-        assert panel["title"].endswith("?"), panel["title"]
+        assert re.fullmatch(r"[A-Z][^?·]+\? · [^?·]+", panel["title"]), panel["title"]
         assert panel["description"].endswith("."), panel["title"]
         assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
         assert panel["targets"], panel["title"]
     assert [title for title, count in Counter(panel["title"] for panel in panels).items() if count > 1] == []
+
+
+def test_a_percentile_is_found_by_its_name() -> None:
+    """The legend of a panel is not searched."""
+    for query in all_queries():
+        for quantile in re.findall(r"histogram_quantile\(0\.(\d+)", query.expression):
+            percent = f"{quantile:0<2}"[:2] + (f".{quantile[2:]}" if quantile[2:] else "")
+            assert f"p{percent}" in query.panel, query
+
+
+def test_every_panel_that_the_runbook_names_exists() -> None:
+    """The person on call looks for it by its question."""
+    text = " ".join((FOLDER.parents[1] / "docs" / "OPERATIONAL_RUNBOOK.md").read_text(encoding="utf-8").split())
+    questions = {panel["title"].partition(" · ")[0] for board in boards().values() for panel in panels_of(board)}
+
+    named = set(re.findall(r"(?<!\*)\*([A-Z][^*]+\?)\*(?!\*)", text))
+    assert len(named) > 8
+    assert named - questions == set()
 
 
 @pytest.mark.parametrize("name", boards())
