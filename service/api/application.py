@@ -9,6 +9,7 @@ from aiohttp import web
 from service.api.dependencies import ApiDependencies
 from service.api.http.body import MAX_BODY_BYTES
 from service.api.http.request_log import RequestLog
+from service.api.imports.slots import ImportSlots
 from service.api.middleware.api_keys import ApiKeys
 from service.api.middleware.clients import identify
 from service.api.middleware.conditional import tag_responses
@@ -47,6 +48,7 @@ def application(dependencies: ApiDependencies, *, draining: Callable[[], bool]) 
     keys = ApiKeys(settings.api_keys, settings.api_keys_file, min_length=settings.min_api_key_length)
     for key in settings.api_keys:
         dependencies.metrics.http_requests_by_key.labels(key.name)
+    slots = ImportSlots()
     request_log = RequestLog()
 
     async def flush(_app: web.Application) -> None:
@@ -79,9 +81,9 @@ def application(dependencies: ApiDependencies, *, draining: Callable[[], bool]) 
     app.add_routes(HealthRoutes(dependencies, draining).routes())
     app.add_routes(UserRoutes(dependencies, rules).routes())
     app.add_routes(UserListRoutes(dependencies, rules).routes())
-    app.add_routes(ImportRoutes(dependencies, rules).routes())
+    app.add_routes(ImportRoutes(dependencies, rules, slots).routes())
     app.add_routes(HoldRoutes(dependencies).routes())
-    app.add_routes(SuppressionRoutes(dependencies).routes())
+    app.add_routes(SuppressionRoutes(dependencies, slots).routes())
     app.add_routes(EmailEventRoutes(dependencies).routes())
     app.add_routes(JobRoutes(dependencies).routes())
     app.add_routes(ConsoleRoutes(served=settings.console).routes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import shutil
 import socket
 import ssl
@@ -136,9 +137,11 @@ async def test_the_api_is_reached_in_tls_while_a_node_is_dead_and_metrics_are_no
     shown = [
         "/api/v1/users",
         "/api/v1/users:import",
+        "/api/v1/suppressions:import",
         "/docs",
         "/docs/assets",
         "/openapi.json",
+        "/problems/not-found",
         "/",
         "/console",
         "/console/main.js",
@@ -152,3 +155,15 @@ async def test_the_api_is_reached_in_tls_while_a_node_is_dead_and_metrics_are_no
 
     assert answered == {path: {"path": path, "for": "127.0.0.1"} for path in shown}
     assert refused == dict.fromkeys(hidden, 404)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/users:import", "/api/v1/suppressions:import"])
+async def test_an_import_of_any_size_is_passed_on(proxied: str, tmp_path: Path, path: str) -> None:
+    """The node has bounds of its own. Other bodies have 2 MB at most."""
+    trust = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=tmp_path / "authority"))
+
+    async with aiohttp.ClientSession(connector=trust, base_url=proxied) as session:
+        imported = await session.post(path, data=io.BytesIO(bytes(3_000_000)))
+        refused = await session.post("/api/v1/users", data=io.BytesIO(bytes(3_000_000)))
+
+    assert (imported.status, refused.status) == (200, 413)

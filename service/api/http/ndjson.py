@@ -118,6 +118,8 @@ async def _pieces(body: StreamReader) -> AsyncIterator[bytes]:
         if received > MAX_STREAM_BYTES:
             raise BodyEnded(TOO_LARGE, f"A body has {MAX_STREAM_BYTES} bytes at most.")
         for start in range(0, len(chunk), SLICE_BYTES):
+            if body.exception() is not None:  # the client has left: nobody reads the results of what it sent
+                raise _cut_off()
             yield chunk[start : start + SLICE_BYTES]
             await turns.give()
 
@@ -131,4 +133,8 @@ async def _next_chunk(body: StreamReader, within: float) -> bytes:
         reason = f"Fewer than {MIN_WINDOW_BYTES} bytes arrived within {RATE_WINDOW:g} s."
         raise BodyEnded(TIMEOUT, reason) from error
     except (web.RequestPayloadError, ConnectionError) as error:
-        raise BodyEnded(MALFORMED, "The body was cut off.") from error
+        raise _cut_off() from error
+
+
+def _cut_off() -> BodyEnded:
+    return BodyEnded(MALFORMED, "The body was cut off.")

@@ -31,6 +31,9 @@ MAX_IN_TRANSPORT = 32 * 1024
 
 PIECE = 64 * 1024
 
+RESULTS_NOT_READ = "Too many results wait for you: read them while you send. Send the rows without a result again."
+"""The last line of an import that ends with ResultsNotRead."""
+
 
 class ResultsNotRead(Exception):
     """The client does not read its results, and no more of them can wait."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -22,7 +21,6 @@ from service.api.http.body import load_query, parse
 from service.api.http.csv_lines import csv_header
 from service.api.http.ndjson import MAX_LINE_BYTES, MAX_STREAM_BYTES, BodyEnded, Line, read_lines
 from service.api.http.problems import (
-    BUSY,
     EMAIL_TAKEN,
     EXTERNAL_ID_TAKEN,
     INVALID,
@@ -34,9 +32,10 @@ from service.api.http.problems import (
 )
 from service.api.http.query import Choice, Query
 from service.api.http.responses import encode
-from service.api.http.streaming import ResultsNotRead, SpooledResponse, streamed
+from service.api.http.streaming import RESULTS_NOT_READ, ResultsNotRead, SpooledResponse, streamed
 from service.api.http.turns import Turns
 from service.api.imports.rows import Parse, Row, desired_soon, read_row
+from service.api.imports.slots import ImportSlots
 from service.api.imports.updates import Result, Stored, UpdatingBatch, keys_of
 from service.api.middleware.clients import CLIENT
 from service.api.occasion_cache import OccasionCache, codes
@@ -51,12 +50,6 @@ log = structlog.get_logger(__name__)
 
 BATCH_ROWS = 500
 """Rows of one statement."""
-
-MAX_IMPORTS = 4
-"""Imports that a node does at once."""
-
-MAX_IMPORTS_PER_CLIENT = 2
-"""Imports of one client among them, so that no key can take all slots."""
 
 MAX_STATEMENTS = 4
 """Statements of all imports at once: other requests need connections to the database, too."""
@@ -110,10 +103,10 @@ class Storing:
 class ImportRoutes:
     """One long request for many users."""
 
-    def __init__(self, dependencies: ApiDependencies, occasions: OccasionCache) -> None:
+    def __init__(self, dependencies: ApiDependencies, occasions: OccasionCache, slots: ImportSlots) -> None:
         self._users = dependencies.ports.users
         self._occasions = occasions
-        self._running: Counter[str] = Counter()
+        self._slots = slots
         self._statements = asyncio.Semaphore(MAX_STATEMENTS)
 
     def routes(self) -> list[web.RouteDef]:
@@ -149,27 +142,13 @@ class ImportRoutes:
         # A problem that concerns every row is found before the response begins.
         rules = await self._occasions.current()
         await self._occasions.now()
-        with self._slot(request[CLIENT]):
+        with self._slots.slot(request[CLIENT]):
             lines = read_lines(request.content)
             parse_line = await _csv(lines, rules) if request.content_type == CSV_TYPE else parse
             importing = Import(lines, parse_line, rules, updates)
             async with streamed(request, NDJSON_TYPE) as results:
                 await self._import(importing, results)
         return results.response
-
-    @contextmanager
-    def _slot(self, client: str) -> Iterator[None]:
-        """One of the node's imports. Raises Problem."""
-        if self._running.total() >= MAX_IMPORTS:
-            raise Problem(BUSY, "Other imports are under way on this node.", headers={"Retry-After": "10"})
-        if self._running[client] >= MAX_IMPORTS_PER_CLIENT:
-            raise Problem(BUSY, "Your other imports are under way on this node.", headers={"Retry-After": "10"})
-        self._running[client] += 1
-        try:
-            yield
-        finally:
-            self._running[client] -= 1
-            self._running += Counter()  # drops clients without imports
 
     async def _import(self, importing: Import, results: SpooledResponse) -> None:
         # While the database stores two batches, the next is read and checked.
@@ -183,8 +162,7 @@ class ImportRoutes:
             error = failed.exceptions[0]
             if not isinstance(error, ResultsNotRead):
                 raise error from None
-            text = "Too many results wait for you: read them while you send. Send the rows without a result again."
-            results.keep(_line(None, TOO_LARGE, text))
+            results.keep(_line(None, TOO_LARGE, RESULTS_NOT_READ))
             log.info("import_ended", reason="results not read")
             return
         if ended is not None:

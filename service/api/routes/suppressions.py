@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import structlog
 from aiohttp import web
 from marshmallow import RAISE, Schema, fields
 
@@ -14,10 +14,13 @@ from service.api.http.body import instance_of, load, load_query, parse, read_jso
 from service.api.http.fields import EmailAddress, JsonSchema, Messages, Text
 from service.api.http.ndjson import MAX_LINE_BYTES, BodyEnded, Line, read_lines
 from service.api.http.paths import path_uuid
-from service.api.http.problems import BUSY, MEDIA_TYPE, NOT_FOUND, TOO_LARGE, UNAVAILABLE, Problem
+from service.api.http.problems import MEDIA_TYPE, NOT_FOUND, TOO_LARGE, UNAVAILABLE, Problem
 from service.api.http.query import AnyText, Page, cursor
 from service.api.http.responses import encode, json_response
-from service.api.http.streaming import SpooledResponse, streamed
+from service.api.http.streaming import RESULTS_NOT_READ, ResultsNotRead, SpooledResponse, streamed
+from service.api.http.turns import Turns
+from service.api.imports.slots import ImportSlots
+from service.api.middleware.clients import CLIENT
 from service.api.middleware.principal import principal
 from service.api.openapi.decorators import ResponseSpec, operation
 from service.api.representations.suppressions import suppression_json
@@ -25,6 +28,8 @@ from service.api.routes.imports import NDJSON, NDJSON_TYPE
 from service.domain.roles import Role
 from service.domain.suppressions import NewSuppression, SuppressionReason
 from service.ports import Principal, Unavailable
+
+log = structlog.get_logger(__name__)
 
 BATCH_ROWS = 500
 """Rows of one transaction of an import."""
@@ -81,9 +86,9 @@ class _Row:
 class SuppressionRoutes:
     """Adding is harmless when repeated: there is one row for an address and a reason."""
 
-    def __init__(self, dependencies: ApiDependencies) -> None:
+    def __init__(self, dependencies: ApiDependencies, slots: ImportSlots) -> None:
         self._suppressions = dependencies.ports.suppressions
-        self._import_slot = asyncio.Semaphore(1)
+        self._slots = slots
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -158,14 +163,18 @@ class SuppressionRoutes:
         200 for one that is there, 422 for one that is refused. Sending an import again is harmless."""
         if request.content_type not in NDJSON:
             raise Problem(MEDIA_TYPE, "Send a JSON object a line as `application/x-ndjson`, in UTF-8.")
-        if self._import_slot.locked():
-            raise Problem(BUSY, "Another import of suppressions is under way.", headers={"Retry-After": "10"})
-        async with self._import_slot, streamed(request, NDJSON_TYPE) as results:
-            await self._import(request, results)
+        with self._slots.slot(request[CLIENT]):
+            async with streamed(request, NDJSON_TYPE) as results:
+                try:
+                    await self._import(request, results)
+                except ResultsNotRead:
+                    results.keep(_refused(None, Problem(TOO_LARGE, RESULTS_NOT_READ)))
+                    log.info("import_ended", reason="results not read")
         return results.response
 
     async def _import(self, request: web.Request, results: SpooledResponse) -> None:
         by, rows, last = principal(request), [], 0
+        turns = Turns()
         try:
             async for line in read_lines(request.content):
                 last = line.number
@@ -173,6 +182,7 @@ class SuppressionRoutes:
                 if len(rows) == BATCH_ROWS:
                     await results.add(await self._store(rows, by))
                     rows = []
+                await turns.give()
         except BodyEnded as ended:
             await results.add(await self._store(rows, by) + _refused(last + 1, Problem(ended.kind, str(ended))))
             return
@@ -208,7 +218,9 @@ def _read(line: Line) -> _Row:
     return _Row(line.number, NewSuppression(**loaded), None)
 
 
-def _refused(line: int, problem: Problem) -> bytes:
+def _refused(line: int | None, problem: Problem) -> bytes:
+    """The result line of a problem; `line` is None for the whole import."""
     errors = [error.as_json() for error in problem.errors]
-    result = {"line": line, "status": problem.kind.status, "type": problem.kind.type, "detail": problem.detail}
+    number = {} if line is None else {"line": line}
+    result = {**number, "status": problem.kind.status, "type": problem.kind.type, "detail": problem.detail}
     return encode({**result, **({"errors": errors} if errors else {})}) + b"\n"

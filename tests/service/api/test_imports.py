@@ -10,32 +10,36 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import orjson
 import pytest
-from aiohttp import ClientError, ClientPayloadError
+from aiohttp import ClientError, ClientPayloadError, StreamReader
+from aiohttp.base_protocol import BaseProtocol
 from structlog.testing import capture_logs
 
-from service.api.http import connections, ndjson, streaming
-from service.api.http.ndjson import MAX_LINE_BYTES
-from service.api.routes import imports
+from service.api.http import connections, ndjson, streaming, turns
+from service.api.http.ndjson import MAX_LINE_BYTES, SLICE_BYTES, BodyEnded, read_lines
+from service.api.imports import slots
+from service.api.routes import imports, suppressions
 from service.api_keys import parse_api_keys
 from service.ports import Unavailable
 from service.settings import Secret
 from tests.service.api.conftest import Api, Serve, a_user
 
 IMPORT = "/api/v1/users:import"
+SUPPRESSIONS = "/api/v1/suppressions:import"
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 async def run(
-    api: Api, body: Any, *, on_begun: Callable[[], object] = lambda: None, **headers: str
+    api: Api, body: Any, *, path: str = IMPORT, on_begun: Callable[[], object] = lambda: None, **headers: str
 ) -> list[dict[str, Any]]:
     """Import, and return the results. `on_begun` is called when the answer begins; the import then has its slot."""
-    async with api.client.post(IMPORT, data=body, headers={**NDJSON, **headers}) as response:
+    async with api.client.post(path, data=body, headers={**NDJSON, **headers}) as response:
         assert response.status == 200, await response.text()
         on_begun()
         return [orjson.loads(line) async for line in response.content]
@@ -203,10 +207,10 @@ async def test_an_import_that_is_no_ndjson_is_refused(api: Api, content_type: st
     assert status == 415
 
 
-def import_head(length: int) -> bytes:
+def import_head(length: int, path: str = IMPORT) -> bytes:
     """The head of an import with this length."""
     return (
-        f"POST {IMPORT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: {length}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: {length}\r\n\r\n"
     ).encode()
 
 
@@ -225,29 +229,30 @@ async def running_imports(api: Api, count: int, release: asyncio.Event, **header
     return tasks
 
 
-async def test_one_key_cannot_take_the_import_slots_of_others(serve: Serve) -> None:
-    """One byte every 25 s kept both slots of a node for ever."""
+@pytest.mark.parametrize("path", [IMPORT, SUPPRESSIONS])
+async def test_one_key_cannot_take_the_import_slots_of_others(serve: Serve, path: str) -> None:
+    """One byte every 25 s kept both slots of a node for ever. All imports share the slots."""
     keys = [Secret("a-key-of-16-chars"), Secret("another-key-of-16")]
     api = await serve({"api_keys": parse_api_keys(",".join(keys))})
     mine, other = ({"Authorization": f"Bearer {key}"} for key in keys)
     release = asyncio.Event()
-    running = await running_imports(api, imports.MAX_IMPORTS_PER_CLIENT, release, **mine)
+    running = await running_imports(api, slots.MAX_IMPORTS_PER_CLIENT, release, **mine)
 
-    refused = await api.call("POST", IMPORT, headers={**NDJSON, **mine})
-    others = await run(api, document(a_user()), Authorization=other["Authorization"])
+    refused = await api.call("POST", path, headers={**NDJSON, **mine})
+    others = await run(api, b"{}\n", path=path, Authorization=other["Authorization"])
     release.set()
 
     assert refused[0] == 503
-    assert [result["status"] for result in others] == [201]
-    assert [len(results) for results in await asyncio.gather(*running)] == [1] * imports.MAX_IMPORTS_PER_CLIENT
+    assert [result["status"] for result in others] == [422]
+    assert [len(results) for results in await asyncio.gather(*running)] == [1] * slots.MAX_IMPORTS_PER_CLIENT
 
 
 async def test_imports_beyond_what_a_node_does_at_once_are_refused(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each uses a connection and processor time, and a few keep the database busy."""
-    monkeypatch.setattr(imports, "MAX_IMPORTS", 2)
-    monkeypatch.setattr(imports, "MAX_IMPORTS_PER_CLIENT", 3)
+    monkeypatch.setattr(slots, "MAX_IMPORTS", 2)
+    monkeypatch.setattr(slots, "MAX_IMPORTS_PER_CLIENT", 3)
     api = await serve()
     release = asyncio.Event()
     running = await running_imports(api, 2, release)
@@ -345,6 +350,45 @@ async def test_the_event_loop_turns_while_an_import_is_read(api: Api, line: byte
     assert slowest < 0.5
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "path"), [(imports, "read_row", IMPORT), (suppressions, "_read", SUPPRESSIONS)]
+)
+async def test_the_event_loop_turns_between_two_rows(
+    api: Api, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, path: str
+) -> None:
+    """A slice holds 1,300 short rows. The check of each takes time, and a greeting must not wait for all of them."""
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)
+    passed, seen = 0, []
+    read: Callable[..., object] = getattr(module, name)
+
+    def noted(*args: Any, **options: Any) -> object:
+        seen.append(passed)
+        return read(*args, **options)
+
+    monkeypatch.setattr(module, name, noted)
+    importing = asyncio.create_task(run(api, b"{}\n" * 100, path=path))
+    while not importing.done():
+        await asyncio.sleep(0)
+        passed += 1
+
+    assert len(await importing) == len(seen) == 100
+    assert len(set(seen)) == 100
+
+
+async def test_an_import_stops_when_its_client_has_left() -> None:
+    """128 kB may have arrived by then. Reading all of it takes seconds, and nobody takes the results."""
+    body = StreamReader(BaseProtocol(asyncio.get_running_loop()), 2**16, loop=asyncio.get_running_loop())
+    body.feed_data(b"{}\n" * 40_000)
+    lines = read_lines(body)
+    read = [await anext(lines)]
+    body.set_exception(ConnectionResetError())
+
+    with pytest.raises(BodyEnded):
+        read.extend([line async for line in lines])
+
+    assert read[-1].number * len("{}\n") <= SLICE_BYTES
+
+
 async def test_a_client_that_does_not_read_its_results_is_cut_off(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,8 +416,9 @@ async def test_a_client_that_does_not_read_its_results_is_cut_off(
     assert (await run(api, document(a_user())))[0]["status"] == 201
 
 
+@pytest.mark.parametrize("path", [IMPORT, SUPPRESSIONS])
 async def test_a_client_whose_results_wait_beyond_the_bound_is_told_so(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """It gets the results that fit, and the last line reports the missing ones."""
     monkeypatch.setattr(streaming, "MAX_WAITING", 100_000)
@@ -387,7 +432,7 @@ async def test_a_client_whose_results_wait_beyond_the_bound_is_told_so(
     body = b"{}\n" * 20_000
 
     with capture_logs() as lines:
-        writer.write(import_head(len(body)) + body)
+        writer.write(import_head(len(body), path) + body)
         async with asyncio.timeout(30):
             while not any(line["event"] == "import_ended" for line in lines):  # noqa: ASYNC110 - the log tells
                 await asyncio.sleep(0.01)
@@ -401,6 +446,7 @@ async def test_a_client_whose_results_wait_beyond_the_bound_is_told_so(
 
     assert 0 < received.count(b"invalid-fields") < 20_000
     assert b"/problems/too-large" in received[-600:]
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == []
 
 
 @pytest.mark.parametrize("rows", [1, 3])
