@@ -21,7 +21,7 @@ from service.adapters.postgres.occasions import PostgresOccasions
 from service.adapters.postgres.planning import LATE_LIMIT, PostgresPlanning
 from service.adapters.postgres.users import PostgresUsers
 from service.api.http.responses import encode
-from service.api.representations.occasions import occasion_json, rendered_json, test_send_json
+from service.api.representations.occasions import OccasionDetailsAnswer, RenderedTextAnswer, test_send_json
 from service.domain.calendar import LeapDay, Weekend
 from service.domain.languages import language_tag
 from service.domain.messages import Outcome
@@ -111,11 +111,11 @@ async def _run(args: argparse.Namespace, dsn: Secret, settings: Settings | None)
         match args.action:
             case "list":
                 for entry in await occasions.all():
-                    _write(occasion_json(entry) if args.json else _line(entry))
+                    _write(OccasionDetailsAnswer.json(entry) if args.json else _line(entry))
                 return OK
             case "show":
                 entry = await _entry(database, occasions, args.code)
-                _write(occasion_json(entry) if args.json else _page(entry))
+                _write(OccasionDetailsAnswer.json(entry) if args.json else _page(entry))
                 return OK
             case "set":
                 return await _set(occasions, args)
@@ -125,7 +125,7 @@ async def _run(args: argparse.Namespace, dsn: Secret, settings: Settings | None)
             for one in rendered(entry.occasion, recipient):
                 mark = " (chosen)" if one.chosen else ""
                 line = f"{one.language or DEFAULT}{mark}\n  subject: {one.subject}\n  text: {one.text}"
-                _write(rendered_json(one) if args.json else line)
+                _write(RenderedTextAnswer.json(one) if args.json else line)
             return OK
         return await _test_send(database, settings, args, entry.occasion, recipient)
     finally:
@@ -159,7 +159,7 @@ async def _set(occasions: PostgresOccasions, args: argparse.Namespace) -> int:
     except RowRefused as error:
         raise CommandFailed(f"the database refuses the occasion: {error.reason}") from error
     what = "created" if created else "changed" if before and entry.version != before.version else "as it was"
-    _write(occasion_json(entry) if args.json else f"{args.code}: {what}\n{_page(entry)}")
+    _write(OccasionDetailsAnswer.json(entry) if args.json else f"{args.code}: {what}\n{_page(entry)}")
     return OK
 
 

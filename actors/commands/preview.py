@@ -14,7 +14,7 @@ from actors.commands.errors import WrongUsage
 from actors.commands.reports import ReportSources, report
 from actors.commands.tzdata_diff import write_tzdata_diff
 from service.api.http.responses import encode
-from service.api.representations.preview import recipient_json, verdict_json
+from service.api.representations.preview import verdict_json
 from service.domain.holds import Hold, hold_of
 from service.domain.recipients import Recipient
 from service.domain.zones import zone
@@ -90,7 +90,7 @@ async def _preview(args: argparse.Namespace, sources: ReportSources) -> None:
             costs.add(cost)
             counted[_status(verdict, sources.holds)] += 1
             if args.json:
-                shown = {**verdict_json(verdict, sources.holds, outage), **recipient_json(recipient)}
+                shown = verdict_json(verdict, recipient, sources.holds, outage)
                 _say(encode(shown).decode())
             else:
                 _say(_row(verdict, sources.holds) + _cost(cost) + _recipient(recipient))

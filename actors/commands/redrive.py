@@ -18,7 +18,7 @@ from service.adapters.postgres.connection import Database
 from service.adapters.postgres.history import PostgresHistory
 from service.adapters.postgres.messages import PostgresMessages
 from service.api.http.responses import encode
-from service.api.representations.messages import as_json
+from service.api.representations.messages import MessageAnswer
 from service.domain.messages import REDRIVABLE, Status
 from service.ports import Message, MessageFilter
 from service.redrive import redrive_all
@@ -158,7 +158,7 @@ class Redrive:
         after: UUID | None = None
         while page := await self._history.page(wanted, after=after, limit=PAGE_SIZE):
             for message in page:
-                _write_json(as_json(message)) if self._as_json else _write(_line(message))
+                _write_json(MessageAnswer.json(message)) if self._as_json else _write(_line(message))
             listed += len(page)
             after = page[-1].id
         return listed

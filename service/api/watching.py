@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import orjson
 
 from service.api.http.responses import encode
+from service.api.representations.watching import MAX_COUNTED, EndedNodeAnswer, WatchedNodeAnswer
 from service.domain.messages import Status
 from service.ports import LivingNode, MessageCount, Overview, Overviews, SharedText, Snapshots, Unavailable
 
@@ -48,9 +49,6 @@ WATCHED_FOR = 10.0
 
 ENDS_WITHIN = timedelta(days=7)
 """The ends that need attention are those of greetings of these last days."""
-
-MAX_COUNTED = 10_000
-"""Messages of a kind that are counted for attention: there may be more."""
 
 MAX_DAYS_KEPT = 16
 """Days that a node keeps."""
@@ -223,15 +221,7 @@ class Watching:
             "overdue": overview.overdue,
             "overdueSince": overview.overdue_since,
             "nodes": await self._nodes_json(overview.nodes),
-            "endedNodes": [
-                {
-                    "node": one.node,
-                    "incarnation": one.incarnation,
-                    "endedSeconds": round(max(0.0, one.ended)),
-                    "died": one.died,
-                }
-                for one in overview.ended_nodes
-            ],
+            "endedNodes": [EndedNodeAnswer.json(one) for one in overview.ended_nodes],
         }
 
     async def _nodes_json(self, nodes: Sequence[LivingNode]) -> list[dict[str, object]]:
@@ -241,14 +231,7 @@ class Watching:
             reports = [text and _read(text, REPORT_MEMBERS) for text in await self._snapshots.reports(names)]
         own = self._node()
         return [
-            {
-                "node": one.node,
-                "incarnation": one.incarnation,
-                "startedAt": one.started_at,
-                "silentSeconds": round(max(0.0, one.silent), 1),
-                "tzdata": one.tzdata,
-                "report": self._report() if one.node == own else report,
-            }
+            WatchedNodeAnswer.json(one, report=self._report() if one.node == own else report)
             for one, report in zip(nodes, reports, strict=True)
         ]
 

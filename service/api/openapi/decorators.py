@@ -15,6 +15,7 @@ from aiohttp_apispec import docs, json_schema, querystring_schema  # type: ignor
 from marshmallow import Schema
 
 from service.api.http.problems import Kind
+from service.api.representations.answers import Answer
 from service.domain.roles import Role
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -22,10 +23,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class ResponseSpec:
-    """A response of an operation. `schema` names a component of the document; None: the response has no body."""
+    """A response of an operation. `schema` is an answer, or names a component; None: the response has no body."""
 
     meaning: str
-    schema: str | None = None
+    schema: type[Answer] | str | None = None
     media_type: str = "application/json"
     headers: tuple[str, ...] = ()
 

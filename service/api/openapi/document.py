@@ -9,21 +9,12 @@ from typing import Any
 
 from aiohttp import web
 from apispec import APISpec
-from apispec.ext.marshmallow import MarshmallowPlugin
-from apispec.ext.marshmallow.openapi import OpenAPIConverter
-from marshmallow import Schema, fields
 
 from service.api.openapi.decorators import notes
-from service.api.openapi.email_event_schemas import EMAIL_EVENT_SCHEMAS
-from service.api.openapi.hold_schemas import HOLD_SCHEMAS
-from service.api.openapi.occasion_schemas import OCCASION_SCHEMAS
 from service.api.openapi.operations import RATE_LIMIT_HEADERS, WEBHOOK_SCHEMES, describe
-from service.api.openapi.preview_schemas import PREVIEW_SCHEMAS
-from service.api.openapi.schemas import SCHEMAS, occasion, user
-from service.api.openapi.suppression_schemas import SUPPRESSION_SCHEMAS
-from service.api.openapi.watching_schemas import WATCHING_SCHEMAS
-from service.api.representations.users import UserSchema
-from service.domain.occasions import date_field
+from service.api.openapi.plugin import Converter, Plugin
+from service.api.openapi.schemas import OTHERS, words
+from service.api.representations.users import user_page
 
 _INTRODUCTION = """\
 Users, their days, and the greetings that leave at 09:00 where the user is.
@@ -51,7 +42,7 @@ _TAGS = {
 
 def openapi(routes: Iterable[web.AbstractRoute], occasions: Sequence[str], *, keyed: bool = False) -> dict[str, Any]:
     """The document for these routes; users have a date for each of the occasions; `keyed`: an API key is needed."""
-    plugin = MarshmallowPlugin(schema_name_resolver=_name)
+    plugin = Plugin()
     spec = APISpec(
         title="heyday",
         version=version("heyday"),
@@ -61,25 +52,15 @@ def openapi(routes: Iterable[web.AbstractRoute], occasions: Sequence[str], *, ke
         servers=[{"url": "/"}],
     )
     converter = plugin.converter
-    if converter is None:
-        raise RuntimeError("apispec has not set up its plugin")
-    converter.add_attribute_function(_json_schema_of_field)  # type: ignore[no-untyped-call]  # not annotated there
+    if not isinstance(converter, Converter):
+        raise TypeError("apispec has not set up its plugin")
     spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
     for name, scheme in WEBHOOK_SCHEMES.items():
         spec.components.security_scheme(name, scheme)
-    schemas = {
-        "User": user([date_field(code) for code in occasions]),
-        "Occasion": occasion(occasions),
-        **SCHEMAS,
-        **PREVIEW_SCHEMAS,
-        **HOLD_SCHEMAS,
-        **SUPPRESSION_SCHEMAS,
-        **EMAIL_EVENT_SCHEMAS,
-        **OCCASION_SCHEMAS,
-        **WATCHING_SCHEMAS,
-    }
-    for name, schema in schemas.items():
+    for name, schema in {**words(occasions), **OTHERS}.items():
         spec.components.schema(name, schema)
+    converter.reference(user_page(tuple(occasions)))
+    schemas = spec.components.schemas
     for name, header in RATE_LIMIT_HEADERS.items():
         spec.components.header(name, header)
     described = [
@@ -108,27 +89,3 @@ def _contact() -> dict[str, str]:
 
 def _path(route: web.AbstractRoute) -> str:
     return re.sub(r"\{(\w+)(:[^}]*)?\}", r"{\1}", route.resource.canonical) if route.resource is not None else ""
-
-
-def _name(schema: type[Schema] | Schema) -> str:
-    kind = schema if isinstance(schema, type) else type(schema)
-    partial = isinstance(schema, Schema) and bool(schema.partial)
-    return (
-        ("UserChange" if partial else "UserInput")
-        if issubclass(kind, UserSchema)
-        else kind.__name__.removesuffix("Schema").replace("Input", "Change" if partial else "Input")
-    )
-
-
-def _json_schema_of_field(
-    _converter: OpenAPIConverter, field: fields.Field[Any], ret: dict[str, Any]
-) -> dict[str, Any]:
-    """The JSON schema that a field of ours declares. A default of null is left out: it means no default."""
-    if ret.get("default", ...) is None:
-        del ret["default"]
-    schema = dict(getattr(field, "json_schema", {}))
-    if field.allow_none and schema:
-        # apispec has put null among the types.
-        ret.pop("type", None)
-        return {"anyOf": [schema, {"type": "null"}]}
-    return schema

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema
 
 from service.api.email_events.signatures import SENDGRID_SIGNATURE
@@ -16,8 +15,11 @@ from service.api.http.body import flatten
 from service.api.http.problems import FieldError, Kind
 from service.api.http.responses import encode
 from service.api.openapi.decorators import Notes, ResponseSpec
-from service.api.openapi.schemas import MESSAGE_ID, USER_ID, JsonSchema, user_input_example
-from service.api.representations.users import UserSchema, user_schema
+from service.api.openapi.plugin import Converter
+from service.api.representations import kinds
+from service.api.representations.examples import MESSAGE_ID, USER_ID
+from service.api.representations.kinds import JsonSchema
+from service.api.representations.users import UserSchema, user_input_example, user_schema
 from service.api.routes.imports import NDJSON_TYPE
 from service.domain.occasions import date_field
 from service.domain.roles import Role
@@ -82,7 +84,7 @@ def describe(
     noted: Notes,
     occasions: Sequence[str],
     schemas: Mapping[str, JsonSchema],
-    converter: OpenAPIConverter,
+    converter: Converter,
     keyed: bool,
 ) -> dict[str, Any]:
     """The operation object. `keyed`: guarded operations need an API key; else they take one."""
@@ -126,7 +128,7 @@ def describe(
         "summary": noted.summary,
         "description": _description(noted),
         "responses": {
-            **{str(status): _response(spec, schemas, guarded) for status, spec in responses.items()},
+            **{str(status): _response(spec, schemas, converter, guarded) for status, spec in responses.items()},
             **_problems(dict.fromkeys(kinds), path, body, noted.query),
         },
     }
@@ -198,20 +200,20 @@ def _line(example: object) -> str:
     return encode(example).decode() + "\n"
 
 
-def _response(spec: ResponseSpec, schemas: Mapping[str, JsonSchema], limited: bool) -> dict[str, Any]:
+def _response(
+    spec: ResponseSpec, schemas: Mapping[str, JsonSchema], converter: Converter, limited: bool
+) -> dict[str, Any]:
     shown: dict[str, Any] = {"description": spec.meaning}
     headers = {**{name: _header(name) for name in spec.headers}, **(_RATE_LIMIT if limited else {})}
     if headers:
         shown["headers"] = headers
     if spec.schema is None:
         return shown
-    schema = schemas[spec.schema]
-    content: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{spec.schema}"}}
+    item = kinds.ref(spec.schema) if isinstance(spec.schema, str) else converter.reference(spec.schema)
+    examples = schemas[item["$ref"].rpartition("/")[2]]["examples"]
+    content: dict[str, Any] = {"schema": item, "example": examples[0]}
     if spec.media_type == NDJSON_TYPE:
-        item = {"$ref": f"#/components/schemas/{spec.schema}"}
-        content = {"schema": _lines(item), "example": "".join(map(_line, schema["examples"]))}
-    elif schema.get("examples"):
-        content["example"] = schema["examples"][0]
+        content = {"schema": _lines(item), "example": "".join(map(_line, examples))}
     return {**shown, "content": {spec.media_type: content}}
 
 

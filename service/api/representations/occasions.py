@@ -1,4 +1,4 @@
-"""Occasions as JSON: the schema of requests, the occasion from it, and the document of responses."""
+"""Occasions as JSON: the schema of requests, the occasion from it, and the answers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from marshmallow import RAISE, Schema, fields
 from service.api.http.fields import JsonSchema, Messages, WholeNumber
 from service.api.http.problems import FieldError
 from service.api.http.query import Boolean, Choice
+from service.api.representations import kinds
+from service.api.representations.answers import Answer, Member, Part
 from service.domain.calendar import MAX_OFFSET_DAYS, LeapDay, Weekend
 from service.domain.languages import language_tag
-from service.domain.messages import Answer
+from service.domain.messages import Answer as Answered
 from service.domain.occasions import DEFAULT_SUBJECT, Occasion
 from service.domain.texts import MAX_LANGUAGES, MAX_SUBJECT, MAX_TEXT, Text
-from service.ports import Greeting, OccasionEntry
-from service.rendering import Rendered
+from service.ports import Greeting
 
 _TEMPLATE_ERRORS: Messages = {
     "invalid": "Expected text.",
@@ -161,45 +162,143 @@ def errors_of(occasion: Occasion) -> list[FieldError]:
     return [FieldError(field, f"{sentence[0].upper()}{sentence[1:]}.") for field, sentence in occasion.mistakes()]
 
 
-def occasion_json(entry: OccasionEntry) -> dict[str, object]:
-    """An occasion as a response shows it. Every field is present; null means that the defaults decide."""
-    one = entry.occasion
-    return {
-        "code": one.code,
-        "subject": one.default.subject,
-        "text": one.default.text,
-        "textWithoutYears": one.default.without_years,
-        "texts": {language: text_json(text) for language, text in sorted(one.texts.items())},
-        "sendAt": None if one.send_at is None else one.send_at.isoformat("auto"),
-        "leapDay": one.leap_day,
-        "weekend": one.weekend,
-        "offsetDays": one.offset_days,
-        "active": one.active,
-        "textVersion": entry.text_version,
-        "createdAt": entry.created_at,
-        "updatedAt": entry.updated_at,
+_TEXT_EXAMPLE = {
+    "subject": "Alles Gute",
+    "text": "Hallo {first_name}, alles Gute zum {years}. Geburtstag",
+    "textWithoutYears": "Hallo {first_name}, alles Gute zum Geburtstag",
+}
+_WITHOUT_YEARS = "The text for dates whose year is unknown. A text that uses `{years}` needs it."
+
+
+class OccasionTextAnswer(Answer):
+    """The texts of a language. A request may leave out all but `text`."""
+
+    others = False
+
+    subject = Member(kinds.TEXT, "null: the subject of the default text.", null=True, optional=True, of="subject")
+    text = Member(kinds.TEXT)
+    text_without_years = Member(kinds.TEXT, _WITHOUT_YEARS, null=True, optional=True, of="without_years")
+
+    example: ClassVar = _TEXT_EXAMPLE
+
+
+class OccasionDetailsAnswer(Answer):
+    """An occasion. Null means that the defaults decide."""
+
+    code = Member(kinds.TEXT, of="occasion.code")
+    subject = Member(kinds.TEXT, "For email services that send one. Without `{years}`.", of="occasion.default.subject")
+    text = Member(
+        kinds.TEXT,
+        "The default text. `{full_name}`, `{first_name}`, `{last_name}` and `{years}` are replaced; `{{` and `}}` are "
+        "braces.",
+        of="occasion.default.text",
+    )
+    text_without_years = Member(kinds.TEXT, _WITHOUT_YEARS, null=True, of="occasion.default.without_years")
+    texts = Member(
+        OccasionTextAnswer,
+        "Texts by language tag (BCP 47).",
+        by_name=True,
+        of=lambda entry: dict(sorted(entry.occasion.texts.items())),
+    )
+    send_at = Member(
+        kinds.TEXT,
+        "Local time of day; null: HEYDAY_SEND_AT.",
+        null=True,
+        of=lambda entry: None if (at := entry.occasion.send_at) is None else at.isoformat("auto"),
+    )
+    leap_day = Member(kinds.enum(LeapDay), "null: HEYDAY_LEAP_DAY.", null=True, of="occasion.leap_day")
+    weekend = Member(kinds.enum(Weekend), "What a Saturday or Sunday becomes.", of="occasion.weekend")
+    offset_days = Member(
+        {"type": "integer", "minimum": -MAX_OFFSET_DAYS, "maximum": MAX_OFFSET_DAYS},
+        "Days before (below 0) or after the date.",
+        of="occasion.offset_days",
+    )
+    active = Member(kinds.FLAG, "false: nothing is planned or sent.", of="occasion.active")
+    text_version = Member(kinds.INTEGER, "Grows with each change of a text. Messages keep it.")
+    created_at = Member(kinds.INSTANT)
+    updated_at = Member(kinds.INSTANT)
+
+    example: ClassVar = {
+        "code": "birthday",
+        "subject": "Happy birthday",
+        "text": "Hey, {full_name} it's your birthday",
+        "textWithoutYears": None,
+        "texts": {"de": _TEXT_EXAMPLE},
+        "sendAt": None,
+        "leapDay": None,
+        "weekend": "keep",
+        "offsetDays": 0,
+        "active": True,
+        "textVersion": 2,
+        "createdAt": "2026-11-24T09:30:00Z",
+        "updatedAt": "2026-12-01T10:00:00Z",
     }
 
 
-def text_json(text: Text) -> dict[str, str | None]:
-    """The texts of a language."""
-    return {"subject": text.subject, "text": text.text, "textWithoutYears": text.without_years}
+class OccasionListAnswer(Answer):
+    """All occasions."""
+
+    items = Member(OccasionDetailsAnswer, many=True)
+
+    example: ClassVar = {"items": [OccasionDetailsAnswer.example]}
 
 
-def rendered_json(one: Rendered) -> dict[str, object]:
+class RenderedTextAnswer(Part):
     """The greeting in one language."""
-    return {"language": one.language, "subject": one.subject, "text": one.text, "chosen": one.chosen}
+
+    language = Member(kinds.TEXT, "null: the default text.", null=True)
+    subject = Member(kinds.TEXT)
+    text = Member(kinds.TEXT)
+    chosen = Member(kinds.FLAG, "The user gets this one.")
 
 
-def test_send_json(greeting: Greeting, answer: Answer) -> dict[str, object]:
-    """The answer of the email service to a test."""
-    return {
-        "idempotencyKey": greeting.id,
-        "subject": greeting.subject,
-        "text": greeting.text,
-        "outcome": answer.outcome,
-        "statusCode": answer.status_code,
-        "durationSeconds": answer.duration,
-        "error": answer.error,
-        "providerId": answer.provider_id,
+class RenderedOccasionAnswer(Answer):
+    """The greeting in every language."""
+
+    code = Member(kinds.TEXT, of="occasion.code")
+    text_version = Member(kinds.INTEGER)
+    items = Member(RenderedTextAnswer, many=True)
+
+    example: ClassVar = {
+        "code": "birthday",
+        "textVersion": 2,
+        "items": [
+            {
+                "language": None,
+                "subject": "Happy birthday",
+                "text": "Hey, Ada Lovelace it's your birthday",
+                "chosen": True,
+            }
+        ],
     }
+
+
+class TestSendResultAnswer(Answer):
+    """The answer of the email service to a test."""
+
+    __test__ = False  # pytest looks for classes whose names begin so
+
+    idempotency_key = Member(kinds.ID)
+    subject = Member(kinds.TEXT)
+    text = Member(kinds.TEXT)
+    outcome = Member(kinds.ref("Outcome"))
+    status_code = Member(kinds.INTEGER, null=True)
+    duration_seconds = Member(kinds.SECONDS, of="duration")
+    error = Member(kinds.TEXT, null=True)
+    provider_id = Member(kinds.TEXT, null=True)
+
+    example: ClassVar = {
+        "idempotencyKey": "3f0cbb0e-64ac-4d4c-9a3c-3c1f3a4ed6a1",
+        "subject": "Happy birthday",
+        "text": "Hey, Ada Lovelace it's your birthday",
+        "outcome": "accepted",
+        "statusCode": 200,
+        "durationSeconds": 0.213,
+        "error": None,
+        "providerId": None,
+    }
+
+
+def test_send_json(greeting: Greeting, answer: Answered) -> dict[str, Any]:
+    """The answer of the email service to a test."""
+    return TestSendResultAnswer.json(answer, idempotency_key=greeting.id, subject=greeting.subject, text=greeting.text)

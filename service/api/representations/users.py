@@ -1,4 +1,4 @@
-"""A user as JSON: the schema of requests, the profile from it, and the document of responses."""
+"""A user as JSON: the schema of requests, the profile from it, and the answers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import RAISE, Schema, ValidationError
 
 from service.api.http.fields import Day, EmailAddress, ExternalId, Language, Text, TimeZone
 from service.api.http.problems import FieldError
-from service.domain.dates import OccasionDate
+from service.api.representations import kinds
+from service.api.representations.answers import Answer, Get, Member, page
+from service.api.representations.examples import USER_ID
 from service.domain.occasions import date_field
 from service.domain.users import Profile, User
 from service.domain.zones import zone
@@ -158,25 +160,78 @@ def local_date(timezone: str, now: datetime) -> date:
     return now.astimezone(zone(timezone)).date()
 
 
-def date_json(day: OccasionDate | None) -> str | None:
-    """The date as a client sends it."""
-    return None if day is None else str(day)
+@lru_cache(maxsize=8)
+def user_answer(occasions: tuple[str, ...]) -> type[Answer]:
+    """The answer that is a user, with a date for each occasion. Every member is present; null means none."""
 
+    def date_of(code: str) -> Get:
+        return lambda user: None if (day := user.profile.dates.get(code)) is None else str(day)
 
-def as_json(user: User, occasions: Sequence[str]) -> dict[str, object]:
-    """The user as a response shows it. Every field is present; null means none."""
-    profile = user.profile
-    return {
-        "id": user.id,
-        "externalId": profile.external_id,
-        "firstName": profile.first_name,
-        "lastName": profile.last_name,
-        "email": profile.email,
-        "timezone": profile.timezone,
-        "locale": profile.locale,
-        **{date_field(code): date_json(profile.dates.get(code)) for code in occasions},
-        "locationCity": profile.location_city,
-        "locationCountry": profile.location_country,
-        "createdAt": user.created_at.astimezone(UTC),
-        "updatedAt": user.updated_at.astimezone(UTC),
+    day = "`YYYY-MM-DD`, or `--MM-DD` where the year is unknown."
+    dates = {date_field(code): Member(kinds.TEXT, day, null=True, of=date_of(code)) for code in occasions}
+    members = {
+        "id": Member(kinds.ID),
+        "external_id": Member(
+            kinds.TEXT, "The key that the user has in your own system.", null=True, of="profile.external_id"
+        ),
+        "first_name": Member(kinds.TEXT, of="profile.first_name"),
+        "last_name": Member(kinds.TEXT, "Null for people with one name.", null=True, of="profile.last_name"),
+        "email": Member(kinds.TEXT, of="profile.email"),
+        "timezone": Member(kinds.TEXT, of="profile.timezone"),
+        "locale": Member(kinds.TEXT, "A language tag (BCP 47).", null=True, of="profile.locale"),
+        **dates,
+        "location_city": Member(kinds.TEXT, null=True, of="profile.location_city"),
+        "location_country": Member(kinds.TEXT, null=True, of="profile.location_country"),
+        "created_at": Member(kinds.INSTANT),
+        "updated_at": Member(kinds.INSTANT),
     }
+    example = {
+        "id": USER_ID,
+        **user_input_example(list(dates)),
+        "createdAt": "2026-11-24T09:30:00Z",
+        "updatedAt": "2026-11-24T09:30:00Z",
+    }
+    return type("UserAnswer", (Answer,), {**members, "example": example})
+
+
+def user_input_example(date_fields: Sequence[str]) -> dict[str, Any]:
+    """A user as a client sends it."""
+    return {
+        "externalId": "1042",
+        "firstName": "Ada",
+        "lastName": "Lovelace",
+        "email": "ada@example.com",
+        "timezone": "Europe/London",
+        "locale": "en-GB",
+        **{name: "1815-12-10" if name == "birthdayDate" else None for name in date_fields},
+        "locationCity": "London",
+        "locationCountry": "United Kingdom",
+    }
+
+
+class DeletedUserAnswer(Answer):
+    """A user who was deleted, for those who synchronise."""
+
+    id = Member(kinds.ID)
+    external_id = Member(kinds.TEXT, null=True)
+    deleted_at = Member(kinds.INSTANT)
+
+    example: ClassVar = {"id": USER_ID, "externalId": "1042", "deletedAt": "2026-12-01T10:00:00Z"}
+
+
+@lru_cache(maxsize=8)
+def user_page(occasions: tuple[str, ...]) -> type[Answer]:
+    """A page of users."""
+    return page(
+        "UserPage",
+        user_answer(occasions),
+        deleted=Member(
+            DeletedUserAnswer, "Only with `updatedSince`: users who were deleted.", many=True, optional=True
+        ),
+        resume_cursor=Member(kinds.TEXT, "Only with `updatedSince`: where to go on the next time.", optional=True),
+    )
+
+
+def as_json(user: User, occasions: tuple[str, ...]) -> dict[str, Any]:
+    """The user as a response shows it."""
+    return user_answer(occasions).json(user)

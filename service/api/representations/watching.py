@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from operator import itemgetter
+from typing import Any, ClassVar
 
-from service.api.watching import MAX_COUNTED
+from service.api.representations import kinds
+from service.api.representations.answers import Answer, Member
+from service.api.representations.holds import HeldAnswer
 from service.domain.holds import Hold
 from service.reports.day import Cell, Tally, totals
 
@@ -15,43 +18,216 @@ _CIRCUITS = ("closed", "half_open", "open")
 SILENT_AFTER = 4.0
 """Seconds without a heartbeat after which a node is shown as silent: two of them are missing."""
 
+MAX_COUNTED = 10_000
+"""Messages of a kind that are counted for attention: there may be more."""
 
-def day_json(cells: Sequence[Cell], *, by_zone: bool) -> dict[str, object]:
+
+class ClockAnswer(Answer):
+    """Business time, which stands beside watched figures."""
+
+    now = Member(kinds.INSTANT, "Business time.")
+    rate = Member(kinds.NUMBER, "Seconds of business time in a second: 1 but in a demo.")
+
+    example: ClassVar = {"now": "2026-12-10T09:00:02.120000Z", "rate": 1.0}
+
+
+class DayTallyAnswer(Answer):
+    """Counts of greetings."""
+
+    planned = Member(kinds.COUNT, "All but the cancelled ones.")
+    waiting = Member(kinds.COUNT, "Ahead, or on their way and not late yet.")
+    sending = Member(kinds.COUNT, "In a call of the email service.")
+    late = Member(kinds.COUNT, "Unsent a minute after their instant, and neither retrying nor held.")
+    retrying = Member(kinds.COUNT, "Waiting for another attempt.")
+    held = Member(kinds.COUNT, "Due, and held.")
+    sent = Member(kinds.COUNT, "Accepted by the email service.")
+    sent_late = Member(kinds.COUNT, "Among those sent: later than a minute after their instant.")
+    failed = Member(kinds.COUNT, "Refused, or all attempts spent.")
+    expired = Member(kinds.COUNT, "Too late to be sent.")
+    unknown_ = Member(kinds.COUNT, "Nobody knows whether the email service took them.", of="unknown", key="unknown")
+    cancelled = Member(kinds.COUNT, "Not among the planned ones.")
+
+
+DayTallyAnswer.example = DayTallyAnswer.json(Tally(planned=42, sent=40, retrying=2))
+
+
+class DayCellAnswer(DayTallyAnswer):
+    """The greetings of an occasion at one instant in one offset, or in one zone."""
+
+    others: ClassVar = {
+        "description": "`timezones`, the zones of the cell, or with `by=zone` the one `timezone`.",
+        "anyOf": [{"type": "array", "items": kinds.TEXT}, kinds.TEXT],
+    }
+
+    at = Member(kinds.INSTANT, "The instant of these greetings.")
+    offset = Member(kinds.TEXT, "Of the zones at that instant, such as `+05:30`.")
+    offset_minutes = Member(kinds.INTEGER, "The same, in minutes east of UTC.")
+    occasion = Member(kinds.ref("Occasion"))
+
+    example: ClassVar = {
+        "at": "2026-12-10T03:30:00Z",
+        "offset": "+05:30",
+        "offsetMinutes": 330,
+        "occasion": "birthday",
+        "timezones": ["Asia/Colombo", "Asia/Kolkata"],
+        **DayTallyAnswer.example,
+    }
+
+
+class AttentionAnswer(Answer):
+    """The figures that may need an operator."""
+
+    since = Member(kinds.INSTANT, "The ends are those of greetings from this instant on.", of=itemgetter("since"))
+    counted_up_to = Member(kinds.COUNT, "A count of this size means that there may be more.", of=lambda _: MAX_COUNTED)
+    unknown_ = Member(kinds.COUNT, key="unknown", of=lambda overview: overview["ended"]["unknown"])
+    failed = Member(kinds.COUNT, of=lambda overview: overview["ended"]["failed"])
+    expired = Member(kinds.COUNT, of=lambda overview: overview["ended"]["expired"])
+    overdue = Member(kinds.COUNT, "Due for more than a minute, and no call has begun.", of=itemgetter("overdue"))
+    overdue_since = Member(
+        kinds.INSTANT, "The first instant at which one of them was due.", null=True, of=itemgetter("overdueSince")
+    )
+    held = Member(kinds.OBJECT, "The active holds.", many=True)
+    circuit = Member(
+        kinds.OBJECT,
+        "The worst circuit of all nodes, its reason, and the nodes that have it.",
+        null=True,
+        of=lambda overview: _circuit_json(overview["nodes"]),
+    )
+    away = Member(
+        kinds.OBJECT, "The servers that nodes find away.", many=True, of=lambda overview: _away_json(overview["nodes"])
+    )
+    nodes = Member(kinds.OBJECT, "How many live, whose heartbeats are missing, and which died.")
+
+    example: ClassVar = {
+        "since": "2026-12-03T09:00:00Z",
+        "countedUpTo": 10000,
+        "unknown": 1,
+        "failed": 3,
+        "expired": 0,
+        "overdue": 0,
+        "overdueSince": None,
+        "held": [],
+        "circuit": {"state": "closed", "reason": None, "nodes": ["node-1", "node-2"]},
+        "away": [{"system": "redis", "reason": "connection refused", "seconds": 3.2, "nodes": ["node-2"]}],
+        "nodes": {"living": 2, "silent": [], "died": ["node-3"]},
+    }
+
+
+class DayFiguresAnswer(Answer):
+    """A day, without the clock: what stays the same until the figures are computed again."""
+
+    date = Member({"type": "string", "format": "date"})
+    from_ = Member(kinds.INSTANT, "The first instant of the day in UTC.", key="from")
+    to = Member(kinds.INSTANT, "The first instant of the next.")
+    cells = Member(DayCellAnswer, "From the east to the west.", many=True)
+    total = Member(DayTallyAnswer)
+    by_occasion = Member(DayTallyAnswer, by_name=True)
+    attention = Member(AttentionAnswer)
+
+    example: ClassVar = {
+        "date": "2026-12-10",
+        "from": "2026-12-10T00:00:00Z",
+        "to": "2026-12-11T00:00:00Z",
+        "cells": [DayCellAnswer.example],
+        "total": DayTallyAnswer.example,
+        "byOccasion": {"birthday": DayTallyAnswer.example},
+        "attention": AttentionAnswer.example,
+    }
+
+
+class DayAnswer(ClockAnswer, DayFiguresAnswer):
+    """A day around the world."""
+
+    example: ClassVar = {**ClockAnswer.example, **DayFiguresAnswer.example}
+
+
+class WatchedNodeAnswer(Answer):
+    """A living node."""
+
+    node = Member(kinds.TEXT)
+    incarnation = Member(kinds.INTEGER, "The number of its start.")
+    started_at = Member(kinds.INSTANT)
+    silent_seconds = Member(
+        kinds.NUMBER, "Since its last heartbeat. At 8 s it is ended.", of=lambda node: round(max(0.0, node.silent), 1)
+    )
+    tzdata = Member(kinds.TEXT, "The release of its zone data.", null=True)
+    report = Member(kinds.OBJECT, "What it says of itself; null: nothing lately, or Redis is away.", null=True)
+
+    example: ClassVar = {
+        "node": "node-1",
+        "incarnation": 7,
+        "startedAt": "2026-12-10T08:40:12.120000Z",
+        "silentSeconds": 0.7,
+        "tzdata": "2026f",
+        "report": {
+            "version": "0.1.0",
+            "tzdata": "2026f",
+            "missing": [],
+            "lease": {"held": True, "secondsLeft": 5.1},
+            "clock": {"skewSeconds": 0.002, "jumps": 0},
+            "circuit": {"state": "closed", "reason": None, "seconds": 812.4},
+            "outages": [],
+            "pool": {"active": 1, "idle": 9, "max": 10, "waiting": 0},
+            "actors": {
+                "name": "node",
+                "kind": "supervisor",
+                "state": "running",
+                "mailbox": None,
+                "restarts": 0,
+                "lastError": None,
+                "seconds": 812.4,
+                "children": [],
+            },
+        },
+    }
+
+
+class EndedNodeAnswer(Answer):
+    """A node that has ended."""
+
+    node = Member(kinds.TEXT)
+    incarnation = Member(kinds.INTEGER, "The number of its start.")
+    ended_seconds = Member(kinds.COUNT, "So long ago.", of=lambda node: round(max(0.0, node.ended)))
+    died = Member(kinds.FLAG, "Others ended it, because its heartbeats were missing.")
+
+    example: ClassVar = {"node": "node-3", "incarnation": 5, "endedSeconds": 42, "died": True}
+
+
+class NodesFiguresAnswer(Answer):
+    """The nodes, without the clock."""
+
+    items = Member(WatchedNodeAnswer, many=True)
+    ended = Member(EndedNodeAnswer, many=True)
+
+    example: ClassVar = {"items": [WatchedNodeAnswer.example], "ended": [EndedNodeAnswer.example]}
+
+
+class NodesAnswer(ClockAnswer, NodesFiguresAnswer):
+    """The living nodes, and those that have ended."""
+
+    example: ClassVar = {**ClockAnswer.example, **NodesFiguresAnswer.example}
+
+
+def day_json(cells: Sequence[Cell], *, by_zone: bool, **more: object) -> dict[str, Any]:
     """The cells of a day, and their sums."""
     everything, by_occasion = totals(cells)
-    return {
-        "cells": [
-            {
-                "at": cell.at,
-                "offset": offset_text(cell.offset),
-                "offsetMinutes": cell.offset,
-                "occasion": cell.occasion,
-                **({"timezone": min(cell.zones)} if by_zone else {"timezones": sorted(cell.zones)}),
-                **tally_json(cell.tally),
-            }
-            for cell in cells
-        ],
-        "total": tally_json(everything),
-        "byOccasion": {code: tally_json(tally) for code, tally in by_occasion.items()},
-    }
+    return DayFiguresAnswer.json(
+        cells=[_cell_json(cell, by_zone=by_zone) for cell in cells],
+        total=DayTallyAnswer.json(everything),
+        by_occasion={code: DayTallyAnswer.json(tally) for code, tally in by_occasion.items()},
+        **more,
+    )
 
 
-def tally_json(tally: Tally) -> dict[str, int]:
-    """The counts, by their names in JSON."""
-    return {
-        "planned": tally.planned,
-        "waiting": tally.waiting,
-        "sending": tally.sending,
-        "late": tally.late,
-        "retrying": tally.retrying,
-        "held": tally.held,
-        "sent": tally.sent,
-        "sentLate": tally.sent_late,
-        "failed": tally.failed,
-        "expired": tally.expired,
-        "unknown": tally.unknown,
-        "cancelled": tally.cancelled,
-    }
+def _cell_json(cell: Cell, *, by_zone: bool) -> dict[str, Any]:
+    shown = DayCellAnswer.json(
+        cell.tally,
+        at=cell.at,
+        offset=offset_text(cell.offset),
+        offset_minutes=cell.offset,
+        occasion=cell.occasion,
+    )
+    return {**shown, **({"timezone": min(cell.zones)} if by_zone else {"timezones": sorted(cell.zones)})}
 
 
 def offset_text(minutes: int) -> str:
@@ -60,34 +236,18 @@ def offset_text(minutes: int) -> str:
     return f"{'-' if minutes < 0 else '+'}{hours:02}:{rest:02}"
 
 
-def attention_json(overview: Mapping[str, Any], holds: Sequence[Hold]) -> dict[str, object]:
+def attention_json(overview: Mapping[str, Any], holds: Sequence[Hold]) -> dict[str, Any]:
     """The figures that may need an operator."""
     nodes = overview["nodes"]
-    return {
-        "since": overview["since"],
-        "countedUpTo": MAX_COUNTED,
-        **overview["ended"],
-        "overdue": overview["overdue"],
-        "overdueSince": overview["overdueSince"],
-        "held": [
-            {
-                "id": hold.id,
-                "occasion": hold.occasion,
-                "since": hold.created_at,
-                "until": hold.until,
-                "author": hold.author,
-                "reason": hold.reason,
-            }
-            for hold in holds
-        ],
-        "circuit": _circuit_json(nodes),
-        "away": _away_json(nodes),
-        "nodes": {
+    return AttentionAnswer.json(
+        overview,
+        held=[{"occasion": hold.occasion, **HeldAnswer.json(hold)} for hold in holds],
+        nodes={
             "living": len(nodes),
             "silent": [one["node"] for one in nodes if one["silentSeconds"] > SILENT_AFTER],
             "died": [one["node"] for one in overview["endedNodes"] if one["died"]],
         },
-    }
+    )
 
 
 def _reports(nodes: Iterable[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -14,8 +14,9 @@ from aiohttp import web
 
 from service.api.http.etags import is_not_modified
 from service.api.http.problems import NOT_FOUND, Problem
-from service.api.http.responses import encode
+from service.api.http.responses import json_response
 from service.api.openapi.decorators import ResponseSpec, operation
+from service.api.representations.node import RootAnswer
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
@@ -69,7 +70,7 @@ class ConsoleRoutes:
         "docs",
         "Find the way",
         responses={
-            200: ResponseSpec("Where everything is.", "Root"),
+            200: ResponseSpec("Where everything is.", RootAnswer),
             303: ResponseSpec("To the console, for browsers."),
         },
     )
@@ -80,13 +81,8 @@ class ConsoleRoutes:
         if "text/html" in ",".join(request.headers.getall("Accept", [])).lower():
             # Relative: it also leads the right way behind a proxy with a prefix.
             return web.Response(status=303, headers={**headers, "Location": "console" if self._served else "docs"})
-        paths = {
-            "console": "/console" if self._served else None,
-            "docs": "/docs",
-            "openapi": "/openapi.json",
-            "health": "/health",
-        }
-        return web.Response(body=encode(paths), headers=headers, content_type="application/json")
+        paths = {**RootAnswer.example, "console": "/console" if self._served else None}
+        return json_response(paths, headers=headers)
 
     async def page(self, request: web.Request) -> web.Response:
         return self._answer(request, "index.html")

@@ -14,6 +14,7 @@ from service.api.middleware.api_keys import ApiKeys
 from service.api.occasion_cache import OccasionCache, codes
 from service.api.openapi.decorators import ResponseSpec, operation
 from service.api.openapi.document import openapi
+from service.api.representations.node import ProblemKindAnswer
 from service.domain.occasions import DEFAULTS
 from service.ports import Unavailable
 
@@ -100,13 +101,13 @@ class DocsRoutes:
             self._written = (made_of, encode(document))
         return web.Response(body=self._written[1], content_type="application/json")
 
-    @operation("docs", "Read a problem kind", responses={200: ResponseSpec("The kind.", "ProblemKind")})
+    @operation("docs", "Read a problem kind", responses={200: ResponseSpec("The kind.", ProblemKindAnswer)})
     async def problem(self, request: web.Request) -> web.Response:
         """The target of `type` in a problem document."""
         kind = KINDS.get(request.match_info["slug"])
         if kind is None:
             raise Problem(NOT_FOUND, "There is no such kind of problem.")
-        return json_response({"type": kind.type, "title": kind.title, "status": kind.status, "meaning": kind.meaning})
+        return json_response(ProblemKindAnswer.json(kind))
 
 
 @cache

@@ -18,6 +18,7 @@ from service.api.http.problems import MEDIA_TYPE, NOT_AUTHENTIC, NOT_FOUND, TIME
 from service.api.http.responses import json_response
 from service.api.middleware.tracing import REQUEST_ID
 from service.api.openapi.decorators import ResponseSpec, operation
+from service.api.representations.suppressions import EmailEventsResultAnswer
 from service.domain.email_events import EmailEvent, EmailEventKind
 from service.domain.email_formats import EmailFormat
 from service.domain.roles import Role
@@ -52,7 +53,7 @@ class EmailEventRoutes:
         "Receive email events",
         webhook=True,
         problems=(TIMEOUT, TOO_LARGE, MEDIA_TYPE),
-        responses={200: ResponseSpec("The events are taken.", "EmailEventsResult")},
+        responses={200: ResponseSpec("The events are taken.", EmailEventsResultAnswer)},
     )
     async def receive(self, request: web.Request) -> web.Response:
         """The webhook of an email service, in its own form, with its own signature. It needs no API key. Permanent
@@ -79,7 +80,8 @@ class EmailEventRoutes:
             suppressed=len(suppressions),
             **{kind.value: counted[kind] for kind in EmailEventKind},
         )
-        return json_response({"suppressed": len(suppressions), "ignored": len(events) - len(suppressions)})
+        ignored = len(events) - len(suppressions)
+        return json_response(EmailEventsResultAnswer.json(suppressed=len(suppressions), ignored=ignored))
 
     def _verify(self, email_format: EmailFormat, keys: list[bytes], webhook: Webhook) -> None:
         """Raise Problem unless the webhook is from the service, and recent by the database's clock."""

@@ -13,6 +13,7 @@ from service.api.dependencies import ApiDependencies
 from service.api.health_checks import HealthCheck
 from service.api.http.responses import json_response
 from service.api.openapi.decorators import ResponseSpec, operation
+from service.api.representations.node import DetailedHealthAnswer, HealthAnswer, LivenessAnswer
 from service.domain.zones import TZDATA_VERSION
 
 
@@ -37,23 +38,23 @@ class HealthRoutes:
             web.get("/metrics", self.metrics),
         ]
 
-    @operation("health", "Health", responses={200: ResponseSpec("The node can answer.", "Health")})
+    @operation("health", "Health", responses={200: ResponseSpec("The node can answer.", HealthAnswer)})
     async def health(self, _request: web.Request) -> web.Response:
         """200 while the node can answer. `degraded` if a server is missing."""
         missing = self._missing()
-        return _fresh({"status": "degraded" if missing else "ok", "missing": missing})
+        return _fresh(HealthAnswer.json(status="degraded" if missing else "ok", missing=missing))
 
-    @operation("health", "Liveness", responses={200: ResponseSpec("The event loop turns.", "Liveness")})
+    @operation("health", "Liveness", responses={200: ResponseSpec("The event loop turns.", LivenessAnswer)})
     async def live(self, _request: web.Request) -> web.Response:
         """200 while the event loop runs. It depends on no server, so an outage never restarts the node."""
-        return _fresh({"status": "ok"})
+        return _fresh(LivenessAnswer.json(status="ok"))
 
     @operation(
         "health",
         "Readiness",
         responses={
-            200: ResponseSpec("It can work.", "Health"),
-            503: ResponseSpec("`missing` says what is not there.", "Health"),
+            200: ResponseSpec("It can work.", HealthAnswer),
+            503: ResponseSpec("`missing` says what is not there.", HealthAnswer),
         },
     )
     async def ready(self, _request: web.Request) -> web.Response:
@@ -64,9 +65,11 @@ class HealthRoutes:
         missing += [
             system for system, one in zip(needed, seen, strict=True) if one["status"] != "up" and system not in missing
         ]
-        return _fresh({"status": "unavailable" if missing else "ok", "missing": missing}, 503 if missing else 200)
+        return _fresh(
+            HealthAnswer.json(status="unavailable" if missing else "ok", missing=missing), 503 if missing else 200
+        )
 
-    @operation("health", "Detailed health", responses={200: ResponseSpec("The figures.", "DetailedHealth")})
+    @operation("health", "Detailed health", responses={200: ResponseSpec("The figures.", DetailedHealthAnswer)})
     async def detailed(self, _request: web.Request) -> web.Response:
         """The state of the node and of its servers, at most a second old."""
         dependencies = self._dependencies
@@ -75,21 +78,23 @@ class HealthRoutes:
         missing = self._missing()
         return _fresh(
             {
-                "status": "degraded" if missing else "ok",
-                "missing": missing,
-                "node": dependencies.settings.node_id,
+                **DetailedHealthAnswer.json(
+                    status="degraded" if missing else "ok",
+                    missing=missing,
+                    node=dependencies.settings.node_id,
+                    outages=[
+                        {"system": outage.system, "reason": outage.reason, "seconds": round(now - outage.since, 3)}
+                        for outage in dependencies.outages.current()
+                    ],
+                    clock={
+                        "now": dependencies.clock.now(),
+                        "skewSeconds": dependencies.clock.skew,
+                        "jumps": dependencies.clock.jumps,
+                    },
+                    tzdata=TZDATA_VERSION,
+                    actors=dependencies.tree(),
+                ),
                 **dict(zip(self._checks, figures, strict=True)),
-                "outages": [
-                    {"system": outage.system, "reason": outage.reason, "seconds": round(now - outage.since, 3)}
-                    for outage in dependencies.outages.current()
-                ],
-                "clock": {
-                    "now": dependencies.clock.now(),
-                    "skewSeconds": dependencies.clock.skew,
-                    "jumps": dependencies.clock.jumps,
-                },
-                "tzdata": TZDATA_VERSION,
-                "actors": dependencies.tree(),
             }
         )
 

@@ -14,12 +14,13 @@ from service.api.http.body import instance_of, load, load_query, read_json
 from service.api.http.fields import JsonSchema, Messages, Text
 from service.api.http.paths import path_uuid
 from service.api.http.problems import INVALID, NOT_FOUND, FieldError, Problem
-from service.api.http.query import Boolean, Instant, OccasionCode, Page, cursor
+from service.api.http.query import Boolean, Instant, OccasionCode, Page
 from service.api.http.responses import json_response
 from service.api.middleware.idempotency import keep_of, mark_kept
 from service.api.middleware.principal import principal
 from service.api.openapi.decorators import ResponseSpec, operation
-from service.api.representations.holds import hold_json
+from service.api.representations.answers import Listed
+from service.api.representations.holds import HoldAnswer, HoldPage, hold_json
 from service.domain.holds import MAX_REASON_CHARACTERS, Hold
 from service.domain.roles import Role
 from service.environment import duration
@@ -107,7 +108,7 @@ class HoldRoutes:
         ]
 
     @operation(
-        "holds", "List holds", role=Role.READ, query=HoldsQuery, responses={200: ResponseSpec("A page.", "HoldPage")}
+        "holds", "List holds", role=Role.READ, query=HoldsQuery, responses={200: ResponseSpec("A page.", HoldPage)}
     )
     async def page(self, request: web.Request) -> web.Response:
         """The active holds, oldest first. With `all=true` all holds by pages, newest first."""
@@ -119,18 +120,15 @@ class HoldRoutes:
         else:
             active = await self._holds.active()
             found = [one for one in active if loaded["cursor"] is None or one.id > loaded["cursor"]][: limit + 1]
-        more = len(found) > limit
-        items = found[:limit]
-        return json_response(
-            {"items": [hold_json(one, now) for one in items], "nextCursor": cursor(items[-1].id) if more else None}
-        )
+        listed = Listed(found, limit)
+        return json_response(HoldPage.json(listed, items=[hold_json(one, now) for one in listed.items]))
 
     @operation(
         "holds",
         "Stop sending",
         role=Role.OPERATE,
         body=HoldInputSchema,
-        responses={201: ResponseSpec("It is held.", "Hold")},
+        responses={201: ResponseSpec("It is held.", HoldAnswer)},
     )
     async def create(self, request: web.Request) -> web.Response:
         """Hold everything, or one occasion. No call of the email service that the hold covers begins later than one
@@ -156,7 +154,7 @@ class HoldRoutes:
         mark_kept(request)
         return _created(hold)
 
-    @operation("holds", "Release a hold", role=Role.OPERATE, responses={200: ResponseSpec("It has ended.", "Hold")})
+    @operation("holds", "Release a hold", role=Role.OPERATE, responses={200: ResponseSpec("It has ended.", HoldAnswer)})
     async def release(self, request: web.Request) -> web.Response:
         """End the hold. A hold that has ended does not change.
 

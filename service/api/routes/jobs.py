@@ -9,6 +9,7 @@ from service.api.http.problems import BUSY, NOT_FOUND, Problem
 from service.api.http.responses import json_response
 from service.api.middleware.principal import principal
 from service.api.openapi.decorators import ResponseSpec, operation
+from service.api.representations.node import JobResultAnswer
 from service.domain.roles import Role
 from service.ports import AuditAction
 
@@ -23,7 +24,7 @@ class JobRoutes:
     def routes(self) -> list[web.RouteDef]:
         return [web.post("/api/v1/jobs/{job:[^/:]+}:run", self.run)]
 
-    @operation("jobs", "Run a job", role=Role.OPERATE, responses={202: ResponseSpec("What it did.", "JobResult")})
+    @operation("jobs", "Run a job", role=Role.OPERATE, responses={202: ResponseSpec("What it did.", JobResultAnswer)})
     async def run(self, request: web.Request) -> web.Response:
         """Run a job now. Several runs at once are harmless, because each skips the work that is done."""
         job = self._jobs.get(name := request.match_info["job"])
@@ -39,4 +40,4 @@ class JobRoutes:
                 "The job did not end in time; it may go on. Running it again is harmless.",
                 headers={"Retry-After": "5"},
             ) from error
-        return json_response({"job": name, "result": result}, status=202)
+        return json_response(JobResultAnswer.json(job=name, result=result), status=202)

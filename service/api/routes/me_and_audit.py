@@ -6,12 +6,14 @@ from aiohttp import web
 from marshmallow import fields
 
 from service.api.http.body import load_query
-from service.api.http.query import AnyText, Instant, Page, cursor
+from service.api.http.query import AnyText, Instant, Page
 from service.api.http.responses import json_response
 from service.api.middleware.principal import principal
 from service.api.openapi.decorators import ResponseSpec, operation
+from service.api.representations.access import AuditPage, MeAnswer
+from service.api.representations.answers import Listed
 from service.domain.roles import Role
-from service.ports import AuditAction, AuditFilter, AuditLog, AuditRecord
+from service.ports import AuditAction, AuditFilter, AuditLog
 
 
 class AuditQuery(Page):
@@ -34,18 +36,19 @@ class AccessRoutes:
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/api/v1/me", self.me), web.get("/api/v1/audit", self.page)]
 
-    @operation("access", "Read the key of the request", role=Role.READ, responses={200: ResponseSpec("The key.", "Me")})
+    @operation(
+        "access", "Read the key of the request", role=Role.READ, responses={200: ResponseSpec("The key.", MeAnswer)}
+    )
     async def me(self, request: web.Request) -> web.Response:
         """The name and the role of the request's key."""
-        by = principal(request)
-        return json_response({"name": by.name, "role": by.role})
+        return json_response(MeAnswer.json(principal(request)))
 
     @operation(
         "access",
         "List audit entries",
         role=Role.ADMIN,
         query=AuditQuery,
-        responses={200: ResponseSpec("A page.", "AuditPage")},
+        responses={200: ResponseSpec("A page.", AuditPage)},
     )
     async def page(self, request: web.Request) -> web.Response:
         """Every change except edits of users, newest first: its key or command, and its subject."""
@@ -53,22 +56,4 @@ class AccessRoutes:
         limit = loaded["limit"]
         wanted = AuditFilter(loaded["action"], loaded["key"], loaded["since"], loaded["until"])
         found = await self._audit.page(wanted, before=loaded["cursor"], limit=limit + 1)
-        items = found[:limit]
-        more = len(found) > len(items)
-        return json_response(
-            {"items": [_as_json(one) for one in items], "nextCursor": cursor(items[-1].id) if more else None}
-        )
-
-
-def _as_json(record: AuditRecord) -> dict[str, object]:
-    return {
-        "id": record.id,
-        "at": record.at,
-        "key": record.by.name,
-        "role": record.by.role,
-        "osUser": record.by.os_user,
-        "action": record.action,
-        "subjectKind": record.subject_kind,
-        "subjectId": record.subject_id,
-        "requestId": record.by.request_id,
-    }
+        return json_response(AuditPage.json(Listed(found, limit)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -19,13 +20,13 @@ from service.api.http.query import (
     SeveralStatuses,
     SeveralZones,
     UserId,
-    cursor,
 )
 from service.api.http.responses import json_response
 from service.api.occasion_cache import OccasionCache, codes
 from service.api.openapi.decorators import ResponseSpec, operation
-from service.api.representations.messages import as_json, with_timeline
-from service.api.representations.users import as_json as user_json
+from service.api.representations.answers import Listed
+from service.api.representations.messages import MessageAnswer, MessagePage, MessageTimelineAnswer, with_timeline
+from service.api.representations.users import as_json
 from service.domain.roles import Role
 from service.ports import History, Message, MessageFilter, UserLists
 
@@ -69,7 +70,7 @@ class MessageRoutes:
         "List messages",
         role=Role.READ,
         query=AllMessagesQuery,
-        responses={200: ResponseSpec("A page.", "MessagePage")},
+        responses={200: ResponseSpec("A page.", MessagePage)},
     )
     async def page(self, request: web.Request) -> web.Response:
         """In the order in which they were planned, or with `order=desc` the newest first. `status` and `timezone` take
@@ -83,7 +84,7 @@ class MessageRoutes:
         "List a user's messages",
         role=Role.READ,
         query=MessageQuery,
-        responses={200: ResponseSpec("A page.", "MessagePage")},
+        responses={200: ResponseSpec("A page.", MessagePage)},
     )
     async def of_user(self, request: web.Request) -> web.Response:
         """The messages of a user, who may be deleted, because messages are kept."""
@@ -97,7 +98,7 @@ class MessageRoutes:
         "messages",
         "Read a message",
         role=Role.READ,
-        responses={200: ResponseSpec("The message and its way.", "MessageTimeline")},
+        responses={200: ResponseSpec("The message and its way.", MessageTimelineAnswer)},
     )
     async def get(self, request: web.Request) -> web.Response:
         """A message with its timeline: when it was planned, queued and claimed, and every attempt."""
@@ -123,24 +124,23 @@ class MessageRoutes:
         after, limit = loaded["cursor"], loaded["limit"]
         newest_first = loaded["order"] == "desc"
         found = await self._history.page(wanted, after=after, limit=limit + 1, newest_first=newest_first)
-        items = found[:limit]
-        page: dict[str, Any] = {
-            "items": await self._shown(items, expand=loaded["expand"] is not None),
-            "nextCursor": cursor(items[-1].id) if len(found) > len(items) else None,
-        }
-        if after is None and (total := await self._total(wanted, found, limit)) is not None:
-            page["total"] = total
-        return page
+        listed = Listed(found, limit)
+        total = await self._total(wanted, found, limit) if after is None else None
+        return MessagePage.json(
+            listed,
+            items=await self._shown(listed.items, expand=loaded["expand"] is not None),
+            **({} if total is None else {"total": total}),
+        )
 
     async def _total(self, wanted: MessageFilter, found: list[Message], limit: int) -> int | None:
         return len(found) if len(found) <= limit else await self._history.count(wanted)
 
-    async def _shown(self, items: list[Message], *, expand: bool) -> list[dict[str, object]]:
+    async def _shown(self, items: Sequence[Message], *, expand: bool) -> list[dict[str, object]]:
         if not expand:
-            return [as_json(item) for item in items]
+            return [MessageAnswer.json(item) for item in items]
         known = codes(await self._rules.current())
         users = await self._user_lists.of_ids({item.user_id for item in items})
         return [
-            {**as_json(item), "user": user_json(user, known) if (user := users.get(item.user_id)) else None}
+            MessageAnswer.json(item, user=as_json(user, known) if (user := users.get(item.user_id)) else None)
             for item in items
         ]

@@ -26,11 +26,14 @@ from service.api.middleware.principal import principal
 from service.api.occasion_cache import OccasionCache
 from service.api.openapi.decorators import ResponseSpec, operation
 from service.api.representations.occasions import (
+    OccasionDetailsAnswer,
     OccasionInputSchema,
+    OccasionListAnswer,
+    RenderedOccasionAnswer,
+    RenderedTextAnswer,
+    TestSendResultAnswer,
     errors_of,
-    occasion_json,
     occasion_of,
-    rendered_json,
     test_send_json,
 )
 from service.api.representations.users import local_date
@@ -106,17 +109,19 @@ class OccasionRoutes:
             web.post("/api/v1/occasions/{code:[^/:]+}:testSend", self.test_send),
         ]
 
-    @operation("occasions", "List occasions", role=Role.READ, responses={200: ResponseSpec("All.", "OccasionList")})
+    @operation("occasions", "List occasions", role=Role.READ, responses={200: ResponseSpec("All.", OccasionListAnswer)})
     async def list(self, request: web.Request) -> web.Response:
         """All occasions, in the order of their codes."""
-        return json_response({"items": [occasion_json(one) for one in await self._occasions.all()]})
+        return json_response(
+            OccasionListAnswer.json(items=[OccasionDetailsAnswer.json(one) for one in await self._occasions.all()])
+        )
 
     @operation(
         "occasions",
         "Read an occasion",
         role=Role.READ,
         responses={
-            200: ResponseSpec("The occasion.", "OccasionDetails", headers=("ETag",)),
+            200: ResponseSpec("The occasion.", OccasionDetailsAnswer, headers=("ETag",)),
             304: ResponseSpec("You have this version."),
         },
         headers=["If-None-Match"],
@@ -133,8 +138,8 @@ class OccasionRoutes:
         role=Role.OPERATE,
         body=OccasionInputSchema,
         responses={
-            200: ResponseSpec("It was replaced.", "OccasionDetails", headers=("ETag",)),
-            201: ResponseSpec("It was created.", "OccasionDetails", headers=("Location", "ETag")),
+            200: ResponseSpec("It was replaced.", OccasionDetailsAnswer, headers=("ETag",)),
+            201: ResponseSpec("It was created.", OccasionDetailsAnswer, headers=("Location", "ETag")),
         },
         problems=[CHANGED],
         headers=["If-Match"],
@@ -158,7 +163,7 @@ class OccasionRoutes:
         body=OccasionInputSchema,
         partial=True,
         body_type="application/merge-patch+json",
-        responses={200: ResponseSpec("The occasion.", "OccasionDetails", headers=("ETag",))},
+        responses={200: ResponseSpec("The occasion.", OccasionDetailsAnswer, headers=("ETag",))},
         problems=[CHANGED],
         headers=["If-Match"],
     )
@@ -206,7 +211,7 @@ class OccasionRoutes:
         "Render an occasion",
         role=Role.READ,
         body=RenderInputSchema,
-        responses={200: ResponseSpec("Subject and text in every language.", "RenderedOccasion")},
+        responses={200: ResponseSpec("Subject and text in every language.", RenderedOccasionAnswer)},
     )
     async def render(self, request: web.Request) -> web.Response:
         """The greeting for a user (`userId`), or for made-up values, in every language. `chosen` marks the one that the
@@ -215,11 +220,9 @@ class OccasionRoutes:
         loaded = load(instance_of(RenderInputSchema), await read_json(request))
         recipient = await self._recipient(loaded, entry.occasion)
         return json_response(
-            {
-                "code": entry.occasion.code,
-                "textVersion": entry.text_version,
-                "items": [rendered_json(one) for one in rendered(entry.occasion, recipient)],
-            }
+            RenderedOccasionAnswer.json(
+                entry, items=[RenderedTextAnswer.json(one) for one in rendered(entry.occasion, recipient)]
+            )
         )
 
     @operation(
@@ -227,7 +230,7 @@ class OccasionRoutes:
         "Send a test",
         role=Role.OPERATE,
         body=TestSendInputSchema,
-        responses={200: ResponseSpec("What the email service said.", "TestSendResult")},
+        responses={200: ResponseSpec("What the email service said.", TestSendResultAnswer)},
     )
     async def test_send(self, request: web.Request) -> web.Response:
         """Send the greeting once to this address, under its own key.
@@ -297,7 +300,7 @@ def _response(entry: OccasionEntry, *, created: bool = False) -> web.Response:
     headers = {"ETag": etag(entry.version)}
     if created:
         headers["Location"] = f"/api/v1/occasions/{entry.occasion.code}"
-    return json_response(occasion_json(entry), status=201 if created else 200, headers=headers)
+    return json_response(OccasionDetailsAnswer.json(entry), status=201 if created else 200, headers=headers)
 
 
 def _none() -> Problem:

@@ -33,7 +33,14 @@ from service.api.http.query import (
 from service.api.http.responses import json_response
 from service.api.occasion_cache import OccasionCache, codes
 from service.api.openapi.decorators import ResponseSpec, operation
-from service.api.representations.preview import explanation_json, forecast_json, recipient_json, verdict_json
+from service.api.representations.preview import (
+    ExplanationAnswer,
+    ForecastAnswer,
+    PreviewPage,
+    explanation_json,
+    forecast_json,
+    verdict_json,
+)
 from service.domain.planning import OccasionDay
 from service.domain.roles import Role
 from service.reports.explanation import explain
@@ -106,7 +113,7 @@ class PreviewRoutes:
         "Preview a window",
         role=Role.READ,
         query=PreviewQuery,
-        responses={200: ResponseSpec("A page.", "PreviewPage")},
+        responses={200: ResponseSpec("A page.", PreviewPage)},
     )
     async def preview(self, request: web.Request) -> web.Response:
         """A dry run: who gets what when (name, address, text), and who is left out and why, from a year back to two
@@ -138,13 +145,13 @@ class PreviewRoutes:
         wanted = [(item.user_id, item.occasion, item.local_year) for item in page.items]
         recipients = await self._previews.recipients(wanted)
         return json_response(
-            {
-                "items": [
-                    {**verdict_json(item, holds, outage), **recipient_json(recipient)}
+            PreviewPage.json(
+                items=[
+                    verdict_json(item, recipient, holds, outage)
                     for item, recipient in zip(page.items, recipients, strict=True)
                 ],
-                "nextCursor": None if page.more is None else _cursor(page.more),
-            }
+                next_cursor=None if page.more is None else _cursor(page.more),
+            )
         )
 
     @operation(
@@ -152,7 +159,7 @@ class PreviewRoutes:
         "Forecast the load",
         role=Role.READ,
         query=ForecastQuery,
-        responses={200: ResponseSpec("Counts per minute.", "Forecast")},
+        responses={200: ResponseSpec("Counts per minute.", ForecastAnswer)},
     )
     async def forecast(self, request: web.Request) -> web.Response:
         """What leaves in each minute of the hours to come, planned already or still to be planned, and what should have
@@ -172,7 +179,7 @@ class PreviewRoutes:
         "preview",
         "Explain a user",
         role=Role.READ,
-        responses={200: ResponseSpec("Last local year, this one, the next.", "Explanation")},
+        responses={200: ResponseSpec("Last local year, this one, the next.", ExplanationAnswer)},
     )
     async def explanation(self, request: web.Request) -> web.Response:
         """Why a user, a deleted one too, was or was not greeted, and what will happen next: per occasion and local year

@@ -25,6 +25,7 @@ from service.api.middleware.idempotency import keep_of, mark_kept
 from service.api.middleware.principal import principal
 from service.api.occasion_cache import OccasionCache, codes
 from service.api.openapi.decorators import ResponseSpec, operation
+from service.api.representations.messages import RedrivenAnswer, RedriveResultAnswer
 from service.domain.messages import REDRIVABLE, Status
 from service.domain.roles import Role
 from service.ports import History, MessageFilter, Messages
@@ -73,7 +74,7 @@ class RedriveRoutes:
         "messages",
         "Redrive a message",
         role=Role.OPERATE,
-        responses={202: ResponseSpec("Scheduled.", "Redriven")},
+        responses={202: ResponseSpec("Scheduled.", RedrivenAnswer)},
         problems=[NOT_REDRIVABLE],
     )
     async def one(self, request: web.Request) -> web.Response:
@@ -84,7 +85,7 @@ class RedriveRoutes:
             raise Problem(NOT_FOUND, "There is no such message.")
         if not timeline.has_user:
             raise Problem(NOT_REDRIVABLE, "Its user is deleted.")
-        response = json_response({"id": message_id, "status": Status.SCHEDULED}, status=202)
+        response = json_response(RedrivenAnswer.json(id=message_id, status=Status.SCHEDULED), status=202)
         keep = keep_of(request, response)
         if not await self._messages.redrive([message_id], by=principal(request), keep=keep):
             raise Problem(
@@ -100,7 +101,7 @@ class RedriveRoutes:
         "Redrive messages",
         role=Role.OPERATE,
         body=RedriveSchema,
-        responses={202: ResponseSpec("How many.", "RedriveResult")},
+        responses={202: ResponseSpec("How many.", RedriveResultAnswer)},
     )
     async def many(self, request: web.Request) -> web.Response:
         """Redrive all messages of one status that match. Send it with `dryRun` first, which only counts them."""
@@ -126,11 +127,11 @@ class RedriveRoutes:
             else await redrive_all(self._messages, self._history, wanted, by=principal(request), most=MAX_REDRIVEN)
         )
         return json_response(
-            {
-                "dryRun": loaded["dry_run"],
-                "matched": matched,
-                "redriven": redriven,
-                "remaining": max(0, matched - redriven),
-            },
+            RedriveResultAnswer.json(
+                dry_run=loaded["dry_run"],
+                matched=matched,
+                redriven=redriven,
+                remaining=max(0, matched - redriven),
+            ),
             status=202,
         )

@@ -15,7 +15,7 @@ from service.api.http.fields import EmailAddress, JsonSchema, Messages, Text
 from service.api.http.ndjson import MAX_LINE_BYTES, BodyEnded, Line, read_lines
 from service.api.http.paths import path_uuid
 from service.api.http.problems import MEDIA_TYPE, NOT_FOUND, TOO_LARGE, UNAVAILABLE, Problem
-from service.api.http.query import AnyText, Page, cursor
+from service.api.http.query import AnyText, Page
 from service.api.http.responses import encode, json_response
 from service.api.http.streaming import RESULTS_NOT_READ, ResultsNotRead, SpooledResponse, streamed
 from service.api.http.turns import Turns
@@ -23,7 +23,8 @@ from service.api.imports.slots import ImportSlots
 from service.api.middleware.clients import CLIENT
 from service.api.middleware.principal import principal
 from service.api.openapi.decorators import ResponseSpec, operation
-from service.api.representations.suppressions import suppression_json
+from service.api.representations.answers import Listed
+from service.api.representations.suppressions import SuppressionAnswer, SuppressionPage
 from service.api.routes.imports import NDJSON, NDJSON_TYPE
 from service.domain.roles import Role
 from service.domain.suppressions import NewSuppression, SuppressionReason
@@ -103,7 +104,7 @@ class SuppressionRoutes:
         "List suppressions",
         role=Role.READ,
         query=SuppressionsQuery,
-        responses={200: ResponseSpec("A page.", "SuppressionPage")},
+        responses={200: ResponseSpec("A page.", SuppressionPage)},
     )
     async def page(self, request: web.Request) -> web.Response:
         """The addresses that get nothing. `email` is null where the user was erased: the address is still found by
@@ -113,13 +114,7 @@ class SuppressionRoutes:
         found = await self._suppressions.page(
             email=loaded["email"], reason=loaded["reason"], after=loaded["cursor"], limit=limit + 1
         )
-        items = found[:limit]
-        return json_response(
-            {
-                "items": [suppression_json(one) for one in items],
-                "nextCursor": cursor(items[-1].id) if len(found) > limit else None,
-            }
-        )
+        return json_response(SuppressionPage.json(Listed(found, limit)))
 
     @operation(
         "suppressions",
@@ -127,8 +122,8 @@ class SuppressionRoutes:
         role=Role.WRITE,
         body=SuppressionInputSchema,
         responses={
-            201: ResponseSpec("It is suppressed.", "Suppression"),
-            200: ResponseSpec("It was suppressed before, for this reason.", "Suppression"),
+            201: ResponseSpec("It is suppressed.", SuppressionAnswer),
+            200: ResponseSpec("It was suppressed before, for this reason.", SuppressionAnswer),
         },
     )
     async def add(self, request: web.Request) -> web.Response:
@@ -138,7 +133,7 @@ class SuppressionRoutes:
         """
         given = NewSuppression(**load(instance_of(SuppressionInputSchema), await read_json(request)))
         (added,) = await self._suppressions.add([given], by=principal(request))
-        return json_response(suppression_json(added.suppression), status=201 if added.new else 200)
+        return json_response(SuppressionAnswer.json(added.suppression), status=201 if added.new else 200)
 
     @operation("suppressions", "Remove a suppression", role=Role.WRITE, responses={204: ResponseSpec("It is removed.")})
     async def remove(self, request: web.Request) -> web.Response:

@@ -16,7 +16,7 @@ from service.api.http.query import DEFAULT_PAGE_ITEMS, MAX_PAGE_ITEMS, AnyText, 
 from service.api.http.responses import json_response
 from service.api.occasion_cache import OccasionCache, codes
 from service.api.openapi.decorators import ResponseSpec, operation
-from service.api.representations.users import as_json
+from service.api.representations.users import DeletedUserAnswer, as_json, user_page
 from service.domain.planning import PlanningRules
 from service.domain.roles import Role
 from service.ports import ChangePosition, UserFilter, UsersFound
@@ -73,15 +73,12 @@ class UserListRoutes:
             changes = await self._lists.changes(since, after=after, limit=limit)
             position = change_cursor(changes.position)
             return json_response(
-                {
-                    "items": [as_json(user, codes(rules)) for user in changes.users],
-                    "deleted": [
-                        {"id": one.id, "externalId": one.external_id, "deletedAt": one.deleted_at}
-                        for one in changes.deleted
-                    ],
-                    "nextCursor": position if changes.more else None,
-                    "resumeCursor": position,
-                }
+                user_page(codes(rules)).json(
+                    items=[as_json(user, codes(rules)) for user in changes.users],
+                    deleted=[DeletedUserAnswer.json(one) for one in changes.deleted],
+                    next_cursor=position if changes.more else None,
+                    resume_cursor=position,
+                )
             )
         if q is not None:
             return _page(await self._lists.search(q, after=after, limit=limit), rules)
@@ -90,10 +87,10 @@ class UserListRoutes:
 
 def _page(found: UsersFound, rules: PlanningRules) -> web.Response:
     return json_response(
-        {
-            "items": [as_json(user, codes(rules)) for user in found.users],
-            "nextCursor": None if found.more is None else cursor(found.more),
-        }
+        user_page(codes(rules)).json(
+            items=[as_json(user, codes(rules)) for user in found.users],
+            next_cursor=None if found.more is None else cursor(found.more),
+        )
     )
 
 

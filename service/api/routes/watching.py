@@ -15,7 +15,14 @@ from service.api.http.query import CalendarDate, Choice, Query
 from service.api.http.responses import encode
 from service.api.occasion_cache import OccasionCache
 from service.api.openapi.decorators import ResponseSpec, operation
-from service.api.representations.watching import attention_json, day_json
+from service.api.representations.watching import (
+    ClockAnswer,
+    DayAnswer,
+    NodesAnswer,
+    NodesFiguresAnswer,
+    attention_json,
+    day_json,
+)
 from service.api.watching import Watching, window
 from service.domain.roles import Role
 from service.reports.day import day_cells
@@ -53,7 +60,7 @@ class WatchingRoutes:
         "Watch a day",
         role=Role.READ,
         query=DayQuery,
-        responses={200: ResponseSpec("The day, and what needs attention.", "Day", headers=("Age",))},
+        responses={200: ResponseSpec("The day, and what needs attention.", DayAnswer, headers=("Age",))},
     )
     async def day(self, request: web.Request) -> web.Response:
         """A day in UTC around the world: planned greetings by state, for each instant, offset and occasion.
@@ -71,13 +78,9 @@ class WatchingRoutes:
 
         def content() -> Mapping[str, object]:
             cells = day_cells(counts, now=datetime.fromisoformat(overview.content["now"]), holds=holds, by_zone=by_zone)
-            return {
-                "date": day,
-                "from": window(day)[0],
-                "to": window(day)[1],
-                **day_json(cells, by_zone=by_zone),
-                "attention": attention_json(overview.content, holds),
-            }
+            begins, ends = window(day)
+            attention = attention_json(overview.content, holds)
+            return day_json(cells, by_zone=by_zone, date=day, from_=begins, to=ends, attention=attention)
 
         return self._answer(
             request,
@@ -92,7 +95,7 @@ class WatchingRoutes:
         "watching",
         "Watch the nodes",
         role=Role.READ,
-        responses={200: ResponseSpec("The living nodes.", "Nodes", headers=("Age",))},
+        responses={200: ResponseSpec("The living nodes.", NodesAnswer, headers=("Age",))},
     )
     async def nodes(self, request: web.Request) -> web.Response:
         """Every living node with its start, its last heartbeat and its report.
@@ -106,7 +109,7 @@ class WatchingRoutes:
         return self._answer(
             request,
             ("nodes", overview.version),
-            lambda: {"items": overview.content["nodes"], "ended": overview.content["endedNodes"]},
+            lambda: NodesFiguresAnswer.json(items=overview.content["nodes"], ended=overview.content["endedNodes"]),
             now=now,
             rate=overview.content["rate"],
             age=self._watching.age(overview),
@@ -132,5 +135,5 @@ class WatchingRoutes:
         headers = {"ETag": f'W/"{tag}"', "Age": str(round(age))}
         if is_not_modified(request, tag):
             return web.Response(status=304, headers=headers)
-        clock = encode({"now": now, "rate": rate})
+        clock = encode(ClockAnswer.json(now=now, rate=rate))
         return web.Response(body=clock[:-1] + b"," + body[1:], headers=headers, content_type="application/json")
