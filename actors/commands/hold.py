@@ -36,7 +36,7 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
                 occasion=args.occasion, reason=args.reason, by=command_line(), until=args.until, lasts=args.lasts
             )
         except HoldRefused as refused:
-            raise WrongUsage(f"--{refused.field}: {refused.reason}") from refused
+            raise WrongUsage(f"--{refused}" if refused.field else refused.reason) from refused
         write([hold], hold.created_at, as_json=args.json)
         if not args.json:
             sys.stdout.write(f"Within a second no node begins a call. Let it go on with: heyday release {hold.id}\n")

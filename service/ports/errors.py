@@ -106,9 +106,12 @@ class RowRefused(Exception):
 
 
 class HoldRefused(Exception):
-    """The hold cannot be made; `field` names the value at fault, and `reason` says what was expected."""
+    """The hold cannot be made; `field` names the value at fault, and `reason` says what was expected.
 
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"{field}: {reason}")
+    Without a field no value is at fault: there are too many holds.
+    """
+
+    def __init__(self, field: str | None, reason: str) -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
         self.field = field
         self.reason = reason

@@ -42,7 +42,7 @@ class FakeHolds:
         if until is not None and until <= now:
             raise HoldRefused("until", "Expected an instant in the future.")
         if len(truth.active_holds()) >= MOST_ACTIVE:
-            raise HoldRefused("occasion", f"Expected {MOST_ACTIVE} active holds at most. Release one first.")
+            raise HoldRefused(None, f"Expected {MOST_ACTIVE} active holds at most. Release one first.")
         until = until or (None if lasts is None else now + lasts)
         hold = Hold(truth.new_hold_id(), occasion, reason, by.author, now, until)
         truth.put_hold(hold)

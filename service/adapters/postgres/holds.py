@@ -64,7 +64,7 @@ class PostgresHolds:
             raise HoldRefused("occasion", "Expected the code of an occasion.")
         if refused["ended"]:
             raise HoldRefused("until", "Expected an instant in the future.")
-        raise HoldRefused("occasion", f"Expected {MOST_ACTIVE} active holds at most. Release one first.")
+        raise HoldRefused(None, f"Expected {MOST_ACTIVE} active holds at most. Release one first.")
 
     async def release(self, ids: Sequence[UUID], *, by: Principal) -> list[Hold]:
         async with self._database.transaction() as connection:

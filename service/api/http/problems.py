@@ -99,6 +99,7 @@ NOT_REDRIVABLE = Kind(
     "not-redrivable", 409, "Not redrivable", "The message is not failed, unknown or expired, or its user is deleted."
 )
 OCCASION_IN_USE = Kind("occasion-in-use", 409, "Occasion in use", "The occasion has dates or messages.")
+LIMIT_REACHED = Kind("limit-reached", 409, "Limit reached", "There are as many of these as there may be.")
 IN_PROGRESS = Kind(
     "request-in-progress", 409, "Request in progress", "A request with this Idempotency-Key is still being worked on."
 )
@@ -126,7 +127,7 @@ KINDS: dict[str, Kind] = {
     kind.slug: kind
     for kind in (
         MALFORMED, UNAUTHORIZED, NOT_AUTHENTIC, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, TIMEOUT, EMAIL_TAKEN,
-        EXTERNAL_ID_TAKEN, NOT_REDRIVABLE, OCCASION_IN_USE,
+        EXTERNAL_ID_TAKEN, NOT_REDRIVABLE, OCCASION_IN_USE, LIMIT_REACHED,
         IN_PROGRESS, CHANGED, TOO_LARGE, MEDIA_TYPE, INVALID, INVALID_QUERY, KEY_REUSED, TOO_MANY, HEADERS_TOO_LARGE,
         BUG, UNAVAILABLE, BUSY,
     )

@@ -71,9 +71,9 @@ class TimelineEventAnswer(Answer):
 
     event = Member(kinds.enum(_EVENTS))
     at = Member(kinds.INSTANT)
-    node = Member(kinds.TEXT, null=True, optional=True)
     number = Member(kinds.COUNT, optional=True)
     service = Member(kinds.enum(EmailServiceName), optional=True)
+    node = Member(kinds.TEXT, null=True, optional=True)
     outcome = Member(kinds.ref("Outcome"), optional=True)
     status_code = Member(kinds.INTEGER, null=True, optional=True)
     duration_seconds = Member(kinds.SECONDS, optional=True)

@@ -13,7 +13,7 @@ from service.api.dependencies import ApiDependencies
 from service.api.http.body import instance_of, load, load_query, read_json
 from service.api.http.fields import JsonSchema, Messages, Text
 from service.api.http.paths import path_uuid
-from service.api.http.problems import INVALID, NOT_FOUND, FieldError, Problem
+from service.api.http.problems import INVALID, LIMIT_REACHED, NOT_FOUND, FieldError, Problem
 from service.api.http.query import Boolean, Instant, OccasionCode, Page
 from service.api.http.responses import json_response
 from service.api.middleware.idempotency import keep_of, mark_kept
@@ -129,6 +129,7 @@ class HoldRoutes:
         role=Role.OPERATE,
         body=HoldInputSchema,
         responses={201: ResponseSpec("It is held.", HoldAnswer)},
+        problems=[LIMIT_REACHED],
     )
     async def create(self, request: web.Request) -> web.Response:
         """Hold everything, or one occasion. No call of the email service that the hold covers begins later than one
@@ -149,6 +150,8 @@ class HoldRoutes:
                 keep=kept,
             )
         except HoldRefused as refused:
+            if refused.field is None:
+                raise Problem(LIMIT_REACHED, refused.reason) from refused
             error = FieldError(refused.field, refused.reason)
             raise Problem(INVALID, f"{error.field}: {error.message}", errors=[error]) from refused
         mark_kept(request)

@@ -14,6 +14,7 @@ from service.api.http.fields import EmailAddress, Id, Language, Text, WholeNumbe
 from service.api.http.problems import (
     CHANGED,
     INVALID,
+    LIMIT_REACHED,
     NOT_FOUND,
     OCCASION_IN_USE,
     UNAVAILABLE,
@@ -141,7 +142,7 @@ class OccasionRoutes:
             200: ResponseSpec("It was replaced.", OccasionDetailsAnswer, headers=("ETag",)),
             201: ResponseSpec("It was created.", OccasionDetailsAnswer, headers=("Location", "ETag")),
         },
-        problems=[CHANGED],
+        problems=[CHANGED, LIMIT_REACHED],
         headers=["If-Match"],
     )
     async def put(self, request: web.Request) -> web.Response:
@@ -153,7 +154,7 @@ class OccasionRoutes:
             raise invalid_fields([FieldError("code", f"{CODE_EXPECTED[0].upper()}{CODE_EXPECTED[1:]}.")])
         before = await self._occasions.get(code)
         if before is None and len(await self._occasions.all()) >= MOST_OCCASIONS:
-            raise invalid_fields([FieldError("code", f"Expected {MOST_OCCASIONS} occasions at most.")])
+            raise Problem(LIMIT_REACHED, f"Expected {MOST_OCCASIONS} occasions at most.")
         return await self._write(request, occasion, self._version(request, before))
 
     @operation(

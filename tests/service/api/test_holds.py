@@ -94,7 +94,7 @@ async def test_there_is_a_bound_to_the_active_holds(serve: Serve) -> None:
     answers = await asyncio.gather(
         *(api.call("POST", "/api/v1/holds", json={"reason": "a test"}) for _ in range(MOST_ACTIVE + 5))
     )
-    assert sorted(status for status, _ in answers) == [201] * MOST_ACTIVE + [422] * 5
+    assert sorted(status for status, _ in answers) == [201] * MOST_ACTIVE + [409] * 5
 
 
 async def test_a_repeated_request_makes_one_hold(serve: Serve) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from service.api.routes.occasions import MOST_OCCASIONS
 from service.domain.messages import Answer, Outcome
 from service.ports import CircuitOpen, CircuitState, Greeting
 from tests.service.api.conftest import Api, Serve
@@ -133,6 +134,22 @@ async def test_a_code_with_the_field_of_another_is_refused(api: Api) -> None:
     status, problem = await api.call("PUT", "/api/v1/occasions/day1", json={"text": "Hey"})
 
     assert (status, "same JSON field" in problem["detail"]) == (422, True)
+
+
+async def test_there_is_a_bound_to_the_occasions(api: Api) -> None:
+    """Each is a field of every user. The request is not at fault: it is right once another occasion is deleted."""
+    await api.database.fetch(
+        """-- as many as there may be
+        insert into occasions (code, template)
+        select 'day_of_' || chr(97 + n / 26) || chr(97 + n % 26), 'Hey' from generate_series(3, $1::integer) n
+        """,
+        MOST_OCCASIONS,
+    )
+
+    status, problem = await api.call("PUT", NAME_DAY, json={"text": "Hey"})
+    changed, _ = await api.call("PATCH", BIRTHDAY, json={"text": "Hey"})
+
+    assert (status, problem["type"], changed) == (409, "/problems/limit-reached", 200)
 
 
 async def test_one_in_use_cannot_be_deleted_but_deactivated(api: Api) -> None:
