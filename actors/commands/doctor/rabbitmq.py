@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from actors.commands.doctor.check_results import CheckResult, error, ok, warning
+from service.adapters.postgres.checkup import PostgresCheckup
 from service.adapters.postgres.cluster import PostgresCluster
 from service.adapters.postgres.connection import Database
 from service.adapters.rabbitmq.checkup import Broker, QueueFound, look
@@ -23,6 +24,7 @@ async def check_rabbitmq(url: str | None, database: Database) -> list[CheckResul
         *_delivery(broker),
         *_harm(broker),
         *_dead(broker),
+        *await _losses(database),
         *await _owner(broker, database),
     ]
 
@@ -50,6 +52,20 @@ def _harm(broker: Broker) -> Iterator[CheckResult]:
             f"a policy with {policy} makes dead letters of bundles in {DELIVERY}, and their greetings are late: remove "
             "the policy, then empty the dead letters"
         )
+
+
+async def _losses(database: Database) -> list[CheckResult]:
+    with suppress(Unavailable):  # the check of PostgreSQL reports that
+        if messages := await PostgresCheckup(database).taken_back():
+            return [
+                warning(
+                    f"{messages} unsent messages were taken back: {DELIVERY} confirmed them and did not deliver them "
+                    "within 90 s. If they stay, another program takes them, or the broker loses them: until that is "
+                    "repaired, use the Redis stream: unset HEYDAY_RABBITMQ_URL on every node and restart one after the "
+                    "other; see DeliveryQueueLosing in the runbook"
+                )
+            ]
+    return []
 
 
 async def _owner(broker: Broker, database: Database) -> list[CheckResult]:

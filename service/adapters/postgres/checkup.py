@@ -76,3 +76,8 @@ class PostgresCheckup:
         row = await self._database.row(_SQL.work)
         assert row is not None  # noqa: S101 - a SELECT without FROM has one row
         return Work(*row)
+
+    async def taken_back(self) -> int:
+        """The unsent messages that the delivery queue took and did not deliver."""
+        number: int = await self._database.value(_SQL.taken_back)
+        return number

@@ -66,3 +66,9 @@ select (select token from fencing_tokens where name = 'ticker') as fence,
     (select count(*) from messages where status = 'failed' and dead_lettered_at is null) as awaiting_dead_letter,
     (select count(*) from messages
         where status in ('scheduled', 'retrying') and due_at < business_now() - interval '5 minutes') as overdue
+
+-- name: taken_back
+-- Unsent messages that the delivery queue took and did not deliver: recovery took them back (messages.sql, requeue_lost).
+select count(*) from messages
+where status in ('scheduled', 'retrying', 'queued', 'sending')
+    and status_reason = 'taken back: it had been queued for too long'

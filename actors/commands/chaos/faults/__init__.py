@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.commands.chaos.faults.api import SilentConnections
-from actors.commands.chaos.faults.connections import CONNECTION_FAULTS, LoseClaimAnswers
+from actors.commands.chaos.faults.connections import CONNECTION_FAULTS, ConfirmAndDrop, LoseClaimAnswers
 from actors.commands.chaos.faults.email import (
     AcceptThenFail,
     Down,
@@ -38,7 +38,7 @@ from actors.commands.chaos.faults.stores import (
 
 _ALL: tuple[type[Fault], ...] = (
     *(KillNode, KillAllNodes, StopNode, StarveNode, DrainNode, ChangeRules, Hold, SilentConnections),
-    *(FlushRedis, KillRedis, FillRedis, PurgeQueue, DeleteQueue, ShareQueue, RestartRabbitMQ),
+    *(FlushRedis, KillRedis, FillRedis, PurgeQueue, DeleteQueue, ShareQueue, RestartRabbitMQ, ConfirmAndDrop),
     *(RestartPostgres, KillPostgres, ExhaustConnections, FillDisk, OpenTransaction, DamageRow, LoseClaimAnswers),
     *CONNECTION_FAULTS,
     *(Down, Unreachable, Throttle, WrongKey, RefuseAll, Slow, Erratic, AcceptThenFail),

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from actors.commands.chaos.faults.fault import Fault, Need
+from service.ports.names import RABBITMQ_QUEUE
 
 if TYPE_CHECKING:
     from actors.commands.chaos.environment import Environment
@@ -19,6 +20,9 @@ SYSTEMS: dict[str, tuple[Need, ...]] = {
     "email": (),
 }
 """The systems that a node is connected to, and the preconditions of faults between them."""
+
+FIRST_PUBLISH_WITHIN = 60.0
+"""Seconds within which a node publishes again, if messages are left."""
 
 LOST_ANSWERS = 6
 """Times at which the answers of PostgreSQL are lost in one fault."""
@@ -111,6 +115,37 @@ class LoseClaimAnswers(Fault):
                 relay.mend()
             await asyncio.sleep(self.seconds(0.5, 1.5))
         return f"{LOST_ANSWERS} times"
+
+
+class ConfirmAndDrop(Fault):
+    """RabbitMQ confirms bundles and loses them, as a broken quorum queue has done. No error reports it."""
+
+    name: ClassVar[str] = "confirm-and-drop"
+    does: ClassVar[str] = "confirm bundles that are published to RabbitMQ, and drop them, for some seconds"
+    recovery: ClassVar[str] = "every message that was dropped has left the queue; heyday finds them after 90 s"
+    takes: ClassVar[float] = 130.0
+    needs: ClassVar[tuple[Need, ...]] = (Need.RABBITMQ, Need.RELAYED_RABBITMQ)
+
+    async def inject(self, environment: Environment) -> str:
+        relays, lasts = environment.fleet.relays("rabbitmq"), self.seconds(3, 8)
+        before = sum(relay.swallowed for relay in relays)
+
+        async def dropped() -> bool:
+            return sum(relay.swallowed for relay in relays) > before
+
+        try:
+            for relay in relays:
+                relay.swallow_publishes(RABBITMQ_QUEUE.delivery)
+            # While half a minute of work waits in the queue, nothing is published.
+            await environment.until(dropped, within=FIRST_PUBLISH_WITHIN)
+            await asyncio.sleep(lasts)
+        finally:
+            for relay in relays:
+                relay.mend()
+        return f"{sum(relay.swallowed for relay in relays) - before} bundles, until {lasts:.1f} s after the first"
+
+    async def recovered(self, environment: Environment, ended_at: float) -> bool:
+        return await environment.none_queued_before(ended_at) and await environment.greeted_since(ended_at)
 
 
 def _to(system: str, mode: type[ConnectionFault]) -> type[ConnectionFault]:

@@ -1,14 +1,15 @@
-"""A relay between a client and its server that can delay, freeze, lose answers or reset connections."""
+"""A relay between a client and its server: it can delay, freeze, lose answers or publishes, and reset connections."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
+from actors.commands.sandbox.servers.amqp_publishes import Frames, Publishes
 from actors.commands.sandbox.servers.ports import LOOPBACK
 
 CHUNK = 65_536
@@ -17,13 +18,19 @@ CHUNK = 65_536
 DEFAULT_PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379, "amqp": 5672, "http": 80}
 """The default port of each URL scheme."""
 
+Translate = Callable[[bytes], bytes]
+"""Returns the bytes that are passed on."""
+
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Relay:
-    """Passes bytes in both directions, over its own connections to the server, until a fault is switched on."""
+    """Passes bytes in both directions, over its own connections to the server, until a fault is switched on.
 
-    def __init__(self, host: str, port: int) -> None:
+    `amqp`: it passes whole frames, and can confirm publishes that it drops.
+    """
+
+    def __init__(self, host: str, port: int, *, amqp: bool = False) -> None:
         self.delay = 0.0
         """Seconds by which all data is delayed."""
         self.url = ""
@@ -32,6 +39,9 @@ class Relay:
         self._thawed.set()
         self._is_cut = False
         self._swallows_answers = False
+        self._amqp = amqp
+        self._swallowed_key: str | None = None
+        self._swallowed = 0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._connections: set[asyncio.Task[None]] = set()
@@ -51,6 +61,15 @@ class Relay:
         """Pass requests and discard answers, as a half-open connection does."""
         self._swallows_answers = True
 
+    @property
+    def swallowed(self) -> int:
+        """The publishes that were confirmed and dropped so far."""
+        return self._swallowed
+
+    def swallow_publishes(self, routing_key: str) -> None:
+        """Confirm publishes with this key and drop them. Only in front of RabbitMQ."""
+        self._swallowed_key = routing_key
+
     def cut(self) -> None:
         """Reset every connection, and each new one at once, until `mend`."""
         self._is_cut = True
@@ -62,6 +81,7 @@ class Relay:
         if self._swallows_answers:
             self.cut()
         self._swallows_answers = self._is_cut = False
+        self._swallowed_key = None
         self.delay = 0.0
         self.thaw()
 
@@ -99,16 +119,40 @@ class Relay:
             _reset(writer)  # the server is away
             return
         self._writers.add(upstream_writer)
+        requests, answers = self._translations(writer) if self._amqp else (_unchanged, _unchanged)
         try:
             async with asyncio.TaskGroup() as both_ways:
-                both_ways.create_task(self._pass(reader, upstream_writer))
-                both_ways.create_task(self._pass(upstream_reader, writer, answers=True))
+                both_ways.create_task(self._pass(reader, upstream_writer, requests))
+                both_ways.create_task(self._pass(upstream_reader, writer, answers, are_answers=True))
         except* OSError:
             pass
         finally:
             await self._abort(upstream_writer)
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool = False) -> None:
+    def _translations(self, client: asyncio.StreamWriter) -> tuple[Translate, Translate]:
+        """Return what passes requests and answers on, in whole frames: a confirm must not come within an answer."""
+        publishes, asked, answered = Publishes(), Frames(), Frames()
+
+        def requests(data: bytes) -> bytes:
+            before, to_server = publishes.swallowed, []
+            for frame in asked.feed(data):
+                request, confirm = publishes.request(frame, routing_key=self._swallowed_key)
+                to_server.append(request)
+                if confirm:
+                    client.write(confirm)
+            self._swallowed += publishes.swallowed - before
+            return b"".join(to_server)
+
+        return requests, lambda data: b"".join(map(publishes.answer, answered.feed(data)))
+
+    async def _pass(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        translate: Translate,
+        *,
+        are_answers: bool = False,
+    ) -> None:
         while True:
             chunk = await reader.read(CHUNK)
             if self.delay:
@@ -118,8 +162,9 @@ class Relay:
                 raise ConnectionResetError("the other side has gone")
             if writer.is_closing():
                 raise ConnectionResetError("it was cut")
-            if not (answers and self._swallows_answers):
-                writer.write(chunk)
+            passed = translate(chunk)
+            if not (are_answers and self._swallows_answers):
+                writer.write(passed)
                 await writer.drain()
 
     async def _abort(self, writer: asyncio.StreamWriter) -> None:
@@ -127,6 +172,10 @@ class Relay:
         with suppress(OSError):
             await writer.wait_closed()
         self._writers.discard(writer)
+
+
+def _unchanged(data: bytes) -> bytes:
+    return data
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
@@ -142,7 +191,8 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 async def relayed(url: str) -> AsyncIterator[Relay]:
     """Run a relay in front of the server of `url`. Its own `url` leads through it."""
     parts = urlsplit(url)
-    relay = Relay(parts.hostname or LOOPBACK, parts.port or DEFAULT_PORTS[parts.scheme])
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
+    relay = Relay(parts.hostname or LOOPBACK, port, amqp=parts.scheme == "amqp")
     port = await relay.start()
     credentials, at, _ = parts.netloc.rpartition("@")
     relay.url = urlunsplit(parts._replace(netloc=f"{credentials}{at}{LOOPBACK}:{port}"))
