@@ -108,13 +108,20 @@ class Gauges(PeriodicActor[Never]):
             metrics.by_status.labels(status).set(counts.get(status, 0))
         metrics.queue_depth.set(counts.get(Status.QUEUED, 0))
         metrics.oldest_due.set(await self._messages.oldest_due_age())
+        metrics.db_oldest_snapshot.set(await self._messages.oldest_snapshot_age())
         planned = await self._planning.planned()
         metrics.planned_ahead.set((planned.complete - planned.now).total_seconds())
 
     def _of_messages(self) -> Iterable[Gauge]:
         metrics = self._metrics
         by_status = (metrics.by_status.labels(status) for status in WAITING)
-        return (*by_status, metrics.queue_depth, metrics.oldest_due, metrics.planned_ahead)
+        return (
+            *by_status,
+            metrics.queue_depth,
+            metrics.oldest_due,
+            metrics.db_oldest_snapshot,
+            metrics.planned_ahead,
+        )
 
     async def _sample_streams(self) -> None:
         metrics = self._metrics

@@ -54,6 +54,12 @@ POOL = Row(
             steps=NONE_IS_GOOD,
         ),
         series(
+            "Does a transaction keep old row versions? · oldest snapshot",
+            "Age of the oldest one of any client, such as a backup. While it is open, nothing that it can see is cleaned up.",
+            {"oldest": "max(db_oldest_snapshot_age_seconds{NODE})"},
+            unit="s",
+        ),
+        series(
             "What are the connections doing? · connections active, idle, max",
             "Connections of the chosen nodes: in use, open and idle, and the maximum.",
             {

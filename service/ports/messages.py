@@ -250,3 +250,6 @@ class Messages(Protocol):
 
     async def oldest_due_age(self) -> float:
         """Seconds since the oldest open message was due. 0 if none is due."""
+
+    async def oldest_snapshot_age(self) -> float:
+        """Seconds of real time since the oldest transaction began that keeps old row versions. 0 without one."""

@@ -181,6 +181,10 @@ class Metrics:
         self.db_idle = gauge("db_connections_idle", "Connections of the pool that are open and idle.")
         self.db_max = gauge("db_connections_max", "Connections that the pool may open.")
         self.db_waiting = gauge("db_connections_waiting", "Statements that wait for a connection of the pool.")
+        self.db_oldest_snapshot = gauge(
+            "db_oldest_snapshot_age_seconds",
+            "Age of the oldest transaction that keeps old row versions from being cleaned up.",
+        )
         self.db_wait = histogram(
             "db_connection_wait_seconds", "One wait for a connection while all of the pool were in use.", _QUERY
         )

@@ -402,6 +402,9 @@ class FakeMessages:
         oldest = min([*waiting, *put_off, *(row.due_at for row in queued[:1]), *sending], default=now)
         return max(0.0, (now - oldest).total_seconds())
 
+    async def oldest_snapshot_age(self) -> float:
+        return 0.0  # its transactions take no time
+
     def _end_attempt(
         self,
         row: MessageRow,

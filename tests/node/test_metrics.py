@@ -106,6 +106,18 @@ async def locked(world: World, table: str) -> AsyncIterator[None]:
         await connection.close()
 
 
+@asynccontextmanager
+async def snapshot(world: World) -> AsyncIterator[None]:
+    """Hold a snapshot of the database during the block, as a backup does."""
+    connection = await asyncpg.connect(world.dsn)
+    try:
+        async with connection.transaction(isolation="repeatable_read"):
+            await connection.execute("select 1")
+            yield
+    finally:
+        await connection.close()
+
+
 def declared() -> Iterable[str]:
     """Return the names of all metrics, as a scraper sees them."""
     for metric in vars(Metrics()).values():
@@ -197,6 +209,8 @@ async def test_every_metric_moves_in_a_wave_with_faults(world: World) -> None:
         world.stub.change(world.stub.options.changed({"down": False, "latency": 0.0}))
         async with locked(world, "messages"):
             await watcher.rises("db_connections_waiting")
+        async with snapshot(world):
+            await watcher.rises("db_oldest_snapshot_age_seconds")
         await world.fetch("alter table fencing_tokens add constraint bug check (token < 0) not valid")
         await watcher.rises("actor_restarts_total", actor="ticker")
         await world.fetch("alter table fencing_tokens drop constraint bug")

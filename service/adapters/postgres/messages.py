@@ -209,6 +209,9 @@ class PostgresMessages:
     async def oldest_due_age(self) -> float:
         return float(await self._database.value(_SQL.oldest_due))
 
+    async def oldest_snapshot_age(self) -> float:
+        return float(await self._database.value(_SQL.oldest_snapshot))
+
     async def _ids(self, query: str, *args: object) -> list[UUID]:
         return [row["id"] for row in await self._database.fetch(query, *args)]
 

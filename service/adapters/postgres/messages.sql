@@ -542,6 +542,17 @@ from (
 ) as counted
 group by status
 
+-- name: oldest_snapshot
+-- PostgreSQL removes no row version that a snapshot may see, or that is newer than a transaction that writes. Of sessions of
+-- other roles it tells only with pg_read_all_stats. Vacuum ignores its own kind, so only clients count.
+select coalesce(extract(epoch from clock_timestamp() - least(
+    (select min(xact_start) from pg_stat_activity
+        where backend_type in ('client backend', 'walsender') and pid <> pg_backend_pid()
+            and (backend_xmin is not null or backend_xid is not null)
+            and (datname = current_database() or datname is null)),
+    (select min(prepared) from pg_prepared_xacts where database = current_database())
+)), 0)::double precision
+
 -- name: oldest_due
 -- A message may wait for the ticker, in the queue (the first queued were the first due), or for the end of its attempt.
 -- A message that was put off, to another attempt or by an edit, has been due since its instant, or since its redrive.

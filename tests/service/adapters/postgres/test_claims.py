@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import timedelta
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from service.domain.messages import Answer, Outcome, Status
@@ -247,6 +248,20 @@ async def test_a_message_that_is_tried_again_and_again_has_been_due_since_its_in
     sending = await store.messages.oldest_due_age()
 
     assert all(3600 <= age < 3630 for age in (retrying, queued, sending)), (retrying, queued, sending)
+
+
+async def test_the_oldest_snapshot_is_that_of_any_client_of_this_database(store: Store) -> None:
+    """A forgotten transaction keeps every old row version."""
+    none = await store.messages.oldest_snapshot_age()
+    async with asyncpg.create_pool(store.dsn, min_size=1, max_size=1) as pool:
+        async with pool.acquire() as other, other.transaction(isolation="repeatable_read"):
+            began = await other.fetchval("select now() from occasions")
+            before = (await store.fetch("select extract(epoch from clock_timestamp() - $1)::float8 as age", began))[0]
+            age = await store.messages.oldest_snapshot_age()
+        ended = await store.messages.oldest_snapshot_age()
+
+    assert (none, ended) == (0.0, 0.0)
+    assert age >= before["age"] > 0
 
 
 async def test_a_message_that_is_redriven_is_due_since_then(store: Store) -> None:
