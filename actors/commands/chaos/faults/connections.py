@@ -22,7 +22,7 @@ SYSTEMS: dict[str, tuple[Need, ...]] = {
 """The systems that a node is connected to, and the preconditions of faults between them."""
 
 FIRST_PUBLISH_WITHIN = 60.0
-"""Seconds within which a node publishes again, if messages are left."""
+"""Seconds within which a node publishes what a deleted queue had, if messages are left."""
 
 LOST_ANSWERS = 6
 """Times at which the answers of PostgreSQL are lost in one fault."""
@@ -121,7 +121,7 @@ class ConfirmAndDrop(Fault):
     """RabbitMQ confirms bundles and loses them, as a broken quorum queue has done. No error reports it."""
 
     name: ClassVar[str] = "confirm-and-drop"
-    does: ClassVar[str] = "confirm bundles that are published to RabbitMQ, and drop them, for some seconds"
+    does: ClassVar[str] = "delete the delivery queue, confirm what is published then, and drop it, for some seconds"
     recovery: ClassVar[str] = "every message that was dropped has left the queue; heyday finds them after 90 s"
     takes: ClassVar[float] = 130.0
     needs: ClassVar[tuple[Need, ...]] = (Need.RABBITMQ, Need.RELAYED_RABBITMQ)
@@ -136,7 +136,8 @@ class ConfirmAndDrop(Fault):
         try:
             for relay in relays:
                 relay.swallow_publishes(RABBITMQ_QUEUE.delivery)
-            # While half a minute of work waits in the queue, nothing is published.
+            # Everything may have been published already. What a deleted queue had is published again at once.
+            await environment.servers.delete_queue()
             await environment.until(dropped, within=FIRST_PUBLISH_WITHIN)
             await asyncio.sleep(lasts)
         finally:
