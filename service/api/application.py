@@ -8,6 +8,7 @@ from aiohttp import web
 
 from service.api.dependencies import ApiDependencies
 from service.api.http.body import MAX_BODY_BYTES
+from service.api.http.costly_reads import CostlyReads
 from service.api.http.request_log import RequestLog
 from service.api.imports.slots import ImportSlots
 from service.api.middleware.api_keys import ApiKeys
@@ -49,6 +50,7 @@ def application(dependencies: ApiDependencies, *, draining: Callable[[], bool]) 
     for key in settings.api_keys:
         dependencies.metrics.http_requests_by_key.labels(key.name)
     slots = ImportSlots()
+    costly = CostlyReads()
     request_log = RequestLog()
 
     async def flush(_app: web.Application) -> None:
@@ -80,7 +82,7 @@ def application(dependencies: ApiDependencies, *, draining: Callable[[], bool]) 
         app.on_response_prepare.append(allow_origins(settings.cors_origins))
     app.add_routes(HealthRoutes(dependencies, draining).routes())
     app.add_routes(UserRoutes(dependencies, rules).routes())
-    app.add_routes(UserListRoutes(dependencies, rules).routes())
+    app.add_routes(UserListRoutes(dependencies, rules, costly).routes())
     app.add_routes(ImportRoutes(dependencies, rules, slots).routes())
     app.add_routes(HoldRoutes(dependencies).routes())
     app.add_routes(SuppressionRoutes(dependencies, slots).routes())
@@ -90,7 +92,7 @@ def application(dependencies: ApiDependencies, *, draining: Callable[[], bool]) 
     app.add_routes(DocsRoutes(rules, keys).routes())
     app.add_routes(MessageRoutes(dependencies.ports.history, dependencies.ports.user_lists, rules).routes())
     app.add_routes(OccasionRoutes(dependencies, rules).routes())
-    app.add_routes(PreviewRoutes(dependencies, rules).routes())
+    app.add_routes(PreviewRoutes(dependencies, rules, costly).routes())
     app.add_routes(RedriveRoutes(dependencies.ports.messages, dependencies.ports.history, rules).routes())
     app.add_routes(WatchingRoutes(dependencies, rules).routes())
     app.add_routes(AccessRoutes(dependencies.ports.audit).routes())

@@ -11,6 +11,7 @@ from aiohttp import web
 from marshmallow import Schema, ValidationError
 
 from service.api.http.problems import (
+    BUSY,
     INVALID,
     INVALID_QUERY,
     MALFORMED,
@@ -60,7 +61,24 @@ async def read_body(request: web.Request) -> bytes:
         raise Problem(MALFORMED, "The body could not be read to its end.") from error
 
 
-async def read_large_body(request: web.Request, most: int) -> bytes:
+class BodyMemory:
+    """The bytes that the bodies of one route may take together while they arrive."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def take(self, count: int) -> None:
+        """Take bytes. Raises Problem when there are too few."""
+        if count > self._left:
+            raise Problem(BUSY, "Too many large requests are under way.", headers={"Retry-After": "10"})
+        self._left -= count
+
+    def give_back(self, count: int) -> None:
+        """Give bytes back."""
+        self._left += count
+
+
+async def read_large_body(request: web.Request, most: int, memory: BodyMemory) -> bytes:
     """The raw body of a route that takes more than `MAX_BODY_BYTES`. Raises Problem as `read_body` does."""
     if (request.content_length or 0) > most:
         raise _too_large(most)
@@ -68,6 +86,7 @@ async def read_large_body(request: web.Request, most: int) -> bytes:
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
             async for part in request.content.iter_any():
+                memory.take(len(part))
                 body += part
                 if len(body) > most:
                     raise _too_large(most)
@@ -75,6 +94,8 @@ async def read_large_body(request: web.Request, most: int) -> bytes:
         raise Problem(TIMEOUT, f"The body did not arrive within {BODY_TIMEOUT:g} s.") from error
     except web.RequestPayloadError as error:
         raise Problem(MALFORMED, "The body could not be read to its end.") from error
+    finally:
+        memory.give_back(len(body))
     return bytes(body)
 
 

@@ -12,10 +12,11 @@ from service.api.dependencies import ApiDependencies
 from service.api.email_events.payloads import read_events
 from service.api.email_events.secrets import EmailEventSecrets
 from service.api.email_events.signatures import NotAuthentic, Webhook, verify
-from service.api.http.body import parse, read_large_body, require_json
+from service.api.http.body import BodyMemory, parse, read_large_body, require_json
 from service.api.http.fields import EmailAddress
 from service.api.http.problems import MEDIA_TYPE, NOT_AUTHENTIC, NOT_FOUND, TIMEOUT, TOO_LARGE, UNAVAILABLE, Problem
 from service.api.http.responses import json_response
+from service.api.http.turns import Turns
 from service.api.middleware.tracing import REQUEST_ID
 from service.api.openapi.decorators import ResponseSpec, operation
 from service.api.representations.suppressions import EmailEventsResultAnswer
@@ -29,6 +30,9 @@ log = structlog.get_logger(__name__)
 
 MAX_WEBHOOK_BYTES = 1024 * 1024
 """Bytes of a webhook. SendGrid sends batches of up to 768 KB."""
+
+MAX_ARRIVING_BYTES = 64 * 1024 * 1024
+"""Bytes of all webhooks that arrive at once: a body is read before its signature is checked."""
 
 BATCH_EVENTS = 500
 """Suppressions of one transaction."""
@@ -44,6 +48,7 @@ class EmailEventRoutes:
         self._metrics = dependencies.metrics
         self._clock = dependencies.clock
         self._secrets = EmailEventSecrets(dependencies.settings)
+        self._memory = BodyMemory(MAX_ARRIVING_BYTES)
 
     def routes(self) -> list[web.RouteDef]:
         return [web.post("/api/v1/email-events/{format}", self.receive)]
@@ -64,10 +69,15 @@ class EmailEventRoutes:
             raise Problem(NOT_FOUND, "HEYDAY_EMAIL_EVENTS_SECRETS has no secret of this format.")
         email_format, keys = found
         require_json(request)
-        body = await read_large_body(request, MAX_WEBHOOK_BYTES)
+        body = await read_large_body(request, MAX_WEBHOOK_BYTES, self._memory)
         self._verify(email_format, keys, Webhook(request.headers, body))
         events = read_events(email_format, parse(body))
-        suppressions = [one for event in events if (one := _suppression(email_format, event)) is not None]
+        suppressions = []
+        turns = Turns()
+        for event in events:
+            if (one := _suppression(email_format, event)) is not None:
+                suppressions.append(one)
+            await turns.give()
         by = Principal(f"webhook {email_format}", Role.WRITE, request[REQUEST_ID])
         for start in range(0, len(suppressions), BATCH_EVENTS):
             await self._suppressions.add(suppressions[start : start + BATCH_EVENTS], by=by)

@@ -15,6 +15,7 @@ from marshmallow import fields
 
 from service.api.dependencies import ApiDependencies
 from service.api.http.body import load_query
+from service.api.http.costly_reads import CostlyReads
 from service.api.http.fields import JsonSchema, Messages
 from service.api.http.paths import path_uuid
 from service.api.http.problems import INVALID_QUERY, NOT_FOUND, FieldError, Problem
@@ -31,6 +32,7 @@ from service.api.http.query import (
     midnight,
 )
 from service.api.http.responses import json_response
+from service.api.middleware.clients import CLIENT
 from service.api.occasion_cache import OccasionCache, codes
 from service.api.openapi.decorators import ResponseSpec, operation
 from service.api.representations.preview import (
@@ -93,7 +95,8 @@ class ForecastQuery(Query):
 class PreviewRoutes:
     """Reading only: nothing is planned, moved or sent."""
 
-    def __init__(self, dependencies: ApiDependencies, rules: OccasionCache) -> None:
+    def __init__(self, dependencies: ApiDependencies, rules: OccasionCache, costly: CostlyReads) -> None:
+        self._costly = costly
         self._previews = dependencies.ports.previews
         self._planning = dependencies.ports.planning
         self._history = dependencies.ports.history
@@ -140,7 +143,8 @@ class PreviewRoutes:
         if after is not None and not scope.starts_at <= after.starts_at < scope.ends_at:
             raise _wrong("cursor", "Expected the nextCursor of an earlier page of the same window.")
         preview = Preview(self._previews, rules, planned, late_limit=self._settings.late_limit)
-        page = await preview.page(scope, after=after, limit=limit)
+        async with self._costly.turn(request[CLIENT]):
+            page = await preview.page(scope, after=after, limit=limit)
         holds = await self._holds.active()
         wanted = [(item.user_id, item.occasion, item.local_year) for item in page.items]
         recipients = await self._previews.recipients(wanted)
@@ -166,13 +170,14 @@ class PreviewRoutes:
         left already. With `HEYDAY_EMAIL_RATE` also when each wave will be over."""
         hours = load_query(request, ForecastQuery)["hours"]
         rate = self._settings.email_rate
-        found = await forecast(
-            self._previews,
-            await self._rules.current(),
-            hours=hours,
-            late_limit=self._settings.late_limit,
-            rate=rate.per_second if rate is not None else None,
-        )
+        async with self._costly.turn(request[CLIENT]):
+            found = await forecast(
+                self._previews,
+                await self._rules.current(),
+                hours=hours,
+                late_limit=self._settings.late_limit,
+                rate=rate.per_second if rate is not None else None,
+            )
         return json_response(forecast_json(found, await self._holds.active()))
 
     @operation(

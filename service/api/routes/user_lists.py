@@ -9,11 +9,13 @@ from aiohttp import web
 
 from service.api.dependencies import ApiDependencies
 from service.api.http.body import load_query
+from service.api.http.costly_reads import CostlyReads
 from service.api.http.cursors import UserCursor, change_cursor, cursor
 from service.api.http.fields import ExternalId, TimeZone
 from service.api.http.problems import INVALID_QUERY, FieldError, Problem
 from service.api.http.query import DEFAULT_PAGE_ITEMS, MAX_PAGE_ITEMS, AnyText, Instant, MonthDay, Number, Query
 from service.api.http.responses import json_response
+from service.api.middleware.clients import CLIENT
 from service.api.occasion_cache import OccasionCache, codes
 from service.api.openapi.decorators import ResponseSpec, operation
 from service.api.representations.users import DeletedUserAnswer, as_json, user_page
@@ -42,7 +44,8 @@ class UserQuery(Query):
 class UserListRoutes:
     """Reading of many users."""
 
-    def __init__(self, dependencies: ApiDependencies, rules: OccasionCache) -> None:
+    def __init__(self, dependencies: ApiDependencies, rules: OccasionCache, costly: CostlyReads) -> None:
+        self._costly = costly
         self._lists = dependencies.ports.user_lists
         self._rules = rules
 
@@ -70,7 +73,8 @@ class UserListRoutes:
         if isinstance(after, ChangePosition) != (since is not None) and after is not None:
             raise _wrong("cursor", "Expected a cursor of an earlier page of the same list.")
         if since is not None:
-            changes = await self._lists.changes(since, after=after, limit=limit)
+            async with self._costly.turn(request[CLIENT]):
+                changes = await self._lists.changes(since, after=after, limit=limit)
             position = change_cursor(changes.position)
             return json_response(
                 user_page(codes(rules)).json(
@@ -81,7 +85,8 @@ class UserListRoutes:
                 )
             )
         if q is not None:
-            return _page(await self._lists.search(q, after=after, limit=limit), rules)
+            async with self._costly.turn(request[CLIENT]):
+                return _page(await self._lists.search(q, after=after, limit=limit), rules)
         return _page(await self._lists.page(UserFilter(**loaded), after=after, limit=limit), rules)
 
 

@@ -23,7 +23,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
+from service.api.http import turns
+from service.api.http.body import BodyMemory
+from service.api.routes import email_events
 from service.api_keys import parse_api_keys
+from service.domain.email_events import EmailEvent
+from service.domain.email_formats import EmailFormat
+from service.domain.suppressions import NewSuppression
 from service.email_event_secrets import checked_email_event_secrets, parse_email_event_secrets
 from service.environment import SecretFile
 from tests.service.api.conftest import Api, Serve
@@ -360,6 +366,57 @@ async def test_a_webhook_is_bounded_and_json(serve: Serve) -> None:
     assert (await post(api, "brevo", (headers, b"{")))[0] == 400
     assert (await post(api, "brevo", (headers, body), **{"Content-Type": "text/plain"}))[0] == 415
     assert (await post(api, "brevo", (headers, body), **{"Idempotency-Key": "one"}))[0] == 200
+
+
+async def test_webhooks_that_arrive_at_once_take_bounded_memory(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body is read before its signature is checked, so a client without a secret can send many slowly."""
+    monkeypatch.setattr(email_events, "MAX_ARRIVING_BYTES", 2_000)
+    arrived, release = asyncio.Event(), asyncio.Event()
+    take = BodyMemory.take
+
+    def noted(memory: BodyMemory, count: int) -> None:
+        take(memory, count)
+        arrived.set()
+
+    monkeypatch.setattr(BodyMemory, "take", noted)
+    api = await served(serve)
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b" " * 1_500
+        await release.wait()
+        yield b"{}"
+
+    headers = {"Content-Type": "application/json", **by_token("brevo")({}, now(), True)[0]}
+    first = asyncio.create_task(api.call("POST", "/api/v1/email-events/brevo", data=slow(), headers=headers))
+    await arrived.wait()
+    another = headers, b"{}" + b" " * 1_000
+    refused = await post(api, "brevo", another)
+    release.set()
+
+    assert (refused[0], refused[1]["type"]) == (503, "/problems/busy")
+    assert (await first)[0] == 200
+    assert (await post(api, "brevo", another))[0] == 200
+
+
+async def test_the_event_loop_turns_between_two_events(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checking 9,000 addresses of one batch took seconds. Greetings must not wait for it."""
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)
+    passed, seen = 0, []
+    read = email_events._suppression
+
+    def noted(email_format: EmailFormat, event: EmailEvent) -> NewSuppression | None:
+        seen.append(passed)
+        return read(email_format, event)
+
+    monkeypatch.setattr(email_events, "_suppression", noted)
+    api = await served(serve)
+    posting = asyncio.create_task(post(api, "sendgrid", sendgrid([SENDGRID] * 100, now(), True)))
+    while not posting.done():
+        await asyncio.sleep(0)
+        passed += 1
+
+    assert (await posting)[0] == 200
+    assert len(seen) == len(set(seen)) == 100
 
 
 async def test_a_secret_is_changed_without_a_restart(serve: Serve, tmp_path: Path) -> None:
