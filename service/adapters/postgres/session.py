@@ -70,11 +70,13 @@ class Servers:
         if several:
             options["timeout"] = SEVERAL_SERVERS_TIMEOUT / len(self._servers)
         error: Exception = ConnectionError("no server was tried")
-        for _ in self._servers:
-            server = self._servers[self._first]
+        # The order is this call's own: others, at the same time, also move the first.
+        first = self._first
+        for number in (*range(first, len(self._servers)), *range(first)):
             try:
-                session = await self._open(server, options)
+                session = await self._open(self._servers[number], options)
                 if not several or await _is_writable(session):
+                    self._first = number
                     return session
                 session.terminate()
                 error = asyncpg.ReadOnlySQLTransactionError("no server of the URL can be written: all are standbys")
@@ -89,13 +91,9 @@ class Servers:
                 if not several:
                     raise
             except BaseException:
-                self._next()  # cancelled while this one did not answer
+                self._first = (number + 1) % len(self._servers)  # cancelled while this one did not answer
                 raise
-            self._next()
         raise error
-
-    def _next(self) -> None:
-        self._first = (self._first + 1) % len(self._servers)
 
     async def _open(self, server: str, options: dict[str, Any]) -> Session:
         session = await self._connect(server, options)

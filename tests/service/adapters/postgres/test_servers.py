@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -135,6 +136,18 @@ async def test_a_server_that_does_not_answer_leaves_time_for_the_others(database
         assert watch.seconds() < 1
         await pool.close()
         relay.thaw()
+
+
+async def test_connections_that_are_made_at_once_all_find_the_server_that_answers(database: str) -> None:
+    """Each goes through every server, whichever the others try meanwhile."""
+    parts = urlsplit(database)
+    nowhere = parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:1").geturl()
+    for size in (2, 3, 8):
+        pool = Database(several(nowhere, database), size=size)
+        await pool.open()
+
+        assert await asyncio.gather(*(pool.value("select 1") for _ in range(size))) == [1] * size
+        await pool.close()
 
 
 async def test_an_outage_of_all_servers_is_one_outage(database: str) -> None:
