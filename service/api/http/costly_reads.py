@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
-from service.api.http.problems import BUSY, Problem
-
-MAX_AT_ONCE = 2
+MAX_AT_ONCE = 4
 """Costly reads that a node works on at once. Others wait."""
 
-MAX_PER_CLIENT = 16
-"""Costly reads of one client that wait or are worked on, so that no key makes others wait for long."""
+MAX_PER_CLIENT = 2
+"""Those of one client among them, so that no key makes others wait for long."""
+
+
+@dataclass(slots=True)
+class _Client:
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_PER_CLIENT))
+    reads: int = 0
+    """Its reads that wait or are worked on."""
 
 
 class CostlyReads:
     """Gives turns to costly reads, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._working = asyncio.Semaphore(MAX_AT_ONCE)
-        self._by_client: Counter[str] = Counter()
+        self._turns = asyncio.Semaphore(MAX_AT_ONCE)
+        self._clients: dict[str, _Client] = {}
 
     @asynccontextmanager
     async def turn(self, client: str) -> AsyncIterator[None]:
-        """Wait for a turn. Raises Problem if the client has too many such reads under way."""
-        if self._by_client[client] >= MAX_PER_CLIENT:
-            raise Problem(BUSY, "Too many of your searches and previews are under way.", headers={"Retry-After": "2"})
-        self._by_client[client] += 1
+        """Wait for a turn, and have it for the block."""
+        own = self._clients.setdefault(client, _Client())
+        own.reads += 1
         try:
-            async with self._working:
+            async with own.turns, self._turns:
                 yield
         finally:
-            self._by_client[client] -= 1
-            self._by_client += Counter()  # drops clients without such reads
+            own.reads -= 1
+            if not own.reads:
+                del self._clients[client]
