@@ -61,6 +61,13 @@ def test_a_node_may_drain_before_it_is_killed() -> None:
     assert float(stop.removesuffix("s")) >= float(told()["HEYDAY_DRAIN_WITHIN"].removesuffix("s")) + 10
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=name_of)
+def test_a_mistake_in_the_settings_is_not_tried_again_and_again(unit: Path) -> None:
+    """A person must correct it, and the first lines of the journal say what."""
+    assert values(unit, "Restart") == ["on-failure"]
+    assert values(unit, "RestartPreventExitStatus") == ["2"]
+
+
 def test_nodes_come_after_the_migration_without_depending_on_it() -> None:
     """The schema may be applied elsewhere, and a node waits for it."""
     assert "heyday-migrate.service" in values(NODE, "After")[0].split()

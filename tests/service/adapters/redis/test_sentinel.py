@@ -14,42 +14,8 @@ from service.adapters.redis.connection import RedisClients, connect, translating
 from service.adapters.redis.locks import RedisLocks
 from service.adapters.redis.streams import RedisWorkStream
 from service.ports import Emptied, Unavailable
-from tests.service.adapters.redis.processes import PASSWORD, Member, running, until
+from tests.service.adapters.redis.processes import Group, running, until
 from tests.stopwatch import Stopwatch
-
-SERVERS = ("appendonly no", f"requirepass {PASSWORD}", f"masterauth {PASSWORD}", "repl-diskless-sync-delay 0")
-
-
-def sentinel_of(primary: Member, directory: Path) -> Member:
-    return Member(
-        directory,
-        f"sentinel monitor greetings 127.0.0.1 {primary.port} 2",
-        f"sentinel auth-pass greetings {PASSWORD}",
-        "sentinel down-after-milliseconds greetings 500",
-        "sentinel failover-timeout greetings 2000",
-        sentinel=True,
-    )
-
-
-class Group:
-    """A primary with a replica and three sentinels."""
-
-    def __init__(self, directory: Path) -> None:
-        self.primary = Member(directory / "one", *SERVERS)
-        self.replica = Member(directory / "two", *SERVERS, f"replicaof 127.0.0.1 {self.primary.port}")
-        self.sentinels = [sentinel_of(self.primary, directory / f"sentinel-{number}") for number in range(3)]
-
-    @property
-    def url(self) -> str:
-        hosts = ",".join(f"127.0.0.1:{one.port}" for one in self.sentinels)
-        return f"redis+sentinel://:{PASSWORD}@{hosts}/greetings/0"
-
-    async def settled(self) -> None:
-        """Return when replica and sentinels know each other."""
-        await until("master_link_status:up", self.replica, "INFO", "replication")
-        for one in self.sentinels:
-            await until("'num-other-sentinels', '2'", one, "SENTINEL", "MASTER", "greetings")
-            await until(str(self.replica.port), one, "SENTINEL", "REPLICAS", "greetings")
 
 
 @pytest.fixture
