@@ -7,6 +7,7 @@ start_stores() {
     say "the stores are started, and nothing waits for them"
 }
 stop_stores() { stores down --volumes --timeout 20 >/dev/null 2>&1 || true; }
+rabbitmqctl() { stores exec -T rabbitmq-1 rabbitmqctl "$@"; }
 # How many calls the email service has accepted.
 accepted() {
     stores exec -T email python3 -c \

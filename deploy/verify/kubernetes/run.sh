@@ -66,6 +66,8 @@ grep -E '^  (warn|BAD)' "$work/doctor" || true
 docker exec pod-1 heyday call /api/v1/users --data "$(ada "$(date -u -d "$at" +%m-%d)")" >/dev/null
 [ "$(date -u +%s)" -lt "$(date -u -d "$at" +%s)" ] || die "the pods started too slowly: set LEAD to more"
 say "a user created, whose greeting is due at $at"
+heyday() { docker exec pod-1 heyday "$@"; }
+runbook
 in_time "$((${LEAD:-300} + 60))" "the email service has accepted the greeting" greeted
 
 docker kill "$(stores ps --quiet postgres)" >/dev/null

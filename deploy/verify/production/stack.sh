@@ -6,6 +6,7 @@ deploy() {
         -c "$here/verification.yml" "$stack" >/dev/null 2>&1
 }
 heyday() { docker exec "$(container node)" heyday "$@"; }
+rabbitmqctl() { docker exec "$(container rabbitmq-1)" rabbitmqctl "$@"; }
 ready() { heyday health --ready; }
 three_ready() {
     local node nodes

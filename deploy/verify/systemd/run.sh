@@ -54,10 +54,10 @@ grep -v '/opt/heyday' "$work/guide.sh" | while read -r line; do
     on bash -c "$line" </dev/null 2>/dev/null || die "the guide's command failed: $line"
 done
 say "the guide's commands ran"
-state() { on systemctl show --property=ActiveState,SubState,NRestarts --value "$1" | xargs; }
 ready() { on curl --fail --silent --max-time 5 --output /dev/null "http://127.0.0.1:$1/health/ready"; }
 for port in 8080 8081; do in_time 180 "heyday@$port is ready" ready $port; done
-[ "$(state heyday-migrate)" = "active exited 0" ] || say "the migration: $(state heyday-migrate) (restarts while PostgreSQL started)"
+[ "$(on systemctl is-active heyday-migrate)" = active ] || die "the migration has not ended"
+say "the migration has ended; systemd started it again $(on systemctl show --property=NRestarts --value heyday-migrate) times while PostgreSQL started"
 
 # The runbook's way to run commands with the settings of a node.
 awk '/With systemd, root reads the same files/ {here = 1; next} /^[^ ]/ && here {exit} here && /^    / {sub(/^    /, ""); print}' \
@@ -69,13 +69,14 @@ grep -E '^  (warn|BAD)' "$work/doctor" || true
 heyday call /api/v1/users --data "$(ada "$(date -u -d "$at" +%m-%d)")" >/dev/null
 [ "$(date -u +%s)" -lt "$(date -u -d "$at" +%s)" ] || die "the nodes started too slowly: set LEAD to more"
 say "a user created, whose greeting is due at $at"
+runbook
 
 pid=$(on systemctl show --property=MainPID --value heyday@8080)
-user=$(on ps -o user= -p "$pid" 2>/dev/null || on stat -c %u "/proc/$pid")
-[[ "$user" != root && "$user" != 0 ]] || die "the node runs as root"
+user=$(on stat -c %u "/proc/$pid")
+[ "$user" != 0 ] || die "the node runs as root"
 credentials=$(on bash -c 'ls -l /run/credentials/heyday@8080.service/ | tail -n +2 | wc -l')
 [ "$credentials" = 5 ] || die "the node has $credentials credentials"
-say "the node runs as $user with $credentials credentials; exposed: $(on systemd-analyze security heyday@8080 --no-pager 2>/dev/null | tail -n 1 | xargs)"
+say "the node runs as user $user, with $credentials credentials; systemd-analyze security: $(on systemd-analyze security heyday@8080 --no-pager 2>/dev/null | tail -n 1 | grep -oP 'service: \K\S+ \w+')"
 
 on systemctl kill --signal=KILL heyday@8080
 back() { [ "$(on systemctl show --property=NRestarts --value heyday@8080)" -ge 1 ] && ready 8080; }
