@@ -108,6 +108,9 @@ class Gauges(PeriodicActor[Never]):
             metrics.by_status.labels(status).set(counts.get(status, 0))
         metrics.queue_depth.set(counts.get(Status.QUEUED, 0))
         metrics.oldest_due.set(await self._messages.oldest_due_age())
+        wave = await self._messages.next_wave()
+        metrics.next_wave.set(NAN if wave is None else wave.seconds)
+        metrics.next_wave_messages.set(0 if wave is None else wave.messages)
         metrics.db_oldest_snapshot.set(await self._messages.oldest_snapshot_age())
         planned = await self._planning.planned()
         metrics.planned_ahead.set((planned.complete - planned.now).total_seconds())
@@ -119,6 +122,8 @@ class Gauges(PeriodicActor[Never]):
             *by_status,
             metrics.queue_depth,
             metrics.oldest_due,
+            metrics.next_wave,
+            metrics.next_wave_messages,
             metrics.db_oldest_snapshot,
             metrics.planned_ahead,
         )

@@ -208,6 +208,35 @@ STREAMS = Row(
 PLANNING = Row(
     "Planning",
     [
+        figure(
+            "When does the next wave come? · time to next wave",
+            "Until the next scheduled messages become due.",
+            {"next": "max(next_wave_seconds{NODE})"},
+            unit="s",
+            none="nothing is scheduled",
+        ),
+        figure(
+            "How large is the next wave? · messages in next wave",
+            "Messages that become due at that instant; exact up to 100,000.",
+            {"messages": "max(next_wave_messages{NODE})"},
+            unit="short",
+        ),
+        series(
+            "Was everything sent that was planned for a day? · planned against sent, 24 h",
+            "Planned: what has ended within 24 hours, and what is on its way now. The gap failed, expired or waits.",
+            {
+                "planned": """
+                    sum(increase(messages_sent_total{NODE, occasion=~"$occasion"}[1d]))
+                    + sum(increase(messages_failed_total{NODE, occasion=~"$occasion"}[1d]))
+                    + sum(increase(messages_expired_total{NODE, occasion=~"$occasion"}[1d]))
+                    + sum(max by (status) (messages_by_status{NODE, status=~"queued|sending|retrying"}))
+                """,
+                "sent": """sum(increase(messages_sent_total{NODE, occasion=~"$occasion"}[1d]))""",
+            },
+            unit="short",
+            width=16,
+            height=4,
+        ),
         series(
             "Did planning make the messages of the days ahead? · messages planned",
             "Messages made. Most come with the daily job, the others with new users.",

@@ -43,6 +43,7 @@ from service.ports.messages import (
     Recorded,
     Result,
     SetAside,
+    Wave,
 )
 from service.ports.nodes import NodeBeat, NodeName, Nodes
 from service.ports.occasions import OccasionEntry, Occasions
@@ -163,6 +164,7 @@ __all__ = [
     "UserNotFound",
     "Users",
     "UsersFound",
+    "Wave",
     "Windows",
     "WorkStream",
     "ZoneData",

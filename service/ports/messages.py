@@ -121,6 +121,14 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Wave:
+    """Messages that become due at one instant: seconds of business time until then, and how many, at most 100,000."""
+
+    seconds: float
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
 class SetAside:
     """A message whose row the database could not change by `action`. It is left out until `look_again_at`.
 
@@ -250,6 +258,12 @@ class Messages(Protocol):
 
     async def oldest_due_age(self) -> float:
         """Seconds since the oldest open message was due. 0 if none is due."""
+
+    async def next_wave(self) -> Wave | None:
+        """The next instant at which scheduled messages become due. None without one.
+
+        The first 100,000 of the messages that wait are looked at, so that the cost does not grow with their number.
+        """
 
     async def oldest_snapshot_age(self) -> float:
         """Seconds of real time since the oldest transaction began that keeps old row versions. 0 without one."""

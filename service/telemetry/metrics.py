@@ -128,6 +128,8 @@ class Metrics:
             "oldest_due_message_age_seconds",
             "Seconds since the oldest unsent message became due.",
         )
+        self.next_wave = gauge("next_wave_seconds", "Seconds until the next scheduled messages become due.")
+        self.next_wave_messages = gauge("next_wave_messages", "Messages that become due at that instant.")
         self.suppressed = counter(
             "duplicates_suppressed",
             "Repeated work that was dropped, by the check that noticed it.",

@@ -28,7 +28,7 @@ from tests.service.node.steady import Steady
 
 OF = {
     "postgres": [
-        *("oldest_due_message_age_seconds", "planned_ahead_seconds", "queue_depth_total"),
+        *("oldest_due_message_age_seconds", "planned_ahead_seconds", "queue_depth_total", "next_wave_messages"),
         'messages_by_status{status="queued"}',
     ],
     "redis": [f'stream_{what}{{stream="heyday:due"}}' for what in ("length", "pending", "oldest_pending_seconds")],

@@ -195,6 +195,7 @@ class Senders:
         await self._sides.ask("read_clock", lambda side: side.messages.read_clock(), comparable=comparable)
         await self._sides.ask(f"outstanding up to {limit}", lambda side: side.messages.outstanding(limit))
         await self._sides.ask("open_by_status", lambda side: side.messages.open_by_status())
+        await self._sides.ask("next_wave", lambda side: side.messages.next_wave())
         await self._sides.ask(
             "oldest_due_age",
             lambda side: side.messages.oldest_due_age(),

@@ -29,6 +29,7 @@ from service.ports import (
     RowRefused,
     SetAside,
     StaleFencingToken,
+    Wave,
 )
 from service.ports.messages import HELD
 from tests.fakes.rows import ENDED, AttemptRow, MessageRow, Nowhere, UserRow
@@ -401,6 +402,14 @@ class FakeMessages:
         sending = [_due_since(row) for row in self._truth.in_state(Status.SENDING)]
         oldest = min([*waiting, *put_off, *(row.due_at for row in queued[:1]), *sending], default=now)
         return max(0.0, (now - oldest).total_seconds())
+
+    async def next_wave(self) -> Wave | None:
+        now = self._truth.now()
+        instants = [row.due_at for row in self._truth.in_state(Status.SCHEDULED) if row.due_at > now]
+        if not instants:
+            return None
+        first = min(instants)
+        return Wave((first - now).total_seconds(), sum(row.due_at == first for row in self._truth.in_state(*_WAITING)))
 
     async def oldest_snapshot_age(self) -> float:
         return 0.0  # its transactions take no time

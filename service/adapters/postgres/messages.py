@@ -32,6 +32,7 @@ from service.ports import (
     Result,
     SetAside,
     StaleFencingToken,
+    Wave,
 )
 
 _SQL = load("messages.sql")
@@ -208,6 +209,10 @@ class PostgresMessages:
 
     async def oldest_due_age(self) -> float:
         return float(await self._database.value(_SQL.oldest_due))
+
+    async def next_wave(self) -> Wave | None:
+        row = await self._database.row(_SQL.next_wave, COUNT_LIMIT)
+        return None if row is None else Wave(row["seconds"], row["messages"])
 
     async def oldest_snapshot_age(self) -> float:
         return float(await self._database.value(_SQL.oldest_snapshot))

@@ -542,6 +542,21 @@ from (
 ) as counted
 group by status
 
+-- name: next_wave
+-- By the index on the due instant. Retries are in it, too, and are no wave. It reads at most $1 rows to find the instant, and $1
+-- to count.
+select extract(epoch from wave.due_at - business_now())::double precision as seconds,
+    (select count(*) from (select from messages
+        where status in ('scheduled', 'retrying') and due_at = wave.due_at limit $1) as counted) as messages
+from (
+    select due_at from (
+        select due_at, status from messages
+        where status in ('scheduled', 'retrying') and due_at > business_now()
+        order by due_at limit $1
+    ) as waiting
+    where status = 'scheduled' order by due_at limit 1
+) as wave
+
 -- name: oldest_snapshot
 -- PostgreSQL removes no row version that a snapshot may see, or that is newer than a transaction that writes. Of sessions of
 -- other roles it tells only with pg_read_all_stats. Vacuum ignores its own kind, so only clients count.

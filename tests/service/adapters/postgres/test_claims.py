@@ -227,6 +227,29 @@ async def test_the_figures_of_the_open_are_those_of_the_rows(store: Store) -> No
     assert 300 < await store.messages.oldest_due_age() < 330
 
 
+async def test_the_next_wave_is_the_next_instant_of_what_is_scheduled(store: Store) -> None:
+    """A retry that comes earlier is no wave, and neither is what is due now."""
+    assert await store.messages.next_wave() is None
+    await store.due(1)
+    await store.due(3, ago=timedelta(hours=-2))
+    await store.due(2, ago=timedelta(hours=-4))
+    await store.fetch(
+        "update messages set due_at = (select max(due_at) from messages where due_at < business_now() + interval '3 h')"
+        " where due_at between business_now() and business_now() + interval '3 h'"
+    )
+    await store.queued(1)
+    await store.fetch(
+        "update messages set status = 'retrying', attempt = 1, due_at = business_now() + interval '5 minutes' "
+        "where status = 'queued'"
+    )
+
+    wave = await store.messages.next_wave()
+
+    assert wave is not None
+    assert wave.messages == 3
+    assert 7000 < wave.seconds <= 7200
+
+
 async def test_a_message_that_is_tried_again_and_again_has_been_due_since_its_instant(store: Store) -> None:
     """Otherwise a message that was not accepted for an hour would not look late."""
     await store.queued(1)
