@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -158,6 +159,15 @@ def _refuse_for_smtp(service: EmailServiceSettings, reader: Environment) -> None
     }
     for setting in (setting for setting, value in useless.items() if value):
         reader.contradiction(f"{prefix}_{setting} has no effect: expected no such setting for a mail server (smtp://)")
+
+
+def refuse_mail_options(services: Sequence[EmailServiceSettings], reader: Environment) -> None:
+    """Add an error for each option of a mail server when no service is one. A command without services has no error."""
+    if any(is_smtp(service.url) or not service.url for service in services):
+        return
+    for name, value in (("HTML", services[0].html), ("UNSUBSCRIBE", services[0].unsubscribe)):
+        if value is not None:
+            reader.contradiction(f"HEYDAY_EMAIL_{name} has no effect: expected a mail server (smtp://) with it")
 
 
 def is_smtp(address: str) -> bool:

@@ -35,6 +35,7 @@ from service.email_settings import (
     is_smtp,
     read_fallback,
     refuse_contradictions,
+    refuse_mail_options,
 )
 from service.environment import (
     BadConfiguration,
@@ -248,10 +249,11 @@ def read(environment: Mapping[str, str]) -> Settings:
     node_id = reader.if_set("NODE_ID", name, "node_id")
     _refuse_contradictions(settings, reader)
     fallback = read_fallback(reader, settings.email, unknown_outcome=outcome, idempotency_lasts=lasts)
+    settings = replace(settings, email_fallback=fallback)
+    refuse_mail_options(settings.email_services, reader)
     reader.raise_errors()
     return replace(
         settings,
-        email_fallback=fallback,
         unknown=reader.unknown(),
         secret_files=tuple(reader.files),
         **node_id,  # type: ignore[arg-type]  # it has no other name

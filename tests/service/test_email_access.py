@@ -199,6 +199,19 @@ def test_mistakes_in_the_options_of_a_fallback_name_its_variables() -> None:
     assert all("because of HEYDAY_EMAIL_FALLBACK_FORMAT=ses" in one for one in found)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("HTML", "<p>{text}</p>"), ("UNSUBSCRIBE", "https://example.com/unsubscribe?m={message_id}")]
+)
+def test_an_option_of_mail_servers_needs_one(name: str, value: str) -> None:
+    """An HTTP service gets the text alone: the document, or the way to opt out, would be missing in every greeting."""
+    given = {f"EMAIL_{name}": value}
+
+    assert mistakes(**given) == [f"HEYDAY_EMAIL_{name} has no effect: expected a mail server (smtp://) with it"]
+
+    mail = {"HEYDAY_EMAIL_FALLBACK_URL": "smtp://h", "HEYDAY_EMAIL_FALLBACK_FROM": "a@b.example"}
+    assert read(REQUIRED | mail | {f"HEYDAY_EMAIL_{name}": value}).email_fallback is not None
+
+
 def test_a_key_is_not_relied_on_longer_than_the_provider_remembers_it() -> None:
     """After that, a repeated message is delivered again."""
     brevo = {"EMAIL_FORMAT": "brevo", "EMAIL_FROM": "a@example.com", "EMAIL_TOKEN": "token"}
