@@ -61,7 +61,15 @@ from service.ports.requests import (
 from service.ports.retention import Retention
 from service.ports.streams import Entry, Requeued, StreamState, WorkStream
 from service.ports.suppressions import AddedSuppression, Suppressions
-from service.ports.user_lists import ChangePosition, Changes, DeletedUser, UserFilter, UserLists, UsersFound
+from service.ports.user_lists import (
+    ChangePosition,
+    Changes,
+    CreationPosition,
+    DeletedUser,
+    UserFilter,
+    UserLists,
+    UsersFound,
+)
 from service.ports.users import Created, UserEdit, UserEdits, Users
 from service.ports.watching import EndedNode, LivingNode, MessageCount, Overview, Overviews, SharedText, Snapshots
 from service.ports.zone_data import Followed, ZoneData
@@ -89,6 +97,7 @@ __all__ = [
     "ClusterWitness",
     "Created",
     "CreatedUser",
+    "CreationPosition",
     "DeletedUser",
     "Delivery",
     "DeliveryQueue",

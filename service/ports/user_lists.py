@@ -23,11 +23,19 @@ class UserFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class CreationPosition:
+    """A position in the order of the creation of users: after the user with this number and this id."""
+
+    number: int
+    user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class UsersFound:
-    """Users, and the id after which to look on; None: there are no more."""
+    """Users, and the position after which to look on; None: there are no more."""
 
     users: Sequence[User]
-    more: UUID | None
+    more: CreationPosition | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +68,15 @@ class Changes:
 class UserLists(Protocol):
     """Reads many users. Every method raises Unavailable."""
 
-    async def page(self, wanted: UserFilter, *, after: UUID | None, limit: int) -> UsersFound:
-        """Users not deleted, in the order of their ids, those after `after`."""
+    async def page(self, wanted: UserFilter, *, after: CreationPosition | None, limit: int) -> UsersFound:
+        """Users not deleted, in the order of their creation, those after `after`.
 
-    async def search(self, text: str, *, after: UUID | None, limit: int) -> UsersFound:
-        """Users with that text in their name or address, without regard to case, in the order of their ids.
+        A creation that is not committed yet holds up those after it, for a second at most. So pages one after another
+        pass by no user whose creation had begun before they were read.
+        """
+
+    async def search(self, text: str, *, after: CreationPosition | None, limit: int) -> UsersFound:
+        """Users with that text in their name or address, without regard to case, as `page` lists them.
 
         One call looks at a bounded number of users: it may find fewer than `limit`, even none, and there are more.
         """

@@ -8,7 +8,7 @@
 select u.*, {{dates}}
 from users u
 where u.deleted_at is null
-    and ($1::uuid is null or u.id > $1)
+    and (u.created_number, u.id) > ($1::bigint, $8::uuid)
     and ($2::text is null or u.email_key = $2)
     and ($3::text is null or u.external_id = $3)
     and ($4::text is null or u.timezone = $4)
@@ -16,29 +16,32 @@ where u.deleted_at is null
         select from occasion_dates d where d.user_id = u.id and d.occasion = 'birthday' and d.month_day = $5))
     and ($6::smallint is null or exists (
         select from occasion_dates d where d.user_id = u.id and d.occasion = 'anniversary' and d.month_day = $6))
-order by u.id
+order by u.created_number, u.id
 limit $7
 
 -- name: search
--- Reads at most $4 users, including deleted ones. The last row has their number and the last id, and its user is null.
+-- Reads at most $4 users, including deleted ones. The last row is the last of them, with how many they are.
 with looked as materialized (
-    select id, deleted_at, first_name || ' ' || last_name as name, email_key, email
+    select created_number, id, deleted_at, first_name || ' ' || last_name as name, email_key, email
     from users
-    where id > coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
-    order by id
+    where (created_number, id) > ($1::bigint, $6::uuid)
+    order by created_number, id
     limit $4
 ),
 found as (
-    select id from looked
+    select created_number, id from looked
     where deleted_at is null and (
         position(lower($2) in lower(name)) > 0 or position($2 in name) > 0
         or position($3 in email_key) > 0 or position(lower($2) in lower(email)) > 0)
-    order by id
+    order by created_number, id
     limit $5
 )
-select found.id, null::bigint as looked from found
+select * from (
+    select found.created_number, found.id, null::bigint as looked from found order by created_number, id
+) f
 union all
-select (select id from looked order by id desc limit 1), (select count(*) from looked)
+select l.created_number, l.id, (select count(*) from looked)
+from (select created_number, id from looked order by created_number desc, id desc limit 1) l
 
 -- name: users
 select u.*, {{dates}}

@@ -10,7 +10,7 @@ from aiohttp import web
 from service.api.dependencies import ApiDependencies
 from service.api.http.body import load_query
 from service.api.http.costly_reads import CostlyReads
-from service.api.http.cursors import UserCursor, change_cursor, cursor
+from service.api.http.cursors import UserCursor, user_cursor
 from service.api.http.fields import ExternalId, TimeZone
 from service.api.http.problems import INVALID_QUERY, FieldError, Problem
 from service.api.http.query import DEFAULT_PAGE_ITEMS, MAX_PAGE_ITEMS, AnyText, Instant, MonthDay, Number, Query
@@ -56,8 +56,8 @@ class UserListRoutes:
         "users", "List users", role=Role.READ, query=UserQuery, responses={200: ResponseSpec("A page.", "UserPage")}
     )
     async def page(self, request: web.Request) -> web.Response:
-        """In the order of their ids, which is about that of their creation. A user who is created while you page can be
-        missing.
+        """In the order of their creation. Pages pass by no user whose creation has begun, unless its transaction lasts
+        for more than a second.
 
         `q` finds a part of a name or an address, without regard to case. A page looks at 50000 users: it can have fewer
         items than its limit, even none, and a `nextCursor`.
@@ -75,7 +75,7 @@ class UserListRoutes:
         if since is not None:
             async with self._costly.turn(request[CLIENT]):
                 changes = await self._lists.changes(since, after=after, limit=limit)
-            position = change_cursor(changes.position)
+            position = user_cursor(changes.position)
             return json_response(
                 user_page(codes(rules)).json(
                     items=[as_json(user, codes(rules)) for user in changes.users],
@@ -94,7 +94,7 @@ def _page(found: UsersFound, rules: PlanningRules) -> web.Response:
     return json_response(
         user_page(codes(rules)).json(
             items=[as_json(user, codes(rules)) for user in found.users],
-            next_cursor=None if found.more is None else cursor(found.more),
+            next_cursor=None if found.more is None else user_cursor(found.more),
         )
     )
 

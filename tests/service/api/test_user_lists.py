@@ -67,6 +67,54 @@ async def test_a_search_looks_at_a_bounded_number_of_users(api: Api, monkeypatch
     assert len(await emails(api, f"updatedSince={BEGINNING}&limit=2")) == 20
 
 
+@pytest.mark.parametrize("query", ["", "q=example&", "timezone=UTC&"])
+async def test_pages_pass_by_no_user_who_is_committed_late(
+    api: Api, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction that began before others can commit after them, and after a page with them was read."""
+    asked, value = asyncio.Event(), api.database.value
+
+    async def noted(*arguments: Any) -> Any:
+        try:
+            return await value(*arguments)
+        finally:
+            asked.set()
+
+    monkeypatch.setattr(api.database, "value", noted)
+    async with api.database.connection() as other:
+        transaction = other.transaction()
+        await transaction.start()
+        await other.execute(
+            """
+            insert into users (first_name, last_name, email, email_key, timezone)
+            values ('A', 'B', 'late@example.com', 'late@example.com', 'UTC')
+            """
+        )
+        for name in ("first", "second"):
+            await api.create(email=f"{name}@example.com", timezone="UTC")
+
+        reading = asyncio.create_task(emails(api, f"{query}limit=1"))
+        waiting = asyncio.create_task(asked.wait())
+        await asyncio.wait({reading, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        await transaction.commit()
+        waiting.cancel()
+
+    assert await reading == ["first@example.com", "late@example.com", "second@example.com"]
+
+
+async def test_a_transaction_that_does_not_end_holds_up_no_page(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody may forget an open one. Its users are passed by."""
+    monkeypatch.setattr(user_lists, "SETTLING_TIMEOUT", 0.0)
+    async with api.database.connection() as other:
+        transaction = other.transaction()
+        await transaction.start()
+        await other.execute("update users set first_name = 'X' where false")
+        made = [(await api.create())["email"] for _ in range(3)]
+
+        assert await emails(api, "limit=1") == sorted(made)
+        await transaction.rollback()
+
+
 async def synchronise(api: Api, since: str, cursor: str = "") -> tuple[list[str], list[str], str]:
     """Return the addresses of changed users, the ids of deleted ones, and the next cursor."""
     found: list[str] = []

@@ -28,15 +28,17 @@ QUERIES = [(file, name) for file in FILES for name in vars(load(file))]
 SMALL = 100
 """Below this number of rows a full read is best, as for the partitions of years that have just begun."""
 
+ZERO = "'00000000-0000-0000-0000-000000000000'"
+
 LISTINGS = [
-    ("user_lists", "filtered", "null, null, null, null, null, null, 100"),
-    ("user_lists", "filtered", "{user}, null, null, null, null, null, 100"),
-    ("user_lists", "filtered", "null, 'user7@example.com', null, null, null, null, 100"),
-    ("user_lists", "filtered", "null, null, 'HR-7', null, null, null, 100"),
-    ("user_lists", "filtered", "null, null, null, 'Asia/Tokyo', null, null, 100"),
-    ("user_lists", "filtered", "null, null, null, null, 315, null, 100"),
-    ("user_lists", "filtered", "null, null, null, null, null, 315, 100"),
-    ("user_lists", "search", "null, 'ada', 'ada', 100, 10"),
+    ("user_lists", "filtered", f"-1, null, null, null, null, null, 100, {ZERO}"),
+    ("user_lists", "filtered", "7, null, null, null, null, null, 100, {user}"),
+    ("user_lists", "filtered", f"-1, 'user7@example.com', null, null, null, null, 100, {ZERO}"),
+    ("user_lists", "filtered", f"-1, null, 'HR-7', null, null, null, 100, {ZERO}"),
+    ("user_lists", "filtered", f"-1, null, null, 'Asia/Tokyo', null, null, 100, {ZERO}"),
+    ("user_lists", "filtered", f"-1, null, null, null, 315, null, 100, {ZERO}"),
+    ("user_lists", "filtered", f"-1, null, null, null, null, 315, 100, {ZERO}"),
+    ("user_lists", "search", f"-1, 'ada', 'ada', 100, 10, {ZERO}"),
     ("user_lists", "first_change_since", "now()"),
     ("user_lists", "changed", "0, {user}, 100000, now() - interval '1 day', 100, 10"),
     ("history", "page", "null, null, null, null, null, null, null, null, null, 100"),
