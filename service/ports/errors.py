@@ -94,7 +94,7 @@ class OccasionInUse(Exception):
 
 
 class ReservationLost(Exception):
-    """The request took so long that another request has taken over its Idempotency-Key. Nothing was done."""
+    """Another request has this Idempotency-Key, or has taken it over. Nothing was done."""
 
 
 class RowRefused(Exception):

@@ -10,6 +10,14 @@ from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """The key of a request, and the fingerprint of that request. Another request under the key is refused."""
+
+    key: bytes
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Reserved:
     """The right to answer under a key. It is lost when another request takes the key over."""
 
@@ -54,8 +62,9 @@ class Keep:
 class Idempotency(Protocol):
     """The responses to requests with an Idempotency-Key, for 24 hours. Every method raises Unavailable.
 
-    Methods that do the work of a request take its `Reserved` or `Keep`. They keep the response in the transaction of
-    the work, so that no crash parts the two. `keep` is for the responses of requests that changed nothing.
+    Methods that do the work of a request take its `Keep` or its `IdempotencyKey`. They keep the response in the
+    transaction of the work, so that no crash parts the two. `keep` is for the responses of requests that changed
+    nothing.
     """
 
     async def reserve(self, key: bytes, fingerprint: bytes) -> Reserved | KeptResponse | None:

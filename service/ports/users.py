@@ -12,7 +12,7 @@ from service.domain.planning import DesiredMessage
 from service.domain.users import Profile, User
 from service.ports.audit import Principal
 from service.ports.errors import ExternalIdTaken, RowRefused
-from service.ports.requests import Reserved
+from service.ports.requests import IdempotencyKey
 
 Created: TypeAlias = UUID | RowRefused | ExternalIdTaken | None
 """The result of a row of `create_many`."""
@@ -56,12 +56,12 @@ class Users(Protocol):
     """The rows of users. Every method raises Unavailable."""
 
     async def create(
-        self, profile: Profile, desired: list[DesiredMessage], *, reserved: Reserved | None = None
+        self, profile: Profile, desired: list[DesiredMessage], *, key: IdempotencyKey | None = None
     ) -> User:
         """Store a user and the messages that planning has already passed.
 
-        With `reserved`, the same transaction keeps that this user was created under that key. Raises EmailTaken,
-        ExternalIdTaken, ReservationLost, RowRefused.
+        With `key`, the same transaction keeps that this user was created under that key. Raises EmailTaken,
+        ExternalIdTaken, RowRefused, and ReservationLost when the key is in use.
         """
 
     async def get(self, user_id: UUID) -> User | None:

@@ -16,8 +16,8 @@ from service.ports import (
     Created,
     EmailTaken,
     ExternalIdTaken,
+    IdempotencyKey,
     Principal,
-    Reserved,
     RowRefused,
     UserChanged,
     UserNotFound,
@@ -36,9 +36,9 @@ class FakeUsers:
         self._tzdata = tzdata
 
     async def create(
-        self, profile: Profile, desired: list[DesiredMessage], *, reserved: Reserved | None = None
+        self, profile: Profile, desired: list[DesiredMessage], *, key: IdempotencyKey | None = None
     ) -> User:
-        if reserved is not None:
+        if key is not None:
             raise NotImplementedError("the fake keeps no responses")
         self._truth.require_rules({one.rules_version for one in desired})
         return _user(self._create(profile, desired, None))

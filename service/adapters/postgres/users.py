@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
@@ -15,6 +16,7 @@ import orjson
 from service.adapters.batching import Batcher
 from service.adapters.postgres import audit
 from service.adapters.postgres.connection import Database, server_sentence
+from service.adapters.postgres.idempotency import RESERVATION_TIMEOUT
 from service.adapters.postgres.queries import load
 from service.adapters.postgres.set_aside import ROW_FAULTS, run_in_halves
 from service.domain.dates import MonthDay, parse_day, stored_date
@@ -25,9 +27,9 @@ from service.ports import (
     Created,
     EmailTaken,
     ExternalIdTaken,
+    IdempotencyKey,
     Principal,
     ReservationLost,
-    Reserved,
     RowRefused,
     RulesChanged,
     UserChanged,
@@ -77,7 +79,7 @@ class _NewUser:
     profile: Profile
     desired: list[DesiredMessage]
     id: UUID | None = None
-    reserved: Reserved | None = None
+    key: IdempotencyKey | None = None
 
 
 class PostgresUsers:
@@ -88,14 +90,21 @@ class PostgresUsers:
         self._late_limit = late_limit
         self._tzdata = tzdata
         self._creating = Batcher(self._create, system="postgres", most=MOST_AT_ONCE, at_once=ROUNDS)
+        self._creating_under_keys = Batcher(
+            partial(self._create, query=_SQL.create_users_under_keys, more=(RESERVATION_TIMEOUT,)),
+            system="postgres",
+            most=MOST_AT_ONCE,
+            at_once=ROUNDS,
+        )
         self._reading = Batcher(self._read, system="postgres", most=MOST_AT_ONCE, at_once=ROUNDS)
 
     async def create(
-        self, profile: Profile, desired: list[DesiredMessage], *, reserved: Reserved | None = None
+        self, profile: Profile, desired: list[DesiredMessage], *, key: IdempotencyKey | None = None
     ) -> User:
         with _refusing_rows():
-            row = await self._creating(_NewUser(profile, desired, reserved=reserved))
-        if row["lost"]:
+            creating = self._creating if key is None else self._creating_under_keys
+            row = await creating(_NewUser(profile, desired, key=key))
+        if row["in_use"]:
             raise ReservationLost
         if row["id"] is None:
             raise ExternalIdTaken if await self._taken_keys([profile]) else EmailTaken
@@ -144,15 +153,17 @@ class PostgresUsers:
         keys = [profile.external_id for profile in profiles if profile.external_id is not None]
         return {row["external_id"] for row in await self._database.fetch(_SQL.taken_keys, keys)} if keys else set()
 
-    async def _create(self, rows: Sequence[_NewUser]) -> list[asyncpg.Record]:
-        """Return one row for each. Its id is null for a taken address. `lost` is true for a lost reservation."""
+    async def _create(
+        self, rows: Sequence[_NewUser], query: str = _SQL.create_users, more: Sequence[object] = ()
+    ) -> list[asyncpg.Record]:
+        """Return one row for each. Its id is null for a taken address, and if its key is `in_use`."""
         lines = range(len(rows))
         days = [(line, *day) for line in lines for day in rows[line].profile.dates.items()]
         instants = [(line, w) for line in lines for w in rows[line].desired if w.send_at is not None]
         version = _rules_version(row.desired for row in rows)
         with _translating_rules():
             found = await self._database.fetch(
-                _SQL.create_users,
+                query,
                 *map(_column, zip(*(_columns(row.profile) for row in rows), strict=True)),
                 list(lines),
                 [line for line, _, _ in days],
@@ -162,12 +173,13 @@ class PostgresUsers:
                 *_arrays([w for _, w in instants]),
                 self._tzdata,
                 [row.id for row in rows],
-                _column([row.reserved and row.reserved.key for row in rows]),
-                _column([row.reserved and row.reserved.started_at for row in rows]),
                 version,
                 _column([row.profile.external_id for row in rows]),
                 _column([row.profile.locale for row in rows]),
                 [not isinstance(day, MonthDay) for _, _, day in days],
+                _column([row.key and row.key.key for row in rows]),
+                _column([row.key and row.key.fingerprint for row in rows]),
+                *more,
             )
         return sorted(found, key=lambda row: int(row["line"]))
 

@@ -1,41 +1,17 @@
--- name: create_users
--- Users, their days and their planned messages, in one statement: one round trip, all or nothing. The ids are made
--- first, so that rows can refer to them. Of two rows with one address the first wins. All statements lock addresses in
--- one order, so that of two with the same users one waits for the other. A row with an Idempotency-Key is created only
--- while its reservation holds, and the key gets the id in this statement, so that no crash separates the two. The fence
--- comes before the ids. It refuses instants by old rules ($20), and is held until the commit. $8: lines; $9..$11, $23:
--- line, occasion, date of each day, and if its year is known; $12..$15: line, occasion, local year and instant of each
--- greeting around now. $21, $22: external ids, and languages.
-with fence as materialized (
-    select planning_fence_for($20::bigint) as planned_until
-),
+-- fragment: given
 given as materialized (
-    select coalesce(t.given_id, uuid_v7()) as id, t.*
-    from fence, unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::integer[],
-                $17::uuid[], $18::bytea[], $19::timestamptz[], $21::text[], $22::text[])
+    select coalesce(t.given_id, uuid_v7()) as id, f.now, t.*
+    from fence f, unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::integer[],
+                $17::uuid[], $19::text[], $20::text[], $22::bytea[], $23::bytea[])
         as t (first_name, last_name, email, email_key, timezone, location_city, location_country, line,
-              given_id, key, reserved_at, external_id, locale)
-),
-reserved as materialized (
-    select key, started_at from idempotency_keys
-    where key = any($18::bytea[]) and status is null
-    order by key
-    for update
-),
-new_users as (
-    insert into users (
-        id, first_name, last_name, email, email_key, timezone, location_city, location_country, external_id, locale)
-    select id, first_name, last_name, email, email_key, timezone, location_city, location_country, external_id, locale
-    from given g
-    where g.key is null or exists (select from reserved r where r.key = g.key and r.started_at = g.reserved_at)
-    order by email_key, line
-    on conflict do nothing
-    returning id, version, created_at, updated_at
-),
+              given_id, external_id, locale, key, fingerprint)
+)
+
+-- fragment: days
 new_dates as (
     insert into occasion_dates (user_id, occasion, date, year_known)
     select g.id, d.occasion, d.date, d.year_known
-    from unnest($9::integer[], $10::text[], $11::date[], $23::boolean[]) as d (line, occasion, date, year_known)
+    from unnest($9::integer[], $10::text[], $11::date[], $21::boolean[]) as d (line, occasion, date, year_known)
     join given g on g.line = d.line
     join new_users n on n.id = g.id
 ),
@@ -48,19 +24,76 @@ new_messages as (
     join given g on g.line = t.line
     join new_users n on n.id = g.id
     where t.send_at > n.created_at and t.send_at < f.planned_until
+)
+
+-- fragment: fence
+fence as materialized (
+    select planning_fence_for($18::bigint) as planned_until, business_now() as now
+)
+
+-- name: create_users
+-- Users, their days and their planned messages, in one statement: one round trip, all or nothing. The ids are made
+-- first, so that rows can refer to them. Of two rows with one address the first wins. All statements lock addresses in
+-- one order, so that of two with the same users one waits for the other. The fence comes before the ids. It refuses
+-- instants by old rules ($18), and is held until the commit. $8: lines; $9..$11, $21: line, occasion, date of each day,
+-- and if its year is known; $12..$15: line, occasion, local year and instant of each greeting around now.
+-- $19, $20: external ids, and languages. $22, $23: not used here.
+with {{fence}},
+{{given}},
+new_users as (
+    insert into users (
+        id, first_name, last_name, email, email_key, timezone, location_city, location_country, external_id, locale)
+    select id, first_name, last_name, email, email_key, timezone, location_city, location_country, external_id, locale
+    from given
+    order by email_key, line
+    on conflict do nothing
+    returning id, version, created_at, updated_at
+),
+{{days}}
+select g.line, n.*, false as in_use
+from given g
+left join new_users n on n.id = g.id
+
+-- name: create_users_under_keys
+-- The same for requests with an Idempotency-Key ($22, and $23: what their requests are): the responses are kept in the
+-- same commit. A key that is in use creates nothing. Keys are locked before addresses, in one order. A taken address is
+-- an error, because the response would be wrong: the callers are then served one by one.
+-- When a key may be taken over: see `reserve`. $24: its seconds.
+with {{fence}},
+{{given}},
+asked as materialized (
+    select distinct on (key) key, fingerprint, line, id, now from given order by key, line
 ),
 kept as (
-    update idempotency_keys k set
-        status = 201, body = '', resource = '/api/v1/users/' || n.id, headers = '{}',
-        created = jsonb_build_object(
-            'id', n.id, 'version', n.version, 'created_at', n.created_at, 'updated_at', n.updated_at)
-    from given g
-    join new_users n on n.id = g.id
-    where k.key = g.key and k.key = any($18::bytea[])
-)
-select g.line, n.*,
-    g.key is not null
-        and not exists (select from reserved r where r.key = g.key and r.started_at = g.reserved_at) as lost
+    insert into idempotency_keys as stored (key, fingerprint, status, body, resource, headers, created)
+    select key, fingerprint, 201, '', '/api/v1/users/' || id, '{}',
+        jsonb_build_object('id', id, 'version', 1, 'created_at', now, 'updated_at', now)
+    from asked
+    order by key
+    on conflict (key) do update set
+        fingerprint = excluded.fingerprint, started_at = clock_timestamp(), status = 201, headers = '{}', body = '',
+        resource = excluded.resource, created = excluded.created
+    where stored.started_at < clock_timestamp() - interval '24 hours'
+        or (stored.status is null and stored.fingerprint = excluded.fingerprint
+            and stored.started_at < clock_timestamp() - make_interval(secs => $24))
+    returning key
+),
+ours as materialized (
+    select a.line from asked a join kept k on k.key = a.key
+),
+new_users as (
+    insert into users (
+        id, first_name, last_name, email, email_key, timezone, location_city, location_country, external_id, locale,
+        version, created_at, updated_at)
+    select id, first_name, last_name, email, email_key, timezone, location_city, location_country, external_id, locale,
+        1, now, now
+    from given
+    where line in (select line from ours)
+    order by email_key, line
+    returning id, version, created_at, updated_at
+),
+{{days}}
+select g.line, n.*, g.line not in (select line from ours) as in_use
 from given g
 left join new_users n on n.id = g.id
 

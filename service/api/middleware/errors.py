@@ -54,9 +54,7 @@ def problem_of(error: Exception) -> Problem:
         case RowRefused():
             return Problem(INVALID, "The database does not take these values.")
         case ReservationLost():
-            return Problem(
-                IN_PROGRESS, "Another request has taken this Idempotency-Key over.", headers={"Retry-After": "1"}
-            )
+            return Problem(IN_PROGRESS, "Another request has this Idempotency-Key.", headers={"Retry-After": "1"})
         case Busy():
             return Problem(BUSY, str(error), headers={"Retry-After": "2"})
         case _:

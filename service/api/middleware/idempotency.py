@@ -2,7 +2,8 @@
 
 The rules are those of draft-ietf-httpapi-idempotency-key-header. Responses are kept for 24 hours, also those of refused
 requests. A route that creates a user or redrives a message keeps its response in the transaction of that change: after
-a crash between the two, the same request would be refused as a conflict with itself. Other responses are kept here.
+a crash between the two, the same request would be refused as a conflict with itself. The one that creates a user also
+takes the key in it, so that the request is one commit. Other responses are kept here.
 Nothing is kept where the server or its load was the reason: such a request may be sent again.
 """
 
@@ -19,8 +20,8 @@ from aiohttp.typedefs import Handler, Middleware
 from service.api.http.body import read_body
 from service.api.http.problems import IN_PROGRESS, KEY_REUSED, MALFORMED, FieldError, Problem
 from service.api.middleware.clients import KEY, is_guarded
-from service.api.openapi.decorators import is_webhook
-from service.ports import CreatedUser, Idempotency, Keep, KeptResponse, Reserved, Unavailable
+from service.api.openapi.decorators import is_webhook, keeps_response
+from service.ports import CreatedUser, Idempotency, IdempotencyKey, Keep, KeptResponse, Reserved, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -30,9 +31,16 @@ _NOT_KEPT = frozenset({408, 413, 429})
 _STREAMED = ":import"
 _REPLAYED = {"Idempotency-Replayed": "true"}
 
+_KEY_OF = web.RequestKey("idempotency_key", IdempotencyKey)
 _RESERVED = web.RequestKey("reserved", Reserved)
 _CREATED = web.RequestKey("created", CreatedUser)
 _KEPT = web.RequestKey("kept", bool)
+_IN_USE = web.RequestKey("in_use", bool)
+
+
+def key_of(request: web.Request) -> IdempotencyKey | None:
+    """The key of a request, for a route that takes it in its own transaction."""
+    return request.get(_KEY_OF)
 
 
 def reservation(request: web.Request) -> Reserved | None:
@@ -51,6 +59,11 @@ def keep_of(request: web.Request, response: web.Response) -> Keep | None:
     return None if reserved is None else _keep(reserved, response)
 
 
+def mark_in_use(request: web.Request) -> None:
+    """Note that the work was not done because another request had the key. Such a response is never kept."""
+    request[_IN_USE] = True
+
+
 def mark_kept(request: web.Request) -> None:
     """Note that the route has kept the response."""
     request[_KEPT] = True
@@ -67,7 +80,15 @@ def replay_responses(idempotency: Idempotency) -> Middleware:
         if is_webhook(request.match_info.handler):  # repeating one is harmless
             return await handler(request)
         key = hashlib.sha256(f"{request[KEY]}\0{_checked(values)}".encode()).digest()
-        found = await idempotency.reserve(key, fingerprint := await _fingerprint(request))
+        fingerprint = await _fingerprint(request)
+        answered: web.StreamResponse | None = None
+        if keeps_response(request.match_info.handler):
+            request[_KEY_OF] = IdempotencyKey(key, fingerprint)
+            answered = await handler(request)
+            if request.get(_KEPT) or not _is_kept(answered):
+                return answered
+        # Either the work is still to be done, or it was refused: the key was in use, or the request is wrong.
+        found = await idempotency.reserve(key, fingerprint)
         match found:
             case None:
                 raise _in_progress()
@@ -84,31 +105,39 @@ def replay_responses(idempotency: Idempotency) -> Middleware:
                 return web.Response(status=status, body=body, headers={**headers, **_REPLAYED})
             case Reserved():
                 request[_RESERVED] = found
-                return await _first(request, handler, idempotency, found)
+                return await _first(request, handler, idempotency, found, answered)
         raise AssertionError("every result of reserve is handled above")
 
     return replayed
 
 
 async def _first(
-    request: web.Request, handler: Handler, idempotency: Idempotency, reserved: Reserved
+    request: web.Request,
+    handler: Handler,
+    idempotency: Idempotency,
+    reserved: Reserved,
+    answered: web.StreamResponse | None,
 ) -> web.StreamResponse:
     try:
-        response = await handler(request)
+        response = await handler(request) if answered is None else answered
     except BaseException:
         await idempotency.release(reserved)
         raise
     if request.get(_KEPT):
         return response
     try:
-        if not isinstance(response, web.Response) or response.status >= 500 or response.status in _NOT_KEPT:
-            await idempotency.release(reserved)
-        else:
+        if isinstance(response, web.Response) and _is_kept(response) and not request.get(_IN_USE):
             await idempotency.keep(_keep(reserved, response))
+        else:
+            await idempotency.release(reserved)
     except Unavailable as error:
         # Nothing was changed, so the request may be sent again once the reservation has expired.
         log.warning("response_not_kept", reason=error.reason)
     return response
+
+
+def _is_kept(response: web.StreamResponse) -> bool:
+    return response.status < 500 and response.status not in _NOT_KEPT
 
 
 def _keep(reserved: Reserved, response: web.Response) -> Keep:

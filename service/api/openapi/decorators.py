@@ -61,11 +61,13 @@ def operation(
     query: type[Schema] | None = None,
     headers: Sequence[str] = (),
     webhook: bool = False,
+    keeps_response: bool = False,
 ) -> Callable[[F], F]:
     """Describe a handler; its docstring is the description. `headers` are request headers.
 
     `role` is the least role of a key that may use it. Every route under /api declares one, except a `webhook`: it needs
-    no key, and its handler checks who sends it.
+    no key, and its handler checks who sends it. `keeps_response`: the handler takes the Idempotency-Key and keeps its
+    response in the transaction of its work.
     """
 
     def note(handler: F) -> F:
@@ -79,6 +81,7 @@ def operation(
             body_type=body_type,
             role=role,
             webhook=webhook,
+            keeps_response=keeps_response,
         )(handler)
         if body is not None:
             noted = json_schema(body(partial=partial))(noted)
@@ -115,6 +118,11 @@ def least_role(handler: Callable[..., Any]) -> Role:
     """The least role of a key that may use this handler. One that declares none is for admin."""
     role: Role | None = getattr(handler, "__apispec__", {}).get("role")
     return role or Role.ADMIN
+
+
+def keeps_response(handler: Callable[..., Any]) -> bool:
+    """True if the handler takes the Idempotency-Key of its request in the transaction of its work."""
+    return bool(getattr(handler, "__apispec__", {}).get("keeps_response"))
 
 
 def is_webhook(handler: Callable[..., Any]) -> bool:

@@ -23,7 +23,7 @@ from service.api.http.problems import (
 )
 from service.api.http.query import Boolean, Query
 from service.api.http.responses import json_response
-from service.api.middleware.idempotency import created_before, mark_kept, reservation
+from service.api.middleware.idempotency import created_before, key_of, mark_in_use, mark_kept
 from service.api.middleware.principal import principal
 from service.api.middleware.roles import require_role
 from service.api.occasion_cache import OccasionCache, codes, desired_for_new_user, moved
@@ -32,7 +32,7 @@ from service.api.representations.users import UserSchema, as_json, future_dates,
 from service.domain.planning import PlanningRules
 from service.domain.roles import Role
 from service.domain.users import Profile, User
-from service.ports import EmailTaken, ExternalIdTaken, UserChanged, UserNotFound
+from service.ports import EmailTaken, ExternalIdTaken, ReservationLost, UserChanged, UserNotFound
 
 Edit = Callable[[Profile, Mapping[str, Any]], Profile]
 
@@ -66,6 +66,7 @@ class UserRoutes:
         body=UserSchema,
         responses={201: ResponseSpec("The user.", "User", headers=("Location", "ETag"))},
         problems=[EMAIL_TAKEN, EXTERNAL_ID_TAKEN],
+        keeps_response=True,
     )
     async def create(self, request: web.Request) -> web.Response:
         """A user whose 09:00 of today is still ahead is greeted today."""
@@ -77,16 +78,17 @@ class UserRoutes:
         profile = profile_of(loaded, codes(rules))
         if (before := created_before(request)) is not None:
             return _created(User(before.id, profile, before.version, before.created_at, before.updated_at), rules)
-        reserved = reservation(request)
+        key = key_of(request)
         try:
             user = await self._rules.apply(
-                lambda present: self._users.create(
-                    profile, desired_for_new_user(present, profile, now), reserved=reserved
-                )
+                lambda present: self._users.create(profile, desired_for_new_user(present, profile, now), key=key)
             )
         except (EmailTaken, ExternalIdTaken) as error:
             raise taken(error) from error
-        if reserved is not None:
+        except ReservationLost:
+            mark_in_use(request)
+            raise
+        if key is not None:
             mark_kept(request)
         return _created(user, rules)
 

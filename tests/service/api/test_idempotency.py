@@ -11,10 +11,19 @@ import pytest
 
 from service.api.routes import imports
 from service.domain.users import Profile
-from service.ports import Idempotency, ReservationLost, Reserved, Unavailable, Users
+from service.ports import (
+    CreatedUser,
+    Idempotency,
+    IdempotencyKey,
+    KeptResponse,
+    ReservationLost,
+    Unavailable,
+    Users,
+)
 from tests.service.api.conftest import Api, Serve, a_user
 
 USERS = "/api/v1/users"
+ADA = Profile("Ada", "L", "ada@example.com", "UTC", {})
 
 
 async def assert_answered_again(
@@ -188,18 +197,74 @@ async def test_an_import_whose_commit_was_not_answered_does_not_refuse_its_own_r
     assert (await api.call("GET", f"{USERS}/{results[2]['id']}"))[0] == 200
 
 
-async def test_a_lost_reservation_creates_nothing(api: Api) -> None:
-    """Another request has taken over the key and does the work."""
+async def test_a_creation_under_a_key_is_one_commit(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Key, user and response are written by one statement. It was three: reserve, create, keep."""
+    written: list[str] = []
+    fetch = api.database.fetch
+
+    async def noted(query: str, *arguments: Any) -> Any:
+        written.append(query.partition("\n")[0])
+        return await fetch(query, *arguments)
+
+    await api.call("GET", USERS)  # the rules are read, and known for a second
+    monkeypatch.setattr(api.database, "fetch", noted)
+    made = [await api.call("POST", USERS, json=a_user(), headers={"Idempotency-Key": key}) for key in ("a", "b")]
+
+    assert [status for status, _ in made] == [201, 201]
+    assert [query for query in written if "create_users" in query] == ["-- create_users_under_keys"] * 2
+    assert {query for query in written if "reserve" in query or "keep" in query} == set()
+
+
+async def test_a_key_that_is_in_use_creates_nothing(api: Api) -> None:
+    """Another request has reserved it, such as one of a node of the version before, and does the work."""
     ports = api.dependencies.ports
-    reserved = await ports.idempotency.reserve(b"key", b"request")
-    assert isinstance(reserved, Reserved)
-    await api.database.fetch("-- wait\nupdate idempotency_keys set started_at = started_at - interval '2 minutes'")
     await ports.idempotency.reserve(b"key", b"request")
 
     with pytest.raises(ReservationLost):
-        await ports.users.create(Profile("Ada", "L", "ada@example.com", "UTC", {}), [], reserved=reserved)
+        await ports.users.create(ADA, [], key=IdempotencyKey(b"key", b"request"))
 
     assert (await api.call("GET", USERS))[1]["items"] == []
+
+
+@pytest.mark.parametrize("wait", ["2 minutes", "25 hours"])
+async def test_an_old_reservation_is_taken_over_by_the_creation(api: Api, wait: str) -> None:
+    """The node that reserved it died. After a day the key may name another request."""
+    ports = api.dependencies.ports
+    request = b"request" if wait == "2 minutes" else b"another request"
+    await ports.idempotency.reserve(b"key", b"request")
+    await api.database.fetch(f"-- wait\nupdate idempotency_keys set started_at = started_at - interval '{wait}'")
+
+    user = await ports.users.create(ADA, [], key=IdempotencyKey(b"key", request))
+
+    found = await ports.idempotency.reserve(b"key", request)
+    assert isinstance(found, KeptResponse)
+    assert found.created == CreatedUser(user.id, user.version, user.created_at, user.updated_at)
+    assert await ports.users.get(user.id) == user
+
+
+async def test_a_taken_address_among_creations_under_keys_is_refused_alone(api: Api) -> None:
+    """They share a statement, which must not keep a wrong response for any of them."""
+    there = await api.create()
+    documents = [{**a_user(), "email": there["email"]} if number == 5 else a_user() for number in range(12)]
+
+    async def create(number: int) -> tuple[int, Any]:
+        return await api.call("POST", USERS, json=documents[number], headers={"Idempotency-Key": f"key-{number}"})
+
+    first = await asyncio.gather(*map(create, range(12)))
+    again = await asyncio.gather(*map(create, range(12)))
+
+    assert [status for status, _ in first] == [409 if number == 5 else 201 for number in range(12)]
+    assert [{**body, "requestId": None} for _, body in again] == [{**body, "requestId": None} for _, body in first]
+
+
+async def test_a_wrong_request_under_the_key_of_a_creation_is_another_request(api: Api) -> None:
+    """It is refused for the key, and not for its fields: the client has mixed up two requests."""
+    headers = {"Idempotency-Key": "one"}
+    await api.call("POST", USERS, json=a_user(), headers=headers)
+
+    status, problem = await api.call("POST", USERS, json={}, headers=headers)
+
+    assert (status, problem["type"]) == (422, "/problems/idempotency-key-reused")
 
 
 async def test_an_erased_user_is_not_shown_by_a_replay(api: Api) -> None:

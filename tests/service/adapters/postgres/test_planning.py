@@ -94,8 +94,6 @@ async def test_an_announcement_waits_for_writers_of_users(store: Store) -> None:
             *greetings,
             "test",
             [None],
-            [None],
-            [None],
             None,
             [None],
             [None],

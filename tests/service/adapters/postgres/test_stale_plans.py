@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from loadtest.hot_queries import HOT, INSTANTS, statements
+from loadtest.hot_queries import BIRTHDAY, HOT, INSTANTS, statements
 from service.adapters.postgres.session import SETTINGS, Servers, Session
 from tests.service.adapters.postgres.crowd import NODES, crowd
 
@@ -33,6 +33,13 @@ BUNDLES = [
         "planning",
         "replan_range",
         f"'birthday', {{year}}, {{month_day}}, null, null, {INSTANTS}, 'test', now(), now(), interval '48 hours'",
+    ),
+    (
+        "users",
+        "create_users_under_keys",
+        "array['A'], array['B'], array['a@b.c'], array['a@b.c'], array['UTC'], array[null], array[null], array[1], "
+        f"array[1], array['birthday'], array[date '2000-03-15'], array[1], {BIRTHDAY}, 'test', "
+        "array[null::uuid], null, array[null], array[null], array[true], array['k'::bytea], array['r'::bytea], 60",
     ),
     ("users", "get_users", "{users}"),
     ("users", "existing_ids", "{users}"),
