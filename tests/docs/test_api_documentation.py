@@ -25,7 +25,7 @@ VARYING = re.compile(
     r"""(
     \b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b  # an id
     | \b[0-9a-f]{32}\b                               # a request id
-    | (?<=[="])[A-Za-z0-9_-]{22}(?=["\s]|$)          # a cursor
+    | (?<=[="])(?:[A-Za-z0-9_-]{22}|[A-Za-z0-9_-]{36})(?=["\s]|$)          # a cursor
     | \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z         # an instant at which something was done
     )""",
     re.VERBOSE,

@@ -239,6 +239,8 @@ def test_the_example_that_the_page_gives_is_taken_and_is_not_the_default(setting
     with_key = {"HEYDAY_API_KEYS": "a-key-of-16-chars"}
     if setting.name == "HEYDAY_EMAIL_FORMAT":
         with_key |= {"HEYDAY_EMAIL_FROM": "a@example.com", "HEYDAY_EMAIL_TOKEN": "token"}
+    if setting.name in ("HEYDAY_EMAIL_UNSUBSCRIBE", "HEYDAY_EMAIL_HTML"):
+        with_key |= {"HEYDAY_EMAIL_URL": "smtp://mail.example.com", "HEYDAY_EMAIL_FROM": "a@example.com"}
     if setting.name.startswith("HEYDAY_EMAIL_FALLBACK_"):
         with_key |= {"HEYDAY_EMAIL_FALLBACK_URL": "https://b.example", "HEYDAY_EMAIL_FROM": "a@example.com"}
     if setting.name == "HEYDAY_EMAIL_FALLBACK_FORMAT":

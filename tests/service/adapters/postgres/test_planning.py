@@ -98,6 +98,8 @@ async def test_an_announcement_waits_for_writers_of_users(store: Store) -> None:
             [None],
             [None],
             [True],
+            [],
+            [],
         )
         announcing = asyncio.ensure_future(announce(store, day))
         await eventually(lambda: somebody_waits(store), within=5)
