@@ -4,11 +4,13 @@
     python -m loadtest.planning --users 10000000 --together 1000000 --nodes 2
 
     python -m loadtest.planning --users 1000000 --together 200000 --nodes 1 --replan
+    python -m loadtest.planning --users 1000000 --together 1000000 --nodes 1 --replan weekend
 
 The users exist before. Then one node runs the daily job. The rate is the number of new messages, divided by the
 time from the job's start until no range is left. Before and during the job one node's API gets requests at a fixed
 rate, to show the effect on their p99. With --replan the occasion then gets another rule, by the API, and all
-messages are planned again: the time counts from the request to the last range. A user who is planned twice or not at
+messages are planned again: the time counts from the request to the last range. With `weekend` the rule is that their
+day, which is then a Saturday, becomes the Monday after it. A user who is planned twice or not at
 all gives exit code 1.
 """
 
@@ -20,7 +22,7 @@ import json
 import sys
 import time
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -38,6 +40,8 @@ ZONE = "Asia/Tokyo"
 
 QUIET = 5.0
 """Seconds of API requests before the job."""
+
+SATURDAY = 5
 
 DONE_EVERY = 0.02
 """Seconds between two checks for remaining ranges."""
@@ -74,7 +78,7 @@ async def measure(args: argparse.Namespace) -> Figures:
             probing(targets[0].url, known, during, per_second=args.probe),
         ):
             took, used = await _plan(running, connection, targets[0].url, pids)
-        replanned = await _replan(args, connection, targets[0].url, known) if args.replan else {}
+        replanned = await _replan(args, connection, targets[0].url, known, day) if args.replan else {}
         (counted,) = await connection.fetch(
             "select count(distinct user_id) as users, count(*) as messages from messages"
             " where timezone = $1 and user_id in (select user_id from occasion_dates where month_day = $2)",
@@ -102,15 +106,17 @@ async def measure(args: argparse.Namespace) -> Figures:
 
 
 async def _replan(
-    args: argparse.Namespace, connection: asyncpg.Connection[asyncpg.Record], url: str, known: list[str]
+    args: argparse.Namespace, connection: asyncpg.Connection[asyncpg.Record], url: str, known: list[str], day: date
 ) -> Figures:
-    """Change the rule of the occasion, and wait until every message has its new instant."""
+    """Change the rule of the occasion, and wait until every message of `day` has its new instant."""
+    to_saturday = (SATURDAY - day.weekday()) % 7
+    rule = {"weekend": "after", "offsetDays": to_saturday} if args.replan == "weekend" else {"offsetDays": 2}
     during = Answers()
     async with probing(url, known, during, per_second=args.probe):
         began = time.perf_counter()
         async with (
             aiohttp.ClientSession(url) as http,
-            http.patch("/api/v1/occasions/birthday", json={"offsetDays": 2}) as response,
+            http.patch("/api/v1/occasions/birthday", json=rule) as response,
         ):
             if response.status != 200:
                 raise RuntimeError(f"the change was answered with {response.status}: {await response.text()}")
@@ -176,7 +182,9 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=1_000_000)
     parser.add_argument("--together", type=int, default=100_000, help="users with the same birthday in one zone")
     parser.add_argument("--nodes", type=int, default=1)
-    parser.add_argument("--replan", action="store_true", help="then change a rule, and plan all again")
+    parser.add_argument(
+        "--replan", nargs="?", const="offset", choices=("offset", "weekend"), help="then change a rule, and plan again"
+    )
     parser.add_argument("--probe", type=float, default=50.0, help="API requests per second (%(default)g)")
     parser.add_argument("--quiet", type=float, default=QUIET, help="seconds of API requests before the job")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
