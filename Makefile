@@ -18,7 +18,7 @@ export PIP_ROOT_USER_ACTION := ignore
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint bench load observe dashboards openapi picture screenshots simulate fuzz lock sbom clean
+.PHONY: help demo test coverage lint bench load observe dashboards openapi picture screenshots simulate scopes model fuzz lock sbom clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +66,12 @@ screenshots: .venv/installed-dev ## run the demo into its first day and save eve
 
 simulate: .venv/installed-dev ## simulate whole nodes on virtual time: 20,000 seeds (ARGS="--seeds 500 --from 7")
 	@$(BIN)/python -m tests.simulation $(or $(ARGS),--seeds 20000 --from 0)
+
+scopes: .venv/installed-dev ## walk every order of steps of a small world (ARGS="--nodes 2 --messages 1 --faults 1")
+	@$(BIN)/python -m tests.simulation.scopes $(ARGS)
+
+model: .venv/installed-dev ## edit users on two nodes and compare with an outside model (ARGS="--minutes 60 --seed 7")
+	@$(BIN)/python -m loadtest.model $(ARGS)
 
 fuzz: .venv/installed-dev ## make 10,000 requests from the OpenAPI document, with every check (takes some minutes)
 	@$(BIN)/python -m pytest tests/service/api/fuzz --fuzz-examples 10000 -s $(ARGS)

@@ -161,12 +161,25 @@ class World:
     def _far(self, port: object, server: str) -> Any:
         return Far(port, Link(self.loop, self.rng, self.servers[server], self.tell))
 
+    def link(self, node: SimulatedNode, server: Server) -> Link:
+        """Return the way of that node's present process to a server."""
+        broken = partial(self.broken_links.get, (node.name, server.name))
+        return Link(self.loop, self.rng, server, self.tell, broken)
+
+    def calls(self, node: SimulatedNode, post: Post) -> Any:
+        """Return the way of that node's present process to an email service (`Attempts`)."""
+        return Calls(
+            self.loop,
+            post,
+            timeout=self.settings.email_timeout,
+            on_call=lambda greeting: self.auditor.called(
+                greeting, node.believes, unnoticed=self.loop.time() - node.resumed_at < PAUSE_NOTICED_WITHIN
+            ),
+        )
+
     def resources(self, node: SimulatedNode) -> Callable[[Settings, Metrics, Callable[[], int]], Resources]:
         """Return the maker of the ports of that node's present process."""
-        links = {
-            name: Link(self.loop, self.rng, server, self.tell, partial(self.broken_links.get, (node.name, name)))
-            for name, server in self.servers.items()
-        }
+        links = {name: self.link(node, server) for name, server in self.servers.items()}
         queue = FakeDeliveryQueue(self.broker, prefetch=4)
         node.links, node.queue = list(links.values()), queue
 
@@ -181,16 +194,6 @@ class World:
 
         async def nothing_lacks() -> list[str]:
             return []
-
-        def calls(post: Post) -> Calls:
-            return Calls(
-                self.loop,
-                post,
-                timeout=self.settings.email_timeout,
-                on_call=lambda greeting: self.auditor.called(
-                    greeting, node.believes, unnoticed=self.loop.time() - node.resumed_at < PAUSE_NOTICED_WITHIN
-                ),
-            )
 
         def make(settings: Settings, _metrics: Metrics, _living: Callable[[], int]) -> Resources:
             name = NodeName(settings.node_id)
@@ -234,8 +237,8 @@ class World:
                 rate=FakeRateLimit(self.memory, rate.per_second if rate else None),
                 request_rate=None,
                 queue=far(queue, "rabbitmq"),
-                attempts=calls(self.post),
-                fallback=(calls(self.fallback), FakeRateLimit(self.memory, None, name="email-fallback"))
+                attempts=self.calls(node, self.post),
+                fallback=(self.calls(node, self.fallback), FakeRateLimit(self.memory, None, name="email-fallback"))
                 if settings.email_fallback is not None
                 else None,
                 api=lambda _parts: Actor(),
@@ -312,6 +315,8 @@ class SimulatedNode:
         self.wanted = False
         self.resumed_at = float("-inf")
         """The second of the loop's clock at which it continued after a pause of its machine."""
+        self.drift = 0.0
+        """Seconds by which its own clocks gain in a second."""
         self._paused_at: float | None = None
         self._time_lost = 0.0
         self._world = world
@@ -364,8 +369,8 @@ class SimulatedNode:
             self._paused_at = self._world.loop.time()
 
     def clock(self) -> float:
-        """Seconds of its own steady clock, which stands still while it is paused."""
-        return self._world.loop.time() - self._time_lost
+        """Seconds of its own steady clock, which drifts, and stands still while it is paused."""
+        return (self._world.loop.time() - self._time_lost) * (1.0 + self.drift)
 
     def thaw(self) -> None:
         """Let it go on."""
