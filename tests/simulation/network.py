@@ -39,6 +39,9 @@ DEADLINES = {
 LATEST = 10.0
 """Seconds after its caller gave up that a call may still be done: the server waited for a lock, a packet was late."""
 
+SLOW_BY = 2.0
+"""Seconds by which a slow link delays a request or an answer, at most."""
+
 LOCAL = frozenset({"receive", "close"})
 """Calls that ask no server: a bundle to receive has come already, a connection is closed from here."""
 
@@ -100,6 +103,8 @@ class Broken(StrEnum):
     """Nothing arrives, and nobody says so."""
     DEAF = "deaf"
     """What is asked arrives and is done; no answer comes back."""
+    SLOW = "slow"
+    """Everything arrives, up to `SLOW_BY` seconds later in each direction."""
 
 
 Tell = Callable[..., None]
@@ -143,7 +148,8 @@ class Link:
             raise Bug(f"in {name}")
         broken = self._broken()
         refused = server.down or luck < weather.before
-        if broken is Broken.REFUSES or (broken and name in LOCAL | SILENT):
+        dead = broken is not None and broken is not Broken.SLOW
+        if broken is Broken.REFUSES or (dead and name in LOCAL | SILENT):
             refused = True
         if name in LOCAL or name in SILENT:
             if not refused:
@@ -166,9 +172,11 @@ class Link:
         waits = kwargs.get("block", 0.0)
         deadline = DEADLINES.get(f"{self._server.name}.{name}", DEADLINES[self._server.name]) + waits
         there, back = rng.random() * weather.longest, rng.random() * weather.longest
+        if self._broken() is Broken.SLOW:
+            there, back = there + rng.random() * SLOW_BY, back + rng.random() * SLOW_BY
         fate = "done"
         for what, chance in (("lost", weather.after), ("hangs", weather.hang), ("late", weather.late)):
-            if self._broken():
+            if self._broken() not in (None, Broken.SLOW):
                 fate = "hangs"
                 break
             if 0 <= luck < chance:
@@ -180,7 +188,8 @@ class Link:
         if fate == "late":
             there = rng.random() * (deadline + LATEST)
         done = fate != "hangs" or rng.random() < 0.5
-        if broken := self._broken():
+        broken = self._broken()
+        if broken not in (None, Broken.SLOW):
             done = broken is Broken.DEAF
         answer: asyncio.Future[Any] = loop.create_future()
         serving = loop.in_process(

@@ -62,6 +62,9 @@ ZONES = (
     *(f"Etc/GMT{hours:+d}" for hours in range(-14, 13)),
 )
 
+DRIFTS = (0.0, 0.0, 0.0005, -0.0005, 0.03, -0.03)
+"""Of the clocks of a node: what a bad quartz does, and far more."""
+
 Event = Callable[[], Awaitable[None]]
 
 
@@ -138,7 +141,9 @@ class Scenario:
         for _ in range(rng.randint(3, 16)):
             self._old_user()
         world.nodes += [SimulatedNode(world, f"node-{number}") for number in range(1, rng.choice((1, 2, 2, 3)) + 1)]
+        clocks = Random(f"clocks of {self.seed}")  # beside the story, which stays the same
         for node in world.nodes:
+            node.drift = clocks.choice(DRIFTS)
             node.start()
         story = self.loop.in_process(None, self._story(), name="story")
         broken = self.loop.in_process(None, self._broken(), name="broken")
