@@ -17,6 +17,9 @@ from tests.servers import install_with_apt, one_process_at_a_time
 PATIENCE = 30_000
 """Milliseconds to wait for what a page is to show, on a busy machine."""
 
+REMOTE = "heyday.test"
+"""A name of this machine. Other than 127.0.0.1, a browser trusts it only with TLS."""
+
 _VIOLATIONS = """
 window.violations = [];
 addEventListener('securitypolicyviolation', (one) => violations.push(`${one.violatedDirective} ${one.blockedURI}`));
@@ -40,10 +43,17 @@ async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         # A process of root has no sandbox, nor has one in most containers.
         started = await playwright.chromium.launch(
-            executable_path=chromium(), args=["--no-sandbox", "--disable-dev-shm-usage"]
+            executable_path=chromium(),
+            args=["--no-sandbox", "--disable-dev-shm-usage", f"--host-resolver-rules=MAP {REMOTE} 127.0.0.1"],
         )
         yield started
         await started.close()
+
+
+_HIDE = """(hidden) => {
+    Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+    document.dispatchEvent(new Event('visibilitychange', { bubbles: true }));
+}"""
 
 
 class Watched:
@@ -83,6 +93,15 @@ class Watched:
         for _ in range(times):
             async with self.page.expect_response(lambda response: path in response.url, timeout=PATIENCE):
                 pass
+
+    async def polled_by(self, path: str, act: Awaitable[None]) -> None:
+        """Wait until that path is answered because of what is done."""
+        async with self.page.expect_response(lambda response: path in response.url, timeout=PATIENCE):
+            await act
+
+    async def hide(self, hidden: bool) -> None:
+        """Tell the page that its tab is hidden, or seen again."""
+        await self.page.evaluate(_HIDE, hidden)
 
     async def says(self, text: str) -> None:
         """Wait until the page shows this text."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
 from actors.commands.sandbox.email_stub import StubOptions, serve
 from service.adapters.redis.connection import connect
-from tests.browser.stage import Open, Watched, browser, open_page
+from tests.browser.stage import REMOTE, Open, Watched, browser, open_page
 from tests.conftest import create_database, drop_database
 from tests.node.harness import NodeProcess, World
 from tests.servers import Servers
@@ -45,9 +46,9 @@ class Stage:
     browser: Browser
     due: datetime
 
-    async def origin(self, node: NodeProcess) -> str:
-        """The origin of a node."""
-        return f"http://127.0.0.1:{(await node.logged('api_listening'))['port']}"
+    async def origin(self, node: NodeProcess, host: str = "127.0.0.1") -> str:
+        """The origin of a node, by a name of this machine."""
+        return f"http://{host}:{(await node.logged('api_listening'))['port']}"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -114,8 +115,8 @@ async def opened(stage: Stage) -> AsyncIterator[Open]:
     """Opens pages. At the end, none of them may have an error."""
     pages: list[Watched] = []
 
-    async def open_one(node: NodeProcess | None = None, **options: object) -> Watched:
-        pages.append(await open_page(stage.browser, await stage.origin(node or stage.watched), **options))
+    async def open_one(node: NodeProcess | None = None, host: str = "127.0.0.1", **options: object) -> Watched:
+        pages.append(await open_page(stage.browser, await stage.origin(node or stage.watched, host), **options))
         return pages[-1]
 
     yield open_one
@@ -222,7 +223,7 @@ async def test_a_refresh_keeps_what_somebody_reads(stage: Stage, opened: Open) -
     await stage.world.fetch("update messages set status_reason = '410 Gone' where status = 'failed'")
     await page.polled("/api/v1/day", 3)
 
-    assert await page.page.locator("tbody tr.picked").count() == 4
+    assert await page.page.locator("tbody tr:has(:checked)").count() == 4
     assert await page.page.locator("tbody tr").all_text_contents() == rows
     assert (scrolled, await page.page.evaluate("scrollY")) == (500, 500)
 
@@ -286,6 +287,76 @@ async def test_hostile_names_are_shown_as_they_are(stage: Stage, opened: Open) -
         assert await page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
     assert await page.page.locator("script:not([src]), img").count() == 0
+
+
+@pytest.mark.parametrize(("preference", "seconds"), [("no-preference", "1s"), ("reduce", "0s")])
+async def test_nothing_glides_for_those_who_prefer_less_motion(opened: Open, preference: str, seconds: str) -> None:
+    """The line of now jumps instead, and nothing else moves either."""
+    page = await opened(reduced_motion=preference)
+    await page.go("day")
+    await page.page.wait_for_selector(".world .now")
+
+    durations = "[...document.querySelectorAll('*')].map((one) => getComputedStyle(one).transitionDuration)"
+    assert seconds in await page.page.evaluate(durations)
+    if preference == "reduce":
+        assert set(await page.page.evaluate(durations)) == {"0s"}
+
+
+async def test_a_hidden_tab_asks_nothing(opened: Open) -> None:
+    """It asks again as soon as somebody looks at it. The page's timers go by a clock that the test moves."""
+    page = await opened()
+    await page.page.clock.install()
+    await page.go("nodes")
+    await page.page.clock.pause_at(datetime.now(UTC) + timedelta(minutes=5))
+    await page.polled_by("/api/v1/nodes", page.page.clock.run_for(4_000))
+
+    await page.hide(True)
+    await page.page.clock.run_for(4_000)  # an answer that was on its way has come, and the next look is skipped
+    asked = page.polls["/api/v1/nodes"]
+    await page.page.clock.run_for(60_000)
+    await page.polled_by("/api/v1/nodes", page.hide(False))
+
+    assert page.polls["/api/v1/nodes"] == asked + 1
+
+
+async def test_an_id_is_copied_without_tls(stage: Stage, opened: Open) -> None:
+    """A browser has no clipboard API there."""
+    user = await stage.world.value("select user_id::text from messages limit 1")
+    page = await opened(host=REMOTE)
+    page.allowed.append("Cross-Origin-Opener-Policy")  # a browser ignores this header there, and says so
+    await page.go(f"person/{user}")
+    assert await page.page.evaluate("isSecureContext || 'clipboard' in navigator") is False
+
+    await page.page.get_by_role("button", name="Copy the id").click()
+    await page.says("Copied")
+    await page.go("person")
+    await page.page.locator("input[type=search]").press("Control+V")
+
+    assert await page.page.locator("input[type=search]").input_value() == user
+
+
+async def test_an_edit_keeps_what_two_people_changed(stage: Stage, opened: Open) -> None:
+    """What somebody else saved meanwhile is shown, and what was typed is not lost."""
+    user = await stage.world.value("select user_id::text from messages where timezone = 'Europe/Rome' limit 1")
+    page = await opened()
+    page.allowed.append("412 (Precondition Failed)")
+    await page.go(f"person/{user}")
+    await page.page.get_by_role("button", name="Edit").click()
+    await page.page.get_by_label("Last name").fill("Shelley")
+    async with aiohttp.ClientSession(page.origin) as client:
+        merge = {"Content-Type": "application/merge-patch+json"}
+        change = client.patch(f"/api/v1/users/{user}", data='{"locationCity": "Bologna"}', headers=merge)
+        async with change as answer:
+            assert answer.status == 200, await answer.text()
+
+    await page.page.get_by_role("button", name="Save").click()
+    await page.says("Location city is now “Bologna”")
+    assert await page.page.get_by_label("Last name").input_value() == "Shelley"
+    await page.page.get_by_role("button", name="Save").click()
+    await page.page.wait_for_selector("dialog[open]", state="detached")
+
+    names = await stage.world.fetch("select last_name, location_city from users where id = $1", uuid.UUID(user))
+    assert [tuple(one) for one in names] == [("Shelley", "Bologna")]
 
 
 async def test_a_node_dies_while_somebody_watches_a_wave(stage: Stage, opened: Open) -> None:

@@ -1,36 +1,34 @@
 // Addresses: each page, with its filters, is in the part after `#`, so it can be sent to a colleague and works behind any prefix.
 
-import { useEffect, useState } from './vendor/hooks.mjs';
+import { useEvent, useState } from './html.js';
 
-const parse = () => {
-  const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?');
+function parse() {
+  const [path, query] = location.hash.replace(/^#\/?/, '').split('?');
   const [page, id] = path.split('/').map(decodeURIComponent);
   return { page: page || 'day', id, query: Object.fromEntries(new URLSearchParams(query)) };
-};
-
-// The address of a page. Filters without a value are left out.
-export function to(page, id, query = {}) {
-  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== '');
-  const search = new URLSearchParams(given).toString();
-  return `#/${page}${id ? `/${encodeURIComponent(id)}` : ''}${search ? `?${search}` : ''}`;
 }
 
-export const go = (address) => {
-  location.hash = address;
+// The query of an address. Filters without a value are left out.
+export function search(query) {
+  const given = Object.entries(query).filter(([, value]) => value);
+  return given.length ? `?${new URLSearchParams(given)}` : '';
+}
+
+// The address of a page.
+export const to = (page, id, query = {}) => `#/${page}${id ? `/${encodeURIComponent(id)}` : ''}${search(query)}`;
+
+export const go = (...page) => {
+  location.hash = to(...page);
 };
 
 // Change the filters of the page that is shown, without a step in the history.
-export const replace = (address) => {
-  history.replaceState(null, '', address);
-  dispatchEvent(new HashChangeEvent('hashchange'));
+export const replace = (...page) => {
+  history.replaceState(null, '', to(...page));
+  dispatchEvent(new Event('hashchange'));
 };
 
 export function useAddress() {
   const [address, set] = useState(parse);
-  useEffect(() => {
-    const changed = () => set(parse());
-    addEventListener('hashchange', changed);
-    return () => removeEventListener('hashchange', changed);
-  }, []);
+  useEvent('hashchange', () => set(parse()));
   return address;
 }

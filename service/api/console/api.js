@@ -1,126 +1,128 @@
-// The JSON API: one request, or one that is repeated while its answer is on screen.
+// The JSON API: one request, or one that is repeated while its answer is on screen. The role of the key decides what is offered;
+// the API decides what is done.
 
-import { useEffect, useRef, useState } from './vendor/hooks.mjs';
+import { useEffect, useEvent, useRef, useState } from './html.js';
 
 const BASE = new URL('../', import.meta.url); // behind a proxy with a prefix, too
 const KEY = 'heyday.key';
 const TIMEOUT = 15_000; // milliseconds for one request
-export const EVERY = 2_000; // milliseconds between two looks
+const EVERY = 2_000; // milliseconds between two looks
 const SHARED = 5_000; // milliseconds: the age that an answer may have
+const ROLES = ['read', 'write', 'operate', 'admin'];
 
 export const key = {
-  get: () => sessionStorage.getItem(KEY) || '',
-  set: (value) => (value ? sessionStorage.setItem(KEY, value) : sessionStorage.removeItem(KEY)),
+  get: () => sessionStorage.getItem(KEY),
+  set: (value) => sessionStorage.setItem(KEY, value),
+};
+
+// Who asks: name and role of the key.
+export const me = {};
+export const may = (role) => ROLES.indexOf(me.role) >= ROLES.indexOf(role);
+
+const again = 'Wait a few seconds, then try again.';
+const ADVICE = {
+  0: 'Check that a node is running and that you can reach it.',
+  401: 'Sign in with a key that is valid now.',
+  412: 'Someone else changed it. What you typed is still here.',
+  429: again,
 };
 
 // An answer that is no success. `status` 0: there was no answer.
 export class Refused extends Error {
-  constructor(status, detail, problem = {}) {
-    super(problem.errors?.length ? `${problem.title}.` : detail); // each wrong field is listed below it
-    this.status = status;
-    this.errors = problem.errors || [];
-    this.requestId = problem.requestId;
-    this.role = problem.requiredRole;
-  }
-
-  // What the reader can do about it.
-  get advice() {
-    if (this.status === 0) return 'Check that a node is running and that you can reach it. The console tries again.';
-    if (this.status === 401) return 'Sign in with a key that is valid now.';
-    if (this.status === 403) return `Ask someone who has a key with the role ${this.role || 'admin'}.`;
-    if (this.status === 412) return 'Someone else changed it. Read the new state, then decide again.';
-    if (this.status === 429) return 'Wait a few seconds, then try again.';
-    if (this.status >= 500) return 'Wait until the server is back. Nodes shows what is away.';
-    return '';
+  constructor(status, problem) {
+    super(problem.errors?.length ? `${problem.title}.` : problem.detail || `The node answered ${status}.`);
+    Object.assign(this, { status, errors: problem.errors, requestId: problem.requestId });
+    // What the reader can do about it.
+    this.advice =
+      status === 403
+        ? `Ask someone who has a key with the role ${problem.requiredRole || 'admin'}.`
+        : ADVICE[status] || (status >= 500 ? `${again} Nodes shows what is away.` : '');
   }
 }
 
 // Send one request. Returns { status, data, etag }. Raises Refused.
-export async function call(path, { method = 'GET', body, etag, headers = {}, signal } = {}) {
-  const sent = { Accept: 'application/json', ...headers };
-  if (key.get()) sent.Authorization = `Bearer ${key.get()}`;
-  if (etag) sent[method === 'GET' ? 'If-None-Match' : 'If-Match'] = etag;
-  if (body !== undefined) sent['Content-Type'] ||= 'application/json';
+export async function call(method, path, body, headers, ending) {
   const limit = AbortSignal.timeout(TIMEOUT);
   let answer;
   let text;
   try {
-    answer = await fetch(new URL(path, BASE), {
+    answer = await fetch(new URL(`api/v1/${path}`, BASE), {
       method,
-      headers: sent,
-      body: body === undefined ? undefined : JSON.stringify(body),
-      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      headers: {
+        Accept: 'application/json',
+        ...(key.get() && { Authorization: `Bearer ${key.get()}` }),
+        ...(body && { 'Content-Type': `application/${method === 'PATCH' ? 'merge-patch+' : ''}json` }),
+        ...headers,
+      },
+      body: body && JSON.stringify(body),
+      signal: AbortSignal.any([limit, ...(ending ? [ending] : [])]),
       credentials: 'omit',
       cache: 'no-store',
     });
     text = await answer.text();
   } catch (error) {
-    if (signal?.aborted) throw error;
-    throw new Refused(0, limit.aborted ? 'The node did not answer within 15 seconds.' : 'The node does not answer.');
+    if (ending?.aborted) throw error;
+    throw new Refused(0, { detail: `The node does not answer${limit.aborted ? ' within 15 seconds' : ''}.` });
   }
-  const data = text && (answer.headers.get('Content-Type') || '').includes('json') ? JSON.parse(text) : null;
-  if (answer.ok || answer.status === 304) return { status: answer.status, data, etag: answer.headers.get('ETag') };
-  if (answer.status === 401) dispatchEvent(new Event('signed-out'));
-  throw new Refused(answer.status, data?.detail || `The node answered ${answer.status}.`, data || {});
+  const { ok, status } = answer;
+  const data = text && answer.headers.get('Content-Type')?.includes('json') ? JSON.parse(text) : {};
+  if (ok || status === 304) return { status, data, etag: answer.headers.get('ETag') };
+  if (status === 401) dispatchEvent(new Event('signed-out'));
+  throw new Refused(status, data);
 }
 
-export const send = async (method, path, body, more = {}) => (await call(path, { method, body, ...more })).data;
+export const send = async (...request) => (await call(...request)).data;
 
 // Times of the last answer and the last failure, over all that is polled: the banner shows them.
-export const freshness = { answered: Date.now(), failed: null, paused: 0 };
+export const freshness = { answered: Date.now(), failed: 0, paused: 0 };
 
 // Read `path` now and every two seconds while the tab is visible and nothing is being decided: no dialog is open, and the
 // page does not ask for quiet. What is shown stays when an answer fails, and changes only when the answer changes.
-export function usePolled(path, { every = EVERY, quiet = false } = {}) {
-  const [state, set] = useState({ path: null, data: null, error: null });
-  const still = useRef(quiet);
+export function usePolled(path, { every = EVERY, quiet } = {}) {
+  const [state, set] = useState({});
+  const still = useRef();
   still.current = quiet;
-  const again = useRef(() => {});
+  const look = useRef();
   useEffect(() => {
     if (!path) return undefined;
     const ending = new AbortController();
     let timer;
     let etag;
-    let looking = false;
-    let refused = false; // asking again would change nothing
-    const look = async (asked) => {
+    let looking;
+    let refused; // asking again would change nothing
+    // After a change of one's own the answer must be new. Else it may be as old as a look, so many watch for the price of one.
+    look.current = async (asked, age = Math.max(every, SHARED) / 1000) => {
       if (looking) return;
       clearTimeout(timer);
       if (asked || !(refused || document.hidden || still.current || freshness.paused)) {
         looking = true;
         try {
-          // After a change of one's own the answer must be new. Else it may be as old as a look, so that many watch for the price of one.
-          const headers = asked === 'again' ? {} : { 'Cache-Control': `max-age=${Math.max(every, SHARED) / 1000}` };
-          const answer = await call(path, { etag, headers, signal: ending.signal });
+          const headers = { ...(age && { 'Cache-Control': `max-age=${age}` }), ...(etag && { 'If-None-Match': etag }) };
+          const answer = await call('GET', path, undefined, headers, ending.signal);
           etag = answer.etag;
           refused = false;
           freshness.answered = Date.now();
-          freshness.failed = null;
-          if (answer.status !== 304) set({ path, data: answer.data, error: null, etag });
+          freshness.failed = 0;
+          if (answer.status !== 304) set({ path, etag, data: answer.data });
           else set((before) => (before.error ? { ...before, error: null } : before));
         } catch (error) {
           if (ending.signal.aborted) return;
           if (!(error instanceof Refused)) throw error;
           refused = error.status >= 400 && error.status < 500 && error.status !== 429;
-          if (error.status === 0 || error.status >= 500) freshness.failed ||= Date.now();
-          set((before) => ({ path, data: before.path === path ? before.data : null, etag: before.etag, error }));
+          if (!refused) freshness.failed = Date.now();
+          set((before) => ({ ...(before.path === path && before), path, error }));
         } finally {
           looking = false;
         }
       }
-      timer = setTimeout(look, every);
+      timer = setTimeout(look.current, every);
     };
-    const seen = () => document.hidden || look();
-    again.current = () => look('again');
-    document.addEventListener('visibilitychange', seen);
-    look(true);
+    look.current(true);
     return () => {
       ending.abort();
       clearTimeout(timer);
-      document.removeEventListener('visibilitychange', seen);
     };
   }, [path, every]);
-  return state.path === path
-    ? { ...state, again: () => again.current() }
-    : { data: null, error: null, again: () => {} };
+  useEvent('visibilitychange', () => look.current?.());
+  return { ...(state.path === path && state), again: () => look.current?.(true, 0) };
 }

@@ -1,6 +1,16 @@
-// Binds htm to preact: html`…` makes elements without a build step. No text ever becomes markup.
+// Binds htm to preact: html`…` makes elements without a build step, and no text ever becomes markup. Hands on the hooks.
 
 import { createElement } from './vendor/preact.mjs';
+import { useEffect } from './vendor/hooks.mjs';
 import htm from './vendor/htm.mjs';
 
+export * from './vendor/hooks.mjs';
+
 export const html = htm.bind(createElement);
+
+// Hear the events of one type that reach the window.
+export const useEvent = (type, act) =>
+  useEffect(() => {
+    addEventListener(type, act);
+    return () => removeEventListener(type, act);
+  });

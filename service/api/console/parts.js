@@ -1,76 +1,158 @@
 // Small pieces that several pages show.
 
-import { useEffect, useRef, useState } from './vendor/hooks.mjs';
+import { html, useEffect, useRef, useState } from './html.js';
 import { to } from './address.js';
-import { freshness, send } from './api.js';
-import { VIEWER_ZONE, city, duration, fullTime, shortId, STATES, words } from './format.js';
-import { html } from './html.js';
+import { call, freshness, may, send, usePolled } from './api.js';
+import { STATES, VIEWER_ZONE, city, count, duration, fullTime, number, shortId, title, words } from './format.js';
 
 // A state in words and colour, never in colour alone.
-export const State = ({ of }) => html`<span class=${`state ${of}`} title=${STATES[of]}>${words(of)}</span>`;
+export const State = ({ of, children }) =>
+  html`<span class="state ${of}" title=${STATES[of]}>${children || words(of)}</span>`;
 
-// One instant in all zones that matter, as a list.
+// Names and what they are. A name without a value is left out.
+export const Facts = ({ of, kind = '' }) =>
+  html`<dl class="facts ${kind}">${Object.entries(of).map(
+    ([name, value]) => value && html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`,
+  )}</dl>`;
+
+// One instant in all zones that matter.
 export const Zones = ({ at, zone }) =>
-  html`<dl class="zones">
-    ${[...new Set(['UTC', zone, VIEWER_ZONE])].filter(Boolean).map(
-      (one) =>
-        html` <div>
-          <dt>
-            ${one === zone && one !== 'UTC' ? `Person, ${city(one)}` : one === 'UTC' ? 'UTC' : `You, ${city(one)}`}
-          </dt>
-          <dd>${fullTime(at, one)}</dd>
-        </div>`,
-    )}
-  </dl>`;
+  html`<${Facts} of=${{
+    UTC: fullTime(at),
+    [`Person, ${city(zone)}`]: zone !== 'UTC' && fullTime(at, zone),
+    [`You, ${city(VIEWER_ZONE)}`]: !['UTC', zone].includes(VIEWER_ZONE) && fullTime(at, VIEWER_ZONE),
+  }} />`;
 
 // An error says what is the case, and what to do.
 export const Problem = ({ error }) =>
   error &&
   html`<div class="problem" role="alert">
     <strong>${error.message}</strong> ${error.advice}
-    ${
-      error.errors?.length > 0 &&
-      html`<ul>
-        ${error.errors.map((one) => html`<li><b>${one.field}</b>: ${one.message}</li>`)}
-      </ul>`
-    }
+    <ul>${error.errors?.map((one) => html`<li><b>${one.field}</b>: ${one.message}</li>`)}</ul>
     ${error.requestId && html`<small>Request ${error.requestId}</small>`}
   </div>`;
 
-export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
-
 // What a page shows while it has nothing yet, and when it cannot have it.
-export const Waiting = ({ error }) =>
-  error ? html`<${Problem} error=${error} />` : html`<p class="empty" aria-busy="true">Reading…</p>`;
+export const Waiting = ({ title, error }) => html`
+  ${title && html`<h1>${title}</h1>`}
+  ${error ? html`<${Problem} error=${error} />` : html`<p class="empty" aria-busy="true">Reading…</p>`}`;
 
-// Copies without the clipboard API where that is missing, as over plain HTTP.
-export function Copy({ text, label }) {
-  const [done, set] = useState(false);
-  const copy = async () => {
-    if (navigator.clipboard) await navigator.clipboard.writeText(text);
-    else {
-      const field = document.createElement('textarea');
-      field.value = text;
-      document.body.append(field);
-      field.select();
-      document.execCommand('copy');
-      field.remove();
+// Runs what a person asks for, once at a time. Returns [run, busy, error].
+function useAct(act) {
+  const [{ busy, error }, set] = useState({});
+  const run = async (...given) => {
+    if (busy) return;
+    set({ busy: true });
+    try {
+      await act(...given);
+      set({});
+    } catch (problem) {
+      set({ error: problem });
+      if (problem.status === undefined) throw problem;
     }
-    set(true);
-    setTimeout(() => set(false), 1500);
   };
-  return html`<button type="button" class="quiet copy" aria-label=${`Copy ${label}`} onClick=${copy}>
-    ${done ? 'Copied' : 'Copy'}
-  </button>`;
+  return [run, busy, error];
 }
 
-export const Id = ({ of, label }) => html`<code class="id">${of}</code> <${Copy} text=${of} label=${label} />`;
+// A button that says beside it what was refused.
+export function Button({ act, kind, children, ...rest }) {
+  const [run, , error] = useAct(act);
+  return html`<button type="button" class=${kind} onClick=${run} ...${rest}>${children}</button><${Problem} error=${error} />`;
+}
+
+// A form that sends: it shows what was refused, and cannot be sent twice at once.
+export function Form({ act, label, kind = 'main', cancel, disabled, children }) {
+  const [run, busy, error] = useAct((event) => act(Object.fromEntries(new FormData(event.target))));
+  const submit = (event) => {
+    event.preventDefault();
+    run(event);
+  };
+  return html`<form onSubmit=${submit}>
+    ${children}<${Problem} error=${error} />
+    ${
+      label &&
+      html`<p class="actions">
+        <button class=${kind} disabled=${disabled || busy}>${busy ? 'Sending…' : label}</button>
+        ${cancel && html`<${Button} kind="quiet" act=${cancel}>Cancel<//>`}
+      </p>`
+    }
+  </form>`;
+}
+
+const heard = (act) => act && ((event) => act(event.target.value));
+
+// A field with its label. `set` hears a value that is chosen, `typed` hears each key. Without them, what is typed stays
+// until its form is sent, whatever is drawn again around it.
+export function Field({ label, hint, as = 'input', options, value = '', set, typed, ...rest }) {
+  const listen = { onChange: heard(set), onInput: heard(typed), ...rest };
+  const kept = { [set || typed ? 'value' : 'defaultValue']: value };
+  return html`<label class="field"><span>${label}</span> ${
+    options
+      ? html`<select ...${listen}>${options.map(
+          ([name, text]) => html`<option value=${name} selected=${name === (value || '')}>${text}</option>`,
+        )}</select>`
+      : html`<${as} dir="auto" ...${kept} ...${listen} />`
+  }${hint && html`<small>${hint}</small>`}</label>`;
+}
+
+const text = (value) => (value && typeof value === 'object' ? JSON.stringify(value) : `${value ?? ''}`);
+
+// The name of a field as words.
+export const field = (name) => title(name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`));
+
+// Save what was changed of one thing, and nothing else of it. When someone else was faster, what is typed stays, and what
+// they changed is shown. Saving again keeps theirs where the reader changed nothing.
+export function useEdit(path, was, etag) {
+  const [now, set] = useState();
+  const changed = (one) =>
+    Object.keys(one).filter((name) => text(one[name]) !== text(was[name]) && name !== 'updatedAt');
+  const save = async (typed) => {
+    const changes = Object.fromEntries(changed(typed).map((name) => [name, typed[name]]));
+    try {
+      await send('PATCH', path, changes, { 'If-Match': now?.etag || etag });
+    } catch (error) {
+      if (error.status === 412) set(await call('GET', path));
+      throw error;
+    }
+  };
+  const note =
+    now &&
+    html`<p class="problem">${changed(now.data).map(
+      (name) => html`<b>${field(name)}</b> is now “<bdi>${text(now.data[name])}</bdi>”. `,
+    )}Save again to keep your changes, and theirs where you changed nothing.</p>`;
+  return [save, note];
+}
+
+// Copies without the clipboard API where that is missing, as over plain HTTP.
+export function Id({ of, what }) {
+  const [done, set] = useState();
+  const code = useRef();
+  const copy = async () => {
+    if (navigator.clipboard) await navigator.clipboard.writeText(of);
+    else {
+      getSelection().selectAllChildren(code.current);
+      document.execCommand('copy');
+    }
+    set(true);
+    setTimeout(set, 1500);
+  };
+  return html`<code ref=${code}>${of}</code> <${Button} kind="quiet copy" aria-label="Copy the id of the ${what}" act=${copy}>${done ? 'Copied' : 'Copy'}<//>`;
+}
 
 export const PersonLink = ({ id }) => html`<a href=${to('person', id)} title=${id}><code>${shortId(id)}</code></a>`;
 
 // Give the focus back once the page is drawn: to an element if it is still there, else to the page.
-export const giveFocus = (element) =>
+const giveFocus = (element) =>
   requestAnimationFrame(() => (element?.isConnected ? element : document.getElementById('main'))?.focus());
+
+// Ends a hold. The button goes away with it.
+export const Release = ({ id, done }) =>
+  may('operate') &&
+  html`<${Button} act=${async () => {
+    await send('POST', `holds/${id}:release`);
+    done();
+    giveFocus();
+  }}>Release<//>`;
 
 // A modal dialog. Polling pauses while it is open, and the focus returns to where it was.
 export function Dialog({ title, close, children }) {
@@ -85,85 +167,70 @@ export function Dialog({ title, close, children }) {
       giveFocus(opener);
     };
   }, []);
-  return html`<dialog
-    ref=${dialog}
-    aria-labelledby="dialog-title"
-    onCancel=${(event) => {
-      event.preventDefault();
-      close();
-    }}
-  >
+  const cancel = (event) => {
+    event.preventDefault();
+    close();
+  };
+  return html`<dialog ref=${dialog} aria-labelledby="dialog-title" onCancel=${cancel}>
     <header>
       <h2 id="dialog-title">${title}</h2>
-      <button type="button" class="quiet" onClick=${close} aria-label="Close">✕</button>
+      <${Button} kind="quiet" act=${close} aria-label="Close">✕<//>
     </header>
     ${children}
   </dialog>`;
 }
 
-// A form that sends: it shows what was refused, and cannot be sent twice at once.
-export function Form({ act, label, kind = 'main', cancel, disabled, children }) {
-  const [state, set] = useState({});
-  const submit = async (event) => {
-    event.preventDefault();
-    if (state.busy) return;
-    set({ busy: true });
-    try {
-      await act(Object.fromEntries(new FormData(event.target)));
-      set({});
-    } catch (error) {
-      if (error.status === undefined) throw error;
-      set({ error });
-    }
-  };
-  return html`<form onSubmit=${submit}>
-    ${children}<${Problem} error=${state.error} /> ${
-      label &&
-      html`<p class="actions">
-        <button class=${kind} disabled=${disabled || state.busy}>${state.busy ? 'Sending…' : label}</button>
-        ${cancel && html`<button type="button" class="quiet" onClick=${cancel}>Cancel</button>`}
-      </p>`
-    }
-  </form>`;
-}
+// A table that scrolls by itself, also by keyboard. A row is a list of cells with its key in front, and cells that are
+// `false` are left out, as are their headings.
+export const Table = ({ label, head, rows, kind }) =>
+  html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table class=${kind}>
+    <thead><tr>${head.map((one, place) => one && html`<th scope="col" class=${alignment(rows[0]?.[place + 1])}>${one}</th>`)}</tr></thead>
+    <tbody>${rows.map(
+      ([key, ...cells]) =>
+        html`<tr key=${key}>${cells.map(
+          (cell) =>
+            cell !== false && html`<td class=${alignment(cell)}>${typeof cell === 'number' ? number(cell) : cell}</td>`,
+        )}</tr>`,
+    )}</tbody>
+  </table></div>`;
 
-export const Field = ({ label, hint, children, ...rest }) =>
-  html`<label class="field"
-    ><span>${label}</span> ${children || html`<input ...${rest} />`}${hint && html`<small>${hint}</small>`}</label
-  >`;
-
-export const Choice = ({ options, value, ...rest }) =>
-  html`<select ...${rest}>
-    ${options.map(([name, text]) => html`<option value=${name} selected=${name === (value || '')}>${text}</option>`)}
-  </select>`;
-
-// A table that scrolls by itself, also by keyboard. A heading `['Attempts', 'number']` is that of a column of numbers.
-export const Table = ({ label, head, kind, children }) =>
-  html`<div class="scroll" tabindex="0" role="region" aria-label=${label}>
-    <table class=${kind}>
-      <thead>
-        <tr>
-          ${head.map((one) => html`<th scope="col" class=${Array.isArray(one) ? one[1] : ''}>${Array.isArray(one) ? one[0] : one}</th>`)}
-        </tr>
-      </thead>
-      <tbody>
-        ${children}
-      </tbody>
-    </table>
-  </div>`;
+const alignment = (cell) => typeof cell;
 
 // Every drawing has a table behind it.
-export const AsTable = ({
-  head,
-  rows,
-  label = 'Show as a table',
-}) => html`<details class="as-table"><summary>${label}</summary>
-  <${Table} label="Table" head=${head}>${rows.map(
-    (row) =>
-      html`<tr>
-        ${row.map((cell, place) => html`<td class=${typeof cell === 'number' ? 'number' : ''} key=${place}>${cell}</td>`)}
-      </tr>`,
-  )}</${Table}></details>`;
+export const AsTable = ({ label, ...table }) =>
+  html`<details class="as-table"><summary>Show ${label} as a table</summary><${Table} label=${label} ...${table} /></details>`;
+
+const LIMIT = 50;
+
+// A list that is polled, with the pages that the reader adds. While they are there, nothing moves under the reader.
+export function usePages(path, options) {
+  const [added, set] = useState({});
+  const here = added.path === path && added;
+  const list = `${path}${path.includes('?') ? '&' : '?'}limit=${LIMIT}`;
+  const first = usePolled(list, { ...options, quiet: options.quiet || here });
+  const { nextCursor } = here || first.data || {};
+  const items = [...(first.data?.items || []), ...(here.items || [])];
+  const add = async () => {
+    const page = await send('GET', `${list}&cursor=${nextCursor}`);
+    set({ ...page, path, items: [...(here.items || []), ...page.items] });
+  };
+  return {
+    ...first,
+    items,
+    resting: options.quiet || here,
+    shown:
+      first.data?.total >= items.length
+        ? `${number(items.length)} of ${count(first.data.total, 'message')}`
+        : nextCursor
+          ? `The first ${number(items.length)}; there are more`
+          : count(items.length, 'message'),
+    more: nextCursor && html`<p class="more"><${Button} act=${add}>Show ${LIMIT} more<//></p>`,
+    again: () => {
+      set({});
+      first.again();
+    },
+  };
+}
 
 // Says in the banner that what is shown is old, and for how long. Goes away by itself.
 export function Stale() {
@@ -172,12 +239,12 @@ export function Stale() {
     const timer = setInterval(() => set(Date.now()), 1000);
     return () => clearInterval(timer);
   }, []);
-  if (!freshness.failed) return html`<div role="status" class="none"></div>`;
-  return html`<div role="status" class="banner stale">
-    The node does not answer, or cannot read its servers. You see what was known${' '}
-    ${duration(Math.max(1, Math.round((now - freshness.answered) / 1000)))} ago. The console tries again every two
-    seconds.
-  </div>`;
+  return html`<div role="status" class="banner stale">${
+    freshness.failed > 0 &&
+    `The node does not answer, or cannot read its servers. You see what was known ${duration(
+      Math.max(1, Math.round((now - freshness.answered) / 1000)),
+    )} ago. The console tries again every two seconds.`
+  }</div>`;
 }
 
 // The width of an element in CSS pixels, so that drawings use the room that there is.
@@ -192,24 +259,14 @@ export function useWidth() {
   return [element, width];
 }
 
-// A further read that is not repeated, such as the pages after the first.
-export function useOnce(read, on) {
+// Read once, such as what a dialog asks.
+export function useOnce(read) {
   const [state, set] = useState({});
   useEffect(() => {
-    let ended = false;
     read().then(
-      (data) => ended || set({ data }),
-      (error) => ended || set({ error }),
+      (data) => set({ data }),
+      (error) => set({ error }),
     );
-    return () => {
-      ended = true;
-    };
-  }, on);
+  }, []);
   return state;
 }
-
-// Release a hold. Its button goes away with it.
-export const release = async (id) => {
-  await send('POST', `api/v1/holds/${id}:release`);
-  giveFocus(null);
-};

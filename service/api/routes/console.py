@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +32,9 @@ _TYPES = {
     "svg": "image/svg+xml",
 }
 """The kinds of files that are served, by the ends of their names."""
+
+_COMMENT = re.compile(rb"^[ \t]*//.*$", re.MULTILINE)
+"""A line of a script with nothing but a comment. It is served as an empty line: the others keep their numbers."""
 
 _LINKS = ", ".join(
     (
@@ -96,7 +100,7 @@ class ConsoleRoutes:
 
     def _answer(self, request: web.Request, name: str) -> web.Response:
         self._check()
-        file = _files().get(name)
+        file = console_files().get(name)
         if file is None:
             raise Problem(NOT_FOUND, "There is no such file.")
         zipped = "gzip" in request.headers.get("Accept-Encoding", "")
@@ -126,7 +130,7 @@ class ConsoleRoutes:
 
 
 @cache
-def _files() -> dict[str, ConsoleFile]:
+def console_files() -> dict[str, ConsoleFile]:
     """Every file by its path. Read at the first request: a node whose console is never opened does not keep it."""
     return dict(_read(resources.files("service.api") / "console", ""))
 
@@ -137,5 +141,7 @@ def _read(folder: Traversable, path: str) -> Iterator[tuple[str, ConsoleFile]]:
             yield from _read(entry, f"{path}{entry.name}/")
         elif (media_type := _TYPES.get(entry.name.rpartition(".")[2])) is not None:
             body = entry.read_bytes()
+            if entry.name.endswith(".js"):
+                body = _COMMENT.sub(b"", body)
             tag = hashlib.blake2b(body, digest_size=12).hexdigest()
             yield f"{path}{entry.name}", ConsoleFile(media_type, body, gzip.compress(body, mtime=0), tag)

@@ -1,197 +1,162 @@
 // Messages: filter, read, select by range, and send again what may be sent again.
 
-import { useEffect, useRef, useState } from '../vendor/hooks.mjs';
-import { may } from '../access.js';
-import { replace, to } from '../address.js';
-import { send, usePolled } from '../api.js';
-import { REDRIVABLE, STATES, city, count, number, time, words } from '../format.js';
-import { html } from '../html.js';
-import { Choice, Dialog, Empty, Field, Form, PersonLink, Problem, State, Table, Waiting, useOnce } from '../parts.js';
+import { html, useRef, useState } from '../html.js';
+import { replace, search, to } from '../address.js';
+import { may, send } from '../api.js';
+import { STATES, city, count, number, redrivable, time, words } from '../format.js';
+import {
+  Button,
+  Dialog,
+  Field,
+  Form,
+  PersonLink,
+  Problem,
+  State,
+  Table,
+  Waiting,
+  useOnce,
+  usePages,
+} from '../parts.js';
 
-const LIMIT = 50;
-const FILTERS = ['status', 'occasion', 'from', 'to', 'timezone', 'userId', 'email'];
+const NONE = new Set();
 
-const path = (query, cursor) => {
-  const given = { order: 'desc', ...query, limit: LIMIT, ...(cursor && { cursor }) };
-  return `api/v1/messages?${new URLSearchParams(given)}`;
-};
+// A change of the filter makes a new list, in which nothing is selected.
+export const Messages = ({ query }) =>
+  html`<h1>Messages</h1><${Filters} query=${query} /><${List} key=${search(query)} query=${query} />`;
 
-export function Messages({ query }) {
-  const [picked, pick] = useState(new Set());
-  const [further, setFurther] = useState({ items: [] });
-  const [dialog, show] = useState(null);
-  const [report, say] = useState('');
-  const filter = JSON.stringify(query);
-  useEffect(() => {
-    setFurther({ items: [] });
-    pick(new Set());
-    say('');
-  }, [filter]);
-  // While rows are selected, or pages have been added, nothing moves under the reader.
-  const resting = picked.size > 0 || further.items.length > 0;
-  const first = usePolled(path(query), { quiet: resting });
-  const occasions = useOnce(() => send('GET', 'api/v1/occasions'), []);
-  const items = [...(first.data?.items || []), ...further.items];
-  const next = further.items.length ? further.next : first.data?.nextCursor;
-  const more = async () => {
-    try {
-      const page = await send('GET', path(query, next));
-      setFurther({ items: [...further.items, ...page.items], next: page.nextCursor });
-    } catch (error) {
-      setFurther({ ...further, error });
-    }
-  };
+function List({ query }) {
+  const [picked, pick] = useState(NONE);
+  const [asked, ask] = useState();
+  const [report, say] = useState();
+  const list = usePages(`messages${search({ order: 'desc', ...query })}`, { quiet: picked.size > 0 });
+  const { items, data, error } = list;
   const done = (text) => {
-    show(null);
+    ask();
     say(text);
-    pick(new Set());
-    setFurther({ items: [] });
-    first.again();
+    pick(NONE);
+    list.again();
   };
-  const chosen = items.filter((one) => picked.has(one.id) && REDRIVABLE.includes(one.status));
-  const redrivePicked = () =>
-    show({ filter: { status: REDRIVABLE.join(), ids: chosen.map((one) => one.id) }, taken: 'that you selected' });
-  const redriveAll = () =>
-    show({
-      filter: Object.fromEntries(FILTERS.filter((name) => query[name]).map((name) => [name, query[name]])),
-      taken: inWords(query),
-    });
-  return html` <h1>Messages</h1>
-    <${Filters} query=${query} occasions=${occasions.data?.items || []} />
-    <div class="tools">
+  const ids = items.filter((one) => picked.has(one.id) && redrivable(one.status)).map((one) => one.id);
+  const { order, ...filter } = query;
+  return html`<div class="tools">
       <p role="status">
-        <span>${report || shown(items, first.data, next)}</span>
-        ${resting && html`<button type="button" class="link" onClick=${() => done('')}>The list rests while you read it. Go on</button>`}
+        <span>${report || (data && list.shown)}</span>
+        ${list.resting && html`<${Button} kind="link" act=${() => done()}>The list rests while you read it. Go on<//>`}
       </p>
       ${
         may('operate') &&
         html`<div>
-          ${picked.size > 0 && html`<button type="button" class="main" disabled=${!chosen.length} onClick=${redrivePicked}>Redrive ${number(chosen.length)} selected</button>`}
-          ${query.status?.split(',').every((one) => REDRIVABLE.includes(one)) && html`<button type="button" onClick=${redriveAll}>Redrive all that match…</button>`}
+          ${picked.size > 0 && html`<${Button} kind="main" disabled=${!ids.length} act=${() => ask([{ ids, status: 'failed,unknown,expired' }, 'that you selected'])}>Redrive ${number(ids.length)} selected<//>`}
+          ${query.status?.split(',').every(redrivable) && html`<${Button} act=${() => ask([filter, inWords(query)])}>Redrive all that match…<//>`}
         </div>`
       }
     </div>
-    <${Problem} error=${first.error || further.error} />
-    ${first.data ? html`<${Rows} items=${items} picked=${picked} pick=${pick} />` : !first.error && html`<${Waiting} />`}
-    ${next && html`<p class="more"><button type="button" onClick=${more}>Show ${LIMIT} more</button></p>`}
-    ${dialog && html`<${Redrive} ...${dialog} close=${() => show(null)} done=${done} />`}`;
+    ${data ? html`<${Problem} error=${error} /><${Rows} items=${items} picked=${picked} pick=${pick} />` : html`<${Waiting} error=${error} />`}
+    ${list.more}
+    ${asked && html`<${Redrive} filter=${asked[0]} taken=${asked[1]} close=${() => ask()} done=${done} />`}`;
 }
 
-const shown = (items, data, next) => {
-  if (!data) return '';
-  if (data.total !== undefined && data.total >= items.length)
-    return `${number(items.length)} of ${count(data.total, 'message')}`;
-  return next ? `The first ${number(items.length)}; there are more` : count(items.length, 'message');
-};
-
-function Filters({ query, occasions }) {
-  const states = new Set((query.status || '').split(',').filter(Boolean));
-  const set = (change) => replace(to('messages', null, { ...query, ...change }));
-  const toggle = (state) => {
-    if (!states.delete(state)) states.add(state);
-    set({
-      status: Object.keys(STATES)
-        .filter((one) => states.has(one))
-        .join(','),
-    });
-  };
-  const instant = (name) => (event) =>
-    set({ [name]: event.target.value && new Date(`${event.target.value}Z`).toISOString() });
-  const codes = new Set([...occasions.map((one) => one.code), ...(query.occasion ? [query.occasion] : [])]);
-  const choices = [['', 'All'], ...[...codes].map((code) => [code, words(code)])];
-  return html`<form class="filters" aria-label="Filters" onSubmit=${(event) => event.preventDefault()}>
-    <fieldset><legend>State</legend>${Object.keys(STATES).map(
-      (state) =>
-        html` <label key=${state} class="pill" title=${STATES[state]}
-          ><input type="checkbox" checked=${states.has(state)} onChange=${() => toggle(state)} /><span
-            class=${`state ${state}`}
-            >${state}</span
-          ></label
-        >`,
-    )}</fieldset>
-    <${Field} label="Occasion">
-      <${Choice} value=${query.occasion} options=${choices} onChange=${(event) => set({ occasion: event.target.value })} />
-    </${Field}>
-    <${Field} label="From (UTC)" type="datetime-local" step="1" value=${query.from?.slice(0, 19)} onChange=${instant('from')} />
-    <${Field} label="Before (UTC)" type="datetime-local" step="1" value=${query.to?.slice(0, 19)} onChange=${instant('to')} />
-    <${Field} label="Person's id" value=${query.userId || ''} onChange=${(event) => set({ userId: event.target.value.trim() })} />
-    <${Field} label="Zones" value=${query.timezone || ''} placeholder="Europe/Paris" onChange=${(event) => set({ timezone: event.target.value.trim() })} />
-    <${Field} label="Order"><${Choice} value=${query.order || 'desc'} options=${[
-      ['desc', 'Newest first'],
+function Filters({ query }) {
+  const occasions = useOnce(() => send('GET', 'occasions')).data?.items || [];
+  const set =
+    (name, change = String) =>
+    (value) =>
+      replace('messages', null, { ...query, [name]: change(value.trim()) });
+  const states = query.status?.split(',') || [];
+  const toggle = (state) =>
+    set('status')(
+      Object.keys(STATES)
+        .filter((one) => states.includes(one) !== (one === state))
+        .join(),
+    );
+  const instant = (value) => value && new Date(`${value}Z`).toISOString();
+  const codes = new Set([...occasions.map((one) => one.code), query.occasion].filter(Boolean));
+  return html`<div class="filters" role="group" aria-label="Filters">
+    <fieldset>
+      <legend>State</legend>
+      ${Object.keys(STATES).map(
+        (state) =>
+          html`<label key=${state} class="pill"><input type="checkbox" checked=${states.includes(state)} onChange=${() => toggle(state)} /><${State} of=${state} /></label>`,
+      )}
+    </fieldset>
+    <${Field} label="Occasion" value=${query.occasion} options=${[['', 'All'], ...[...codes].map((code) => [code, words(code)])]} set=${set('occasion')} />
+    <${Field} label="From (UTC)" type="datetime-local" step="1" value=${query.from?.slice(0, 19)} set=${set('from', instant)} />
+    <${Field} label="Before (UTC)" type="datetime-local" step="1" value=${query.to?.slice(0, 19)} set=${set('to', instant)} />
+    <${Field} label="Person's id" value=${query.userId} set=${set('userId')} />
+    <${Field} label="Zones" value=${query.timezone} placeholder="Europe/Paris" set=${set('timezone')} />
+    <${Field} label="Order" value=${query.order} options=${[
+      ['', 'Newest first'],
       ['asc', 'Oldest first'],
-    ]} onChange=${(event) => set({ order: event.target.value })} /></${Field}>
-    <a class="button" href=${to('messages')}>Clear</a></form>`;
+    ]} set=${set('order')} />
+    <a class="button" href=${to('messages')}>Clear</a>
+  </div>`;
 }
 
-export function Rows({ items, picked, pick, person = true }) {
-  const last = useRef(null);
-  if (!items.length)
-    return html`<${Empty}>${person ? html`No message matches. <a href=${to('messages')}>Show all</a>` : 'There is no message yet.'}</${Empty}>`;
+// Without `pick` the rows are those of one person, and cannot be selected.
+export function Rows({ items, picked, pick }) {
+  const last = useRef();
   const toggle = (event, place) => {
-    const on = !picked.has(items[place].id);
-    const [first, end] =
-      event.shiftKey && last.current !== null
-        ? [last.current, place].sort((one, other) => one - other)
-        : [place, place];
     const set = new Set(picked);
-    items.slice(first, end + 1).forEach((one) => (on ? set.add(one.id) : set.delete(one.id)));
+    const act = set.has(items[place].id) ? 'delete' : 'add';
+    const other = event.shiftKey ? (last.current ?? place) : place;
+    const [first, end] = other < place ? [other, place] : [place, other];
+    items.slice(first, end + 1).forEach((one) => set[act](one.id));
     last.current = place;
     pick(set);
   };
   const every = items.every((one) => picked?.has(one.id));
-  const all = html`<input
-    type="checkbox"
-    aria-label="Select all that are shown"
-    checked=${every}
-    onChange=${() => pick(new Set(every ? [] : items.map((one) => one.id)))}
-  />`;
+  const box = (label, checked, onClick) =>
+    html`<input type="checkbox" aria-label=${label} checked=${checked} onClick=${onClick} />`;
   const head = [
-    pick && all,
+    pick
+      ? box('Select all that are shown', every, () => pick(new Set(every ? [] : items.map((one) => one.id))))
+      : false,
     'Instant (UTC)',
     'State',
     'Occasion',
-    person && 'Person',
+    pick ? 'Person' : false,
     'Their time',
-    ['Attempts', 'number'],
+    'Attempts',
     'Why',
   ];
-  return html`<${Table} label="Messages" head=${head.filter(Boolean)}>
-    ${items.map(
-      (one, place) =>
-        html`<tr key=${one.id} class=${picked?.has(one.id) ? 'picked' : ''}>
-          ${pick && html`<td><input type="checkbox" aria-label=${`Select the message of ${time(one.sendAt)}`} checked=${picked.has(one.id)} onClick=${(event) => toggle(event, place)} /></td>`}
-          <td>
-            <a data-row href=${to('message', one.id)}><time datetime=${one.sendAt}>${time(one.sendAt)}</time></a>
-          </td>
-          <td><${State} of=${one.status} /></td>
-          <td>${words(one.occasion)} ${one.localYear}</td>
-          ${person && html`<td><${PersonLink} id=${one.userId} /></td>`}
-          <td>${time(one.sendAt, one.timezone)} <span class="muted">${city(one.timezone)}</span></td>
-          <td class="number">${one.attempts}</td>
-          <td class="why">${one.reason || (one.endedAt && `at ${time(one.endedAt)}`)}</td>
-        </tr>`,
-    )}</${Table}>`;
+  const rows = items.map((one, place) => [
+    one.id,
+    pick
+      ? box(`Select the message of ${time(one.sendAt)}`, picked.has(one.id), (event) => toggle(event, place))
+      : false,
+    html`<a data-row href=${to('message', one.id)}><time datetime=${one.sendAt}>${time(one.sendAt)}</time></a>`,
+    html`<${State} of=${one.status} />`,
+    `${words(one.occasion)} ${one.localYear}`,
+    pick ? html`<${PersonLink} id=${one.userId} />` : false,
+    html`${time(one.sendAt, one.timezone)} <span class="muted">${city(one.timezone)}</span>`,
+    one.attempts,
+    html`<bdi class="why">${one.reason || (one.endedAt && `at ${time(one.endedAt)}`)}</bdi>`,
+  ]);
+  return items.length
+    ? html`<${Table} label="Messages" head=${head} rows=${rows} />`
+    : html`<p class="empty">There is no such message.</p>`;
 }
 
 // The filter of a list in words.
-const inWords = (query) =>
+const inWords = ({ status, occasion, from, to: until, timezone, userId, email }) =>
   [
-    `that are ${query.status.split(',').join(' or ')}`,
-    query.occasion ? `of the occasion ${words(query.occasion)}` : 'of every occasion',
-    query.from ? `from ${time(query.from)} UTC` : 'from the beginning',
-    query.to ? `before ${time(query.to)} UTC` : 'to the end',
-    query.timezone && `in ${query.timezone.split(',').join(' or ')}`,
-    query.userId && 'of one person',
-    query.email && `to ${query.email}`,
+    `that are ${status.replaceAll(',', ' or ')}`,
+    `of ${occasion ? `the occasion ${words(occasion)}` : 'every occasion'}`,
+    from ? `from ${time(from)} UTC` : 'from the beginning',
+    until ? `before ${time(until)} UTC` : 'to the end',
+    timezone && `in ${timezone.replaceAll(',', ' or ')}`,
+    userId && 'of one person',
+    email && `to ${email}`,
   ]
     .filter(Boolean)
     .join(', ');
 
 // Counts first, says in words what it takes, and sends the same filter.
 function Redrive({ filter, taken, close, done }) {
-  const { data, error } = useOnce(() => send('POST', 'api/v1/messages:redrive', { ...filter, dryRun: true }), []);
+  const redrive = (dryRun) => send('POST', 'messages:redrive', { ...filter, dryRun });
+  const { data, error } = useOnce(() => redrive(true));
   const act = async () => {
-    const { redriven, remaining } = await send('POST', 'api/v1/messages:redrive', filter);
+    const { redriven, remaining } = await redrive(false);
     done(`${count(redriven, 'message')} redriven.${remaining ? ` ${number(remaining)} remain: do it again.` : ''}`);
   };
   return html`<${Dialog} title="Redrive?" close=${close}>
@@ -202,5 +167,5 @@ function Redrive({ filter, taken, close, done }) {
             <${Form} act=${act} disabled=${!data.matched} label=${`Redrive ${number(data.matched)}`} cancel=${close} />`
         : html`<${Waiting} error=${error} />`
     }
-  </${Dialog}>`;
+  <//>`;
 }

@@ -1,112 +1,75 @@
 // Nodes: every living node with its supervision tree.
 
+import { html } from '../html.js';
 import { usePolled } from '../api.js';
 import { duration, number, time, words } from '../format.js';
-import { html } from '../html.js';
-import { Empty, Problem, Table, Waiting } from '../parts.js';
+import { Facts, Problem, State, Table, Waiting } from '../parts.js';
 
 const SILENT = 4; // seconds without a heartbeat: two are missing
 
 export function Nodes() {
-  const { data, error } = usePolled('api/v1/nodes');
-  if (!data)
-    return html`<h1>Nodes</h1>
-      <${Waiting} error=${error} />`;
+  const { data, error } = usePolled('nodes');
+  if (!data) return html`<${Waiting} title="Nodes" error=${error} />`;
   const releases = new Set(data.items.map((one) => one.tzdata));
   return html`<h1>Nodes</h1>
     <${Problem} error=${error} />
     ${releases.size > 1 && html`<p class="problem">Nodes have different zone data: ${[...releases].join(', ')}. Finish the roll-out.</p>`}
-    ${data.ended.map((one) => html`<${Ended} key=${one.incarnation} of=${one} />`)}
-    ${data.items.length ? html`<div class="nodes">${data.items.map((one) => html`<${Node} key=${one.node} node=${one} />`)}</div>` : html`<${Empty}>No node is alive.</${Empty}>`}`;
+    ${data.ended.map(
+      (one) =>
+        html`<p key=${one.incarnation} class=${one.died ? 'problem' : 'muted'}>
+          ${`${one.node} ${one.died ? 'died' : 'was stopped'} ${duration(one.endedSeconds)} ago. Other nodes do its work.`}
+        </p>`,
+    )}
+    <div class="nodes">${data.items.map((one) => html`<${Node} key=${one.node} ...${one} />`)}</div>`;
 }
 
-function Ended({ of }) {
-  const end = of.died ? 'died' : 'was stopped';
-  const after = of.died ? '. Other nodes have taken over its work.' : '.';
-  return html`<p class=${of.died ? 'problem' : 'muted'}>
-    ${`${of.node} ${end} ${duration(of.endedSeconds)} ago${after}`}
-  </p>`;
-}
-
-function Node({ node }) {
-  const { report } = node;
-  const silent = node.silentSeconds > SILENT;
-  const away = report?.outages || [];
+function Node({ node, report, silentSeconds, startedAt, incarnation, tzdata }) {
+  const { outages = [], missing = [], lease, clock, circuit, pool, version, actors } = report || {};
+  const [kind, text] =
+    silentSeconds > SILENT
+      ? ['failed', `silent for ${duration(silentSeconds)}`]
+      : outages.length || missing.length
+        ? ['late', 'works without some servers']
+        : ['sent', 'alive'];
   return html`<section class="card">
-    <h2>${node.node}</h2>
-    <p class="state ${silent ? 'failed' : away.length || report?.missing.length ? 'late' : 'sent'}">
-      ${silent ? `silent for ${duration(node.silentSeconds)}` : away.length || report?.missing.length ? 'works without some servers' : 'alive'}
-    </p>
-    ${away.map((one) => html`<p class="problem"><strong>${one.system} is away</strong> for ${duration(one.seconds)}: <bdi>${one.reason}</bdi></p>`)}
-    <dl class="facts">
-      <div>
-        <dt>Started</dt>
-        <dd>${time(node.startedAt)} UTC, start ${number(node.incarnation)}</dd>
-      </div>
-      <div>
-        <dt>Zone data</dt>
-        <dd>${node.tzdata || '–'}</dd>
-      </div>
-      ${
-        report &&
-        html`<div>
-            <dt>Version</dt>
-            <dd>${report.version}</dd>
-          </div>
-          <div>
-            <dt>Lease</dt>
-            <dd>
-              ${report.lease.held ? `held, ${duration(report.lease.secondsLeft)} left` : 'not held: it sends nothing'}
-            </dd>
-          </div>
-          <div>
-            <dt>Clock</dt>
-            <dd>
-              ${number(Math.round(report.clock.skewSeconds * 1000), { maximumFractionDigits: 0, signDisplay: 'exceptZero' })}${' '}
-              ms from the database
-            </dd>
-          </div>
-          <div>
-            <dt>Circuit</dt>
-            <dd>
-              <span class="state ${report.circuit.state === 'closed' ? 'sent' : 'failed'}"
-                >${words(report.circuit.state)}</span
-              >
-              ${report.circuit.reason || ''}
-            </dd>
-          </div>
-          <div>
-            <dt>Connections</dt>
-            <dd>
-              ${number(report.pool.active)} of ${number(report.pool.max)}${' '}
-              busy${report.pool.waiting ? `, ${number(report.pool.waiting)} wait` : ''}
-            </dd>
-          </div>`
-      }
-    </dl>
+    <h2>${node}</h2>
+    <${State} of=${kind}>${text}<//>
+    ${outages.map((one) => html`<p class="problem"><strong>${one.system} is away</strong> for ${duration(one.seconds)}: <bdi>${one.reason}</bdi></p>`)}
+    <${Facts}
+      of=${{
+        Started: `${time(startedAt)} UTC, start ${number(incarnation)}`,
+        'Zone data': tzdata,
+        Version: version,
+        Lease: lease && (lease.held ? `held, ${duration(lease.secondsLeft)} left` : 'not held: it sends nothing'),
+        Clock:
+          clock &&
+          `${number(Math.round(clock.skewSeconds * 1000), { signDisplay: 'exceptZero' })} ms from the database`,
+        Circuit:
+          circuit &&
+          html`<${State} of=${circuit.state === 'closed' ? 'sent' : 'failed'}>${words(circuit.state)}<//> ${circuit.reason}`,
+        Connections: pool && `${number(pool.active)} of ${number(pool.max)} busy, ${number(pool.waiting)} wait`,
+      }}
+    />
     ${
       report
-        ? html`<h3>Supervision tree</h3><${Table} label=${`Actors of ${node.node}`} kind="tree" head=${['Actor', 'State', 'Mailbox', ['Restarts', 'number']]}>
-      ${flat(report.actors).map(([actor, depth]) => html`<${Actor} key=${actor.name} actor=${actor} depth=${depth} />`)}</${Table}>`
-        : html`<${Empty}>It has said nothing of itself for some seconds, or Redis is away.</${Empty}>`
+        ? html`<h3>Supervision tree</h3>
+            <${Table} label="Actors of ${node}" kind="tree" head=${['Actor', 'State', 'Mailbox', 'Restarts']} rows=${rows(actors)} />`
+        : html`<p class="empty">It has said nothing of itself for some seconds, or Redis is away.</p>`
     }
   </section>`;
 }
 
-const flat = (actor, depth = 0) => [[actor, depth], ...actor.children.flatMap((child) => flat(child, depth + 1))];
-
-function Actor({ actor, depth }) {
-  const box = actor.mailbox;
-  return html`<tr>
-    <td style=${{ paddingLeft: `${13 + depth * 18}px` }}>
-      ${words(actor.name)}${' '}
-      <small class="muted">${actor.kind === 'actor' ? '' : actor.kind}</small>
-      ${actor.lastError && html`<small class="also error"><bdi>${actor.lastError}</bdi></small>`}
-    </td>
-    <td><span class="state ${actor.state === 'running' ? 'sent' : 'late'}">${words(actor.state)}</span></td>
-    <td>
-      ${box && html`<meter min="0" max=${box.capacity} high=${box.capacity * 0.8} value=${box.depth} aria-label="Mailbox"></meter> ${number(box.depth)}/${number(box.capacity)}`}
-    </td>
-    <td class="number">${actor.restarts ? html`<b>${number(actor.restarts)}</b>` : 0}</td>
-  </tr>`;
-}
+const rows = ({ name, kind, state, mailbox, restarts, lastError, children }, depth = 0) => [
+  [
+    name,
+    html`<div style=${{ paddingLeft: `${depth * 18}px` }}>
+      ${words(name)} <small class="muted">${kind !== 'actor' && kind}</small>
+      ${lastError && html`<small class="also error"><bdi>${lastError}</bdi></small>`}
+    </div>`,
+    html`<${State} of=${state === 'running' ? 'sent' : 'late'}>${words(state)}<//>`,
+    mailbox &&
+      html`<meter max=${mailbox.capacity} high=${mailbox.capacity * 0.8} value=${mailbox.depth} aria-label="Mailbox"></meter> ${number(mailbox.depth)}/${number(mailbox.capacity)}`,
+    restarts,
+  ],
+  ...children.flatMap((child) => rows(child, depth + 1)),
+];

@@ -1,12 +1,10 @@
 // Occasions: the texts in every language with the greeting beside them, the rules, and a test.
 
-import { useState } from '../vendor/hooks.mjs';
-import { may } from '../access.js';
+import { html, useState } from '../html.js';
 import { go, to } from '../address.js';
-import { call, send, usePolled } from '../api.js';
+import { may, send, usePolled } from '../api.js';
 import { duration, title, words } from '../format.js';
-import { html } from '../html.js';
-import { Choice, Empty, Field, Form, Problem, Waiting } from '../parts.js';
+import { Button, Field, Form, Problem, State, Waiting, useEdit } from '../parts.js';
 
 const WEEKEND = [
   ['keep', 'Greet on that day'],
@@ -22,172 +20,119 @@ const LEAP = [
 const SAMPLE = { first_name: 'Ada', last_name: 'Lovelace', full_name: 'Ada Lovelace', years: '36' };
 
 // How a text that is not saved yet will read. The node renders what is saved, and refuses what cannot be rendered.
-const filled = (text) =>
-  (text || '').replace(/\{\{|\}\}|\{(\w+)\}/g, (all, name) => (name ? SAMPLE[name] || all : all[0]));
+const filled = (text) => text?.replace(/\{\{|\}\}|\{(\w+)\}/g, (all, name) => (name ? SAMPLE[name] || all : all[0]));
 
 export const Occasions = ({ id }) => (id ? html`<${One} code=${id} />` : html`<${List} />`);
 
 function List() {
-  const { data, error } = usePolled('api/v1/occasions', { every: 5_000 });
-  const create = ({ code }) =>
-    send(
-      'PUT',
-      `api/v1/occasions/${encodeURIComponent(code)}`,
-      { text: `Hey, {first_name}, it is your ${words(code)}`, active: false },
-      { headers: { 'If-None-Match': '*' } },
-    ).then(() => go(to('occasions', code)));
-  if (!data)
-    return html`<h1>Occasions</h1>
-      <${Waiting} error=${error} />`;
+  const { data, error } = usePolled('occasions');
+  const create = async ({ code }) => {
+    const text = `Hey, {first_name}, it is your ${words(code)}`;
+    await send('PUT', `occasions/${code}`, { text, active: false }, { 'If-None-Match': '*' });
+    go('occasions', code);
+  };
+  if (!data) return html`<${Waiting} title="Occasions" error=${error} />`;
   return html`<h1>Occasions</h1>
     <${Problem} error=${error} />
-    <ul class="cards">
-      ${data.items.map(
-        (one) =>
-          html`<li key=${one.code} class="card">
-            <h2><a data-row href=${to('occasions', one.code)}>${title(one.code)}</a></h2>
-            <p class="state ${one.active ? 'sent' : 'cancelled'}">${one.active ? 'active' : 'not active'}</p>
-            <blockquote><bdi>${filled(one.text)}</bdi></blockquote>
-            <p class="muted">
-              ${Object.keys(one.texts).length ? `Also in ${Object.keys(one.texts).join(', ')}. ` : ''}${one.sendAt ? `At ${one.sendAt}. ` : ''}${one.offsetDays ? `${one.offsetDays} days from the date. ` : ''}${WEEKEND.find(([name]) => name === one.weekend)[1]},
-              at a weekend.
-            </p>
-          </li>`,
-      )}
-    </ul>
+    <ul class="cards">${data.items.map(
+      ({ code, active, text, texts, sendAt, offsetDays, weekend }) =>
+        html`<li key=${code} class="card">
+          <h2><a data-row href=${to('occasions', code)}>${title(code)}</a></h2>
+          <${State} of=${active ? 'sent' : 'cancelled'}>${active ? 'active' : 'not active'}<//>
+          <blockquote><bdi>${filled(text)}</bdi></blockquote>
+          <p class="muted">${[
+            ...Object.keys(texts),
+            sendAt,
+            offsetDays && `${offsetDays} days from the date`,
+            `at a weekend: ${WEEKEND.find(([name]) => name === weekend)[1]}`,
+          ]
+            .filter(Boolean)
+            .join(', ')}</p>
+        </li>`,
+    )}</ul>
     ${
       may('operate') &&
       html`<section>
-      <h2>A new occasion</h2>
-      <${Form} act=${create} label="Create, not active">
-        <${Field}
-          label="Code"
-          name="code"
-          pattern="[a-z][a-z0-9_]*"
-          required
-          hint="Lower-case letters, digits and underscores, such as name_day. Users get a date for it."
-        />
-      </${Form}>
-    </section>`
+        <h2>A new occasion</h2>
+        <${Form} act=${create} label="Create, not active">
+          <${Field} label="Code" name="code" pattern="[a-z][a-z0-9_]*" required hint="Lower-case letters, digits and underscores, such as name_day. Users get a date for it." />
+        <//>
+      </section>`
     }`;
 }
 
 function One({ code }) {
-  const read = usePolled(`api/v1/occasions/${code}`, { quiet: true });
-  if (!read.data)
-    return html`<h1>${title(code)}</h1>
-      <${Waiting} error=${read.error} />`;
+  const { data, error, etag, again } = usePolled(`occasions/${code}`, { quiet: true });
+  if (!data) return html`<${Waiting} title=${title(code)} error=${error} />`;
   // A new version makes new fields: nobody edits over a change that they have not seen.
-  return html`<div class="title">
-      <h1>${title(code)}</h1>
-      <a href=${to('occasions')}>All occasions</a>
-    </div>
-    <${Editor} key=${read.data.updatedAt} one=${read.data} etag=${read.etag} again=${read.again} /><${Test}
-      one=${read.data}
-    />`;
+  return html`<div class="title"><h1>${title(code)}</h1><a href=${to('occasions')}>All occasions</a></div>
+    <${Editor} key=${etag} one=${data} etag=${etag} again=${again} />
+    ${may('operate') && html`<${Test} code=${code} />`}`;
 }
 
 function Editor({ one, etag, again }) {
-  const [texts, set] = useState([
-    ['', { subject: one.subject, text: one.text, textWithoutYears: one.textWithoutYears }],
-    ...Object.entries(one.texts),
-  ]);
+  const [texts, set] = useState({ '': one, ...one.texts });
   const [language, name] = useState('');
-  const change = (place, part) => (event) =>
-    set(
-      texts.map((entry, at) =>
-        at === place ? [entry[0], { ...entry[1], [part]: event.target.value || null }] : entry,
-      ),
-    );
-  const add = () => {
-    if (language && !texts.some(([known]) => known === language))
-      set([...texts, [language, { subject: null, text: '', textWithoutYears: null }]]);
-    name('');
-  };
-  const remove = (place) => () => set(texts.filter((entry, at) => at !== place));
-  const act = async (form) => {
-    const [[, base], ...others] = texts;
-    await call(`api/v1/occasions/${one.code}`, {
-      method: 'PATCH',
-      etag,
-      headers: { 'Content-Type': 'application/merge-patch+json' },
-      body: {
-        ...base,
-        texts: Object.fromEntries(others),
-        weekend: form.weekend,
-        leapDay: form.leapDay || null,
-        sendAt: form.sendAt || null,
-        offsetDays: Number(form.offsetDays),
-        active: form.active === 'on',
-      },
+  const [save, note] = useEdit(`occasions/${one.code}`, one, etag);
+  const change = (tag, text) => set({ ...texts, [tag]: { ...texts[tag], ...text } });
+  const act = async ({ weekend, leapDay, sendAt, offsetDays, active }) => {
+    const { '': base, ...others } = texts;
+    await save({
+      ...base,
+      texts: others,
+      weekend,
+      leapDay: leapDay || null,
+      sendAt: sendAt || null,
+      offsetDays: Number(offsetDays),
+      active: active === 'on',
     });
     again();
   };
   const still = !may('operate');
   return html`<${Form} act=${act} label=${!still && 'Save'}>
     <fieldset class="plain" disabled=${still}>
-      ${texts.map(
-        ([tag, text], place) => html`<section key=${tag} class="text">
+      ${Object.entries(texts).map(([tag, { subject, text, textWithoutYears }]) => {
+        const typed = (part) => (value) => change(tag, { [part]: value || null });
+        return html`<section key=${tag} class="text">
           <div class="fields">
             <h2>${tag || 'Default text'}</h2>
-            <${Field} label="Subject" value=${text.subject || ''} onInput=${change(place, 'subject')} dir="auto" />
-            <${Field} label="Text">
-              <textarea dir="auto" required value=${text.text} onInput=${change(place, 'text')}></textarea>
-            </${Field}>
-            ${
-              (text.textWithoutYears || text.text?.includes('{years}')) &&
-              html`
-              <${Field} label="Text where the year of the date is unknown">
-                <textarea dir="auto" value=${text.textWithoutYears || ''} onInput=${change(place, 'textWithoutYears')}></textarea>
-              </${Field}>`
-            }
-            ${tag && !still && html`<p><button type="button" class="link" onClick=${remove(place)}>Remove ${tag}</button></p>`}
+            <${Field} label="Subject" value=${subject} typed=${typed('subject')} />
+            <${Field} label="Text" as="textarea" required value=${text} typed=${typed('text')} />
+            ${(textWithoutYears || text?.includes('{years}')) && html`<${Field} label="Text where the year of the date is unknown" as="textarea" value=${textWithoutYears} typed=${typed('textWithoutYears')} />`}
+            ${tag && !still && html`<p><${Button} kind="link" act=${() => set(({ [tag]: _, ...others }) => others)}>Remove ${tag}<//></p>`}
           </div>
-          <${Letter} subject=${text.subject || one.subject} text=${text.text} />
-        </section>`,
-      )}
+          <div class="letter">
+            <small class="muted">As Ada Lovelace gets it</small>
+            <b><bdi>${filled(subject || one.subject)}</bdi></b>
+            <p dir="auto">${filled(text)}</p>
+          </div>
+        </section>`;
+      })}
       <p class="muted">You can use {first_name}, {last_name}, {full_name} and {years}.</p>
       ${
         !still &&
-        html`<p class="actions">
-          <input
-            aria-label="Language tag, such as de or pt-BR"
-            placeholder="de or pt-BR"
-            value=${language}
-            onInput=${(event) => name(event.target.value.trim())}
-          />
-          <button type="button" onClick=${add}>Add a language</button>
-        </p>`
+        html`<div class="actions">
+          <${Field} label="Language" placeholder="de or pt-BR" value=${language} typed=${name} />
+          <${Button} act=${() => change(language, {})}>Add a language<//>
+        </div>`
       }
       <div class="fields">
-        <${Field} label="At a weekend"><${Choice} name="weekend" value=${one.weekend} options=${WEEKEND} /></${Field}>
-        <${Field} label="29 February in other years"><${Choice} name="leapDay" value=${one.leapDay} options=${LEAP} /></${Field}>
-        <${Field} label="Local time" name="sendAt" value=${one.sendAt || ''} placeholder="as the setting says" />
+        <${Field} label="At a weekend" name="weekend" value=${one.weekend} options=${WEEKEND} />
+        <${Field} label="29 February in other years" name="leapDay" value=${one.leapDay} options=${LEAP} />
+        <${Field} label="Local time" name="sendAt" value=${one.sendAt} placeholder="as the setting says" />
         <${Field} label="Days from the date" name="offsetDays" type="number" value=${one.offsetDays} />
       </div>
       <label class="check"><input type="checkbox" name="active" checked=${one.active} /> Active: greetings are sent for it</label>
       <p class="muted">What is unsent follows a change, at once. Taking the mark away cancels what is unsent.</p>
+      ${note}
     </fieldset>
-  </${Form}>`;
+  <//>`;
 }
 
-const Letter = ({ subject, text }) =>
-  html`<div class="letter">
-    <small class="muted">As Ada Lovelace gets it</small>
-    <b><bdi>${filled(subject)}</bdi></b>
-    <p dir="auto">${filled(text)}</p>
-  </div>`;
-
-function Test({ one }) {
-  const [result, set] = useState(null);
-  const act = async (form) =>
-    set(
-      await send('POST', `api/v1/occasions/${one.code}:testSend`, {
-        to: form.to,
-        ...(form.locale && { locale: form.locale }),
-      }),
-    );
-  if (!may('operate')) return null;
+function Test({ code }) {
+  const [result, set] = useState();
+  const act = async ({ to: address, locale }) =>
+    set(await send('POST', `occasions/${code}:testSend`, { to: address, ...(locale && { locale }) }));
   return html`<section>
     <h2>Send a test</h2>
     <p class="muted">One greeting with made-up values, as it is saved, to an address of yours. It counts for nobody.</p>
@@ -196,13 +141,7 @@ function Test({ one }) {
         <${Field} label="To" name="to" type="email" required />
         <${Field} label="Language" name="locale" placeholder="de-AT" />
       </div>
-    </${Form}>
-    ${result && html`<p class="done" role="status">${outcomeOf(result)}</p>`}
+    <//>
+    ${result && html`<p class="done" role="status">${title(result.outcome)} by the service, ${result.statusCode}, after ${duration(result.durationSeconds)}. ${result.error}</p>`}
   </section>`;
-}
-
-function outcomeOf(result) {
-  const outcome = result.outcome === 'accepted' ? 'The service accepted it' : `Not accepted: ${words(result.outcome)}`;
-  const status = result.statusCode ? `, ${result.statusCode}` : '';
-  return `${outcome}${status}, after ${duration(result.durationSeconds)}. ${result.error || ''}`;
 }
