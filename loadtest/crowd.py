@@ -61,11 +61,13 @@ _HISTORY = """
 """
 
 _SPREAD = """
-    insert into messages (user_id, occasion, local_year, timezone, send_at, due_at, tzdata, planned_at, status,
+    insert into messages (id, user_id, occasion, local_year, timezone, send_at, due_at, tzdata, planned_at, status,
         attempt, queued_at, queued_by, claimed_at, ended_at)
-    select gen_random_uuid(), 'birthday', extract(year from at), zone, at, at, 'none', at - interval '1 day',
+    select made, made, 'birthday', extract(year from at), zone, at, at, 'none', at - interval '1 day',
         'sent', 1, at, 1, at, at + interval '1 second'
     from generate_series($1::bigint, $2::bigint) n,
+        -- In order: each entry of an index is the last one, so the time of a row does not grow with the table.
+        lateral (select lpad(to_hex($4 + n), 32, '0')::uuid as made) as ids,
         lateral (select (array['Asia/Tokyo', 'Asia/Kolkata', 'Africa/Lagos', 'UTC'])[1 + n % 4] as zone) as zones,
         lateral (select greatest(0, 300 - n * 300 / $3)::integer as days) as ago,
         lateral (select (date_trunc('day', now(), 'UTC') at time zone 'UTC' - make_interval(days => days)
@@ -101,9 +103,9 @@ async def history(connection: Connection, count: int) -> None:
 async def spread(connection: Connection, count: int, *, today: int = 0) -> None:
     """Make sent messages of the last 300 days, day after day, and of today. The users do not exist."""
     for first, last in _blocks(1, count):
-        await connection.execute(_SPREAD, first, last, count + 1)
+        await connection.execute(_SPREAD, first, last, count + 1, 0)
     for first, last in _blocks(1, today):
-        await connection.execute(_SPREAD, first, last, 1)
+        await connection.execute(_SPREAD, first, last, 1, count)
 
 
 def _blocks(since: int, count: int) -> list[tuple[int, int]]:

@@ -13,15 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from datetime import time as time_of_day
 from itertools import count
 from typing import Any, NoReturn
 
 import orjson
 
+from service.api import day_counts
+from service.api.day_counts import DayCounts, nothing_counted, window
 from service.api.http.responses import encode
 from service.api.representations.watching import MAX_COUNTED, EndedNodeAnswer, WatchedNodeAnswer
-from service.domain.messages import Status
 from service.ports import LivingNode, MessageCount, Overview, Overviews, SharedText, Snapshots, Unavailable
 
 REFRESH_INTERVAL = 5.0
@@ -30,11 +30,8 @@ REFRESH_INTERVAL = 5.0
 OTHER_DAY_INTERVAL = 60.0
 """Seconds after which the figures of a day that is not today are computed again."""
 
-MAX_SHARE = 0.05
-"""A day with so many messages that counting them takes long is counted less often: this share of the time at most."""
-
-MAX_INTERVAL = 60.0
-"""Seconds after which any figure is computed again."""
+MAX_AGE = 60.0
+"""Seconds for which a figure is answered while another one is computed."""
 
 LOOK_INTERVAL = 1.0
 """Seconds for which a node answers without asking Redis."""
@@ -59,7 +56,7 @@ NOW = "now"
 
 _MEMBERS = {
     True: frozenset({"now", "rate", "since", "ended", "overdue", "overdueSince", "nodes", "endedNodes"}),
-    False: frozenset({"counts"}),
+    False: day_counts.MEMBERS,
 }
 """The members of the overview, and of its day."""
 
@@ -100,7 +97,6 @@ class Watching:
         self._steady = steady
         self._kept: dict[str, Figures] = {}
         self._asked: dict[str, float] = {}
-        self._slow: dict[str, float] = {}
         self._versions = count(1)
         self._lock = asyncio.Lock()
 
@@ -112,16 +108,13 @@ class Watching:
         """The figures that need attention, and the nodes. Raises Unavailable."""
         return await self._get(NOW, now)
 
-    async def day(self, day: date, now: datetime) -> tuple[Figures, list[MessageCount]]:
+    async def day(self, day: date, now: datetime) -> tuple[Figures, Sequence[MessageCount]]:
         """The messages of a day in UTC by instant, zone, occasion and state. Raises Unavailable."""
         figures = await self._get(_name(day, now), now)
-        return figures, [
-            MessageCount(datetime.fromtimestamp(at, UTC), zone, occasion, Status(status), number, late)
-            for at, zone, occasion, status, number, late in figures.content["counts"]
-        ]
+        return figures, DayCounts.parse(day, figures.content, self.age(figures)).counts
 
     async def _get(self, name: str, now: datetime) -> Figures:
-        if self._lock.locked() and (known := self._kept.get(name)) is not None and self.age(known) < MAX_INTERVAL:
+        if self._lock.locked() and (known := self._kept.get(name)) is not None and self.age(known) < MAX_AGE:
             return known  # it is being computed, or something else is: nobody waits for that
         # One at a time: everybody who asks meanwhile gets the same answer, and a node counts one day at a time.
         async with self._lock:
@@ -129,15 +122,15 @@ class Watching:
             self._asked[name] = self._steady()
             while len(self._asked) > MAX_DAYS_KEPT:
                 forgotten = next(iter(self._asked))
-                for kept in (self._asked, self._kept, self._slow):
-                    kept.pop(forgotten, None)
+                self._asked.pop(forgotten)
+                self._kept.pop(forgotten, None)
             known = self._kept.get(name)
             if known is not None and self._steady() - known.looked_at < LOOK_INTERVAL:
                 return known
             return await self._look(name, known, now)
 
     async def _look(self, name: str, known: Figures | None, now: datetime) -> Figures:
-        fresh = self._interval(name)
+        fresh = _interval(name)
         deadline = self._steady() + FIRST_WAIT
         while True:
             try:
@@ -148,8 +141,7 @@ class Watching:
                     self._kept[name] = replace(known, looked_at=self._steady())
                     return self._kept[name]
                 return await self._compute(name, known, now)
-            if found.text is not None and (content := _read(found.text, _MEMBERS[name == NOW])) is not None:
-                known = self._keep(name, found.text, content, found.age)
+            known = self._found(name, found) or known
             if found.turn or (known is None and self._steady() >= deadline):
                 return await self._compute(name, known, now)
             if known is not None:
@@ -159,28 +151,30 @@ class Watching:
     async def _compute(self, name: str, known: Figures | None, now: datetime) -> Figures:
         """Compute the overview in one statement.
 
-        The statement includes the day of that name, or today if that is watched and due.
+        The statement includes hours of the day of that name, or of today if that is watched and due.
         """
         day = await self._watched_today(now) if name == NOW else date.fromisoformat(name.partition(":")[2])
+        counts = None if day is None else self._counts(day, now)
+        hours = None if counts is None else counts.due(now)
+        if counts is not None and hours is None:
+            await self._share_day(counts, now)  # it stays as it is
+            if name != NOW:
+                return self._kept[name]
         began = self._steady()
         try:
             overview = await self._overviews.read(
-                since=now - ENDS_WITHIN, limit=MAX_COUNTED, day=None if day is None else window(day)
+                since=now - ENDS_WITHIN,
+                limit=MAX_COUNTED,
+                day=None if counts is None or hours is None else window(counts.day, hours),
             )
         except Unavailable:
             if known is None:
                 raise
             return known
         took = self._steady() - began
-        await self._share(NOW, encode(await self._overview_json(overview)).decode(), REFRESH_INTERVAL)
-        if day is not None and overview.day is not None:
-            counts = [
-                (one.send_at.timestamp(), one.timezone, one.occasion, one.status, one.count, one.late)
-                for one in overview.day
-            ]
-            counted = _name(day, now)
-            self._slow[counted] = took / MAX_SHARE
-            await self._share(counted, encode({"counts": counts}).decode(), self._interval(counted))
+        await self._share(NOW, encode(await self._overview_json(overview)).decode())
+        if counts is not None and hours is not None and overview.day is not None:
+            await self._share_day(counts.counted(hours, overview.day, took), now)
         return self._kept[name]
 
     async def _watched_today(self, now: datetime) -> date | None:
@@ -190,16 +184,29 @@ class Watching:
         if self._steady() - self._asked.get(name, float("-inf")) > WATCHED_FOR:
             return None
         try:
-            due = (await self._snapshots.look(name, fresh=self._interval(name))).turn
+            found = await self._snapshots.look(name, fresh=REFRESH_INTERVAL)
         except Unavailable:
             known = self._kept.get(name)
-            due = known is None or self.age(known) >= self._interval(name)
-        return today if due else None
+            return today if known is None or self.age(known) >= REFRESH_INTERVAL else None
+        self._found(name, found)
+        return today if found.turn else None
 
-    async def _share(self, name: str, text: str, fresh: float) -> None:
+    def _counts(self, day: date, now: datetime) -> DayCounts:
+        known = self._kept.get(_name(day, now))
+        return nothing_counted(day) if known is None else DayCounts.parse(day, known.content, self.age(known))
+
+    async def _share_day(self, counts: DayCounts, now: datetime) -> None:
+        await self._share(_name(counts.day, now), encode(counts.content()).decode())
+
+    def _found(self, name: str, found: SharedText) -> Figures | None:
+        """Keep what a node shared. None: nothing that this version of heyday can read."""
+        content = None if found.text is None else _read(found.text, _MEMBERS[name == NOW])
+        return None if found.text is None or content is None else self._keep(name, found.text, content, found.age)
+
+    async def _share(self, name: str, text: str) -> None:
         self._keep(name, text, orjson.loads(text), 0.0)
         with suppress(Unavailable):  # the figures are answered all the same, and the next node computes them again
-            await self._snapshots.share(name, text, fresh=fresh)
+            await self._snapshots.share(name, text, fresh=_interval(name))
 
     def _keep(self, name: str, text: str, content: Any, age: float) -> Figures:
         now = self._steady()
@@ -207,10 +214,6 @@ class Watching:
         version = known.version if known is not None and known.text == text else next(self._versions)
         self._kept[name] = Figures(text, content, version, computed_at=now - age, looked_at=now)
         return self._kept[name]
-
-    def _interval(self, name: str) -> float:
-        usual = OTHER_DAY_INTERVAL if name.startswith("day:") else REFRESH_INTERVAL
-        return max(usual, min(self._slow.get(name, 0.0), MAX_INTERVAL))
 
     async def _overview_json(self, overview: Overview) -> dict[str, object]:
         return {
@@ -250,6 +253,10 @@ def _name(day: date, now: datetime) -> str:
     return f"{'today' if day == now.astimezone(UTC).date() else 'day'}:{day.isoformat()}"
 
 
+def _interval(name: str) -> float:
+    return OTHER_DAY_INTERVAL if name.startswith("day:") else REFRESH_INTERVAL
+
+
 class _NotShared:
     """Implements `service.ports.Snapshots` without sharing."""
 
@@ -267,9 +274,3 @@ class _NotShared:
 
     def _refuse(self) -> NoReturn:
         raise Unavailable("redis", "not used here")
-
-
-def window(day: date) -> tuple[datetime, datetime]:
-    """The first instant of a day in UTC, and that of the next."""
-    begins = datetime.combine(day, time_of_day(), UTC)
-    return begins, datetime.max.replace(tzinfo=UTC) if day == date.max else begins + timedelta(days=1)

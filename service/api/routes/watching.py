@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from service.api.day_counts import window
 from service.api.dependencies import ApiDependencies
 from service.api.http.body import load_query
 from service.api.http.etags import is_not_modified
@@ -23,7 +24,7 @@ from service.api.representations.watching import (
     attention_json,
     day_json,
 )
-from service.api.watching import Watching, window
+from service.api.watching import Watching
 from service.domain.roles import Role
 from service.reports.day import day_cells
 
@@ -66,7 +67,8 @@ class WatchingRoutes:
         """A day in UTC around the world: planned greetings by state, for each instant, offset and occasion.
 
         It also has what needs attention. The figures are at most 5 s old, those of other days 60 s. `Age` has their
-        age. They are computed once for all clients on all nodes. A day of millions of messages is counted less often.
+        age. They are computed once for all clients on all nodes. Of a day of many messages, hours in which nothing is
+        under way are counted less often.
         """
         loaded = load_query(request, DayQuery)
         now = await self._rules.now()
