@@ -91,9 +91,10 @@ class Link:
 
     async def declare(self) -> None:
         """Make what is missing of the topology. Use it inside `channel`, which translates its errors."""
-        if self._connection is not None:
-            async with self._declaring:
-                self._on_declared(await declare(self._connection))
+        async with self._declaring:
+            # Looked at after the wait: another caller may have dropped it meanwhile.
+            if (connection := self._connection) is not None:
+                self._on_declared(await declare(connection))
 
     async def drop(self, channel: AbstractChannel) -> None:
         """Close the connection of `channel`, unless another has replaced it."""

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from aiormq.abc import TaskWrapper
 
-from service.adapters.rabbitmq.link import _caused_by, translating
+from service.adapters.rabbitmq.link import Link, _caused_by, translating
 from service.ports import Unavailable
 
 
@@ -35,3 +35,17 @@ async def test_an_error_of_our_own_is_not_an_outage() -> None:
     with pytest.raises(KeyError):
         async with translating(within=5):
             raise KeyError("a bug")
+
+
+async def test_a_connection_that_is_dropped_before_the_turn_to_declare_is_no_bug(rabbitmq_url: str) -> None:
+    """The dispatcher waited while another link declared, and crashed when its own connection was gone by then."""
+    declaring = asyncio.Lock()
+    link = Link(rabbitmq_url, name="test", declaring=declaring)
+    async with link.channel(within=5):
+        async with declaring:
+            waiting = asyncio.create_task(link.declare())
+            await asyncio.sleep(0)
+            await link.close()
+
+        await waiting
+    await link.close()
