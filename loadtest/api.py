@@ -15,7 +15,7 @@ import asyncio
 import json
 import statistics
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,7 +41,7 @@ WARM_UP = 4
 SETTLE = 1.0
 """Seconds between two loads, in which the last requests of the first are answered."""
 
-READY_WITHIN = 30.0
+READY_WITHIN = 120.0
 """Seconds for a node to start."""
 
 CASES = {
@@ -119,12 +119,17 @@ async def bench() -> AsyncIterator[Bench]:
 
 @asynccontextmanager
 async def serving(
-    running: Servers, dsn: str, rate_limit: str, settings: Mapping[str, str] | None = None
+    running: Servers,
+    dsn: str,
+    rate_limit: str,
+    settings: Mapping[str, str] | None = None,
+    *,
+    under: Sequence[str] = (),
 ) -> AsyncIterator[Target]:
-    """Start a node and wait until it is ready; `settings` are named without `HEYDAY_`."""
+    """Start a node and wait until it is ready; `settings` are named without `HEYDAY_`, and `under` is as of `node`."""
     port = free_port()
     given = {"BIND": f"{LOOPBACK}:{port}", "EMAIL_URL": f"http://{LOOPBACK}:1", "RATE_LIMIT": rate_limit}
-    async with node(running, dsn, given | dict(settings or {}), log=running.place / "node.log") as process:
+    async with node(running, dsn, given | dict(settings or {}), log=running.place / "node.log", under=under) as process:
         target = Target(f"http://{LOOPBACK}:{port}", process.pid)
         async with asyncio.timeout(READY_WITHIN), aiohttp.ClientSession(target.url) as http:
             while not await _ready(http):

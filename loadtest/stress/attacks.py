@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import ipaddress
 import json
+import random
 import resource
 import socket
 import sys
@@ -20,6 +21,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import uvloop
@@ -39,6 +41,9 @@ PIECE = 64 * 1024
 INFLATED = 1_900 * 1024 * 1024
 """Bytes that the compressed body, of 1.9 MB, would become."""
 BLANK_BYTES = 100 * 1024 * 1024
+
+PREVIEWS = 0.5
+"""Share of previews among the costly reads; the others are searches."""
 
 
 @dataclass(slots=True)
@@ -170,6 +175,16 @@ async def dripping_heads(target: Target) -> None:
             await asyncio.sleep(DRIP)
 
 
+async def costly_reads(target: Target) -> None:
+    """Ask for a preview of two years, or search for a name that nobody has."""
+    now = datetime.now(UTC)
+    days = f"from={now:%Y-%m-%d}&to={now + timedelta(days=700):%Y-%m-%d}"
+    path = f"/api/v1/preview?{days}" if random.random() < PREVIEWS else "/api/v1/users?q=nobody-has-this-name"
+    async with target.connected() as (reader, writer):
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\n{target.authorization}\r\n".encode())
+        await target.answered(reader)
+
+
 ATTACKS: dict[str, tuple[int, Attack]] = {
     "compressed": (5, compressed),
     "blank-lines": (2, blank_lines),
@@ -177,6 +192,7 @@ ATTACKS: dict[str, tuple[int, Attack]] = {
     "slow-imports": (8, slow_imports),
     "silent": (1_000, silent),
     "dripping-heads": (200, dripping_heads),
+    "costly-reads": (40, costly_reads),
 }
 """Every attack, and its number of concurrent connections."""
 

@@ -21,7 +21,7 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario("workers", "1, 5, 10 and 20 delivery actors", 2, tools.workers),
         Scenario("nodes", "1, 2 and 4 nodes", 2, tools.nodes),
         Scenario("failures", "database, Redis, RabbitMQ, email service, memory and disk fail", 6, tools.failures),
-        Scenario("abuse", "each attack on one of two nodes for a minute, and a wave of 2,000", 8, abuse.abuse, 7),
+        Scenario("abuse", "each attack on one of two nodes for a minute, and a wave of 2,000", 9, abuse.abuse, 8),
         Scenario("memory", "a node held to a hard memory limit while a backlog drains", 3, limits.memory),
     )
 }
