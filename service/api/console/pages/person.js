@@ -140,7 +140,7 @@ function Why({ of }) {
       <${State} of=${kind}>${text}<//>
       <p>
         ${day.why} ${day.messageId && html`<a href=${to('message', day.messageId)}>Its life</a>`}
-        ${day.sendAt && html`<small class="also">${fullTime(day.sendAt)} UTC, ${fullTime(day.sendAt, VIEWER_ZONE)} in ${city(VIEWER_ZONE)}</small>`}
+        ${day.sendAt && html`<small class="also">${fullTime(day.sendAt)} UTC${VIEWER_ZONE !== 'UTC' && `, ${fullTime(day.sendAt, VIEWER_ZONE)} in ${city(VIEWER_ZONE)}`}</small>`}
       </p>
     </li>`;
   })}</ul>`;
