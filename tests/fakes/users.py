@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -130,6 +130,10 @@ class FakeUsers:
             self._check_occasions(profile)
             truth.require_rules({one.rules_version for one in desired})
 
+    def transaction(self) -> AbstractContextManager[None]:
+        """Undo everything when the block raises."""
+        return self._truth.transaction()
+
     def store(self, before: UserRow, profile: Profile, desired: list[DesiredMessage], now: datetime) -> UserRow:
         """Store an edit."""
         truth = self._truth
@@ -199,8 +203,9 @@ class _Edits:
 
     async def store(self, changes: Sequence[tuple[UUID, Profile, list[DesiredMessage]]]) -> None:
         self._users.check_edits(changes)
-        for user_id, profile, desired in changes:
-            self._users.store(self._before[user_id], profile, desired, self.now)
+        with self._users.transaction():
+            for user_id, profile, desired in changes:
+                self._users.store(self._before[user_id], profile, desired, self.now)
 
 
 def _same_version(row: UserRow, version: int | None) -> None:
