@@ -1,7 +1,8 @@
-"""Reads the active holds several times a second, so that this node begins no call that a hold covers."""
+"""Reads the active holds and the limits several times a second, so that this node begins no call against them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Never
 
 import structlog
@@ -9,23 +10,35 @@ import structlog
 from actors.context import NodeContext
 from actors.periodic import PeriodicActor
 from service.domain.holds import EVERYTHING, Hold
+from service.domain.limits import LimitChange
 from service.node.sending_holds import READ_INTERVAL
-from service.ports import Holds
+from service.ports import Holds, Limits
 
 log = structlog.get_logger(__name__)
 
 
 class HoldsReader(PeriodicActor[Never]):
-    """Renews `NodeContext.holds`. Logs and counts the holds that begin and end."""
+    """Renews `NodeContext.holds`. Logs and counts the holds that begin and end.
 
-    def __init__(self, node: NodeContext, holds: Holds) -> None:
+    `on_limits` gets each reading of the limits.
+
+    Limits are used before the holds are renewed: a call begins by a recent reading of the holds, and so by limits that
+    are as recent.
+    """
+
+    def __init__(
+        self, node: NodeContext, holds: Holds, limits: Limits, *, on_limits: Callable[[list[LimitChange]], None]
+    ) -> None:
         super().__init__(node)
         self._holds = holds
+        self._limits = limits
+        self._on_limits = on_limits
 
     async def run_once(self) -> float:
         known = self.node.holds
         asked_at = known.now()
-        active = await self._holds.active()
+        limits, active = await self._limits.read(), await self._holds.active()
+        self._on_limits(limits)
         before = known.active
         known.renew(active, asked_at)
         if active != list(before):

@@ -2,7 +2,7 @@
 
     node
     ├── membership         heartbeats; keeps the lease under which the node works
-    ├── holds_reader       reads the active holds, four times a second
+    ├── holds_reader       reads the active holds and the limits, four times a second
     ├── delivery           a child that fails restarts with those below it
     │   ├── result_writer  writes outcomes, acknowledges deliveries
     │   ├── senders        a pool: claim a bundle, call the email service
@@ -61,10 +61,12 @@ from actors.ticker import RunMinute, Ticker
 from actors.tzdata_updater import TzdataUpdater
 from actors.wiring import MakeResources, email_services, highest_email_rate, production_resources
 from service.api.dependencies import ApiDependencies
+from service.domain.limits import LimitChange, LimitName, Source
 from service.domain.planning import CalendarDefaults
 from service.domain.zones import TZDATA_VERSION
 from service.node.clock import BusinessClock, Jump
 from service.node.lease import Lease, elapsed
+from service.node.limits import NodeLimits
 from service.node.outages import Outages
 from service.node.secret_files import SecretFiles
 from service.node.sending_holds import SendingHolds
@@ -72,6 +74,7 @@ from service.ports import Emptied
 from service.ports.names import DUE, PLAN
 from service.settings import Settings, effective
 from service.telemetry.failures import summary
+from service.telemetry.logs import use_level
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import OFF, Tracing
 
@@ -129,6 +132,8 @@ class Node:
             failpoint=failpoint,
             tracing=tracing,
         )
+        self.limits = NodeLimits(settings)
+        self._permits = {one.name: Permits(one.calls(self.limits.email_concurrency)) for one in settings.email_services}
         self._resources = resources(settings, self.metrics, lambda: self.events.living_nodes)
         self._resources.on_database_changed(self.context.lease.end)
         self._services, self._circuit_breakers = email_services(
@@ -136,10 +141,16 @@ class Node:
         )
         rate = self._resources.rate
         self.metrics.email_rate_limit.set_function(lambda: rate.per_second)
-        self.metrics.email_rate_configured.set(settings.email_rate.per_second if settings.email_rate else math.inf)
+        self._show_limits()
         self._admission = Admission(self._resources, rehearsal=rehearsal)
         self._health = NodeHealth(
-            settings, self.context, self._resources, self._services, self.circuits, lambda: self.tree.view()
+            settings,
+            self.context,
+            self._resources,
+            self._services,
+            self.circuits,
+            self.limits,
+            lambda: self.tree.view(),
         )
         self._unwritten = UnwrittenResults()
         self._is_oldest = True
@@ -205,7 +216,7 @@ class Node:
     def _make_tree(self) -> Supervisor:
         children: list[AnyChild] = [
             ChildSpec("membership", self._make_membership, self._membership),
-            periodic("holds_reader", lambda: HoldsReader(self.context, self._resources.node_holds)),
+            periodic("holds_reader", self._make_holds_reader),
             self._make_delivery(),
             periodic("dispatcher", self._make_dispatcher),
             ChildSpec("planner", self._make_planner, self._planner),
@@ -224,7 +235,6 @@ class Node:
     def _make_delivery(self) -> Supervisor:
         settings = self.settings
         drain_within = settings.drain_within.total_seconds()
-        permits = Permits(settings.email_concurrency)
         deliver: Address[Deliver] = Address("senders", capacity=settings.delivery_actors)
         results: Address[Record | Acknowledge | Flush] = Address(
             "result_writer", capacity=2 * settings.email_concurrency
@@ -233,7 +243,7 @@ class Node:
             ChildSpec("result_writer", self._make_result_writer, results, drain_within=drain_within),
             Pool(
                 "senders",
-                lambda _number: self._make_sender(results, permits),
+                lambda _number: self._make_sender(results),
                 deliver,
                 settings.delivery_actors,
                 drain_within=drain_within,
@@ -287,7 +297,12 @@ class Node:
             on_failed=lambda: hint(self._recovery, DeadLetter()),
         )
 
-    def _make_sender(self, results: Address[Record | Acknowledge | Flush], permits: Permits) -> Sender:
+    def _make_holds_reader(self) -> HoldsReader:
+        return HoldsReader(
+            self.context, self._resources.node_holds, self._resources.node_limits, on_limits=self._limits_read
+        )
+
+    def _make_sender(self, results: Address[Record | Acknowledge | Flush]) -> Sender:
         return Sender(
             self.context,
             self._resources.messages,
@@ -295,7 +310,7 @@ class Node:
             self._services,
             results,
             late_limit=self.settings.late_limit,
-            permits=permits,
+            permits=self._permits,
         )
 
     def _make_consumer(self, deliver: Address[Deliver]) -> Consumer:
@@ -365,7 +380,7 @@ class Node:
             self._services,
             cron=self.settings.minute_cron,
             late_limit=self.settings.late_limit,
-            email_rate=highest_email_rate(self.settings),
+            email_rate=lambda: highest_email_rate(self.limits.email_rate, self.settings.email_fallback),
             on_jump=self._clock_jumped,
         )
 
@@ -387,6 +402,7 @@ class Node:
                 ports=self._resources,
                 settings=self.settings,
                 email=self._services.primary.email,
+                fallback=None if self._services.fallback is None else self._services.fallback.email,
                 clock=self.context.clock,
                 outages=self.context.outages,
                 metrics=self.metrics,
@@ -403,6 +419,7 @@ class Node:
                 name=lambda: str(self._resources.name),
                 report=self._health.report,
                 active_holds=lambda: self.context.holds.active,
+                limits=self.limits,
             )
         )
 
@@ -417,6 +434,29 @@ class Node:
         self.events.nodes_counted(len(incarnations))
         if self.context.lease.held:
             self._is_oldest = self.context.lease.holds(min(incarnations, default=0))
+
+    def _limits_read(self, changes: list[LimitChange]) -> None:
+        changed = self.limits.renew(changes)
+        if not changed:
+            return
+        limits = self.limits
+        self._resources.rate.configure(limits.email_rate, limits.version(LimitName.EMAIL_RATE))
+        for service in self.settings.email_services:
+            self._permits[service.name].resize(service.calls(limits.email_concurrency))
+        self._resources.resize(limits.email_concurrency)
+        if LimitName.LOG_LEVEL in changed:
+            use_level(limits.log_level)
+        self._show_limits()
+        for name, one in limits.effective().items():
+            if name in changed and one.change is not None:
+                log.warning("limit_changed", limit=name, value=one.value, source=one.source, author=one.change.author)
+
+    def _show_limits(self) -> None:
+        rate = self.limits.email_rate
+        self.metrics.email_rate_configured.set(math.inf if rate is None else rate)
+        self.metrics.email_concurrency.set(self.limits.email_concurrency)
+        for name, one in self.limits.effective().items():
+            self.metrics.limit_in_effect.labels(name).set(one.source is Source.LIMIT)
 
     def _clock_jumped(self, jump: Jump) -> None:
         if jump.machine_stood_still:

@@ -69,7 +69,7 @@ class CircuitEvents:
         self._state = metrics.circuit_state.labels(label)
         self._successes = metrics.circuit_successes.labels(label)
         self._failures = metrics.circuit_failures.labels(label)
-        for series in (self._successes, self._failures):
+        for series in (self._successes, self._failures, metrics.sent_by_service.labels(label)):
             series.inc(0)
         self._state.set(CircuitState.CLOSED)
         self.since = steady()

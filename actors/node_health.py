@@ -10,11 +10,13 @@ from actors.context import NodeContext
 from actors.node_events import CircuitEvents
 from actors.runtime import ChildView
 from actors.wiring import Resources
+from service.api.representations.limits import limits_json
 from service.domain.messages import EmailServiceName
 from service.domain.zones import TZDATA_VERSION
 from service.node.email_services import EmailPath, EmailServices
+from service.node.limits import NodeLimits
 from service.ports.names import RABBITMQ_QUEUE, REDIS_QUEUE
-from service.settings import Settings
+from service.settings import Settings, effective
 
 SET_ASIDE_SHOWN = 10
 """The number of set-aside messages that `/health/detailed` lists, newest first."""
@@ -32,6 +34,7 @@ class NodeHealth:
         resources: Resources,
         services: EmailServices,
         circuits: Mapping[EmailServiceName, CircuitEvents],
+        limits: NodeLimits,
         tree: Callable[[], ChildView],
     ) -> None:
         self._settings = settings
@@ -39,6 +42,7 @@ class NodeHealth:
         self._resources = resources
         self._services = services
         self._circuits = circuits
+        self._limits = limits
         self._tree = tree
         self._version = version("heyday")
         rabbitmq = settings.rabbitmq_url is not None
@@ -50,6 +54,8 @@ class NodeHealth:
             "email": self._email_service,
             "rules": self._rules,
             "holds": self._holds,
+            "limits": self._effective_limits,
+            "settings": self._effective_settings,
         }
         self.needed: Mapping[str, str] = {
             "postgres": "database",
@@ -88,6 +94,7 @@ class NodeHealth:
                 for one in node.outages.current()
             ],
             "pool": {"active": pool.active, "idle": pool.idle, "max": pool.max, "waiting": pool.waiting},
+            "limits": limits_json(self._limits),
             "actors": tree_as_json(self._tree()),
         }
 
@@ -158,6 +165,14 @@ class NodeHealth:
                 for one in self._node.holds.active
             ],
         }
+
+    async def _effective_limits(self) -> dict[str, object]:
+        """The run-time limits as they are in effect on this node."""
+        return limits_json(self._limits)
+
+    async def _effective_settings(self) -> dict[str, object]:
+        """The settings in effect, without secrets and addresses, and the version."""
+        return {"version": self._version, "settings": effective(self._settings)}
 
     async def _email_service(self) -> dict[str, object]:
         primary, fallback = self._services.primary, self._services.fallback

@@ -73,7 +73,7 @@ class Ticker(PeriodicActor[RunMinute]):
         *,
         cron: str,
         late_limit: timedelta,
-        email_rate: float | None,
+        email_rate: Callable[[], float | None],
         on_jump: Callable[[Jump], None],
     ) -> None:
         super().__init__(node)

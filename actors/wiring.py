@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from functools import partial
+from importlib.metadata import version
 from typing import Never, Protocol
 
 import structlog
@@ -26,6 +27,7 @@ from service.adapters.postgres.connection import Database
 from service.adapters.postgres.history import PostgresHistory
 from service.adapters.postgres.holds import PostgresHolds
 from service.adapters.postgres.idempotency import PostgresIdempotency
+from service.adapters.postgres.limits import PostgresLimits
 from service.adapters.postgres.messages import PostgresMessages
 from service.adapters.postgres.migrations import latest, missing
 from service.adapters.postgres.nodes import PostgresNodes
@@ -66,6 +68,7 @@ from service.ports import (
     History,
     Holds,
     Idempotency,
+    Limits,
     Locks,
     Messages,
     NodeName,
@@ -89,7 +92,7 @@ from service.ports import (
     ZoneData,
 )
 from service.ports.names import DUE, PLAN
-from service.settings import BadConfiguration, Secret, Settings
+from service.settings import BadConfiguration, Secret, Settings, effective
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import OFF, Tracing
 
@@ -106,13 +109,13 @@ CONNECTIONS_KEPT_FROM_API = 2
 class Resources:
     """The ports of one node, and how to open and close the connections behind them.
 
-    `name` is that of the node's row and consumers. `node_holds` is read by the node itself, beside its heartbeats.
-    `attempts` makes one call of the email service, without a circuit, at `rate`. `fallback` are these of the fallback.
-    `api` makes the actor that serves HTTP. `pool`
-    counts the database's connections. `lacking` lists the migrations that the database lacks, and `schema` is the last
-    that it has. `recognise` raises NotAdopted when the database is not the one that this cluster worked with.
-    `on_database_changed` takes a callback for a new connection that leads to another database. `replacements` make a
-    client use another value of a secret, by the variable of the secret.
+    `name` is that of the node's row and consumers. `node_holds` and `node_limits` are read by the node itself, beside
+    its heartbeats. `attempts` makes one call of the email service, without a circuit, at `rate`. `fallback` are these
+    of the fallback. `api` makes the actor that serves HTTP. `pool` counts the database's connections. `lacking` lists
+    the migrations that the database lacks, and `schema` is the last that it has. `recognise` raises NotAdopted when the
+    database is not the one that this cluster worked with. `on_database_changed` takes a callback for a new connection
+    that leads to another database. `replacements` make a client use another value of a secret, by the variable of the
+    secret. `resize` changes how many connections each email service may have, for a limit of calls in flight.
     """
 
     name: NodeName
@@ -126,6 +129,8 @@ class Resources:
     suppressions: Suppressions
     occasions: Occasions
     node_holds: Holds
+    limits: Limits
+    node_limits: Limits
     user_lists: UserLists
     previews: Previews
     overviews: Overviews
@@ -150,6 +155,7 @@ class Resources:
     close: Callable[[], Awaitable[None]]
     replacements: Mapping[str, Replace] = field(default_factory=dict)
     fallback: tuple[Attempts, RateLimit] | None = None
+    resize: Callable[[int], None] = lambda _concurrency: None
 
 
 MakeResources = Callable[[Settings, Metrics, Callable[[], int]], Resources]
@@ -210,6 +216,10 @@ def production_resources(
         await database.use(url)
         await heartbeats.use(url)
 
+    def resize(concurrency: int) -> None:
+        for one in settings.email_services:
+            services[one.name].resize(one.calls(concurrency))
+
     async def open_all() -> None:
         with suppress(Unavailable):  # the actors wait out an outage
             try:
@@ -225,7 +235,14 @@ def production_resources(
         planning=PostgresPlanning(
             database, defaults=defaults, late_limit=settings.late_limit, on_set_aside=_report_set_aside(metrics)
         ),
-        nodes=PostgresNodes(database, heartbeats=heartbeats, tzdata=TZDATA_VERSION, defaults=defaults),
+        nodes=PostgresNodes(
+            database,
+            heartbeats=heartbeats,
+            tzdata=TZDATA_VERSION,
+            defaults=defaults,
+            version=version("heyday"),
+            settings=effective(settings),
+        ),
         zone_data=PostgresZoneData(database, release=TZDATA_VERSION, on_set_aside=_report_set_aside(metrics)),
         users=PostgresUsers(for_api, late_limit=settings.late_limit, tzdata=TZDATA_VERSION),
         history=PostgresHistory(for_api),
@@ -233,6 +250,8 @@ def production_resources(
         suppressions=PostgresSuppressions(for_api),
         occasions=PostgresOccasions(for_api),
         node_holds=PostgresHolds(heartbeats),
+        limits=PostgresLimits(for_api),
+        node_limits=PostgresLimits(heartbeats),
         user_lists=PostgresUserLists(for_api),
         previews=PostgresPreviews(for_api, late_limit=settings.late_limit, only_to=settings.only_to),
         overviews=PostgresOverviews(for_api),
@@ -268,6 +287,7 @@ def production_resources(
             },
             **({"RABBITMQ_URL": queue.use} if isinstance(queue, RabbitMQDeliveryQueue) else {}),
         },
+        resize=resize,
     )
 
 
@@ -386,10 +406,11 @@ def email_services(
     return EmailServices(primary, fallback, put_off=settings.circuit_reset, steady=steady), breakers
 
 
-def highest_email_rate(settings: Settings) -> float | None:
+def highest_email_rate(primary: float | None, fallback: EmailServiceSettings | None) -> float | None:
     """The configured rate of the email service that takes more; None if one takes any."""
-    rates = [one.rate.per_second if one.rate else None for one in settings.email_services]
-    return None if None in rates else max(filter(None, rates))
+    if primary is None or fallback is None:
+        return primary
+    return None if fallback.rate is None else max(primary, fallback.rate.per_second)
 
 
 def _queue(

@@ -54,6 +54,11 @@ class EmailServiceSettings:
         """The beginning of the names of its variables, after HEYDAY_."""
         return "EMAIL" if self.name is EmailServiceName.PRIMARY else FALLBACK
 
+    def calls(self, concurrency: int) -> int:
+        """Calls that a node may have in flight for a limit of `concurrency`; fewer to a mail server as fallback."""
+        few = self.name is EmailServiceName.FALLBACK and is_smtp(self.url)
+        return min(SMTP_CONCURRENCY, concurrency) if few else concurrency
+
 
 def read_fallback(
     reader: Environment,

@@ -60,6 +60,7 @@ from service.environment import (
     url,
     whole_number,
 )
+from service.limits import LOG_LEVELS, MAX_CONCURRENCY, shown
 from service.store_urls import rabbitmq_url, redis_url
 
 __all__ = [
@@ -221,7 +222,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         ),
         email_concurrency=reader.value(
             "EMAIL_CONCURRENCY",
-            whole_number(1, 10_000),
+            whole_number(1, MAX_CONCURRENCY),
             SMTP_CONCURRENCY if is_smtp(address) else Settings.email_concurrency,
         ),
         email_rate=reader.value("EMAIL_RATE", rate, None),
@@ -242,7 +243,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         recovery_cron=reader.value("RECOVERY_CRON", cron, Settings.recovery_cron),
         rate_limit=reader.value("RATE_LIMIT", rate, Settings.rate_limit),
         drain_within=reader.value("DRAIN_WITHIN", duration, Settings.drain_within),
-        log_level=reader.value("LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info"),
+        log_level=reader.value("LOG_LEVEL", one_of(*LOG_LEVELS), "info"),
         log_format=reader.value("LOG_FORMAT", one_of("json", "console"), "json"),
         traces_url=reader.secret("TRACES", _traces),
     )
@@ -298,26 +299,44 @@ _SHOWN = (
     "cluster", "send_at", "leap_day", "late_limit", "daily_cron", "minute_cron", "recovery_cron", "email_format",
     "email_timeout", "email_concurrency", "email_rate", "email_attempts", "email_backoff", "email_backoff_limit",
     "unknown_outcome", "idempotency_lasts", "circuit_failures", "circuit_reset", "delivery_actors",
-    "database_connections", "rate_limit", "drain_within", "log_level", "log_format",
+    "database_connections", "rate_limit", "drain_within", "console", "log_level", "log_format",
 )  # fmt: skip
-"""Settings without secrets, addresses and paths, in which nodes of one deployment should not differ unnoticed."""
+"""Settings that are shown as they are: no secrets, addresses and paths."""
+
+_HIDDEN = (
+    "rabbitmq_url", "email_from", "email_token", "email_headers", "email_proxy", "email_ca", "email_client_certificate",
+    "email_unsubscribe", "email_html", "traces_url",
+)  # fmt: skip
+"""Settings of which is shown only whether they are set. A digest would confirm a secret that was guessed."""
+
+_COUNTED = ("api_keys", "only_to", "cors_origins", "trusted_proxies", "email_events_secrets")
+"""Settings of which is shown only how many values they have."""
 
 
 def effective(settings: Settings) -> dict[str, str]:
-    """The settings in effect that are neither secret nor an address, by their names in lower case."""
-    return {name: _shown(getattr(settings, name)) for name in _SHOWN}
+    """The settings in effect in which nodes of one deployment should not differ, by their names in lower case.
+
+    Secrets and addresses are not shown. The address on which a node listens and its name may differ, and are left out.
+    """
+    fallback = settings.email_fallback
+    return {
+        **{name: _shown(getattr(settings, name)) for name in _SHOWN},
+        **{name: "off" if getattr(settings, name) is None else "set" for name in _HIDDEN},
+        **{name: str(len(getattr(settings, name) or ())) for name in _COUNTED},
+        "email_fallback": "off" if fallback is None else "set",
+        "email_fallback_format": "off" if fallback is None else fallback.format,
+        "email_fallback_rate": "off" if fallback is None else shown(fallback.rate),
+    }
 
 
 def _shown(value: object) -> str:
     match value:
-        case None:
-            return "off"
+        case bool():
+            return "on" if value else "off"
         case timedelta():
             return f"{value.total_seconds():g}s"
-        case Rate():
-            return f"{value.per_second:g}/s"
         case _:
-            return str(value)
+            return shown(value)
 
 
 def read_calendar(environment: Mapping[str, str]) -> tuple[time, LeapDay]:

@@ -24,7 +24,7 @@ from service.api.http.responses import encode
 from service.api.representations.occasions import OccasionDetailsAnswer, RenderedTextAnswer, test_send_json
 from service.domain.calendar import LeapDay, Weekend
 from service.domain.languages import language_tag
-from service.domain.messages import Outcome
+from service.domain.messages import EmailServiceName, Outcome
 from service.domain.occasions import DEFAULT_SUBJECT, Occasion
 from service.domain.suppressions import may_write_to
 from service.domain.texts import Text
@@ -50,6 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     test = _json(actions.add_parser("test-send", help="send the text once to an address, beside the yearly greetings"))
     _add_recipient(test)
     test.add_argument("--to", metavar="ADDRESS", required=True, help="where to send it")
+    test.add_argument(
+        "--service",
+        choices=list(EmailServiceName),
+        type=EmailServiceName,
+        default=EmailServiceName.PRIMARY,
+        help="by which email service (default: primary)",
+    )
 
 
 def _json(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -209,9 +216,12 @@ async def _test_send(
 ) -> int:
     if "@" not in args.to or not may_write_to(email_key(args.to), settings.only_to):
         raise CommandFailed("nothing was sent: expected an address, and one that HEYDAY_ONLY_TO names if that is set")
+    chosen = next((one for one in settings.email_services if one.name is args.service), None)
+    if chosen is None:
+        raise CommandFailed("nothing was sent: expected HEYDAY_EMAIL_FALLBACK_URL for --service fallback")
     greeting = greeting_for_test(occasion, recipient, args.to)
     await PostgresAuditLog(database).record(command_line(), AuditAction.OCCASION_TEST_SENT, [occasion.code])
-    service = email_attempts(settings.email, timeout=settings.email_timeout)
+    service = email_attempts(chosen, timeout=settings.email_timeout)
     await service.open()
     try:
         answer = await service.attempt(greeting)

@@ -53,6 +53,7 @@ COMMANDS = {
     "hold": Command("stop all sending, or that of one occasion, on every node", f"{_HERE}.hold"),
     "release": Command("end a hold, so that sending goes on", f"{_HERE}.release"),
     "holds": Command("list what is held, since when, by whom and why", f"{_HERE}.holds"),
+    "limits": Command("show, set and remove the limits that stand above the settings of all nodes", f"{_HERE}.limits"),
     "doctor": Command(
         "check the configuration and every server; adopt a restored database",
         f"{_HERE}.doctor.command",

@@ -1,4 +1,4 @@
-"""Limits the messages that a node has claimed, and its concurrent calls, over all its senders."""
+"""Limits the messages that a node has claimed for an email service, and its calls there, over all its senders."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from actors.delivery.turns import SpareTurns
+from service.call_slots import CallSlots
 
 CLAIMS_PER_CALL = 2
 """Messages that may be claimed for each concurrent call.
@@ -17,20 +18,30 @@ for lost. So a node claims few.
 
 
 class Permits:
-    """The permits of one node, in the order of the requests.
+    """The permits of one node for one email service, in the order of the requests.
 
-    The limit is for the node, not for each sender, because one sender claims a whole bundle at once.
+    The limit is for the node, not for each sender, because one sender claims a whole bundle at once. Each service has
+    its own, so calls that hang at one of them do not keep messages from the other.
     """
 
     def __init__(self, calls: int) -> None:
-        self.calls = asyncio.Semaphore(calls)
+        self.calls = CallSlots(calls)
         """Held during a call of the email service."""
-        self.most_claims = CLAIMS_PER_CALL * calls
-        """Messages that may be claimed at once, including those being sent."""
         self.spare = SpareTurns()
         self._free = self.most_claims
         self._next = asyncio.Lock()
         self._released = asyncio.Event()
+
+    @property
+    def most_claims(self) -> int:
+        """Messages that may be claimed at once, including those being sent."""
+        return CLAIMS_PER_CALL * self.calls.most
+
+    def resize(self, calls: int) -> None:
+        """Allow this many calls from now on. Calls that have begun, and claims, are not cut short."""
+        before = self.most_claims
+        self.calls.resize(calls)
+        self.release(self.most_claims - before)
 
     @asynccontextmanager
     async def claims(self, count: int) -> AsyncIterator[ClaimPermit]:
@@ -39,7 +50,8 @@ class Permits:
         Permits that no task holds are released at the end.
         """
         async with self._next:
-            while self._free < count:
+            # The limit may have become lower than the count. Such a bundle has to be alone.
+            while self._free < min(count, self.most_claims):
                 self._released.clear()
                 await self._released.wait()
             self._free -= count

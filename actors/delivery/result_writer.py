@@ -16,10 +16,11 @@ from actors.context import NodeContext
 from actors.failpoints import Failpoint
 from actors.periodic import OutageBackoff
 from actors.runtime import Actor, Context
-from service.domain.messages import Outcome, Status
+from service.domain.messages import EmailServiceName, Outcome, Status
 from service.domain.retry import retry_reason
 from service.ports import AcceptedKeys, Claimed, Delivery, DeliveryQueue, Messages, Recorded, Result, Unavailable
 from service.telemetry.greeting_log import Attempted, log_attempts
+from service.telemetry.metrics import CIRCUITS
 
 log = structlog.get_logger(__name__)
 
@@ -214,11 +215,14 @@ class ResultWriter(Actor[Record | Acknowledge | Flush]):
         for outcome, seconds in durations.items():
             _observe(metrics.delivery.labels(outcome), seconds)
         sent: Counter[str] = Counter()
+        taken: Counter[EmailServiceName] = Counter()
+        service_of = {record.claimed.claim.id: record.claimed.claim.service for record in records}
         lateness: defaultdict[str, list[float]] = defaultdict(list)
         failed = False
         for one in moved:
             if one.status is Status.SENT:
                 sent[one.occasion] += 1
+                taken[service_of[one.id]] += 1
                 if one.id not in not_called:
                     lateness[one.occasion].append(one.lateness)
             elif one.status is Status.FAILED:
@@ -226,6 +230,8 @@ class ResultWriter(Actor[Record | Acknowledge | Flush]):
                 metrics.failed.labels(one.occasion).inc()
         for occasion, count in sent.items():
             metrics.sent.labels(occasion).inc(count)
+        for service, count in taken.items():
+            metrics.sent_by_service.labels(CIRCUITS[service]).inc(count)
         for occasion, late in lateness.items():
             _observe(metrics.lateness.labels(occasion), late)
         if failed:

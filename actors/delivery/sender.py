@@ -6,7 +6,7 @@ import asyncio
 import math
 import random
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -79,7 +79,7 @@ class Sender(Actor[Deliver]):
     """One of a pool of senders that share a mailbox.
 
     It starts a task for each message of a bundle, and then takes the next bundle. So a call that hangs blocks only its
-    own permit.
+    own permit. `permits` has those of each email service that this node has.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Sender(Actor[Deliver]):
         result_writer: Address[Record | Acknowledge | Flush],
         *,
         late_limit: timedelta | None = None,
-        permits: Permits,
+        permits: Mapping[EmailServiceName, Permits],
     ) -> None:
         self._messages = messages
         self._accepted = accepted
@@ -134,7 +134,7 @@ class Sender(Actor[Deliver]):
         while left:
             turns = await self._take_turns(left)
             done = 0
-            for part in _parts(turns.at, self._permits.most_claims):
+            for part in _parts(turns.at, self._permits[turns.service].most_claims):
                 if self._ctx.draining and left[part.start] is not ids[0]:
                     return
                 if not await self._wait_for(turns.at[part.start] - CLAIM_EARLY, turns):
@@ -153,9 +153,7 @@ class Sender(Actor[Deliver]):
         rate = self._path(service).rate
         soon = rate.per_second * CLAIM_AHEAD
         count = len(ids) if soon >= len(ids) else max(1, int(soon))
-        spare = self._permits.spare.take(
-            count, service=service, epoch=rate.epoch, not_before=self._loop.time() - rate.grace
-        )
+        spare = self._permits[service].spare.take(count, epoch=rate.epoch, not_before=self._loop.time() - rate.grace)
         waits = await rate.reserve(count - len(spare)) if len(spare) < count else []
         now = self._loop.time()
         return Turns(service, rate.epoch, [*spare, *(now + wait for wait in waits)])
@@ -182,7 +180,8 @@ class Sender(Actor[Deliver]):
 
     async def _deliver_part(self, ids: Sequence[UUID], turns: Turns, in_flight: InFlightDelivery) -> bool:
         """Claim `ids`, and start a task for each message that was claimed. Return False if the node drains first."""
-        async with self._permits.claims(len(ids)) as permit:
+        permits = self._permits[turns.service]
+        async with permits.claims(len(ids)) as permit:
             claimed = await self._claim(ids, in_flight)
             if claimed is None:
                 return False
@@ -190,7 +189,7 @@ class Sender(Actor[Deliver]):
             permit.keep(len(claimed))
             self._count_left_out(claimed, dropped=len(ids) - len(claimed) - sum(claimed.left_out.values()))
             in_flight.left -= len(ids) - len(claimed)
-            self._permits.spare.put(Turns(turns.service, turns.epoch, turns.at[len(claimed) :]))
+            permits.spare.put(Turns(turns.service, turns.epoch, turns.at[len(claimed) :]))
             if not claimed:
                 if in_flight.left == 0:
                     await self._result_writer.tell(Acknowledge(in_flight.delivery))
@@ -304,7 +303,7 @@ class Sender(Actor[Deliver]):
         bug: Exception | None = None
         answer: Answer | None = None
         not_sent, why_not = NOT_SENT, NOT_ATTEMPTED
-        async with self._permits.calls:
+        async with self._permits[claimed.claim.service].calls:
             # A draining node begins no call, which could last as long as the whole drain.
             refused = await self._refused(claimed, path, turns, holds_at)
             began = self._loop.time()
@@ -345,7 +344,7 @@ class Sender(Actor[Deliver]):
             if turn - self._loop.time() > CLAIM_AHEAD:
                 # Keep the slot for a later call. Otherwise messages that are claimed again and again would reserve ever
                 # more slots that nobody uses, and the next free one would be ever further away.
-                self._permits.spare.put(Turns(turns.service, path.rate.epoch, [turn]))
+                self._permits[turns.service].spare.put(Turns(turns.service, path.rate.epoch, [turn]))
                 return False
         if (wait := turn - self._loop.time()) > 0:
             await asyncio.sleep(wait)
@@ -353,7 +352,7 @@ class Sender(Actor[Deliver]):
 
     async def _another_turn(self, path: EmailPath, service: EmailServiceName) -> float:
         epoch, soonest = path.rate.epoch, self._loop.time() - path.rate.grace
-        for turn in self._permits.spare.take(1, service=service, epoch=epoch, not_before=soonest):
+        for turn in self._permits[service].spare.take(1, epoch=epoch, not_before=soonest):
             return turn
         (wait,) = await path.rate.reserve(1)
         return self._loop.time() + wait

@@ -7,6 +7,7 @@ the next claims of this node. If they were dropped, nothing would leave until th
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from service.domain.messages import EmailServiceName
@@ -20,27 +21,26 @@ class Turns:
     """
 
     service: EmailServiceName
-    epoch: int
+    epoch: Hashable
     at: list[float]
 
 
 class SpareTurns:
-    """The reserved slots of one node that no call has used."""
+    """The reserved slots of one node at one service that no call has used."""
 
     def __init__(self) -> None:
-        self._of: dict[EmailServiceName, Turns] = {}
+        self._epoch: Hashable = None
+        self._at: list[float] = []
 
     def put(self, turns: Turns) -> None:
-        """Keep slots for later calls of their service. Those of another epoch are dropped."""
-        kept = self._of.get(turns.service)
-        earlier = kept.at if kept is not None and kept.epoch == turns.epoch else []
-        self._of[turns.service] = Turns(turns.service, turns.epoch, sorted([*earlier, *turns.at]))
+        """Keep slots for later calls. Those of another epoch are dropped."""
+        earlier = self._at if self._epoch == turns.epoch else []
+        self._epoch, self._at = turns.epoch, sorted([*earlier, *turns.at])
 
-    def take(self, count: int, *, service: EmailServiceName, epoch: int, not_before: float) -> list[float]:
-        """At most `count` slots of this service and epoch that have not passed, the earliest first."""
-        kept = self._of.get(service)
-        if kept is None or kept.epoch != epoch:
+    def take(self, count: int, *, epoch: Hashable, not_before: float) -> list[float]:
+        """At most `count` slots of this epoch that have not passed, the earliest first."""
+        if self._epoch != epoch:
             return []
-        usable = [at for at in kept.at if at >= not_before]
-        self._of[service] = Turns(service, epoch, usable[count:])
+        usable = [at for at in self._at if at >= not_before]
+        self._at = usable[count:]
         return usable[:count]

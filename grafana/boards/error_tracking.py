@@ -79,6 +79,13 @@ SERVICE = Row(
             none="it accepts",
         ),
         series(
+            "Which email service takes the greetings? · sent by service",
+            "Greetings per second by the email service that took them: `message-api`, or `message-api-fallback`.",
+            {"{{service}}": "sum by (service) (rate(messages_sent_by_service_total{NODE}[$__rate_interval]))"},
+            unit="suffix: /s",
+            stacked=True,
+        ),
+        series(
             "Does the email service throttle? · rate limit, 429",
             "Calls per second that all nodes together may make now. After a 429 the rate falls, then it grows again.",
             {
@@ -86,6 +93,15 @@ SERVICE = Row(
                 "configured": "min(email_rate_configured_per_second{NODE})",
             },
             unit="suffix: /s",
+        ),
+        series(
+            "Did a person change a limit? · run-time limits",
+            "1 while a run-time limit stands above the setting of its name, and the calls that a node may have in flight.",
+            {
+                "{{limit}}": "max by (limit) (limit_in_effect{NODE})",
+                "calls in flight": "min(email_concurrency{NODE})",
+            },
+            unit="short",
         ),
         series(
             "Why are greetings tried again? · retries by cause",

@@ -31,6 +31,7 @@ from service.api.routes.health import HealthRoutes
 from service.api.routes.holds import HoldRoutes
 from service.api.routes.imports import ImportRoutes
 from service.api.routes.jobs import JobRoutes
+from service.api.routes.limits import LimitRoutes
 from service.api.routes.me_and_audit import AccessRoutes
 from service.api.routes.messages import MessageRoutes
 from service.api.routes.occasions import OccasionRoutes
@@ -85,6 +86,7 @@ def application(dependencies: ApiDependencies, *, draining: Callable[[], bool]) 
     app.add_routes(UserListRoutes(dependencies, rules, costly).routes())
     app.add_routes(ImportRoutes(dependencies, rules, slots).routes())
     app.add_routes(HoldRoutes(dependencies).routes())
+    app.add_routes(LimitRoutes(dependencies).routes())
     app.add_routes(SuppressionRoutes(dependencies, slots).routes())
     app.add_routes(EmailEventRoutes(dependencies).routes())
     app.add_routes(JobRoutes(dependencies).routes())

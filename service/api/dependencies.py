@@ -8,6 +8,7 @@ from typing import Protocol
 
 from service.domain.holds import Hold
 from service.node.clock import BusinessClock
+from service.node.limits import NodeLimits
 from service.node.outages import Outages
 from service.ports import (
     AuditLog,
@@ -15,6 +16,7 @@ from service.ports import (
     History,
     Holds,
     Idempotency,
+    Limits,
     Messages,
     Occasions,
     Overviews,
@@ -49,6 +51,8 @@ class ApiPorts(Protocol):
     @property
     def holds(self) -> Holds: ...
     @property
+    def limits(self) -> Limits: ...
+    @property
     def user_lists(self) -> UserLists: ...
     @property
     def suppressions(self) -> Suppressions: ...
@@ -78,7 +82,7 @@ class ApiDependencies:
     `jobs` run a job through its actor and may raise Unavailable, TimeoutError and Busy. `tree` is the supervision tree
     as JSON. `checks` look quickly at a server and return its figures, or raise Unavailable. `ready` lists what the node
     lacks for readiness. `needed` maps the servers that readiness needs to the check of each. `name` is that of the
-    node's row, and `report` is what it says of itself. `active_holds` are those that the node knows.
+    node's row, and `report` is what it says of itself. `active_holds` and `limits` are those that the node knows.
     """
 
     ports: ApiPorts
@@ -93,6 +97,8 @@ class ApiDependencies:
     needed: Mapping[str, str]
     name: Callable[[], str]
     report: Callable[[], Mapping[str, object]]
+    limits: NodeLimits
     active_holds: Callable[[], Sequence[Hold]] = tuple
     tracing: Tracing = OFF
     email: EmailService | None = None
+    fallback: EmailService | None = None

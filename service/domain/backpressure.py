@@ -7,6 +7,7 @@ work, which it measures from the results.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 HORIZON = 30.0
 """Seconds of work that may be on its way."""
@@ -38,11 +39,11 @@ delayed.
 class Backpressure:
     """Counts what was handed out and what is on its way, and gives the room for more.
 
-    `at_most` is the configured rate per second, None where there is none: then only what is measured counts.
+    `at_most` gives the configured rate per second, None where there is none: then only what is measured counts.
     """
 
-    def __init__(self, at_most: float | None = None) -> None:
-        self._most = MAX_ROOM if at_most is None else min(MAX_ROOM, max(1, int(at_most * HORIZON)))
+    def __init__(self, at_most: Callable[[], float | None] = lambda: None) -> None:
+        self._at_most = at_most
         self._handed_out = 0
         self._outstanding = 0
         self._measured_at: float | None = None
@@ -84,7 +85,9 @@ class Backpressure:
 
     def room(self) -> int:
         """Return the number of messages that may be handed out now."""
-        allowed = min(self._most, max(MIN_ROOM if self._known else UNMEASURED_ROOM, int(self._rate * HORIZON)))
+        at_most = self._at_most()
+        most = MAX_ROOM if at_most is None else min(MAX_ROOM, max(1, int(at_most * HORIZON)))
+        allowed = min(most, max(MIN_ROOM if self._known else UNMEASURED_ROOM, int(self._rate * HORIZON)))
         return max(0, allowed - self._outstanding - self._handed_out)
 
     @property

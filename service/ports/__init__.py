@@ -31,6 +31,7 @@ from service.ports.errors import (
 )
 from service.ports.history import History, Message, MessageFilter, PastAttempt, Timeline
 from service.ports.holds import Holds
+from service.ports.limits import Limits
 from service.ports.messages import (
     Claim,
     Claimed,
@@ -118,6 +119,7 @@ __all__ = [
     "IdempotencyKey",
     "Keep",
     "KeptResponse",
+    "Limits",
     "LivingNode",
     "Load",
     "Locks",

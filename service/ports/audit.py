@@ -17,6 +17,8 @@ class AuditAction(StrEnum):
 
     HOLD_CREATED = "hold.created"
     HOLD_RELEASED = "hold.released"
+    LIMIT_CHANGED = "limit.changed"
+    LIMIT_REMOVED = "limit.removed"
     OCCASION_CREATED = "occasion.created"
     OCCASION_CHANGED = "occasion.changed"
     OCCASION_DELETED = "occasion.deleted"

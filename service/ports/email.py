@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum
@@ -85,8 +85,15 @@ class RateLimit(Protocol):
     asks for fewer calls. No method raises Unavailable."""
 
     @property
-    def epoch(self) -> int:
-        """Changes when the rate falls. The places that were reserved before are void."""
+    def epoch(self) -> Hashable:
+        """Changes when a throttle lowers the rate, and with the configured rate. Places reserved before are void."""
+
+    def configure(self, per_second: float | None, version: int) -> None:
+        """Use another configured rate from now on, None for none. A later change has a higher version.
+
+        Nodes that have not read the change yet reserve by it, too. Calls by the earlier rate and by the new one
+        together never come faster than one of the two.
+        """
 
     @property
     def per_second(self) -> float:

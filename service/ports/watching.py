@@ -24,13 +24,18 @@ class MessageCount:
 
 @dataclass(frozen=True, slots=True)
 class LivingNode:
-    """A node whose incarnation has not ended. `silent` is the number of seconds since its last heartbeat."""
+    """A node whose incarnation has not ended. `silent` is the number of seconds since its last heartbeat.
+
+    `version` is that of heyday, and `settings` are those in effect when it started; None: a node of an earlier version.
+    """
 
     incarnation: int
     node: str
     started_at: datetime
     silent: float
     tzdata: str | None
+    version: str | None = None
+    settings: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

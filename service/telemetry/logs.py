@@ -154,6 +154,13 @@ def toggle_debug() -> None:
     structlog.get_logger(__name__).critical("log_level_changed", to=logging.getLevelName(_level).lower())
 
 
+def use_level(level: str) -> None:
+    """Use another configured level from now on: `debug`, `info`, `warning` or `error`."""
+    global _configured
+    _configured = logging.getLevelNamesMapping()[level.upper()]
+    _set(_configured)
+
+
 def _set(level: int) -> None:
     global _level
     _level = level

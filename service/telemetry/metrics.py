@@ -26,6 +26,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from service.domain.email_events import EVENT_FORMATS, EmailEventKind
 from service.domain.holds import EVERYTHING
+from service.domain.limits import LimitName
 from service.domain.messages import EmailServiceName, Outcome, Status, UnavailableReason
 from service.domain.retry import RetryReason
 from service.domain.suppressions import ONLY_TO, SuppressionReason
@@ -108,6 +109,12 @@ class Metrics:
 
         self.planned = counter("messages_planned", "Messages made by planning.")
         self.sent = counter("messages_sent", "Messages recorded as sent.", "occasion")
+        self.sent_by_service = counter(
+            "messages_sent_by_service",
+            "Messages recorded as sent, by the email service that took them.",
+            "service",
+            known=[SERVICE],
+        )
         self.failed = counter("messages_failed", "Messages recorded as failed.", "occasion")
         self.expired = counter("messages_expired", "Messages that were too late to send.", "occasion")
         self.retried = counter("messages_retried", "Messages that will be tried again, by why.", "cause", "occasion")
@@ -170,7 +177,16 @@ class Metrics:
         )
         self.email_rate_configured = gauge(
             "email_rate_configured_per_second",
-            "Calls of the email service that all nodes may make by your setting; +Inf without one.",
+            "Calls of the email service that all nodes may make by your setting or limit; +Inf without one.",
+        )
+        self.email_concurrency = gauge(
+            "email_concurrency", "Calls that this node may have in flight at an email service."
+        )
+        self.limit_in_effect = gauge(
+            "limit_in_effect",
+            "1 while a run-time limit stands above the setting of its name; otherwise 0.",
+            "limit",
+            known=LimitName,
         )
         self.circuit_failures = counter(
             "circuit_breaker_failures", "Calls that count against the circuit.", "service", known=[SERVICE]

@@ -19,6 +19,7 @@ from actors.periodic import Tick
 from actors.planner import PlanAgain, Planner, RunDaily
 from actors.runtime import Address
 from actors.ticker import RunMinute, Ticker
+from service.domain.messages import EmailServiceName
 from service.ports import Claims, Delivery, Unavailable
 from service.ports.names import DUE, PLAN
 from tests.actors.contexts import NOW, AcceptingEmailService, alone, only_service
@@ -83,7 +84,7 @@ class Senders:
                 FakeAcceptedKeys(memory, late_limit=timedelta(hours=48)),
                 only_service(),
                 self.results,
-                permits=Permits(1),
+                permits={EmailServiceName.PRIMARY: Permits(1)},
             ),
             self.address,
         )
@@ -242,7 +243,7 @@ async def test_the_minute_job_by_hand_is_refused_while_the_lease_is_lost(
             AcceptingEmailService(),
             cron="* * * * *",
             late_limit=timedelta(hours=48),
-            email_rate=None,
+            email_rate=lambda: None,
             on_jump=lambda _: None,
         ),
         address,

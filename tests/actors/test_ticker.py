@@ -76,7 +76,7 @@ def ticker_of(context: NodeContext, messages: FakeMessages, memory: RedisMemory)
             AcceptingEmailService(),
             cron="0 0 1 1 *",
             late_limit=timedelta(hours=48),
-            email_rate=None,
+            email_rate=lambda: None,
             on_jump=lambda _: None,
         ),
         address,

@@ -1,11 +1,13 @@
-"""Calls of the port `Holds`."""
+"""Calls of the ports `Holds`, `Limits` and `Suppressions`."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
+from service.domain.limits import LimitChange, LimitName
 from service.domain.suppressions import NewSuppression, SuppressionReason, address_hash
 from service.ports import AddedSuppression
 from tests.contracts.chance import ADDRESSES, Chance
@@ -24,6 +26,7 @@ class Operators:
             self.release: 5,
             self.suppress: 2,
             self.allow: 2,
+            self.limit: 2,
         }
 
     async def hold(self) -> None:
@@ -36,6 +39,19 @@ class Operators:
             f"hold {occasion} until {until} for {lasts}",
             lambda side: side.holds.create(occasion=occasion, reason="a test", by=OPERATOR, until=until, lasts=lasts),
             users=lambda hold: [hold.id],
+        )
+
+    async def limit(self) -> None:
+        name = self._random.choice(list(LimitName))
+        value = self._random.choice([None, None, "1", "2"])
+
+        def without_versions(changes: list[LimitChange]) -> list[LimitChange]:
+            return [replace(one, version=0) for one in changes]
+
+        await self._sides.ask(
+            f"limit {name} to {value}",
+            lambda side: side.limits.change({name: value}, by=OPERATOR),
+            comparable=without_versions,
         )
 
     async def suppress(self) -> None:

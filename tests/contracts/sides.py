@@ -14,6 +14,7 @@ import asyncpg
 from service.adapters.postgres.audit import PostgresAuditLog
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.holds import PostgresHolds
+from service.adapters.postgres.limits import PostgresLimits
 from service.adapters.postgres.messages import PostgresMessages
 from service.adapters.postgres.nodes import PostgresNodes
 from service.adapters.postgres.occasions import PostgresOccasions
@@ -31,6 +32,7 @@ from service.ports import (
     ExternalIdTaken,
     HoldRefused,
     Holds,
+    Limits,
     Messages,
     Nodes,
     OccasionChanged,
@@ -48,6 +50,7 @@ from service.ports import (
 from tests.contracts.tables import differences, of_fake, of_postgres
 from tests.fakes.audit import FakeAuditLog
 from tests.fakes.holds import FakeHolds
+from tests.fakes.limits import FakeLimits
 from tests.fakes.messages import FakeMessages
 from tests.fakes.nodes import FakeNodes
 from tests.fakes.occasions import FakeOccasions
@@ -111,6 +114,7 @@ class Release:
     holds: Holds
     occasions: Occasions
     suppressions: Suppressions
+    limits: Limits
 
 
 class Mirror(Truth):
@@ -245,6 +249,7 @@ def _real(database: Database, release: str) -> Release:
         PostgresHolds(database),
         PostgresOccasions(database),
         PostgresSuppressions(database),
+        PostgresLimits(database),
     )
 
 
@@ -259,4 +264,5 @@ def _fake(truth: Truth, release: str) -> Release:
         FakeHolds(truth),
         FakeOccasions(truth),
         FakeSuppressions(truth),
+        FakeLimits(truth),
     )

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
 from service.adapters.redis.accepted import KEPT_BEYOND_LATE_LIMIT, key_of
-from service.adapters.redis.rate import BURST, RecentCalls, grace_of
+from service.adapters.redis.rate import BURST, SETTLE, RecentCalls, grace_of
 from service.domain.adaptive_rate import AdaptiveRate
 from tests.fakes.redis_memory import Lock, RedisMemory
 
@@ -82,14 +82,24 @@ class FakeRateLimit:
         self._rate = memory.rates.setdefault(name, AdaptiveRate(per_second or math.inf))
         self._recent = RecentCalls(memory.monotonic)
         self._name = name
+        self._version = 0
 
     @property
     def grace(self) -> float:
         return grace_of(self._rate.at(self._memory.monotonic()))
 
     @property
-    def epoch(self) -> int:
-        return self._rate.epoch
+    def epoch(self) -> Hashable:
+        return self._rate.epoch, self._version
+
+    def configure(self, per_second: float | None, version: int) -> None:
+        memory, self._version = self._memory, version
+        if version > memory.rate_versions.get(self._name, 0):
+            memory.rate_versions[self._name] = version
+            self._rate.ceiling = per_second or math.inf
+            next_call = memory.next_call.pop(self._name, None)
+            if next_call is not None and per_second is not None:
+                memory.next_call[self._name] = min(next_call, memory.monotonic() + SETTLE)
 
     @property
     def per_second(self) -> float:

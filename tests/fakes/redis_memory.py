@@ -71,6 +71,8 @@ class RedisMemory:
         """By name of a rate: when the next call may be made."""
         self.rates: dict[str, AdaptiveRate] = {}
         """By name: the rate, and the limit that a throttle has set."""
+        self.rate_versions: dict[str, int] = {}
+        """By name: the latest version of the configured rate."""
         self._numbers = itertools.count(1)
         self._bells: dict[str, Bell] = {}
 

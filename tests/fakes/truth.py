@@ -16,6 +16,7 @@ from uuid import UUID
 
 from service.adapters.postgres.set_aside import FIRST_LOOK, LAST_LOOK, REASON_LENGTH
 from service.domain.holds import Hold, hold_of
+from service.domain.limits import LimitChange, LimitName
 from service.domain.messages import Outcome, Status
 from service.domain.occasions import ANNIVERSARY, BIRTHDAY, Occasion
 from service.domain.planning import CalendarDefaults, PlanRange
@@ -78,6 +79,7 @@ class Truth:
         self.fencing_tokens = {"ticker": 0}
         self.audit: list[AuditRecord] = []
         self.holds: dict[UUID, Hold] = {}
+        self.limits: dict[LimitName, LimitChange] = {}
         self.suppressions: dict[tuple[bytes, SuppressionReason], SuppressionRow] = {}
         """By the hash of the address, and the reason."""
         self.damaged: set[UUID] = set()

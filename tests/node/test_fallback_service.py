@@ -73,6 +73,10 @@ async def test_the_second_service_takes_over_in_mid_wave_and_the_first_is_used_a
     assert both == set()
     assert set(book(fallback).values()) == {1}
     await world.assert_nobody_was_greeted_twice()
+    taken_by_fallback = [
+        await node.metric('messages_sent_by_service_total{service="message-api-fallback"}') for node in nodes
+    ]
+    assert sum(taken_by_fallback) == fallback.ledger.accepted
     rows = await world.fetch("select service, count(*) from messages group by 1")
     assert {row["service"]: row["count"] for row in rows} == {
         "primary": 600 - fallback.ledger.accepted,

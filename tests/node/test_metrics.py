@@ -176,6 +176,9 @@ async def test_every_metric_moves_in_a_wave_with_faults(world: World) -> None:
         for node in world.nodes:
             await node.logged("node_entered")
             await node.logged("sending_held")
+        await world.fetch("insert into limits (name, value, author) values ('log_level', 'info', 'ops')")
+        for node in world.nodes:
+            await node.logged("limit_changed")
 
         # RabbitMQ goes away when the wave begins, and the node with pending entries dies.
         rabbitmq.cut()

@@ -409,4 +409,6 @@ def test_effective_settings_show_no_secret_and_no_address() -> None:
     assert (shown["email_rate"], shown["send_at"], shown["late_limit"]) == ("100/s", "08:30:00", "172800s")
     assert (shown["cluster"], shown["rate_limit"]) == ("off", "100/s")
     assert "sesame" not in str(shown)
-    assert not any(name.endswith("_url") for name in shown)
+    assert (shown["email_token"], shown["email_proxy"], shown["rabbitmq_url"]) == ("set", "off", "off")
+    assert (shown["api_keys"], shown["only_to"], shown["email_events_secrets"]) == ("1", "1", "0")
+    assert (shown["email_fallback"], shown["console"]) == ("off", "on")

@@ -18,10 +18,11 @@ from service.domain.retry import NextStep, next_step
 from service.domain.service_health import ServiceHealth
 from service.node import sending_holds
 from service.ports import Claimed, Result
+from service.ports.messages import HELD
 from tests.fakes import user_messages
 from tests.fakes.messages import FakeMessages
 from tests.fakes.planning import FakePlanning
-from tests.fakes.rows import AttemptRow
+from tests.fakes.rows import AttemptRow, MessageRow, UserRow
 from tests.fakes.truth import Truth
 
 Patch = pytest.MonkeyPatch
@@ -178,7 +179,14 @@ def gives_what_is_in_doubt_to_the_other_service(patch: Patch) -> None:
 
 
 def calls_what_is_held(patch: Patch) -> None:
-    """A node trusts the reading of the holds that it has, however old it is."""
+    """The claim does not look at the holds, and a node trusts the reading that it has, however old it is."""
+    left_out = FakeMessages._left_out
+
+    def careless(self: FakeMessages, row: MessageRow, user: UserRow) -> tuple[str, dict[str, Any]]:
+        verdict = left_out(self, row, user)
+        return ("", {}) if verdict[0] == HELD else verdict
+
+    patch.setattr(FakeMessages, "_left_out", careless)
     patch.setattr(sending_holds, "MAX_AGE", 1e9)
     patch.setattr("actors.holds_reader.READ_INTERVAL", 30.0)
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ import structlog
 from service.api.occasion_cache import desired_for_profile, moved
 from service.domain.calendar import LeapDay, Weekend
 from service.domain.dates import MonthDay, OccasionDate
+from service.domain.limits import LimitName
 from service.domain.messages import REDRIVABLE, UNSENT, Status
 from service.domain.planning import CalendarDefaults
 from service.domain.suppressions import NewSuppression, SuppressionReason
@@ -201,6 +203,8 @@ class Scenario:
         for post in world.posts:
             post.mood = Mood.WELL
         await self._release(list(world.truth.holds))
+        for name in LimitName:
+            await self._user_does(f"remove {name}", partial(world.limits.change, {name: None}, by=OPERATOR))
         for node in world.nodes:
             node.thaw()
             node.start()
@@ -276,6 +280,8 @@ class Scenario:
             self._change_rules,
             self._hold,
             self._hold,
+            self._change_limits,
+            self._change_limits,
             self._change_occasion,
             self._suppress,
             self._damage,
@@ -430,6 +436,17 @@ class Scenario:
         self.world.defaults = CalendarDefaults(time(hour), leap_day)
         self.tell("rules", defaults=str(self.world.defaults))
         await self._replace()
+
+    async def _change_limits(self) -> None:
+        """Set or remove the rate or the concurrency of calls, in the midst of a wave, or while nodes cannot read it."""
+        name = self.rng.choice((LimitName.EMAIL_RATE, LimitName.EMAIL_CONCURRENCY))
+        value = self.rng.choice((None, "1", "3", "20", "off" if name is LimitName.EMAIL_RATE else "100"))
+
+        async def change() -> None:
+            await self.world.limits.change({name: value}, by=OPERATOR)
+            self.tell("limit", name=name, value=value)
+
+        await self._user_does(f"limit {name} to {value}", change)
 
     async def _hold(self) -> None:
         """Hold everything or an occasion, and release it some time later, unless it ends by itself."""

@@ -25,6 +25,7 @@ from tests.fakes.broker import Broker
 from tests.fakes.coordination import FakeAcceptedKeys, FakeLocks, FakeRateLimit
 from tests.fakes.delivery_queue import FakeDeliveryQueue
 from tests.fakes.holds import FakeHolds
+from tests.fakes.limits import FakeLimits
 from tests.fakes.messages import FakeMessages
 from tests.fakes.nodes import FakeNodes
 from tests.fakes.occasions import FakeOccasions
@@ -107,6 +108,7 @@ class World:
         self.users = self._far(self._users(), "postgres")
         self.operator = self._far(FakeMessages(self.truth), "postgres")
         self.holds = self._far(FakeHolds(self.truth), "postgres")
+        self.limits = self._far(FakeLimits(self.truth), "postgres")
         self.suppressions = self._far(FakeSuppressions(self.truth), "postgres")
 
     def now(self) -> datetime:
@@ -224,6 +226,8 @@ class World:
                 holds=unused,
                 suppressions=unused,
                 node_holds=far(FakeHolds(self.truth), "postgres"),
+                limits=unused,
+                node_limits=far(FakeLimits(self.truth), "postgres"),
                 user_lists=unused,
                 idempotency=unused,
                 audit=unused,

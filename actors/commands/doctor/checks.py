@@ -9,7 +9,13 @@ from functools import partial
 from actors.commands.doctor.adoption import Adoption
 from actors.commands.doctor.check_results import Check, CheckReport, Level, run_check
 from actors.commands.doctor.email import check_email
-from actors.commands.doctor.environment_checks import check_cluster, check_nodes, check_settings, check_zones
+from actors.commands.doctor.environment_checks import (
+    check_cluster,
+    check_limits,
+    check_nodes,
+    check_settings,
+    check_zones,
+)
 from actors.commands.doctor.postgres import check_postgres
 from actors.commands.doctor.rabbitmq import check_rabbitmq
 from actors.commands.doctor.redis import check_redis
@@ -32,6 +38,7 @@ async def run_checks(settings: Settings, database: Database, redis: RedisClients
         "email service": partial(check_email, settings.email),
         "cluster": partial(check_cluster, Adoption(settings, database, redis)),
         "nodes": partial(check_nodes, database),
+        "limits": partial(check_limits, database),
         "tzdata": check_zones,
     }
     if settings.email_fallback is not None:

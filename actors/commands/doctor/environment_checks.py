@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from actors.commands.doctor.adoption import Adoption
 from actors.commands.doctor.check_results import CheckResult, error, ok, warning
 from actors.commands.doctor.transport import exposed
-from service.adapters.postgres.checkup import PostgresCheckup
+from service.adapters.postgres.checkup import LivingNode, PostgresCheckup
 from service.adapters.postgres.connection import Database
+from service.adapters.postgres.limits import PostgresLimits
 from service.domain.cluster import REASONS, DatabaseCheck
 from service.domain.zones import TZDATA_VERSION, zone_names
 from service.node.lease import DEATH_TIMEOUT
@@ -68,4 +70,43 @@ async def check_nodes(database: Database) -> list[CheckResult]:
     ]
     if len(silent) == len(nodes):
         return [*results, error("every running node has stopped sending heartbeats: nothing is sent")]
-    return [*results, ok(f"{len(nodes) - len(silent)} nodes are alive")]
+    results.append(ok(f"{len(nodes) - len(silent)} nodes are alive"))
+    return [*results, *compare_nodes([one for one in nodes if one not in silent])]
+
+
+def compare_nodes(nodes: Sequence[LivingNode]) -> list[CheckResult]:
+    """Name each setting in which living nodes differ, with the values, and the versions if there are several."""
+    told = [one for one in nodes if one.settings is not None]
+    results = [
+        warning(f"node {one.node} is of an earlier version, which does not tell its settings")
+        for one in nodes
+        if one.settings is None
+    ]
+    results += _differences("version", {one.node: one.version or "unknown" for one in told})
+    for name in sorted({name for one in told for name in one.settings or {}}):
+        values = {one.node: (one.settings or {}).get(name, "unknown") for one in told}
+        results += _differences(f"HEYDAY_{name.upper()}", values)
+    if len(told) > 1 and not results:
+        results.append(ok("all nodes have the same version and settings; their addresses, ports and names may differ"))
+    return results
+
+
+def _differences(name: str, values: Mapping[str, str]) -> list[CheckResult]:
+    nodes_of: dict[str, list[str]] = {}
+    for node, value in sorted(values.items()):
+        nodes_of.setdefault(value, []).append(node)
+    if len(nodes_of) < 2:
+        return []
+    each = "; ".join(f"{value} on {', '.join(nodes)}" for value, nodes in nodes_of.items())
+    return [warning(f"{name} differs between nodes: {each}")]
+
+
+async def check_limits(database: Database) -> list[CheckResult]:
+    """List the run-time limits, which stand above the settings. Raises Unavailable."""
+    changes = await PostgresLimits(database).read()
+    limits = [
+        ok(f"{one.name} is {one.value} on every node, by {one.author} since {one.changed_at:%Y-%m-%d %H:%M} UTC")
+        for one in changes
+        if one.value is not None
+    ]
+    return limits or [ok("no limit is set: the settings of each node decide")]

@@ -25,6 +25,7 @@ from service.adapters.email.connection import Connection, Response
 from service.adapters.email.connection_pool import ConnectionPool
 from service.adapters.email.failures import no_answer
 from service.adapters.email.http import CONNECT_PAUSE, CONNECT_TRIES, checked_base, plain_destination
+from service.call_slots import CallSlots
 from service.domain.messages import Answer
 from service.email_access import tls_context
 from service.environment import Secret
@@ -52,7 +53,7 @@ class DirectEmailService:
 
     def __init__(self, base_url: str, *, timeout: timedelta, concurrency: int, access: Access = OPEN) -> None:
         self.timeout = timeout
-        self._permits = asyncio.Semaphore(concurrency)
+        self._permits = CallSlots(concurrency)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pool: ConnectionPool | None = None
         self._origin: Origin | None = None
@@ -70,6 +71,10 @@ class DirectEmailService:
             self._pool.abort()
             self._pool = None
             await asyncio.sleep(0)  # a transport closes its socket in the next turn of the loop
+
+    def resize(self, concurrency: int) -> None:
+        """Use at most this many connections from now on."""
+        self._permits.resize(concurrency)
 
     async def use(self, base_url: str) -> None:
         """Call another URL from now on. Raises ValueError, and changes nothing, for one that cannot be called."""

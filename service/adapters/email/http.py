@@ -58,7 +58,7 @@ class HttpEmailService:
         """Make the session. Nothing is connected before the first attempt."""
         # A connector larger than the number of calls in flight costs a fifth of the throughput.
         connector = aiohttp.TCPConnector(limit=self._concurrency, keepalive_timeout=KEEP_ALIVE)
-        # The library has no public way to give a connector another protocol.
+        # The library has no public way to give a connector another protocol, or another limit.
         protocol = cast("type[ResponseHandler]", _HeadFirst)
         connector._factory = partial(protocol, loop=asyncio.get_running_loop())  # noqa: SLF001
         self._session = aiohttp.ClientSession(
@@ -75,6 +75,12 @@ class HttpEmailService:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    def resize(self, concurrency: int) -> None:
+        """Use at most this many connections from now on."""
+        self._concurrency = concurrency
+        if self._session is not None and self._session.connector is not None:
+            self._session.connector._limit = concurrency  # noqa: SLF001 - see `open`
 
     async def use(self, base_url: str) -> None:
         """Call another URL from now on. Raises ValueError, and changes nothing, for one that cannot be called."""

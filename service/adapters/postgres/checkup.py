@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import orjson
 
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.queries import load
@@ -29,11 +32,16 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class LivingNode:
-    """A node that has not ended; `silent` is the seconds since its last heartbeat."""
+    """A node that has not ended; `silent` is the seconds since its last heartbeat.
+
+    `version` is that of heyday, and `settings` are those in effect when it started; None: a node of an earlier version.
+    """
 
     incarnation: int
     node: str
     silent: float
+    version: str | None
+    settings: Mapping[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,10 @@ class PostgresCheckup:
 
     async def nodes(self) -> list[LivingNode]:
         """Nodes that have not ended."""
-        return [LivingNode(*row) for row in await self._database.fetch(_SQL.nodes)]
+        return [
+            LivingNode(**{**row, "settings": row["settings"] and orjson.loads(row["settings"])})
+            for row in await self._database.fetch(_SQL.nodes)
+        ]
 
     async def work(self) -> Work:
         """The counts of waiting messages."""

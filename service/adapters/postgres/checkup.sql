@@ -54,7 +54,8 @@ select extract(year from business_now())::integer as this_year, array(
 
 -- name: nodes
 -- The nodes that have not ended, and the seconds of real time since the last heartbeat of each.
-select incarnation, node, extract(epoch from clock_timestamp() - heartbeat_at)::double precision as silent
+select incarnation, node, extract(epoch from clock_timestamp() - heartbeat_at)::double precision as silent,
+    version, settings::text
 from nodes
 where ended_at is null
 order by incarnation

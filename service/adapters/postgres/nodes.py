@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import orjson
+
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.queries import load
 from service.domain.planning import CalendarDefaults
@@ -18,6 +22,7 @@ class PostgresNodes:
 
     `heartbeats` is a pool of one connection that only this node's own heartbeats use. A node whose other connections
     are all in use by slow statements is alive, and must show it. `defaults` are those of the node's environment.
+    `version` is that of heyday, and `settings` are those in effect, for people who compare nodes.
     """
 
     def __init__(
@@ -27,15 +32,23 @@ class PostgresNodes:
         heartbeats: Database | None = None,
         tzdata: str,
         defaults: CalendarDefaults | None = None,
+        version: str | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self._database = database
         self._heartbeats = heartbeats or database
         self._tzdata = tzdata
         self._defaults = defaults or CalendarDefaults()
+        self._version = version
+        self._settings = None if settings is None else orjson.dumps(settings).decode()
 
     async def enter(self, node: str) -> int:
         defaults = self._defaults
-        return int(await self._heartbeats.value(_SQL.enter, node, self._tzdata, defaults.send_at, defaults.leap_day))
+        return int(
+            await self._heartbeats.value(
+                _SQL.enter, node, self._tzdata, defaults.send_at, defaults.leap_day, self._version, self._settings
+            )
+        )
 
     async def beat(self, incarnation: int) -> bool:
         return await self._heartbeats.row(_SQL.beat, incarnation, within=BEAT_WITHIN) is not None

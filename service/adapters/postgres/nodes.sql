@@ -1,5 +1,6 @@
 -- name: enter
-insert into nodes (node, tzdata, send_at, leap_day) values ($1, $2, $3, $4) returning incarnation
+insert into nodes (node, tzdata, send_at, leap_day, version, settings) values ($1, $2, $3, $4, $5, $6::jsonb)
+returning incarnation
 
 -- name: beat
 -- It returns no row if others have seen no heartbeat for too long, and have ended this incarnation.

@@ -37,8 +37,8 @@ class PostgresOverviews:
             overdue=min(row["overdue"], limit),
             overdue_since=row["overdue_since"],
             nodes=[
-                LivingNode(incarnation, node, _instant(started), silent, tzdata)
-                for incarnation, node, started, silent, tzdata in orjson.loads(row["nodes"])
+                LivingNode(incarnation, node, _instant(started), *rest)
+                for incarnation, node, started, *rest in orjson.loads(row["nodes"])
             ],
             ended_nodes=[EndedNode(*one) for one in orjson.loads(row["ended_nodes"])],
             day=None if row["day"] is None else [_count(one) for one in orjson.loads(row["day"])],

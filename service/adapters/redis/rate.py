@@ -3,7 +3,8 @@
 `heyday:rate:email` is the instant of the next free call, in microseconds since 1970. A call reserves its place in the
 row and waits for it, so a wave leaves evenly spaced (the algorithm is known as GCRA, or as a leaky bucket). Where
 a node changes from the row of all to one of its own, or back, the new row begins where the old one ends.
-`heyday:rate:email:limit` is the lower rate that a throttle has set, by the rules of `AdaptiveRate`.
+`heyday:rate:email:limit` is the lower rate that a throttle has set, by the rules of `AdaptiveRate`, and the version of
+the configured rate by which calls were reserved last. A reservation by an earlier version goes by the later one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import timedelta
 
 from redis.asyncio import Redis
@@ -43,6 +44,16 @@ A statement that is slightly delayed takes less. A call that takes another slot 
 RESERVE_TIMEOUT = 0.5
 """Seconds for one reservation; a local share of the rate is better than a wait."""
 
+SETTLE = 1.0
+"""Seconds after a change of the configured rate in which calls of the earlier one may begin.
+
+A node begins no call by a reading of the limits that is older than `MAX_AGE` (service.node.sending_holds), which is
+less.
+"""
+
+VERSION_KEPT = 2.0
+"""Seconds without a reservation by a version after which an earlier one counts again: a restored database has one."""
+
 LIMIT_KEPT = timedelta(hours=1)
 """The limit of a throttle ends sooner by itself, unless nothing is sent."""
 
@@ -66,6 +77,7 @@ class RedisRateLimit:
         if per_second is not None and not per_second > 0:
             raise ValueError(f"a rate is above 0 per second, not {per_second}")
         self._configured = per_second
+        self._version = 0
         self._keys = [f"heyday:rate:{name}", f"heyday:rate:{name}:limit"]
         self._nodes = nodes
         self._clock = clock
@@ -82,13 +94,23 @@ class RedisRateLimit:
         return grace_of(self._rate.at(self._clock()))
 
     @property
-    def epoch(self) -> int:
-        return self._rate.epoch
+    def epoch(self) -> Hashable:
+        return self._rate.epoch, self._version
 
     @property
     def per_second(self) -> float:
         now = self._clock()
         return 0.0 if now < self._rate.paused_until else self._rate.at(now)
+
+    def configure(self, per_second: float | None, version: int) -> None:
+        if version == self._version and per_second == self._configured:
+            return
+        self._configured, self._version = per_second, version
+        self._rate.ceiling = per_second or math.inf
+        # As reserve.lua does for all.
+        settled = self._clock() + SETTLE
+        self._shared_until = min(self._shared_until, settled)
+        self._local_until = min(self._local_until, settled)
 
     async def reserve(self, count: int) -> list[float]:
         if count < 1:
@@ -131,7 +153,7 @@ class RedisRateLimit:
         not_before = max(0.0, self._local_until - asked)
         arguments: list[str | int] = [
             repr(1e6 / self._configured if self._configured else 0), count, repr(BURST), math.ceil(not_before * 1e6),
-            repr(LIFTED_AT),
+            repr(LIFTED_AT), self._version, round(SETTLE * 1e6), round(VERSION_KEPT * 1e6),
         ]  # fmt: skip
         async with translating(within=RESERVE_TIMEOUT):
             reply: Reply = await self._reserve(keys=self._keys, args=arguments)

@@ -33,6 +33,7 @@ _TAGS = {
     "email events": "Bounces, complaints and opt-outs that email services report.",
     "occasions": "The days that users have: their texts, and when they are due.",
     "holds": "Stop sending, and let it go on.",
+    "limits": "The rate and the concurrency of calls, and the log level, for all nodes while they run.",
     "jobs": "Jobs that heyday runs by itself, run now.",
     "access": "The key of a request, and the record of who changed what.",
     "health": "For probes, dashboards and scrapers; without keys or limits.",

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from service.api.representations import kinds
 from service.api.representations.answers import Answer, Member
 from service.api.representations.holds import HeldAnswer
+from service.api.representations.limits import LimitsAnswer
 from service.domain.holds import Hold
 from service.reports.day import Cell, Tally, totals
 
@@ -151,6 +152,8 @@ class WatchedNodeAnswer(Answer):
         kinds.NUMBER, "Since its last heartbeat. At 8 s it is ended.", of=lambda node: round(max(0.0, node.silent), 1)
     )
     tzdata = Member(kinds.TEXT, "The release of its zone data.", null=True)
+    version = Member(kinds.TEXT, "The version of heyday; null: one that does not tell.", null=True)
+    settings = Member(kinds.OBJECT, "The settings in effect when it started, without secrets and addresses.", null=True)
     report = Member(kinds.OBJECT, "What it says of itself; null: nothing lately, or Redis is away.", null=True)
 
     example: ClassVar = {
@@ -159,6 +162,8 @@ class WatchedNodeAnswer(Answer):
         "startedAt": "2026-12-10T08:40:12.120000Z",
         "silentSeconds": 0.7,
         "tzdata": "2026f",
+        "version": "0.1.0",
+        "settings": {"send_at": "09:00:00", "email_rate": "100/s"},
         "report": {
             "version": "0.1.0",
             "tzdata": "2026f",
@@ -168,6 +173,7 @@ class WatchedNodeAnswer(Answer):
             "circuit": {"state": "closed", "reason": None, "seconds": 812.4},
             "outages": [],
             "pool": {"active": 1, "idle": 9, "max": 10, "waiting": 0},
+            "limits": LimitsAnswer.example,
             "actors": {
                 "name": "node",
                 "kind": "supervisor",

@@ -22,6 +22,7 @@ from service.api.http.problems import (
     Problem,
     invalid_fields,
 )
+from service.api.http.query import Choice
 from service.api.http.responses import json_response
 from service.api.middleware.principal import principal
 from service.api.occasion_cache import OccasionCache
@@ -38,6 +39,7 @@ from service.api.representations.occasions import (
     test_send_json,
 )
 from service.api.representations.users import local_date
+from service.domain.messages import EmailServiceName
 from service.domain.occasions import CODE_EXPECTED, Occasion, is_code
 from service.domain.roles import Role
 from service.domain.suppressions import may_write_to
@@ -86,6 +88,7 @@ class TestSendInputSchema(RecipientSchema):
     example: ClassVar[dict[str, object]] = {"to": "you@example.com", **RecipientSchema.example}
 
     to = EmailAddress(required=True)
+    service = Choice(*(one.value for one in EmailServiceName), load_default=EmailServiceName.PRIMARY.value)
 
 
 class OccasionRoutes:
@@ -95,7 +98,10 @@ class OccasionRoutes:
         self._occasions = dependencies.ports.occasions
         self._users = dependencies.ports.users
         self._audit = dependencies.ports.audit
-        self._email = dependencies.email
+        self._services = {
+            EmailServiceName.PRIMARY: dependencies.email,
+            EmailServiceName.FALLBACK: dependencies.fallback,
+        }
         self._only_to = dependencies.settings.only_to
         self._rules = rules
 
@@ -236,7 +242,8 @@ class OccasionRoutes:
     async def test_send(self, request: web.Request) -> web.Response:
         """Send the greeting once to this address, under its own key.
 
-        It is no message of a user, and is not tried again. While the circuit is open the answer is 503.
+        It is no message of a user, and is not tried again. `service` is `primary` or `fallback`. While the circuit of
+        that email service is open the answer is 503.
         """
         entry = await self._entry(request)
         loaded = load(instance_of(TestSendInputSchema), await read_json(request))
@@ -244,15 +251,18 @@ class OccasionRoutes:
             raise invalid_fields([FieldError("to", "Expected an address that HEYDAY_ONLY_TO names.")])
         recipient = await self._recipient(loaded, entry.occasion)
         greeting = greeting_for_test(entry.occasion, recipient, loaded["to"])
-        if self._email is None:
+        email = self._services[EmailServiceName(loaded["service"])]
+        if email is None and loaded["service"] == EmailServiceName.FALLBACK:
+            raise invalid_fields([FieldError("service", "Expected `primary`: this node has no fallback service.")])
+        if email is None:
             raise Problem(UNAVAILABLE, "This node has no email service.", headers={"Retry-After": "1"})
         await self._audit.record(principal(request), AuditAction.OCCASION_TEST_SENT, [entry.occasion.code])
         try:
-            answer = await self._email.send(greeting)
+            answer = await email.send(greeting)
         except CircuitOpen as error:
             raise Problem(
                 UNAVAILABLE,
-                f"The circuit of the email service is open ({self._email.unavailable or 'open'}): nothing was sent.",
+                f"The circuit of the email service is open ({email.unavailable or 'open'}): nothing was sent.",
                 headers={"Retry-After": "10"},
             ) from error
         return json_response(test_send_json(greeting, answer))

@@ -102,6 +102,7 @@ class PreviewRoutes:
         self._history = dependencies.ports.history
         self._holds = dependencies.ports.holds
         self._settings = dependencies.settings
+        self._limits = dependencies.limits
         self._rules = rules
 
     def routes(self) -> list[web.RouteDef]:
@@ -167,16 +168,15 @@ class PreviewRoutes:
     )
     async def forecast(self, request: web.Request) -> web.Response:
         """What leaves in each minute of the hours to come, planned already or still to be planned, and what should have
-        left already. With `HEYDAY_EMAIL_RATE` also when each wave will be over."""
+        left already. With a rate of the email service also when each wave will be over."""
         hours = load_query(request, ForecastQuery)["hours"]
-        rate = self._settings.email_rate
         async with self._costly.turn(request[CLIENT]):
             found = await forecast(
                 self._previews,
                 await self._rules.current(),
                 hours=hours,
                 late_limit=self._settings.late_limit,
-                rate=rate.per_second if rate is not None else None,
+                rate=self._limits.email_rate,
             )
         return json_response(forecast_json(found, await self._holds.active()))
 

@@ -93,8 +93,9 @@ async def test_a_text_is_rendered_in_every_language(heyday: Run) -> None:
 
 
 @pytest.mark.parametrize(("status", "code", "word"), [(200, 0, "accepted"), (422, 1, "permanent_failure")])
+@pytest.mark.parametrize("service", ["primary", "fallback"])
 async def test_a_test_says_what_the_service_said(
-    heyday: Run, store: Store, monkeypatch: pytest.MonkeyPatch, status: int, code: int, word: str
+    heyday: Run, store: Store, monkeypatch: pytest.MonkeyPatch, status: int, code: int, word: str, service: str
 ) -> None:
     received: list[dict[str, str]] = []
 
@@ -105,9 +106,11 @@ async def test_a_test_says_what_the_service_said(
     app = web.Application()
     app.router.add_post("/send-email", answer)
     async with TestServer(app) as server:
-        monkeypatch.setenv("HEYDAY_EMAIL_URL", str(server.make_url("/")).rstrip("/"))
+        monkeypatch.setenv("HEYDAY_EMAIL_URL", "http://127.0.0.1:1")
         monkeypatch.setenv("HEYDAY_REDIS_URL", "redis://127.0.0.1:1")
-        exit_code, out, error = await heyday("test-send", "birthday", "--to", "me@example.com")
+        there = "HEYDAY_EMAIL_URL" if service == "primary" else "HEYDAY_EMAIL_FALLBACK_URL"
+        monkeypatch.setenv(there, str(server.make_url("/")).rstrip("/"))
+        exit_code, out, error = await heyday("test-send", "birthday", "--to", "me@example.com", "--service", service)
 
     assert received == [{"email": "me@example.com", "message": "Hey, Ada Lovelace it's your birthday"}]
     assert (exit_code, out.startswith(word)) == (code, True), (out, error)

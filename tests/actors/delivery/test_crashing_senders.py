@@ -13,6 +13,7 @@ from actors.delivery.permits import Permits
 from actors.delivery.result_writer import Acknowledge
 from actors.delivery.sender import Deliver, Sender
 from actors.runtime import Address, Backoff, ChildSpec, Supervisor
+from service.domain.messages import EmailServiceName
 from service.ports import Delivery
 from tests.actors.contexts import only_service
 from tests.actors.delivery.test_rate import Books
@@ -45,7 +46,7 @@ async def test_a_sender_that_crashes_leaves_neither_its_delivery_nor_its_claims_
             BrokenKeys(memory, late_limit=timedelta(hours=48)),
             only_service(),
             result_writer,
-            permits=permits,
+            permits={EmailServiceName.PRIMARY: permits},
         )
 
     stage = Supervisor(

@@ -59,3 +59,34 @@ async def test_a_task_that_never_ran_releases_what_it_was_handed() -> None:
 
     async with asyncio.timeout(5), permits.claims(permits.most_claims):
         pass
+
+
+async def test_a_lower_limit_lets_what_has_begun_go_on() -> None:
+    """A bundle may be larger than what is allowed by then. It is claimed alone, and does not wait for ever."""
+    permits = Permits(4)
+    async with permits.claims(2):
+        permits.resize(1)
+        assert permits.most_claims == CLAIMS_PER_CALL
+        waiting = asyncio.ensure_future(_claimed(permits, 4 * CLAIMS_PER_CALL))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+    async with asyncio.timeout(5):
+        await waiting
+        await _claimed(permits, 1)
+
+
+async def test_a_higher_limit_wakes_those_who_wait() -> None:
+    """Nothing else would, while calls hang."""
+    permits = Permits(1)
+    async with permits.claims(permits.most_claims):
+        waiting = asyncio.ensure_future(_claimed(permits, CLAIMS_PER_CALL))
+        await asyncio.sleep(0)
+        permits.resize(2)
+        async with asyncio.timeout(5):
+            await waiting
+
+
+async def _claimed(permits: Permits, count: int) -> None:
+    async with permits.claims(count):
+        pass

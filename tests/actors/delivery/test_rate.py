@@ -95,7 +95,7 @@ async def delivered(
             FakeAcceptedKeys(rate.memory, late_limit=timedelta(hours=48)),
             only_service(rate=rate),
             result_writer,
-            permits=permits or Permits(10),
+            permits={EmailServiceName.PRIMARY: permits or Permits(10)},
         )
 
     children = [ChildSpec("result_writer", lambda: books, result_writer), ChildSpec("sender", make, sender)]
@@ -131,22 +131,12 @@ def test_spare_turns_are_those_to_come_of_the_present_epoch() -> None:
     spare.put(Turns(EmailServiceName.PRIMARY, 1, [1.0, 5.0]))
     spare.put(Turns(EmailServiceName.PRIMARY, 1, [4.0, 6.0]))
 
-    assert spare.take(2, service=EmailServiceName.PRIMARY, epoch=1, not_before=2.0) == [4.0, 5.0]
-    assert spare.take(2, service=EmailServiceName.PRIMARY, epoch=1, not_before=2.0) == [6.0]
+    assert spare.take(2, epoch=1, not_before=2.0) == [4.0, 5.0]
+    assert spare.take(2, epoch=1, not_before=2.0) == [6.0]
     spare.put(Turns(EmailServiceName.PRIMARY, 1, [7.0]))
-    assert spare.take(2, service=EmailServiceName.PRIMARY, epoch=2, not_before=2.0) == []
+    assert spare.take(2, epoch=2, not_before=2.0) == []
     spare.put(Turns(EmailServiceName.PRIMARY, 2, [8.0]))
-    assert spare.take(2, service=EmailServiceName.PRIMARY, epoch=2, not_before=2.0) == [8.0]
-
-
-def test_each_service_has_its_own_spare_turns() -> None:
-    """Messages of both services may be under way, because some stay with the service that may have them."""
-    spare = SpareTurns()
-    spare.put(Turns(EmailServiceName.PRIMARY, 1, [5.0]))
-    spare.put(Turns(EmailServiceName.FALLBACK, 3, [6.0]))
-
-    assert spare.take(2, service=EmailServiceName.PRIMARY, epoch=1, not_before=2.0) == [5.0]
-    assert spare.take(2, service=EmailServiceName.FALLBACK, epoch=3, not_before=2.0) == [6.0]
+    assert spare.take(2, epoch=2, not_before=2.0) == [8.0]
 
 
 async def test_greetings_that_missed_their_turns_take_others(

@@ -20,6 +20,7 @@ from service.adapters.postgres.connection import Database
 from service.adapters.postgres.history import PostgresHistory
 from service.adapters.postgres.holds import PostgresHolds
 from service.adapters.postgres.idempotency import PostgresIdempotency
+from service.adapters.postgres.limits import PostgresLimits
 from service.adapters.postgres.messages import PostgresMessages
 from service.adapters.postgres.occasions import PostgresOccasions
 from service.adapters.postgres.overview import PostgresOverviews
@@ -31,12 +32,14 @@ from service.adapters.postgres.users import PostgresUsers
 from service.api.dependencies import ApiDependencies
 from service.domain.zones import TZDATA_VERSION
 from service.node.clock import BusinessClock
+from service.node.limits import NodeLimits
 from service.node.outages import Outages
 from service.ports import (
     AuditLog,
     History,
     Holds,
     Idempotency,
+    Limits,
     Messages,
     Occasions,
     Overviews,
@@ -61,6 +64,7 @@ class ServedPorts:
     messages: Messages
     history: History
     holds: Holds
+    limits: Limits
     user_lists: UserLists
     suppressions: Suppressions
     occasions: Occasions
@@ -154,6 +158,7 @@ async def serve(database: str) -> AsyncIterator[Serve]:
             messages=PostgresMessages(pool),
             history=PostgresHistory(pool),
             holds=PostgresHolds(pool),
+            limits=PostgresLimits(pool),
             user_lists=PostgresUserLists(pool),
             suppressions=PostgresSuppressions(pool),
             occasions=PostgresOccasions(pool),
@@ -176,6 +181,7 @@ async def serve(database: str) -> AsyncIterator[Serve]:
             ready=lambda: missing,
             name=lambda: "node-1",
             report=dict,
+            limits=NodeLimits(chosen),
         )
         dependencies = replace(dependencies, **changed)
         servers: list[ApiServer] = []

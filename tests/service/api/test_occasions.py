@@ -255,6 +255,20 @@ async def test_a_test_goes_to_the_address_and_leaves_no_message(serve: Serve) ->
     assert post.sent[1].id != greeting.id
 
 
+async def test_a_test_goes_by_the_second_service_if_that_is_asked_for(serve: Serve) -> None:
+    """Its credentials and sender are tried before the first one fails."""
+    first, second = Post(), Post()
+    api = await serve(email=first, fallback=second)
+    wanted = {"to": "me@example.com", "service": "fallback"}
+
+    assert (await api.call("POST", f"{BIRTHDAY}:testSend", json=wanted))[0] == 200
+    assert (len(first.sent), len(second.sent)) == (0, 1)
+    alone = await serve(email=first)
+    status, problem = await alone.call("POST", f"{BIRTHDAY}:testSend", json=wanted)
+    assert (status, problem["errors"][0]["field"]) == (422, "service")
+    assert first.sent == []
+
+
 async def test_nothing_is_tried_while_the_circuit_is_open(serve: Serve) -> None:
     api = await serve(email=Post(is_open=True))
 

@@ -102,7 +102,7 @@ def story(per_second: float, *, at_most: float | None = None, due: int = 20_000,
 
     It is delivered at this rate from a tenth of a second on.
     """
-    pressure = Backpressure(at_most=at_most)
+    pressure = Backpressure(at_most=lambda: at_most)
     outstanding, done, size, look_at = 0, 0.0, 50, 0.0
     on_its_way = []
     for step in range(int(lasts * 50)):

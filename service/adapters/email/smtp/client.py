@@ -24,6 +24,7 @@ from service.adapters.email.formats.format import parse_sender
 from service.adapters.email.reset import reset
 from service.adapters.email.smtp.message import Envelope, compose
 from service.adapters.email.smtp.replies import Reply, Stage, answer_to
+from service.call_slots import CallSlots
 from service.domain.messages import Answer, Outcome
 from service.email_access import SmtpServer, smtp_server, tls_context
 from service.environment import Secret
@@ -84,7 +85,7 @@ class SmtpEmailService:
         self._sender = parse_sender(sender)
         self._unsubscribe = unsubscribe
         self._html = html
-        self._slots = asyncio.Semaphore(concurrency)
+        self._slots = CallSlots(concurrency)
         self._idle: list[_Connection] = []
         self._hostname: str | None = None
         self._closed = False
@@ -104,6 +105,10 @@ class SmtpEmailService:
     async def _close_idle(self) -> None:
         idle, self._idle = self._idle, []
         await asyncio.gather(*(_farewell(one) for one in idle))
+
+    def resize(self, concurrency: int) -> None:
+        """Use at most this many connections from now on."""
+        self._slots.resize(concurrency)
 
     async def use(self, url: str) -> None:
         """Use another server or other credentials from now on. Raises ValueError, and changes nothing then."""

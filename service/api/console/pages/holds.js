@@ -9,6 +9,8 @@ import { Field, Problem, Release, State, Table, Waiting, usePages } from '../par
 const ACTIONS = [
   'hold.created',
   'hold.released',
+  'limit.changed',
+  'limit.removed',
   'occasion.created',
   'occasion.changed',
   'occasion.deleted',

@@ -24,7 +24,7 @@ export function Nodes() {
 }
 
 function Node({ node, report, silentSeconds, startedAt, incarnation, tzdata }) {
-  const { outages = [], missing = [], lease, clock, circuit, pool, version, actors } = report || {};
+  const { outages = [], missing = [], lease, clock, circuit, pool, limits, version, actors } = report || {};
   const [kind, text] =
     silentSeconds > SILENT
       ? ['failed', `silent for ${duration(silentSeconds)}`]
@@ -47,6 +47,7 @@ function Node({ node, report, silentSeconds, startedAt, incarnation, tzdata }) {
         Circuit:
           circuit &&
           html`<${State} of=${circuit.state === 'closed' ? 'sent' : 'failed'}>${words(circuit.state)}<//> ${circuit.reason}`,
+        Limits: limits && Object.values(limits).map(({ value, source }) => html`${value} (${source}) `),
         Connections: pool && `${number(pool.active)} of ${number(pool.max)} busy, ${number(pool.waiting)} wait`,
       }}
     />

@@ -41,7 +41,17 @@ async def test_the_exit_code_is_0_when_no_result_is_an_error(store: Store, docto
 
     assert (code, said(out, "ERROR")) == (0, "")
     names = [line for line in out.splitlines() if line and not line.startswith(" ")]
-    assert names[:-1] == ["settings", "postgres", "redis", "rabbitmq", "email service", "cluster", "nodes", "tzdata"]
+    assert names[:-1] == [
+        "settings",
+        "postgres",
+        "redis",
+        "rabbitmq",
+        "email service",
+        "cluster",
+        "nodes",
+        "limits",
+        "tzdata",
+    ]
     assert re.fullmatch(r"No errors, \d+ warnings\.", names[-1])
     assert "no node is running" in said(out, "warn")
     assert stub.ledger.requests == 0

@@ -17,7 +17,7 @@ from actors.commands.sandbox.servers.relay import Relay, relayed
 from service.adapters.redis import rate
 from service.adapters.redis.connection import RedisClients, connect
 from service.adapters.redis.fallback import PAUSE_AFTER_FAILURE
-from service.adapters.redis.rate import BURST, RedisRateLimit
+from service.adapters.redis.rate import BURST, SETTLE, RedisRateLimit
 from service.ports import RateLimit
 from tests.service.adapters.redis.stores import Store
 
@@ -100,6 +100,83 @@ async def test_limits_of_different_names_do_not_meet(store: Store) -> None:
     await store.rate(1).reserve(100)
 
     assert await store.rate(1, name="other").reserve(1) == [0]
+
+
+async def test_a_lower_rate_is_kept_by_nodes_that_have_not_read_it(store: Store) -> None:
+    """Places that were reserved at the old rate serve no call later than a second after the change."""
+    one, other = (store.rate(1_000, nodes=2) for _ in range(2))
+    await other.reserve(60_000)
+    before = one.epoch
+
+    one.configure(10, 1)
+    [first] = await one.reserve(1)
+    waits = await other.reserve(4)
+
+    assert one.epoch != before
+    assert 0 < first <= SETTLE
+    assert [later - earlier for earlier, later in pairwise(waits)] == pytest.approx([0.1] * 3)
+    assert one.per_second == 10
+
+
+async def test_a_higher_rate_comes_without_a_burst(store: Store) -> None:
+    """Calls at the old rate, at their places, end before those at the new rate begin."""
+    one, other = (store.rate(1, nodes=2) for _ in range(2))
+    await one.reserve(60)
+
+    other.configure(1_000, 1)
+    waits = await other.reserve(1_000)
+
+    assert SETTLE / 2 < waits[0] <= SETTLE
+    assert waits[-1] - waits[0] == pytest.approx(0.999, abs=0.001)
+
+
+async def test_a_rate_where_there_was_none(store: Store) -> None:
+    """In an emergency, a person limits what was unlimited."""
+    limit = store.rate(None)
+    await limit.reserve(1_000)
+
+    limit.configure(10, 1)
+    waits = await limit.reserve(5)
+
+    assert waits[-1] - waits[0] == pytest.approx(0.4, abs=0.001)
+
+
+async def test_no_rate_where_there_was_one(store: Store) -> None:
+    """A node that has not read the change keeps to the old rate. The other need not wait for its places."""
+    limit = store.rate(1)
+    await limit.reserve(60)
+
+    limit.configure(None, 1)
+
+    assert await limit.reserve(300) == [0] * 300
+    assert limit.per_second == math.inf
+
+
+async def test_an_earlier_version_counts_again_when_the_later_is_not_used(
+    clients: RedisClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restored database has earlier versions. Without this, its rate would never count."""
+    monkeypatch.setattr(rate, "VERSION_KEPT", 0.0)
+    later, restored = (RedisRateLimit(clients.commands, 1_000, nodes=lambda: 1) for _ in range(2))
+    later.configure(10, 5)
+    await later.reserve(1)
+
+    waits = await restored.reserve(100)
+
+    assert waits[-1] - waits[0] == pytest.approx(0.099, abs=0.001)
+
+
+async def test_a_changed_rate_counts_without_redis() -> None:
+    """A person may lower the rate while Redis is away."""
+    clients = connect("redis://127.0.0.1:1")
+    limit = RedisRateLimit(clients.commands, 1_000, nodes=lambda: 2, clock=lambda: 1000.0)
+    await limit.reserve(60_000)
+
+    limit.configure(10, 1)
+    waits = await limit.reserve(3)
+
+    assert waits == pytest.approx([SETTLE, SETTLE + 0.2, SETTLE + 0.4])
+    await clients.close()
 
 
 @pytest.fixture

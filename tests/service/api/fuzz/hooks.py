@@ -120,5 +120,7 @@ def _render(body: Any) -> None:
     if "textWithoutYears" in body or "texts" in body:
         body["textWithoutYears"] = None
         body["texts"] = {"de": "Hallo {first_name}", "pt-BR": {"text": "Oi", "subject": None, "textWithoutYears": None}}
+    if "service" in body:
+        body["service"] = "primary"  # there is no other
     if "userId" in body:
         body["userId"] = None
