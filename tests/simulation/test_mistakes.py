@@ -33,18 +33,21 @@ FOUND_ONCE = {
 
 
 async def _pause(scenario: Scenario) -> None:
-    """Pause a node when the service accepts the next call, until others have its claims.
+    """Pause the node whose call the service accepts next, until others have its claims.
 
     A pause at a random instant meets a call on the wire in one story of several hundred.
     """
-    node, post = scenario._node(), scenario.world.post
+    world, post = scenario.world, scenario.world.post
     tell = post._on_accepted
 
     def accepted(message: UUID) -> None:
         post._on_accepted = tell
         tell(message)
-        node.pause()
-        scenario._later(scenario.rng.choice((9.0, 14.0, 40.0)), node.thaw)
+        claimed_by = world.truth.messages[message].claimed_by
+        for node in world.nodes:
+            if node.believes == claimed_by:
+                node.pause()
+                scenario._later(scenario.rng.choice((9.0, 14.0, 40.0)), node.thaw)
 
     post._on_accepted = accepted
 
