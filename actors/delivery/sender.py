@@ -19,7 +19,7 @@ from actors.delivery.result_writer import Acknowledge, Flush, InFlightDelivery, 
 from actors.delivery.turns import Turns
 from actors.failpoints import Failpoint
 from actors.periodic import OutageBackoff
-from actors.runtime import Actor, Address, Context
+from actors.runtime import Actor, Address, Context, StrayCancellation
 from service.domain.messages import Answer, EmailServiceName, Outcome, Status
 from service.domain.retry import NextStep, may_call, next_step
 from service.domain.texts import InvalidText, render
@@ -315,6 +315,11 @@ class Sender(Actor[Deliver]):
             except CircuitOpen:
                 not_sent = self._services.not_sent(claimed)  # and no attempt is spent
                 why_not = KEPT_BY_SERVICE if not_sent.delay else NOT_ATTEMPTED
+            except asyncio.CancelledError:
+                if _is_being_cancelled():
+                    raise
+                bug = StrayCancellation("an attempt")  # else the message would stay `sending` while this node lives
+                answer = Answer(Outcome.UNKNOWN, self._loop.time() - began, error="internal error")
             except Exception as error:
                 bug = error
                 answer = Answer(Outcome.UNKNOWN, self._loop.time() - began, error="internal error")
@@ -414,6 +419,12 @@ class Sender(Actor[Deliver]):
     ) -> None:
         result = Result(claimed.claim, follows.status, answer, began, follows.delay, reason)
         await self._result_writer.tell(Record(claimed, result, in_flight))
+
+
+def _is_being_cancelled() -> bool:
+    """True if this task was cancelled; False if only something that it waited for was."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _parts(turns: list[float], most: int) -> Iterator[slice]:

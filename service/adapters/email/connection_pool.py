@@ -47,19 +47,22 @@ class ConnectionPool:
         self._lookup: asyncio.Task[None] | None = None
 
     def close(self) -> None:
-        """Close idle connections now, and the others when their request has ended. Safe to call twice."""
+        """Close idle connections now, and the others when their request has ended. Safe to call twice.
+
+        A look-up goes on for those that wait for it: if it were cancelled, so were they.
+        """
         self._is_closed = True
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
-        if self._lookup is not None:
-            self._lookup.cancel()
         while self._idle:
             self._idle.popleft().close()
 
     def abort(self) -> None:
-        """Close every connection now."""
+        """Close every connection, and end a look-up, now."""
         self.close()
+        if self._lookup is not None:
+            self._lookup.cancel()
         for connection in list(self._connections):
             connection.close()
 

@@ -13,9 +13,9 @@ from actors.delivery.permits import Permits
 from actors.delivery.result_writer import Acknowledge
 from actors.delivery.sender import Deliver, Sender
 from actors.runtime import Address, Backoff, ChildSpec, Supervisor
-from service.domain.messages import EmailServiceName
-from service.ports import Delivery
-from tests.actors.contexts import only_service
+from service.domain.messages import Answer, EmailServiceName, Outcome
+from service.ports import Delivery, Greeting
+from tests.actors.contexts import AcceptingEmailService, only_service
 from tests.actors.delivery.test_rate import Books
 from tests.actors.due import queued_messages
 from tests.fakes.coordination import FakeAcceptedKeys
@@ -71,3 +71,44 @@ async def test_a_sender_that_crashes_leaves_neither_its_delivery_nor_its_claims_
 
     told: list[object] = [*books.records]
     assert told == [Acknowledge(delivery) for delivery in deliveries]
+
+
+class CancelledService(AcceptingEmailService):
+    """Awaits something that somebody else cancels, as a library may."""
+
+    async def send(self, greeting: Greeting, *, last_attempt: float | None = None, wait: bool = True) -> Answer:
+        lost: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        lost.cancel()
+        return await lost
+
+
+async def test_an_attempt_that_is_cancelled_from_within_is_recorded_as_unknown(
+    context: NodeContext, truth: Truth, memory: RedisMemory
+) -> None:
+    """Else the message would stay `sending` for as long as its node lives."""
+    books = Books(1)
+    result_writer: Address[Any] = Address("result_writer", capacity=10)
+    sender: Address[Deliver] = Address("sender", capacity=1)
+
+    def make() -> Sender:
+        return Sender(
+            context,
+            FakeMessages(truth),
+            FakeAcceptedKeys(memory, late_limit=timedelta(hours=48)),
+            only_service(CancelledService()),
+            result_writer,
+            permits={EmailServiceName.PRIMARY: Permits(10)},
+        )
+
+    stage = Supervisor(
+        "stage",
+        [ChildSpec("result_writer", lambda: books, result_writer), ChildSpec("sender", make, sender)],
+        backoff=Backoff(random=lambda: 0.0),
+    )
+    await stage.start()
+    async with asyncio.timeout(30):
+        await sender.tell(Deliver(Delivery(tuple(queued_messages(truth, 1)), "receipt")))
+        await books.complete.wait()
+    await stage.drain(5)
+
+    assert [answer.outcome for record in books.records if (answer := record.result.answer)] == [Outcome.UNKNOWN]

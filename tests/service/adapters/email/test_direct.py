@@ -60,6 +60,29 @@ async def test_another_url_is_called_over_new_connections(raw_server: StartServe
     assert (len(before.requests), len(after.requests)) == (1, 1)
 
 
+async def test_another_url_during_a_look_up_cancels_no_call(
+    raw_server: StartServer, greeting: Greeting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look-up is shared by all calls that wait for it."""
+    before, after = await raw_server(accepts), await raw_server(accepts)
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+    look_up = pool.ConnectionPool._look_up
+
+    async def late(self: pool.ConnectionPool) -> None:
+        asked.set()
+        await may_answer.wait()
+        await look_up(self)
+
+    monkeypatch.setattr(pool.ConnectionPool, "_look_up", late)
+    async with opened(before.url) as service:
+        under_way = asyncio.ensure_future(service.attempt(greeting))
+        await asked.wait()
+        await service.use(after.url)
+        may_answer.set()
+
+        assert (await under_way).outcome is Outcome.ACCEPTED
+
+
 async def test_a_connection_that_was_answered_early_carries_no_other_request(
     raw_server: StartServer, greeting: Greeting
 ) -> None:
