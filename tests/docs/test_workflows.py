@@ -46,7 +46,7 @@ def test_a_workflow_may_do_little_and_ends(workflow: Path) -> None:
 
     assert found["permissions"] in ({"contents": "read"}, {})
     assert found["concurrency"]["group"]
-    assert all(job["timeout-minutes"] <= 60 for job in found["jobs"].values())
+    assert all(job["timeout-minutes"] <= 90 for job in found["jobs"].values())
     assert "pull_request_target" not in found["on"]
 
 

@@ -27,7 +27,7 @@ async def test_while_the_circuit_is_open_nothing_is_sent_and_no_attempt_is_spent
     """A service that is down gets no calls, and the greetings wait."""
     world.stub.change(world.stub.options.changed({"down": True}))
     await world.begin()
-    node = await world.node(CIRCUIT_FAILURES="5", CIRCUIT_RESET="4s", EMAIL_CONCURRENCY="10")
+    node = await world.node(CIRCUIT_FAILURES="5", CIRCUIT_RESET="8s", EMAIL_CONCURRENCY="10")
     await world.clock.set(await world.wave(300))
 
     await node.logged("circuit_opened")
@@ -40,15 +40,15 @@ async def test_while_the_circuit_is_open_nothing_is_sent_and_no_attempt_is_spent
     for job in ("minute", "recovery"):
         assert (await node.call("POST", f"/api/v1/jobs/{job}:run"))[0] == 202
     assert await node.metric('circuit_breaker_state{service="message-api"}') == 1
-    assert set(await world.counts()) <= {"scheduled", "queued", "retrying"}
+    await eventually(nothing_on_the_wire)  # what was claimed when the circuit opened goes back
     assert len(node.lines_of("circuit_opened")) == 1
     assert await world.value("select count(*) from attempts") == attempts == world.stub.ledger.requests == requests
 
     world.stub.change(world.stub.options.changed({"down": False}))
     ended = await node.logged("circuit_closed", level="info")
     await world.all_are("sent", 300)
-    # Failed trials every four seconds are not logged: one line when the outage begins, one when it ends.
-    assert ended["seconds"] >= 4
+    # Failed trials are not logged: one line when the outage begins, one when it ends.
+    assert ended["seconds"] >= 8
     assert node.lines_of("circuit_changed") == []
     assert len(node.lines_of("circuit_opened")) == 1
     assert len(world.acceptances()) == 300

@@ -52,4 +52,4 @@ def test_the_same_seed_is_the_same_story() -> None:
     first, second = (simulate(2, keep_trace=True) for _ in range(2))
 
     assert first.trace == second.trace
-    assert len(first.trace) > 100
+    assert any("event=range_planned" in line for line in first.trace)

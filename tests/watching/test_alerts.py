@@ -43,7 +43,7 @@ def name_of(alert: dict[str, Any]) -> str:
 
 def run(*command: str | Path) -> str:
     """Run a command that must succeed, and return its output."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False, cwd=ALERTS)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, cwd=ALERTS)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
