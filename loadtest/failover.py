@@ -49,7 +49,7 @@ GIVE_UP_AFTER = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a wave runs on, and what happens to it."""
+    """The servers of a wave, and the event that it meets."""
 
     dsn: str
     redis_url: str
@@ -59,7 +59,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was seen; times in seconds."""
+    """The figures of one event; times in seconds."""
 
     event: str
     outage: float

@@ -86,7 +86,7 @@ def body(rows: int, *, as_csv: bool = False, broken: int = 0) -> Iterator[bytes]
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """What is sent: `broken` rows of a hundred are refused; `command`: by `heyday import`."""
+    """The rows to send: `broken` of a hundred are refused; `command`: sent by `heyday import`."""
 
     rows: int
     csv: bool = False

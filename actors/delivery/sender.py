@@ -348,7 +348,7 @@ class Sender(Actor[Deliver]):
             turn = await self._another_turn(path, turns.service)
             if turn - self._loop.time() > CLAIM_AHEAD:
                 # Keep the slot for a later call. Otherwise messages that are claimed again and again would reserve ever
-                # more slots that nobody uses, and the next free one would be ever further away.
+                # more unused slots, and the next free one would be ever further away.
                 self._permits[turns.service].spare.put(Turns(turns.service, path.rate.epoch, [turn]))
                 return False
         if (wait := turn - self._loop.time()) > 0:

@@ -1,4 +1,4 @@
-"""Who must be greeted, and when. Written from the documented promises alone; it shares no code with heyday.
+"""The users who must be greeted, and the instants. Written from the promises alone; it shares no code with heyday.
 
 Sources: docs/explanation/calendar.md and docs/explanation/guarantees.md, as a user reads them.
 """

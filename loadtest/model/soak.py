@@ -44,7 +44,7 @@ OPEN = "queued,sending,retrying"
 
 @dataclass
 class Findings:
-    """What a soak has done and found."""
+    """The steps and the differences of a soak."""
 
     rounds: int = 0
     greetings: int = 0

@@ -21,7 +21,7 @@ class LimitName(StrEnum):
 
 
 class Source(StrEnum):
-    """Where an effective value comes from."""
+    """The origin of an effective value."""
 
     LIMIT = "limit"
     SETTING = "setting"

@@ -336,7 +336,7 @@ async def test_an_id_is_copied_without_tls(stage: Stage, opened: Open) -> None:
 
 
 async def test_an_edit_keeps_what_two_people_changed(stage: Stage, opened: Open) -> None:
-    """What somebody else saved meanwhile is shown, and what was typed is not lost."""
+    """The change of another operator is shown, and the typed text is kept."""
     user = await stage.world.value("select user_id::text from messages where timezone = 'Europe/Rome' limit 1")
     page = await opened()
     page.allowed.append("412 (Precondition Failed)")

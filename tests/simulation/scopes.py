@@ -28,7 +28,7 @@ from tests.simulation.small_world import LONGEST_RUN, SmallWorld, quick
 
 @dataclass
 class Walk:
-    """What a walk has seen. `whole` is False when it ended at a limit."""
+    """The result of a walk. `whole` is False when it ended at a limit."""
 
     states: int = 0
     runs: int = 0

@@ -63,7 +63,7 @@ SLOW_FOR = ticker.LOCK_TTL + 0.1
 
 
 class Fate(StrEnum):
-    """What may become of a call."""
+    """The possible ends of a call."""
 
     DONE = "done"
     REFUSED = "refused"
@@ -317,7 +317,7 @@ class SmallWorld(World):
     # --- the choices -------------------------------------------------------------------------------------------------
 
     def choices(self) -> list[Choice]:
-        """What may happen now. The first is the oldest call, served well."""
+        """The steps that are possible now. The first one serves the oldest call well."""
         steps = self.possible
         found = [self._serves(step, Fate.DONE) for step in steps]
         for step in steps:

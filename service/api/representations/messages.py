@@ -123,7 +123,7 @@ class RedrivenAnswer(Answer):
 
 
 class RedriveResultAnswer(Answer):
-    """What came of redriving many messages."""
+    """The result of redriving many messages."""
 
     dry_run = Member(kinds.FLAG)
     matched = Member(kinds.COUNT, "Messages that fitted when the request came.")

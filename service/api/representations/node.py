@@ -51,7 +51,7 @@ class DetailedHealthAnswer(HealthAnswer):
 
 
 class JobResultAnswer(Answer):
-    """What a job did."""
+    """The result of a job."""
 
     job = Member(kinds.ref("JobName"))
     result = Member({**kinds.OBJECT, "additionalProperties": kinds.INTEGER})

@@ -74,7 +74,7 @@ PreviewPage = page("PreviewPage", VerdictAnswer)
 
 
 class BacklogAnswer(Part):
-    """What should have left already: due, on its way, and still to be planned."""
+    """The greetings that should have left already: due, on their way, and still to be planned."""
 
     total = Member(kinds.COUNT)
     due = Member(kinds.COUNT)

@@ -31,7 +31,7 @@ SuppressionPage = page("SuppressionPage", SuppressionAnswer)
 
 
 class EmailEventsResultAnswer(Answer):
-    """What came of the events of a webhook."""
+    """The result of the events of a webhook."""
 
     suppressed = Member(kinds.COUNT, "Events whose address is suppressed.")
     ignored = Member(kinds.COUNT, "All other events.")

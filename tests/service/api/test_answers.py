@@ -36,7 +36,7 @@ class FlowerAnswer(Answer):
 
 @dataclass
 class Flower:
-    """What the answer is made of."""
+    """The value of an answer."""
 
     id: int
     names: SimpleNamespace

@@ -1,4 +1,4 @@
-"""Which hours of a day are counted again: a day of many messages costs as little as one of few."""
+"""Tests the choice of the hours to count again: a day of many messages costs as little as one of few."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pamqp import commands, frame
 
 PROTOCOL_HEADER = b"AMQP"
 PROTOCOL_HEADER_BYTES = 8
-"""What a client sends first. It is no frame."""
+"""The first bytes of a client (AMQP 0-9-1, 4.2.2). They are no frame."""
 
 FRAME_HEADER_BYTES = 7
 """Type (1 byte), channel (2) and size of the payload (4); one byte ends the frame."""
