@@ -35,6 +35,7 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
             await _id_of(args.user, sources),
             late_limit=sources.late_limit,
             holds=sources.holds,
+            limits=sources.limits,
         )
         if found is None:
             raise CommandFailed(f"there is no user {args.user}, and there never was")

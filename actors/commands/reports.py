@@ -12,10 +12,12 @@ from actors.commands.exit_codes import OK
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.history import PostgresHistory
 from service.adapters.postgres.holds import PostgresHolds
+from service.adapters.postgres.limits import PostgresLimits
 from service.adapters.postgres.planning import PostgresPlanning
 from service.adapters.postgres.preview import PostgresPreviews
 from service.adapters.postgres.zone_data import PostgresZoneData
 from service.domain.holds import Hold
+from service.domain.limits import LimitChange
 from service.domain.planning import CalendarDefaults, PlanningRules
 from service.domain.zones import TZDATA_VERSION
 from service.ports import History, Planned, Previews, ZoneData
@@ -24,7 +26,7 @@ from service.settings import PlanningSettings, read_planning
 
 @dataclass(frozen=True)
 class ReportSources:
-    """The ports that a report reads, the rules, how far planning is, and the active holds."""
+    """The ports of a report, the rules, how far planning is, the active holds, and the latest change of each limit."""
 
     previews: Previews
     history: History
@@ -33,6 +35,7 @@ class ReportSources:
     planned: Planned
     late_limit: timedelta
     holds: Sequence[Hold] = ()
+    limits: Sequence[LimitChange] = ()
 
 
 def report(environment: Mapping[str, str], write: Callable[[ReportSources], Awaitable[None]]) -> int:
@@ -62,6 +65,7 @@ async def _opened(settings: PlanningSettings) -> AsyncIterator[ReportSources]:
             await planning.planned(),
             settings.late_limit,
             await PostgresHolds(database).active(),
+            await PostgresLimits(database).read(),
         )
     finally:
         await database.close()

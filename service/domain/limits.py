@@ -36,3 +36,8 @@ class LimitChange:
     version: int
     author: str
     changed_at: datetime
+
+    @property
+    def slows(self) -> bool:
+        """True if it is in effect and allows only so many calls."""
+        return self.name is not LimitName.LOG_LEVEL and self.value not in (None, "off")

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from service.domain.calendar import Rule
 from service.domain.holds import Hold, hold_of
+from service.domain.limits import LimitChange, LimitName
 from service.domain.messages import EmailServiceName, Outcome, Status
 from service.domain.planning import PlanningRules
 from service.domain.suppressions import ONLY_TO, ONLY_TO_SENTENCE
@@ -50,8 +51,12 @@ async def explain(
     *,
     late_limit: timedelta,
     holds: Sequence[Hold] = (),
+    limits: Sequence[LimitChange] = (),
 ) -> Explanation | None:
-    """The explanation, or None if there never was such a user. Raises Unavailable."""
+    """The explanation, or None if there never was such a user. Raises Unavailable.
+
+    `limits` has the latest change of each.
+    """
     # These contain the local year in any zone. The right three are selected below.
     person = await previews.person(user_id, range(planned.now.year - 2, planned.now.year + 3))
     if person is None:
@@ -64,7 +69,7 @@ async def explain(
         candidate, rule = candidate_of(rules, person, day)
         verdict = prospect(candidate, rule, planned, late_limit=late_limit, shows_message=True)
         timeline = None if verdict.message_id is None else await history.timeline(verdict.message_id)
-        why = _why(verdict, candidate, person, planned, late_limit, holds, timeline)
+        why = _why(verdict, candidate, person, planned, late_limit, holds, limits, timeline)
         explained.append(Explained(verdict, why, timeline))
     return Explanation(
         person.user_id,
@@ -97,6 +102,11 @@ _STATUS = {
     Status.SENDING: "The message is being sent",
 }
 
+_LIMITED = {
+    LimitName.EMAIL_RATE: "all nodes together begin at most {value} calls",
+    LimitName.EMAIL_CONCURRENCY: "each node has at most {value} calls under way",
+}
+
 _RULES = {
     Rule.LEAP_DAY: "The date is 29 February, which this year does not have.",
     Rule.WEEKEND: "The day is a Saturday or Sunday, and the occasion avoids them.",
@@ -113,6 +123,7 @@ def _why(
     planned: Planned,
     late_limit: timedelta,
     holds: Sequence[Hold],
+    limits: Sequence[LimitChange],
     timeline: Timeline | None,
 ) -> str:
     """Sentences for a person. Every instant is in the local time of the user's zone."""
@@ -120,9 +131,11 @@ def _why(
     hold = hold_of(holds, verdict.occasion) if verdict.waits else None
     if hold is not None:
         sentences.append(f"Sending is held: {hold}.")
+    message = found.message
+    if hold is None and verdict.waits and message is not None and message.due_at <= planned.now:
+        sentences += [_limited(one, message.timezone) for one in limits if one.slows]
     if verdict.rule in _RULES and verdict.left_out is not LeftOut.SKIPPED_LEAP_DAY:
         sentences.append(_RULES[verdict.rule])
-    message = found.message
     if message is not None and found.deleted_at is None and found.send_at != message.send_at:
         sentences.append(
             "The user has no date for it any more."
@@ -186,12 +199,21 @@ def _leaves(verdict: Prospect, message: Message | None, at: str, now: datetime) 
         return f"There is no message yet: planning makes it, and it leaves at {'the instant' if ahead else 'once'}{at}."
     if message.status is Status.RETRYING and (message.status_reason or "").startswith("not attempted"):
         return f"The message was claimed and given back{at}: {message.status_reason}. It is due again."
+    if message.status is Status.SCHEDULED and message.due_at <= now:
+        due = _local(message.due_at, message.timezone)
+        return f"The message has been due since {due}, and no node has claimed it yet."
     if message.status is Status.RETRYING:
         due = _local(message.due_at, message.timezone)
         return f"Attempt {message.attempts} did not succeed{at}: {message.status_reason}. The next is due {due}."
     if message.status is Status.SENT and message.service is EmailServiceName.FALLBACK:
         return f"{_STATUS[message.status]}{at}, by the fallback service."
     return f"{_STATUS[message.status]}{at}."
+
+
+def _limited(change: LimitChange, timezone: str) -> str:
+    """The limit that a due message may wait for."""
+    since = _local(change.changed_at, timezone)
+    return f"By a limit of {change.author} since {since}, {_LIMITED[change.name].format(value=change.value)}."
 
 
 def _local(instant: datetime, timezone: str) -> str:

@@ -102,7 +102,8 @@ class PreviewRoutes:
         self._history = dependencies.ports.history
         self._holds = dependencies.ports.holds
         self._settings = dependencies.settings
-        self._limits = dependencies.limits
+        self._limits = dependencies.ports.limits
+        self._node_limits = dependencies.limits
         self._rules = rules
 
     def routes(self) -> list[web.RouteDef]:
@@ -176,7 +177,7 @@ class PreviewRoutes:
                 await self._rules.current(),
                 hours=hours,
                 late_limit=self._settings.late_limit,
-                rate=self._limits.email_rate,
+                rate=self._node_limits.email_rate,
             )
         return json_response(forecast_json(found, await self._holds.active()))
 
@@ -197,6 +198,7 @@ class PreviewRoutes:
             path_uuid(request),
             late_limit=self._settings.late_limit,
             holds=await self._holds.active(),
+            limits=await self._limits.read(),
         )
         if found is None:
             raise Problem(NOT_FOUND, "There is no such user, and never was.")

@@ -150,6 +150,34 @@ async def test_an_explanation_covers_last_year_this_year_and_next_year(
     assert [event["event"] for event in days["birthday", 2027]["message"]["timeline"]][-1] == "failed"
 
 
+async def test_an_explanation_names_the_limits_that_a_due_message_waits_for(
+    store: Store,
+    clock: Clock,
+    heyday: Run,
+) -> None:
+    """A person may have lowered the rate and forgotten it. A level of the log, and what was removed, slow nothing."""
+    await ada(store, clock)
+    await announce(store, NOON + timedelta(days=2))
+    await plan_all(store)
+    await heyday("limits", "set", "--email-rate", "5/h", "--email-concurrency", "2", "--log-level", "debug")
+    _, before, _ = await heyday("explain", "ada@example.com")
+    await clock.set(datetime(2027, 3, 11, 9, 20, tzinfo=UTC))
+    _, during, _ = await heyday("explain", "ada@example.com")
+    await heyday("limits", "remove", "email-concurrency")
+    await heyday("limits", "set", "--email-rate", "off")
+    _, after, _ = await heyday("explain", "ada@example.com")
+
+    due = "birthday 2027: The message has been due since 2027-03-11 09:00:00 in Europe/London, and no node"
+    assert "The message is planned and leaves at the instant" in before
+    assert "limit" not in before
+    (line,) = [line for line in during.splitlines() if line.startswith(due)]
+    assert "since 2027-03-10 12:00:00 in Europe/London, all nodes together begin at most 5/h calls." in line
+    assert "since 2027-03-10 12:00:00 in Europe/London, each node has at most 2 calls under way." in line
+    assert line.count("By a limit of ") == 2
+    assert due in after
+    assert "limit" not in after
+
+
 async def test_a_reader_that_closes_the_pipe_is_no_failure(store: Store, clock: Clock) -> None:
     """`heyday preview | head` is common."""
     await begin_at(store, clock, NOON)

@@ -207,6 +207,23 @@ async def test_an_explanation_has_last_year_this_one_and_the_next(serve: Serve, 
     assert {day["leftOut"] for day in found["days"] if day["occasion"] == "anniversary"} == {"no_date"}
 
 
+async def test_an_explanation_names_the_limit_that_a_due_message_waits_for(serve: Serve, clock: Clock) -> None:
+    """The answer is that of `heyday explain`."""
+    api = await at_noon(serve, clock)
+    await api.database.fetch("-- ahead\nupdate planning set planned_until = $1", NOON + timedelta(days=2))
+    ada = await api.create(birthdayDate="1990-03-11", timezone="Europe/London")
+    await api.call("PATCH", "/api/v1/limits", json={"emailRate": "20/s"})
+    await clock.set(NOON + timedelta(hours=22))
+
+    _, found = await api.call("GET", f"/api/v1/users/{ada['id']}/explanation")
+
+    (why,) = [day["why"] for day in found["days"] if day["status"] == "scheduled"]
+    assert why == (
+        "The message has been due since 2027-03-11 09:00:00 in Europe/London, and no node has claimed it yet. By a "
+        "limit of no key since 2027-03-10 12:00:00 in Europe/London, all nodes together begin at most 20/s calls."
+    )
+
+
 async def test_an_unknown_user_has_no_explanation(api: Api) -> None:
     """A deleted user has one."""
     status, problem = await api.call("GET", "/api/v1/users/01936f3a-7c1e-7b52-9d3e-2a4f6c8e0b11/explanation")
