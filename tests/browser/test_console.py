@@ -359,6 +359,32 @@ async def test_an_edit_keeps_what_two_people_changed(stage: Stage, opened: Open)
     assert [tuple(one) for one in names] == [("Shelley", "Bologna")]
 
 
+async def test_an_edit_of_a_text_keeps_what_two_people_changed(stage: Stage, opened: Open) -> None:
+    """The same holds for an occasion."""
+    code = "house_warming"
+    url = f"/api/v1/occasions/{code}"
+    page = await opened()
+    page.allowed.append("412 (Precondition Failed)")
+    async with aiohttp.ClientSession(page.origin) as client:
+        async with client.put(url, json={"text": "Hey, {first_name}", "active": False}) as answer:
+            assert answer.status == 201, await answer.text()
+        await page.go(f"occasions/{code}")
+        await page.page.get_by_label("Text", exact=True).fill("Welcome home, {first_name}")
+        merge = {"Content-Type": "application/merge-patch+json"}
+        async with client.patch(url, data='{"subject": "Your new house"}', headers=merge) as answer:
+            assert answer.status == 200, await answer.text()
+
+    await page.page.get_by_role("button", name="Save").click()
+    await page.says("Subject is now “Your new house”")
+    assert await page.page.get_by_label("Text", exact=True).input_value() == "Welcome home, {first_name}"
+    await page.page.get_by_role("button", name="Save").click()
+    await page.page.locator(".letter b", has_text="Your new house").wait_for()
+
+    async with aiohttp.ClientSession(page.origin) as client, client.get(url) as answer:
+        stored = await answer.json()
+    assert (stored["subject"], stored["text"]) == ("Your new house", "Welcome home, {first_name}")
+
+
 async def test_a_node_dies_while_somebody_watches_a_wave(stage: Stage, opened: Open) -> None:
     """The page of the other node continues: every greeting of the wave ends as sent, and the dead node is shown."""
     page = await opened()
