@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 from uuid import uuid4
 
 import aio_pika
 import asyncpg
 from redis.asyncio import Redis
 
+from actors.commands.chaos.disks import Disk, MemoryDisk, NoDisk, PowerDisk
 from actors.commands.chaos.faults import Need
-from actors.commands.chaos.quota import NoQuota, Quota
 from actors.commands.sandbox.servers.postgres import UNWRITTEN, PostgresServer
 from actors.commands.sandbox.servers.rabbitmq import RabbitMQServer, installed_sbin
 from actors.commands.sandbox.servers.redis import RedisServer
 from service.domain import bundles
 from service.ports.names import RABBITMQ_QUEUE, REDIS_QUEUE
+
+AnyServer: TypeAlias = PostgresServer | RedisServer | RabbitMQServer
 
 REQUEST_TIMEOUT = 10.0
 """Seconds for one request of the rehearsal itself."""
@@ -36,23 +39,28 @@ class Own:
     postgres: PostgresServer
     redis: RedisServer
     rabbitmq: RabbitMQServer | None
-    quota: Quota | None
+    disks: dict[str, Disk]
+    """The disks by the names of their servers."""
 
     async def start(self) -> None:
         """Start them all."""
-        await asyncio.gather(*(server.start() for server in self._all()))
+        await asyncio.gather(*(server.start() for server in self.all))
+        for disk in self.disks.values():
+            disk.sync()
 
     async def kill(self, logs: Path) -> None:
         """Kill them, and copy their logs into `logs`."""
-        for server in self._all():
+        for server in self.all:
             with suppress(FileNotFoundError):
                 shutil.copy(server.directory / "log", logs / f"{server.name.lower()}.log")
             await server.kill()
             await server.stop()
-        if self.quota is not None:
-            self.quota.close()
+        for disk in self.disks.values():
+            disk.close()
 
-    def _all(self) -> list[PostgresServer | RedisServer | RabbitMQServer]:
+    @property
+    def all(self) -> list[AnyServer]:
+        """Every server."""
         return [self.postgres, self.redis, *([self.rabbitmq] if self.rabbitmq else [])]
 
 
@@ -186,23 +194,19 @@ class Servers:
 
 
 @asynccontextmanager
-async def own_servers(directory: Path, *, connections: int, with_quota: bool) -> AsyncIterator[Servers]:
+async def own_servers(directory: Path, *, connections: int, needs: Collection[Need]) -> AsyncIterator[Servers]:
     """Start private servers in `directory`, with `connections` of PostgreSQL for the nodes. Raises EmbeddedError.
 
-    With `with_quota`, PostgreSQL has a small disk, where that is possible.
+    They have the disks that are among `needs`, where that is possible.
     """
-    lacking: dict[Need, str] = {}
-    quota = None
-    if with_quota:
-        try:
-            quota = Quota(directory / "postgres")
-        except NoQuota as why:
-            lacking[Need.QUOTA] = str(why)
     has_rabbitmq = installed_sbin() is not None
+    names = ["postgres", "redis", *(["rabbitmq"] if has_rabbitmq else [])]
+    disks, lacking = _make_disks(directory, names, needs)
     if not has_rabbitmq:
         why_not = "RabbitMQ is not installed here: the delivery queue is a Redis stream"
         lacking |= {Need.RABBITMQ: why_not, Need.OWN_RABBITMQ: why_not}
-    settings = UNWRITTEN | {
+    powered = any(isinstance(disk, PowerDisk) for disk in disks.values())
+    settings = ({} if powered else UNWRITTEN) | {
         "max_connections": str(connections + SPARE_CONNECTIONS),
         # Without reserves, so that a full disk has an effect at once.
         "min_wal_size": "32MB",
@@ -216,7 +220,7 @@ async def own_servers(directory: Path, *, connections: int, with_quota: bool) ->
         PostgresServer(directory / "postgres", settings=settings),
         RedisServer(directory / "redis"),
         RabbitMQServer(directory / "rabbitmq") if has_rabbitmq else None,
-        quota,
+        disks,
     )
     try:
         await own.start()
@@ -227,9 +231,28 @@ async def own_servers(directory: Path, *, connections: int, with_quota: bool) ->
         await own.kill(directory)
 
 
+def _make_disks(
+    directory: Path, names: Sequence[str], needs: Collection[Need]
+) -> tuple[dict[str, Disk], dict[Need, str]]:
+    """Make the needed disks of the servers, and say which cannot be made, and why."""
+    kinds: dict[str, type[Disk]] = {"postgres": MemoryDisk} if Need.SMALL_DISK in needs else {}
+    if Need.POWER_DISKS in needs:
+        kinds = dict.fromkeys(names, PowerDisk)
+    disks: dict[str, Disk] = {}
+    try:
+        for name, kind in kinds.items():
+            disks[name] = kind(directory / name)
+    except NoDisk as why:
+        for disk in disks.values():
+            disk.close()
+        return {}, {need: str(why) for need in (Need.SMALL_DISK, Need.POWER_DISKS) if need in needs}
+    return disks, {}
+
+
 def given_servers(database_url: str, redis_url: str, rabbitmq_url: str | None) -> Servers:
     """Servers that others may use: no fault affects them."""
-    lacking = dict.fromkeys((Need.OWN_SERVERS, Need.OWN_RABBITMQ, Need.QUOTA), "the servers are not private")
+    private = (Need.OWN_SERVERS, Need.OWN_RABBITMQ, Need.SMALL_DISK, Need.POWER_DISKS)
+    lacking = dict.fromkeys(private, "the servers are not private")
     if rabbitmq_url is None:
         lacking[Need.RABBITMQ] = "HEYDAY_RABBITMQ_URL is not set: the delivery queue is a Redis stream"
     return Servers(database_url, redis_url, rabbitmq_url, lacking=lacking)

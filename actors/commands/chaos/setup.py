@@ -9,7 +9,7 @@ from pathlib import Path
 
 from actors.commands.chaos.configuration import Configuration
 from actors.commands.chaos.environment import Environment
-from actors.commands.chaos.faults import Need
+from actors.commands.chaos.faults import KINDS, Need
 from actors.commands.chaos.fleet import SETTINGS, fleet_of, why_not_relayed
 from actors.commands.chaos.options import EMBEDDED, ChaosOptions
 from actors.commands.chaos.preflight import require_empty
@@ -60,7 +60,8 @@ async def _servers(stack: AsyncExitStack, options: ChaosOptions, settings: Setti
     if options.servers != EMBEDDED:
         return given_servers(settings.database_url, settings.redis_url, settings.rabbitmq_url)
     connections = options.nodes * settings.database_connections
-    own = own_servers(directory, connections=connections, with_quota="fill-disk" in options.faults)
+    needs = {need for name in options.faults for need in KINDS[name].needs}
+    own = own_servers(directory, connections=connections, needs=needs)
     return await stack.enter_async_context(own)
 
 

@@ -25,6 +25,7 @@ from actors.commands.chaos.faults.postgres import (
     OpenTransaction,
     RestartPostgres,
 )
+from actors.commands.chaos.faults.power import CutPower
 from actors.commands.chaos.faults.rules import ChangeRules
 from actors.commands.chaos.faults.stores import (
     DeleteQueue,
@@ -40,6 +41,7 @@ _ALL: tuple[type[Fault], ...] = (
     *(KillNode, KillAllNodes, StopNode, StarveNode, DrainNode, ChangeRules, Hold, SilentConnections),
     *(FlushRedis, KillRedis, FillRedis, PurgeQueue, DeleteQueue, ShareQueue, RestartRabbitMQ, ConfirmAndDrop),
     *(RestartPostgres, KillPostgres, ExhaustConnections, FillDisk, OpenTransaction, DamageRow, LoseClaimAnswers),
+    CutPower,
     *CONNECTION_FAULTS,
     *(Down, Unreachable, Throttle, WrongKey, RefuseAll, Slow, Erratic, AcceptThenFail),
 )

@@ -63,11 +63,11 @@ class FillDisk(Fault):
 
     name: ClassVar[str] = "fill-disk"
     does: ClassVar[str] = "fill the disk of PostgreSQL to the last byte, and free it some seconds later"
-    needs: ClassVar[tuple[Need, ...]] = (Need.OWN_SERVERS, Need.QUOTA)
+    needs: ClassVar[tuple[Need, ...]] = (Need.OWN_SERVERS, Need.SMALL_DISK)
 
     async def inject(self, environment: Environment) -> str:
-        server, quota = environment.servers.own.postgres, environment.servers.own.quota
-        assert quota is not None  # noqa: S101 - it is needed
+        own = environment.servers.own
+        server, disk = own.postgres, own.disks["postgres"]
         # The reserved part of the log would last for minutes. A new segment has no reserve.
         await environment.database.value("select pg_switch_wal()")
         lasts = self.seconds(4, 12)
@@ -75,10 +75,10 @@ class FillDisk(Fault):
         try:
             while time.monotonic() < until:
                 # Again and again, because a server that ends deletes its unfinished files.
-                quota.fill()
+                disk.fill()
                 await asyncio.sleep(0.1)
         finally:
-            quota.free()
+            disk.free()
         went_down = not server.running
         if went_down:
             await server.kill()

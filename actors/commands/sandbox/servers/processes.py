@@ -119,6 +119,11 @@ def strays(directory: Path, names: Collection[str]) -> list[psutil.Process]:
     return found
 
 
+def stop(processes: Collection[psutil.Process]) -> None:
+    """Stop the processes where they are."""
+    _send(processes, signal.SIGSTOP)
+
+
 async def end(processes: Collection[psutil.Process], *, farewell: signal.Signals, within: float) -> None:
     """Ask the processes to end, and kill those that still run after `within` seconds."""
     _send(processes, farewell)

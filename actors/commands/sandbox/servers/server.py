@@ -105,8 +105,12 @@ class Server(ABC):
         self._forget_processes()
         self._release()
 
+    def freeze(self) -> None:
+        """Stop all its processes where they are. Only `kill` is possible afterwards."""
+        processes.stop(processes.family(self._processes))
+
     async def kill(self) -> None:
-        """Kill all its processes, as a power cut does. The directory stays claimed."""
+        """Kill all its processes. What they wrote stays in the memory of the kernel. The directory stays claimed."""
         await processes.kill(processes.family(self._processes))
         if self._claimed is not None:
             # Processes without a parent, such as a session of PostgreSQL that was being started.
