@@ -244,6 +244,13 @@ class Auditor:
             if (seconds := now - max(since, watched_since)) > OWNERLESS_FOR:
                 self.report(f"{message} has been sending its attempt {attempt} for {seconds:.1f} s without an owner")
 
+    def resumed(self, incarnation: int | None) -> None:
+        """A node that stood still goes on: its claims have an owner again, even if it stops before the next look."""
+        rows = self.truth.messages
+        self.ownerless = {
+            claim: since for claim, since in self.ownerless.items() if rows[claim[0]].claimed_by != incarnation
+        }
+
     def _cannot_change(self, message: UUID) -> bool:
         return message in self.truth.damaged or self.truth.is_set_aside(message)
 

@@ -465,7 +465,7 @@ class SmallWorld(World):
             *([row.ended for row in truth.nodes.values()], memory.streams, memory.locks, memory.accepted),
             *([(bundle.body, bundle.returns) for bundle in broker.ready], held, sorted(self.post.accepted.items())),
             [(node.history, node.process.dead, node.evicted, node.incarnation) for node in self.small],
-            [(step.node.name, step.name) for step in self.steps.waiting],
+            sorted((step.node.name, step.name) for step in self.steps.waiting),
             round(self.loop.time(), 3),
         )
         return hashlib.blake2b(repr(whole).encode(), digest_size=16).digest()

@@ -384,6 +384,7 @@ class SimulatedNode:
                 self._time_lost += now - self._paused_at
                 self._paused_at, self.resumed_at = None, now
             self._world.tell("thaw", node=self.process.name)
+            self._world.auditor.resumed(self.believes)
             self._world.loop.thaw(self.process)
 
     def drain(self) -> None:
