@@ -26,13 +26,9 @@ begin
         execute format('grant heyday_migrator to %I', current_user);
     end if;
 
-    -- By default every role may connect and make temporary tables.
+    -- By default every role may connect and make temporary tables, which could stand in for tables of the schema.
     execute format('revoke all on database %I from public', current_database());
     execute format('grant connect on database %I to heyday_migrator, heyday_node', current_database());
-    -- For `heyday doctor --ledger`, which loads the ledger into a temporary table: run it as the migrator. A node has no
-    -- right to temporary tables: they could stand in for tables of the schema.
-    execute format('revoke temporary on database %I from heyday_node', current_database());
-    execute format('grant temporary on database %I to heyday_migrator', current_database());
 end
 $$;
 

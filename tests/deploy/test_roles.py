@@ -14,9 +14,11 @@ from actors.commands.sandbox.servers.postgres import UNWRITTEN, USER, PostgresSe
 from actors.commands.sandbox.servers.server import Server
 from service.adapters.postgres.checkup import PostgresCheckup
 from service.adapters.postgres.connection import Database
+from service.adapters.postgres.ledger import Difference, opened
 from service.adapters.postgres.migrations import migrate
 from tests.node.conftest import MakeWorld
 from tests.node.harness import ROOT, eventually
+from tests.principals import OPERATOR
 from tests.servers import Servers, installed_postgres
 
 ROLES = ("heyday_node", "heyday_migrator", "heyday_backup")
@@ -180,6 +182,24 @@ async def test_the_role_of_a_node_may_not(separated: str, statement: str) -> Non
         await own.execute(statement)
 
     assert await own.fetchval("select count(*) from occasions") == 2
+    await own.close()
+
+
+async def test_the_role_of_a_node_compares_a_ledger(separated: str) -> None:
+    """The runbook runs `heyday doctor --ledger` where a node runs. The node has no right to temporary tables."""
+    await migrate(as_role(separated, "heyday_migrator"))
+    strange = uuid.uuid4()
+    own = await asyncpg.connect(as_role(separated, "heyday_node"))
+    abandoned = "insert into ledger (comparison, key, loaded_at) values ($1, $1, now() - interval '25 hours')"
+    await own.execute(abandoned, strange)
+
+    async with opened(as_role(separated, "heyday_node")) as ledger:
+        await ledger.add([(strange, None)])
+        assert (await ledger.bounds()).lines == await own.fetchval("select count(*) from ledger") == 1
+        assert [one.id async for one in ledger.differing(Difference.NOT_OURS, None, None)] == [strange]
+        assert await ledger.mend(incarnation=1, reason="in the ledger", by=OPERATOR) == 0
+
+    assert await own.fetchval("select count(*) from ledger") == 0
     await own.close()
 
 

@@ -1,19 +1,17 @@
-"""Compares the acceptances of the email service with the rows, in a temporary table that holds millions of keys."""
+"""Compares the acceptances of the email service with the rows, in a table that holds millions of keys meanwhile."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
-from uuid import UUID
-
-import asyncpg
+from uuid import UUID, uuid4
 
 from service.adapters.postgres import audit
-from service.adapters.postgres.connection import connect_once, is_pooled, translating
+from service.adapters.postgres.connection import connect_once, translating
 from service.adapters.postgres.queries import load
 from service.ports import AuditAction, Principal, Unavailable
 
@@ -59,18 +57,19 @@ class PostgresLedger:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._comparison = uuid4()
 
     async def add(self, rows: Sequence[tuple[UUID, datetime | None]]) -> None:
         """Add acceptances: keys with their times, if known."""
         with translating():
-            await self._connection.copy_records_to_table("ledger", records=rows, columns=["key", "at"])
+            await self._connection.copy_records_to_table(
+                "ledger", records=((self._comparison, *row) for row in rows), columns=["comparison", "key", "at"]
+            )
 
     async def bounds(self) -> Bounds:
         """Return the bounds, once everything is added."""
         with translating():
-            await self._connection.execute(_SQL.loaded)
-            await self._connection.execute("analyze ledger")
-            row = await self._connection.fetchrow(_SQL.bounds)
+            row = await self._connection.fetchrow(_SQL.bounds, self._comparison)
             assert row is not None  # noqa: S101 - an aggregate has one row
             return Bounds(*row)
 
@@ -79,9 +78,10 @@ class PostgresLedger:
     ) -> AsyncIterator[Differing]:
         """Every key with this kind of difference. `since` and `until` bound the messages sent here."""
         bounds = (since, until) if difference is Difference.NOT_ACCEPTED_THERE else ()
+        query = getattr(_SQL, difference)
         with translating():
             async with self._connection.transaction():
-                async for row in self._connection.cursor(getattr(_SQL, difference), *bounds, prefetch=1000):
+                async for row in self._connection.cursor(query, self._comparison, *bounds, prefetch=1000):
                     yield Differing(difference, row["id"], row["times"], row["status"], row["status_reason"], row["at"])
 
     async def mend(self, *, incarnation: int, reason: str, by: Principal) -> int:
@@ -91,25 +91,28 @@ class PostgresLedger:
         """
         with translating():
             async with self._connection.transaction():
-                rows = await self._connection.fetch(_SQL.mend, incarnation, reason)
+                rows = await self._connection.fetch(_SQL.mend, self._comparison, incarnation, reason)
                 await audit.record(self._connection, by, AuditAction.MESSAGES_MENDED, [row["id"] for row in rows])
         return len(rows)
+
+    async def forget(self) -> None:
+        """Remove the ledger."""
+        with translating():
+            await self._connection.execute(_SQL.forget, self._comparison)
 
 
 @asynccontextmanager
 async def opened(dsn: str) -> AsyncIterator[PostgresLedger]:
-    """Open an empty ledger on its own connection. Raises Unavailable, also if temporary tables cannot be made."""
+    """Open an empty ledger on its own connection, and remove it at the end. Raises Unavailable."""
     connection = await connect_once(dsn)
     try:
-        if is_pooled(connection):
-            reason = "a pooler keeps no temporary table; set HEYDAY_DATABASE_URL to the server itself"
-            raise Unavailable("postgres", reason)
         with translating():
-            try:
-                await connection.execute(_SQL.open)
-            except asyncpg.InsufficientPrivilegeError as error:
-                reason = "this role may not make temporary tables; set HEYDAY_DATABASE_URL to the role that migrates"
-                raise Unavailable("postgres", reason) from error
-        yield PostgresLedger(connection)
+            await connection.execute(_SQL.forget_abandoned)
+        ledger = PostgresLedger(connection)
+        try:
+            yield ledger
+        finally:
+            with suppress(Unavailable):
+                await ledger.forget()
     finally:
         connection.terminate()

@@ -1,16 +1,20 @@
--- name: open
--- The table belongs to this session and ends with it.
-create temporary table ledger (key uuid not null, at timestamptz)
+-- Everywhere $1 is the comparison.
 
--- name: loaded
-create index on ledger (key)
+-- name: forget_abandoned
+-- Of comparisons that were killed. The table is empty while there is none.
+delete from ledger where loaded_at < statement_timestamp() - interval '1 day'
+
+-- name: forget
+delete from ledger where comparison = $1
 
 -- name: bounds
 select count(*) as lines, count(distinct key) as keys, min(at) as first, max(at) as last from ledger
+where comparison = $1
 
 -- name: twice
 select key as id, count(*) as times, null::text as status, null::text as status_reason, null::timestamptz as at
 from ledger
+where comparison = $1
 group by key
 having count(*) > 1
 order by key
@@ -20,7 +24,7 @@ order by key
 select m.id, count(*) as times, m.status, m.status_reason, min(l.at) as at
 from ledger l
 join messages m on m.id = l.key
-where m.status <> 'sent'
+where l.comparison = $1 and m.status <> 'sent'
 group by m.id, m.status, m.status_reason
 order by m.status, m.id
 
@@ -28,7 +32,7 @@ order by m.status, m.id
 -- Keys accepted by the service that belong to no message here.
 select l.key as id, count(*) as times, null::text as status, null::text as status_reason, min(l.at) as at
 from ledger l
-where not exists (select from messages m where m.id = l.key)
+where l.comparison = $1 and not exists (select from messages m where m.id = l.key)
 group by l.key
 order by l.key
 
@@ -37,29 +41,29 @@ order by l.key
 select m.id, 0::bigint as times, m.status, m.status_reason, m.ended_at as at
 from messages m
 where m.status = 'sent'
-    and ($1::timestamptz is null or m.ended_at >= $1) and ($2::timestamptz is null or m.ended_at < $2)
-    and not exists (select from ledger l where l.key = m.id)
+    and ($2::timestamptz is null or m.ended_at >= $2) and ($3::timestamptz is null or m.ended_at < $3)
+    and not exists (select from ledger l where l.comparison = $1 and l.key = m.id)
 order by m.id
 
 -- name: mend
 -- Records the acceptance in the ledger as an accepted attempt, with the number of the latest begun attempt.
 with known as (
-    select m.id, m.local_year, (select min(l.at) from ledger l where l.key = m.id) as at
+    select m.id, m.local_year, (select min(l.at) from ledger l where l.comparison = $1 and l.key = m.id) as at
     from messages m
-    where m.status = 'unknown' and exists (select from ledger l where l.key = m.id)
+    where m.status = 'unknown' and exists (select from ledger l where l.comparison = $1 and l.key = m.id)
     order by m.id
     limit 5000
     for update of m
 ),
 moved as (
-    update messages m set status = 'sent', ended_at = business_now(), status_reason = $2
+    update messages m set status = 'sent', ended_at = business_now(), status_reason = $3
     from known k
     where m.id = k.id and m.local_year = k.local_year
     returning m.id, m.local_year, m.attempt, m.service, k.at
 ),
 logged as (
     insert into attempts (message_id, local_year, number, outcome, incarnation, started_at, duration, error, service)
-    select id, local_year, attempt, 'accepted', $1, coalesce(at, business_now()), 0, $2, coalesce(service, 'primary')
+    select id, local_year, attempt, 'accepted', $2, coalesce(at, business_now()), 0, $3, coalesce(service, 'primary')
     from moved
     on conflict do nothing
 )

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from service.adapters.postgres.connection import Database, connect_once, is_pooled
-from service.adapters.postgres.ledger import opened
+from service.adapters.postgres.ledger import Difference, opened
 from service.adapters.postgres.messages import PostgresMessages
 from service.adapters.postgres.migrations import available, migrate, missing
 from service.ports import Unavailable
@@ -125,10 +125,14 @@ async def test_the_schema_is_migrated_through_a_pooler_by_several_at_once(databa
     await connection.close()
 
 
-async def test_the_ledger_refuses_a_pooler(pooler: PgBouncer) -> None:
-    """Its temporary table would be missing in the session of the next statement."""
-    with pytest.raises(Unavailable, match="a pooler keeps no temporary table"):
-        await opened(pooler.dsn()).__aenter__()
+async def test_a_ledger_is_compared_behind_a_pooler(pooler: PgBouncer, store: Store) -> None:
+    """Each statement may have another session, which has no temporary table of the one before."""
+    (unsent,) = await store.due(1)
+    async with opened(pooler.dsn()) as ledger:
+        await ledger.add([(unsent, None), (unsent, None)])
+
+        assert (await ledger.bounds()).lines == 2
+        assert [one.id async for one in ledger.differing(Difference.NOT_SENT_HERE, None, None)] == [unsent]
 
 
 async def test_a_pooler_that_is_killed_is_an_outage_and_what_comes_after_it_works(

@@ -101,7 +101,6 @@ async def connection(crowded: str) -> AsyncIterator[Connection]:
     """A connection set up like those of the pool. Its changes are rolled back."""
     connection = await Servers(crowded, SETTINGS).connect()
     await connection.execute("begin")
-    await connection.execute(load("ledger.sql").open)  # a temporary table, which some queries read
     yield connection
     await connection.close()
 
