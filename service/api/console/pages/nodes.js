@@ -10,10 +10,11 @@ const SILENT = 4; // seconds without a heartbeat: two are missing
 export function Nodes() {
   const { data, error } = usePolled('nodes');
   if (!data) return html`<${Waiting} title="Nodes" error=${error} />`;
-  const releases = new Set(data.items.map((one) => one.tzdata));
+  const told = data.items.map(({ tzdata, settings }) => ({ 'zone data': tzdata, ...settings }));
+  const differ = Object.keys(Object.assign({}, ...told)).filter((name) => new Set(told.map((one) => one[name])).size > 1);
   return html`<h1>Nodes</h1>
     <${Problem} error=${error} />
-    ${releases.size > 1 && html`<p class="problem">Nodes have different zone data: ${[...releases].join(', ')}. Finish the roll-out.</p>`}
+    ${differ.map((name) => html`<p key=${name} class="problem">Nodes differ in ${words(name)}: ${told.map((one) => one[name]).join(', ')}</p>`)}
     ${data.ended.map(
       (one) =>
         html`<p key=${one.incarnation} class=${one.died ? 'problem' : 'muted'}>
