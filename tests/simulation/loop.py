@@ -36,6 +36,8 @@ class Process:
         self.frozen = False
         self.held: list[asyncio.Handle] = []
         """The callbacks that became due while it was stopped, in order."""
+        self.drawn = 0
+        """Numbers that it has drawn, where draws are numbered instead."""
 
 
 INSIDE: ContextVar[Process | None] = ContextVar("process", default=None)

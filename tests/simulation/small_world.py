@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
+import secrets
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -35,7 +37,7 @@ from service.telemetry.metrics import Metrics
 from tests.fakes.nodes import FakeNodes
 from tests.fakes.rows import ENDED, UserRow
 from tests.simulation import world as world_module
-from tests.simulation.loop import Process, VirtualLoop
+from tests.simulation.loop import INSIDE, Process, VirtualLoop
 from tests.simulation.network import Link, Server
 from tests.simulation.post import Post
 from tests.simulation.world import SimulatedNode, WatchedNode, World
@@ -51,6 +53,10 @@ STEPS = frozenset(
 """Calls that change something, or on whose answer a change depends. Each is a step of its own.
 
 All other calls are answered at once: what they say only delays work, and a later step decides."""
+
+COMMUTES = frozenset({"remember", "acknowledge", "finish"})
+"""Calls of a node about what it alone holds: a key, a bundle, an entry. While nobody can end its incarnation, no step
+of another node changes their result, and they change none of another: see `Choice.commutes`."""
 
 SETTLES_WITHIN = 60.0
 """Seconds of virtual time after the last choice in which every message ends."""
@@ -81,6 +87,10 @@ class Choice:
     name: str
     happens: Callable[[], None]
     fault: bool = False
+    commutes: bool = False
+    """True if, without a further fault, every order with the steps of other nodes leads to the same state.
+
+    Then it is enough to take it first, which is a persistent set of one step (Godefroid, 1996)."""
 
 
 @dataclass(eq=False)
@@ -337,7 +347,9 @@ class SmallWorld(World):
 
     def _serves(self, step: Step, fate: Fate) -> Choice:
         name = f"{step.node.name} {step.name}" + ("" if fate is Fate.DONE else f" {fate}")
-        return Choice(name, lambda: self._serve(step, fate), fault=fate is not Fate.DONE)
+        done = fate is Fate.DONE
+        commutes = done and step.name in COMMUTES and not step.node.evicted
+        return Choice(name, lambda: self._serve(step, fate), fault=not done, commutes=commutes)
 
     def _serve(self, step: Step, fate: Fate) -> None:
         self.steps.waiting.remove(step)
@@ -470,6 +482,11 @@ class SmallWorld(World):
         )
         return hashlib.blake2b(repr(whole).encode(), digest_size=16).digest()
 
+    def outcome(self) -> str:
+        """What the rows, the attempts and the books of the email service say."""
+        rows, attempts = self.truth.messages.values(), self.truth.attempts.values()
+        return repr(([*rows], [*attempts], sorted(self.post.accepted.items())))
+
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
@@ -551,8 +568,21 @@ def cache_of(reads: Callable[[dict[str, str]], Settings]) -> Callable[[dict[str,
     return cached
 
 
+def _number(_bits: int) -> int:
+    """Return a number that no other call returns, and that depends on the process and its earlier calls alone."""
+    process = INSIDE.get()
+    assert process is not None
+    process.drawn += 1
+    return int.from_bytes(f"{process.name} {process.drawn}".encode())
+
+
 def quick(patch: pytest.MonkeyPatch, *, apart: bool) -> None:
-    """Make once what is the same in all runs; `apart`: each message has a claim, an entry and a bundle of its own."""
+    """Make once what is the same in all runs, and let no chance decide: else equal states would look different.
+
+    `apart`: each message has a claim, an entry and a bundle of its own.
+    """
+    patch.setattr(random, "random", lambda: 0.5)  # jitter
+    patch.setattr(secrets, "randbits", _number)  # tokens of claims
     patch.setattr(node_module, "Metrics", lambda _name="": _metrics())
     patch.setattr(node_module, "version", lambda _name: "")
     patch.setattr(node_health, "version", lambda _name: "")
