@@ -2,7 +2,7 @@
 
     python -m loadtest.model --minutes 60 --seed 7
 
-Exit code 1 when anybody was greeted who must not be, or was not greeted who must be.
+Exit code 1 when anybody was greeted who must not be, or was not greeted who must be, or if nobody was greeted at all.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ SETTINGS = {
 
 
 async def soak(*, minutes: float, seed: int, nodes: int) -> Findings:
-    """Run for so many minutes."""
-    ends = time.monotonic() + minutes * 60
+    """Run for so many minutes, counted from when the nodes are ready."""
     async with AsyncExitStack() as stack:
         running = await stack.enter_async_context(servers.running(rabbitmq=True))
         dsn = await running.database()
@@ -62,6 +61,7 @@ async def soak(*, minutes: float, seed: int, nodes: int) -> Findings:
         ]
         for node in started:
             await stack.enter_async_context(node)
+        ends = time.monotonic() + minutes * 60
         return await Soak([node.url for node in started], stub, lambda at: run_clock(connection, at=at), seed=seed).run(
             until=lambda _: time.monotonic() > ends
         )
@@ -78,7 +78,9 @@ def main() -> int:
     edits = ", ".join(f"{count} {name}" for name, count in found.edits.most_common())
     sys.stdout.write(f"{found.rounds} rounds, {found.greetings} greetings; {edits}\n")
     sys.stdout.writelines(f"{line}\n" for line in found.wrong)
-    return 1 if found.wrong else 0
+    if not found.greetings:
+        sys.stdout.write("nobody was greeted, so nothing was shown: run it for longer\n")
+    return 1 if found.wrong or not found.greetings else 0
 
 
 if __name__ == "__main__":

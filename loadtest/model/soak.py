@@ -37,7 +37,10 @@ POLL_INTERVAL = 0.1
 ODD = "odd"
 """The begin of addresses at which the email service may fail for a while."""
 
-LEAST_PEOPLE = 8
+LEAST_PEOPLE = 40
+
+IMPORTED = 10
+"""People in one import."""
 
 OPEN = "queued,sending,retrying"
 
@@ -87,8 +90,8 @@ class Soak:
         await self._set_clock(self._now)
         self._stub.change(self._stub.options.changed({"errorRate": 0.1}))
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as self._http:
-            for _ in range(LEAST_PEOPLE):
-                await self._create()
+            for _ in range(LEAST_PEOPLE // IMPORTED):
+                await self._import()
             while not self.found.wrong and not until(self.found):
                 await self._round()
                 self.found.rounds += 1
@@ -99,7 +102,7 @@ class Soak:
             *(self._create, self._create, self._import, self._move, self._move, self._redate, self._delete),
             *(self._set_hour, self._set_text, self._hold, self._release),
         )
-        for edit in self._rng.choices(edits, k=self._rng.randint(2, 6)):
+        for edit in self._rng.choices(edits, k=self._rng.randint(4, 12)):
             if await edit():
                 self.found.edits[edit.__name__.strip("_")] += 1
         await self._compare("after the edits", self._model.advance(self._now))
@@ -142,7 +145,7 @@ class Soak:
         return True
 
     async def _import(self) -> bool:
-        people = [self._person() for _ in range(3)]
+        people = [self._person() for _ in range(IMPORTED)]
         lines = "".join(json.dumps(_as_json(person)) + "\n" for person in people)
         answer = await self._call("POST", "/users:import", lines, kind="application/x-ndjson")
         for person, line in zip(people, answer.splitlines(), strict=True):

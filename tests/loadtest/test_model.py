@@ -15,7 +15,7 @@ from tests.node.harness import World
 
 NOON = datetime(2027, 3, 14, 12, tzinfo=UTC)
 
-ROUNDS = 4
+ROUNDS = 8
 
 
 def person(*, zone: str = "UTC", birthday: date = date(1990, 3, 15)) -> Person:
