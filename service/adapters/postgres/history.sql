@@ -48,7 +48,7 @@ select m.*, queued.node as queued_node,
         select n.node from attempts a join nodes n on n.incarnation = a.incarnation
         where a.message_id = m.id and a.local_year = m.local_year
         order by a.number desc, a.recorded_at desc limit 1)) as claimed_node,
-    exists (select from users u where u.id = m.user_id and u.deleted_at is null) as has_user
+    coalesce((select u.deleted_at is null from users u where u.id = m.user_id), false) as has_user
 from messages m
 left join nodes queued on queued.incarnation = m.queued_by
 left join nodes claimed on claimed.incarnation = m.claimed_by

@@ -229,13 +229,19 @@ with locked as (
     order by id
     for update
 ),
-judged as (
-    select l.id, l.local_year, l.repeated, u.first_name, u.last_name, u.email, u.locale,
+judged as materialized (
+    select l.id, l.local_year, l.repeated, u.first_name, u.last_name, u.email,
         case when l.attempt > 0 then (
             select a.service from attempts a
             where a.message_id = l.id and a.local_year = l.local_year and (a.outcome = 'unknown' or a.in_doubt)
             order by a.number limit 1) end as pinned_to,
-        o.subject, o.template, o.template_with_years, o.texts, o.text_version,
+        o.subject, o.template, o.template_with_years, o.text_version,
+        -- The longest language tag that begins the locale: the lookup of RFC 4647, 3.4.
+        case when u.locale is not null and o.texts <> '{}' then (
+            select t.value from jsonb_each(o.texts) t
+            where lower(u.locale) = lower(t.key) or lower(u.locale) like lower(t.key) || '-%'
+            order by length(t.key) desc
+            limit 1) end as own_text,
         case when l.repeated then 'sending'
              when not l.not_held then 'held'
              when not (u.email_key = any($5::text[]) or substring(u.email_key from '@[^@]*$') = any($5::text[]))
@@ -245,8 +251,10 @@ judged as (
                 where s.address_hash = sha256(convert_to(u.email_key, 'UTF8'))), 'sending')
         end as verdict
     from locked l
-    join users u on u.id = l.user_id and u.deleted_at is null
+    -- By its key: with another condition, a plan from an empty table would read a partial index whole.
+    cross join lateral (select * from users where id = l.user_id offset 0) u
     join occasions o on o.code = l.occasion and (o.active or l.repeated)
+    where u.deleted_at is null
 ),
 claimed as (
     update messages m set
@@ -268,30 +276,26 @@ claimed as (
     from judged j
     where m.id = j.id and m.local_year = j.local_year
     returning j.verdict, m.id, m.user_id, m.local_year, m.attempt, m.attempts_before_redrive, m.attempts_spent, m.send_at,
-        m.occasion, m.service, j.pinned_to is not null as pinned, j.first_name, j.last_name, j.email, j.locale, j.subject,
-        j.template, j.template_with_years, j.texts
+        m.occasion, m.service, j.pinned_to is not null as pinned, j.first_name, j.last_name, j.email, j.subject,
+        j.template, j.template_with_years, j.own_text
 )
 select c.verdict, c.id, c.local_year, c.attempt, c.attempts_before_redrive, c.attempts_spent, c.send_at, c.occasion,
     c.service, c.pinned, c.first_name, c.last_name, c.email, past.unknown_for, past.last_ago, dated.years,
-    coalesce(own.text ->> 'subject', c.subject) as subject,
+    coalesce(c.own_text ->> 'subject', c.subject) as subject,
     case
-        when own.text is null then
+        when c.own_text is null then
             case when dated.years is null then c.template else coalesce(c.template_with_years, c.template) end
-        when dated.years is null then coalesce(own.text ->> 'textWithoutYears', own.text ->> 'text')
-        else own.text ->> 'text'
+        when dated.years is null then coalesce(c.own_text ->> 'textWithoutYears', c.own_text ->> 'text')
+        else c.own_text ->> 'text'
     end as template
 from claimed c
 left join lateral (
-    -- The longest language tag that begins the locale: the lookup of RFC 4647, 3.4.
-    select t.value as text from jsonb_each(c.texts) t
-    where lower(c.locale) = lower(t.key) or lower(c.locale) like lower(t.key) || '-%'
-    order by length(t.key) desc
-    limit 1
-) own on c.texts <> '{}' and c.locale is not null
-left join lateral (
+    -- The first condition saves the read for texts without years.
     select c.local_year - extract(year from d.date)::integer as years from occasion_dates d
-    where d.user_id = c.user_id and d.occasion = c.occasion and d.year_known
-) dated on c.template_with_years is not null or own.text ->> 'textWithoutYears' is not null
+    where (c.template_with_years is not null or c.own_text ->> 'textWithoutYears' is not null)
+        and d.user_id = c.user_id and d.occasion = c.occasion and d.year_known
+    offset 0
+) dated on true
 cross join lateral (
     select
         extract(epoch from business_now() - min(a.started_at) filter (where a.outcome = 'unknown'))::double precision
@@ -313,62 +317,51 @@ cross join lateral (
 with outcome as (
     {{given_outcomes}}
 ),
-held as (
-    select m.id, m.local_year, m.send_at, m.reschedule_to, i.incarnation, i.attempt, i.delay, i.status as wanted,
-        false as late,
-        case when i.status = 'sent' then i.status
-             when i.id in (select id from outcome where outcome = 'accepted') then 'sent'
-             when exists (select from attempts a where a.message_id = m.id and a.local_year = m.local_year
-                          and a.outcome = 'accepted') then 'sent'
-             else i.status end as follows
-    from messages m
-    join outcome i on m.id = i.id and m.local_year = i.local_year
-    where m.status = 'sending' and m.claimed_by = i.incarnation and m.attempt = i.attempt
-    order by m.id
-    for update of m
-),
-late as (
+locked as (
     -- Found by key in any state. The state is checked after the lock, because the claim may have just been released.
-    select m.id, m.local_year, m.send_at, m.reschedule_to, i.incarnation, i.attempt, i.delay, i.status as wanted,
-        true as late, 'sent' as follows
-    from (
-        select * from outcome o
-        where o.outcome = 'accepted'
-            and (o.id, o.incarnation, o.attempt) not in (select id, incarnation, attempt from held)  -- hashed
-        order by o.id
-    ) i
+    select m.id, m.local_year, m.send_at, m.reschedule_to, m.user_id, m.status as is_now, i.incarnation, i.attempt,
+        i.delay, i.status as wanted, i.outcome, i.ago, i.error, i.spent, i.service,
+        m.status = 'sending' and m.claimed_by = i.incarnation and m.attempt = i.attempt as in_time
+    from (select * from outcome order by id) i
     cross join lateral (
         select * from messages where id = i.id and local_year = i.local_year
-        offset 0  -- forces this to be evaluated first
+        offset 0  -- forces this to be evaluated by key, row by row
         for update
     ) m
-    where m.status not in ('sending', 'sent')
-        and (m.status <> 'cancelled' or exists (select from users u where u.id = m.user_id and u.deleted_at is null))
 ),
-concluded as (
-    select * from held union all select * from late
+concluded as materialized (
+    -- `offset 0` keeps PostgreSQL from reading the other table whole, to hash it.
+    select l.*,
+        case when l.in_time and l.wanted <> 'sent'
+                and l.id not in (select id from outcome where outcome = 'accepted')
+                and not exists (select from attempts a where a.message_id = l.id and a.local_year = l.local_year
+                                and a.outcome = 'accepted' offset 0) then l.wanted
+             else 'sent' end as follows
+    from locked l
+    where l.in_time
+        or l.outcome = 'accepted' and l.is_now not in ('sending', 'sent')
+            and (l.is_now <> 'cancelled'
+                or exists (select from users u where u.id = l.user_id and u.deleted_at is null offset 0))
 ),
-verdict as (
+verdict as materialized (
     {{verdict}}
 ),
 moved as (
     update messages m set
         {{follow_verdict}},
         -- A restored backup may have fewer attempts.
-        attempt = case when i.outcome is null and v.follows <> 'sent' then m.attempt - 1
-                       else greatest(m.attempt, i.attempt) end,
-        attempts_spent = case when i.outcome is not null and i.spent then least(m.attempts_spent + 1, 32767)
+        attempt = case when v.outcome is null and v.follows <> 'sent' then m.attempt - 1
+                       else greatest(m.attempt, v.attempt) end,
+        attempts_spent = case when v.outcome is not null and v.spent then least(m.attempts_spent + 1, 32767)
                               else m.attempts_spent end,
-        service = case when i.outcome = 'accepted' then i.service
+        service = case when v.outcome = 'accepted' then v.service
                        when v.follows = 'sent' then coalesce({{service_that_accepted}}, m.service) else m.service end,
         status_reason = case when v.next_status <> v.follows then 'the user was edited while it was being sent'
-                       when v.late then 'accepted: the answer was recorded late'
-                       when v.follows <> v.wanted then 'accepted by an earlier attempt' else i.error end
-    from verdict v, outcome i
-    -- The batch may also have an answer to an earlier attempt of the same message.
+                       when not v.in_time then 'accepted: the answer was recorded late'
+                       when v.follows <> v.wanted then 'accepted by an earlier attempt' else v.error end
+    from verdict v
     where m.id = v.id and m.local_year = v.local_year
-        and i.id = v.id and i.incarnation = v.incarnation and i.attempt = v.attempt
-    returning m.id, m.status, m.occasion, m.send_at, i.outcome, i.ago
+    returning m.id, m.status, m.occasion, m.send_at, v.outcome, v.ago
 ),
 logged as (
     {{log_attempts}}

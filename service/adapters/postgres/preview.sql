@@ -92,7 +92,7 @@ group by 1, 2
 -- Users whose message of this day is still to be planned. The conditions are those of plan_range.
 select s.instant as at, count(*) as count
 from occasion_dates d
-join users u on u.id = d.user_id
+cross join lateral (select * from users where id = d.user_id offset 0) u
 cross join lateral (select ($4::jsonb ->> u.timezone)::timestamptz as instant) s
 where d.occasion = $1 and d.month_day = $3
     and u.deleted_at is null and u.created_at < s.instant

@@ -107,13 +107,14 @@ select id from users where id = any($1::uuid[])
 select external_id from users where external_id = any($1::text[]) and deleted_at is null
 
 -- name: get_users
--- The users of several requests or changes.
+-- The users of several requests or changes. They are found by their keys alone: with another condition, a plan from an
+-- empty table would read a partial index whole.
 select u.*, (
     select coalesce(jsonb_object_agg(d.occasion, to_char(d.date, case when d.year_known then 'YYYY-MM-DD' else '--MM-DD' end)), '{}')
     from occasion_dates d where d.user_id = u.id
 ) as dates
-from users u
-where u.id = any($1::uuid[]) and u.deleted_at is null
+from (select * from users where id = any($1::uuid[]) offset 0) u
+where u.deleted_at is null
 
 -- name: match_users
 -- $1, $2: external ids (or null), and addresses in the form in which they are compared.
@@ -144,7 +145,10 @@ select id, version, business_now() as now from users where id = $1 and email <> 
 
 -- name: lock_users
 -- As lock_user, in the order of the ids: of two transactions with the same users, one waits for the other.
-select id, version, business_now() as now from users where id = any($1::uuid[]) and deleted_at is null order by id for update
+select u.id, u.version, business_now() as now
+from (select distinct id from unnest($1::uuid[]) as t (id) order by id) asked
+cross join lateral (select * from users where id = asked.id offset 0 for update) u
+where u.deleted_at is null
 
 -- name: update_users
 update users u set
