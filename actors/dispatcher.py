@@ -16,9 +16,9 @@ from service.ports import DeliveryQueue, Emptied, Entry, Unavailable, WorkStream
 log = structlog.get_logger(__name__)
 
 ENTRIES_AT_ONCE = 4
-"""Entries of one pass, of up to 500 ids each: enough confirms in flight to keep the broker busy."""
+"""Entries of one pass, of up to 400 ids each: enough confirms in flight to keep the broker busy."""
 
-IDS_PER_BUNDLE = 50
+IDS_PER_BUNDLE = 200
 """Ids of one message in the delivery queue, at most. A bundle is made from what is due; one id is a bundle, too."""
 
 

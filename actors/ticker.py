@@ -39,14 +39,14 @@ CLOCK_POLL_INTERVAL = 1.0
 """Seconds between two readings of the clock at most, to notice clock jumps and edits that make a message due."""
 
 FIRST_CLAIM = 50
-"""Messages of the first claim of a wave: one bundle, so that the first greeting leaves soon. Each later claim is twice
-as large as the one before, until nothing is due."""
+"""Messages of the first claim of a wave: few, so that the first greeting leaves soon. Each later claim is twice as
+large as the one before, until nothing is due."""
 
 LARGEST_CLAIM = 4_000
 """Messages of one claim: a statement of a fraction of a second."""
 
-IDS_PER_ENTRY = 500
-"""Ids of one stream entry."""
+IDS_PER_ENTRY = 400
+"""Ids of one stream entry: whole bundles of the delivery queue."""
 
 NO_ROOM_WAIT = 0.1
 """Seconds, at least, until the next look at the outstanding work when there is no room for more. The wait is a tenth of

@@ -98,8 +98,8 @@ from service.telemetry.tracing import OFF, Tracing
 
 log = structlog.get_logger(__name__)
 
-PREFETCH = 8
-"""Bundles that a node prefetches, of up to 50 messages each. They keep the senders busy, and are quickly given back."""
+PREFETCH = 4
+"""Bundles that a node prefetches, of up to 200 messages. They keep the senders busy, and are quickly given back."""
 
 CONNECTIONS_KEPT_FROM_API = 2
 """Connections of the pool that API requests cannot use, so that no greeting waits behind them."""

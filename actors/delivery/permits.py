@@ -37,6 +37,11 @@ class Permits:
         """Messages that may be claimed at once, including those being sent."""
         return CLAIMS_PER_CALL * self.calls.most
 
+    @property
+    def largest_claim(self) -> int:
+        """Messages of one claim at most. The next claim is made while the calls of this one are under way."""
+        return self.calls.most
+
     def resize(self, calls: int) -> None:
         """Allow this many calls from now on. Calls that have begun, and claims, are not cut short."""
         before = self.most_claims

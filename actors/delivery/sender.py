@@ -134,7 +134,7 @@ class Sender(Actor[Deliver]):
         while left:
             turns = await self._take_turns(left)
             done = 0
-            for part in _parts(turns.at, self._permits[turns.service].most_claims):
+            for part in _parts(turns.at, self._permits[turns.service].largest_claim):
                 if self._ctx.draining and left[part.start] is not ids[0]:
                     return
                 if not await self._wait_for(turns.at[part.start] - CLAIM_EARLY, turns):

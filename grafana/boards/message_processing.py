@@ -156,7 +156,7 @@ ON_THEIR_WAY = Row(
         ),
         series(
             "How much waits between ticker and senders? · queue depth, backlog",
-            "`messages`: queued and not yet claimed for sending. `bundles`: bundles of up to 50 messages that no node has taken.",
+            "`messages`: queued and not yet claimed for sending. `bundles`: bundles of up to 200 messages that no node has taken.",
             {"messages": "max(queue_depth_total{NODE})", "bundles": "max(delivery_queue_ready{NODE})"},
             unit="short",
             limits=((1000, ORANGE),),

@@ -49,7 +49,6 @@ HEARTBEAT = "docs/decisions/0002-a-counter-for-a-heartbeat.md"
             r"the last (\d+) hours of the planned time",
             LARGEST_ZONE_SHIFT / timedelta(hours=1),
         ),
-        ("docs/explanation/query_plans.md", r"and (\d+) ids per query", IDS_PER_BUNDLE),
     ],
 )
 def test_a_number_in_a_document_is_that_of_the_code(document: str, sentence: str, value: float) -> None:

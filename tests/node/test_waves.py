@@ -140,5 +140,5 @@ async def test_a_node_claims_no_more_than_twice_what_it_can_have_on_the_wire(sma
         claimed.append((await world.counts())["sending"])
     await world.all_are("sent", 100)
 
-    # The last four calls, or their unrecorded outcomes, when the next eight are claimed.
+    # Two claims of four each, and outcomes that are not recorded yet.
     assert 4 <= max(claimed) <= 20
