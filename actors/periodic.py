@@ -85,7 +85,8 @@ class PeriodicActor(Actor[M | Tick], Generic[M]):
             self.node.outages.met(self.ctx.name, error)
             delay = self._backoff.failed()
         except LeaseLost:
-            # Membership renews the lease. Other nodes now own what this node had claimed.
+            # Membership renews the lease. Other nodes now own what this node had claimed. Nothing was asked of a server
+            # for whose outage this actor may wait.
             delay = FIRST_WAIT
         else:
             self.node.outages.passed(self.ctx.name)
@@ -105,7 +106,7 @@ class LeasedActor(PeriodicActor[M]):
     async def run_once(self) -> float:
         if not await self.node.lease.granted(within=LEASE_WAIT):
             await self.without_lease()
-            return FIRST_WAIT
+            raise LeaseLost
         return await self.run_leased()
 
     @abstractmethod

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from service.ports import Unavailable
+from service.ports import NotAdopted, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +42,13 @@ class Outages:
         self._waiting: dict[str, set[str]] = {}
 
     def met(self, who: str, error: Unavailable) -> None:
-        """Note that `who` waits for the server of `error`, and for no other."""
-        self._passed(who, [system for system in self._waiting if system != error.system])
+        """Note that `who` waits for the server of `error`.
+
+        It still waits for a server that it met before, because this time it may not have come as far. But a database is
+        only refused after the servers have answered.
+        """
+        if isinstance(error, NotAdopted):
+            self._passed(who, [system for system in self._waiting if system != error.system])
         self._waiting.setdefault(error.system, set()).add(who)
         if error.system not in self._outages:
             self._outages[error.system] = Outage(error.system, error.reason, self._steady())

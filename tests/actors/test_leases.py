@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Never
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,7 +15,7 @@ from actors.delivery.consumer import Consumer
 from actors.delivery.permits import Permits
 from actors.delivery.result_writer import Acknowledge, Flush, Record
 from actors.delivery.sender import Deliver, Sender
-from actors.periodic import Tick
+from actors.periodic import LeasedActor, Tick
 from actors.planner import PlanAgain, Planner, RunDaily
 from actors.runtime import Address
 from actors.ticker import RunMinute, Ticker
@@ -167,6 +167,38 @@ async def test_a_consumer_without_a_lease_takes_nothing(context: NodeContext, br
 
     assert delivery is not None
     assert senders.depth == 0
+
+
+class Idle(LeasedActor[Never]):
+    """Does nothing. `passes` is released at each pass without a lease."""
+
+    def __init__(self, node: NodeContext) -> None:
+        super().__init__(node)
+        self.passes = asyncio.Semaphore(0)
+
+    async def run_leased(self) -> float:
+        return 0.0
+
+    async def without_lease(self) -> None:
+        self.passes.release()
+
+
+async def test_an_actor_without_a_lease_ends_no_outage(context: NodeContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL and RabbitMQ stopped together. A node that waits for its lease has not seen RabbitMQ come back."""
+    monkeypatch.setattr("actors.periodic.LEASE_WAIT", 0.0)
+    monkeypatch.setattr("actors.periodic.FIRST_WAIT", 0.0)
+    actor = Idle(context)
+    stage = alone(lambda: actor, Address[Tick]("idle", capacity=1))
+    context.outages.met("actor", Unavailable("rabbitmq", "connection refused"))
+    context.lease.end()
+
+    await stage.start()
+    for _ in range(2):
+        await actor.passes.acquire()
+    outages = context.outages.current()
+    await stage.drain(5)
+
+    assert [outage.system for outage in outages] == ["rabbitmq"]
 
 
 @pytest.mark.parametrize("capacity", [1, 20])

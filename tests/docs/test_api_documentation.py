@@ -172,7 +172,7 @@ class Stage:
             case "Keys and limits":
                 file = self._folder / "keys.txt"
                 file.write_text("old-key")
-                self._node = await self._world.node(API_KEYS_FILE=str(file), RATE_LIMIT="1/m")
+                self._node = await self._world.node(API_KEYS_FILE=str(file), RATE_LIMIT="1/h")
             case "Errors":
                 self._node = await self._world.node()
         return f"http://127.0.0.1:{(await self._node.logged('api_listening'))['port']}"

@@ -33,8 +33,13 @@ class Command(NamedTuple):
     line: str
 
 
-def shown() -> Iterator[Command]:
-    """Yield every command of every document: lines of code blocks, with continuations joined, and inline code."""
+@cache
+def shown() -> tuple[Command, ...]:
+    """Return every command of every document: lines of code blocks, with continuations joined, and inline code."""
+    return tuple(_shown())
+
+
+def _shown() -> Iterator[Command]:
     for document in DOCUMENTS:
         text = text_of(document)
         blocks = [match[1] for match in re.finditer(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]

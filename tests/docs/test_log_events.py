@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,10 +28,11 @@ class Event(NamedTuple):
     fields: frozenset[str]
 
 
-def logged() -> Iterator[Event]:
-    """Yield each call of a logger whose event is a constant."""
-    for path in [path for top in ("service", "actors") for path in (ROOT / top).rglob("*.py")]:
-        yield from events_of(path)
+@cache
+def logged() -> tuple[Event, ...]:
+    """Return each call of a logger whose event is a constant."""
+    paths = [path for top in ("service", "actors") for path in (ROOT / top).rglob("*.py")]
+    return tuple(event for path in paths for event in events_of(path))
 
 
 def events_of(path: Path) -> Iterator[Event]:
@@ -59,7 +61,7 @@ def listed() -> dict[str, tuple[str, str]]:
 def test_every_event_that_is_logged_is_in_the_table_with_its_level() -> None:
     """An operator looks up the event of a line."""
     table = listed()
-    events = list(logged())
+    events = logged()
 
     assert len(events) > 60
     wrong = {(event.name, event.level) for event in events if table.get(event.name, ("",))[0] != event.level}

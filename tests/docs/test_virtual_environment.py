@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,10 @@ import pytest
 
 from tests.docs.test_documents import ROOT
 
+NEW_PYTHON = f"""#!/bin/sh
+case "$*" in "-m venv "*) set -- "$@" --without-pip ;; esac
+exec {shlex.quote(sys.executable)} "$@"
+"""
 OLD_PYTHON = '#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.10.13"\nexit 1\n'
 
 
@@ -22,8 +27,9 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def install(project: Path, python: Path | str = sys.executable) -> subprocess.CompletedProcess[str]:
-    """Make the virtual environment, without installing packages into it."""
+def install(project: Path, python: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Make the virtual environment, without installing packages into it, so also without pip."""
+    python = python or executable(project / "python3", NEW_PYTHON)
     words = ["make", f"PYTHON={python}", "INSTALL=true", ".venv/installed"]
     return subprocess.run(words, cwd=project, capture_output=True, text=True, check=False)
 

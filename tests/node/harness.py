@@ -9,8 +9,8 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -410,3 +410,15 @@ class World:
                 node.send(signal.SIGCONT)
             await node.kill()
         await self.stub.close()
+
+
+@asynccontextmanager
+async def locked(world: World, table: str) -> AsyncIterator[None]:
+    """Let every statement about that table wait during the block."""
+    connection = await asyncpg.connect(world.dsn)
+    try:
+        async with connection.transaction():
+            await connection.execute(f"lock table {table}")
+            yield
+    finally:
+        await connection.close()

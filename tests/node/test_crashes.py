@@ -16,7 +16,7 @@ from tests.node.conftest import MakeWorld
 from tests.node.harness import NodeProcess, World, eventually
 from tests.stopwatch import Stopwatch
 
-PEOPLE = 1_500
+PEOPLE = 700
 
 SLOW: dict[str, Any] = {"EMAIL_CONCURRENCY": "10", "EMAIL_TIMEOUT": "20s"}
 
@@ -71,14 +71,14 @@ async def test_a_living_node_takes_over_within_15_seconds(another_world: MakeWor
 
 
 async def three_nodes_in_a_wave(world: World) -> list[NodeProcess]:
-    """Start three slow nodes, and return them when 200 of `PEOPLE` greetings are accepted."""
+    """Start three slow nodes, and return them when 100 of `PEOPLE` greetings are accepted."""
     world.stub.change(world.stub.options.changed({"latency": 0.05}))
     await world.begin()
     nodes = [await world.node(**SLOW) for _ in range(3)]
     for node in nodes:
         await node.logged("node_entered")
     await world.clock.set(await world.wave(PEOPLE))
-    await world.accepted(200)
+    await world.accepted(100)
     return nodes
 
 
@@ -89,7 +89,7 @@ async def test_surviving_or_new_nodes_take_over_when_several_die_at_once(world: 
     await asyncio.gather(*(node.kill() for node in nodes[:2]))
     since_death = Stopwatch()
     # The third node must have work left when it dies, also after a slow takeover.
-    world.stub.change(world.stub.options.changed({"latency": 0.5}))
+    world.stub.change(world.stub.options.changed({"latency": 2.0}))
     dead = [node.lines_of("node_entered")[-1]["incarnation"] for node in nodes[:2]]
 
     async def taken_over() -> bool:
@@ -101,6 +101,7 @@ async def test_surviving_or_new_nodes_take_over_when_several_die_at_once(world: 
     await nodes[2].kill()
     accepted = world.stub.ledger.accepted
     assert accepted < PEOPLE
+    world.stub.change(world.stub.options.changed({"latency": 0.05}))
     fresh = await world.node(**SLOW)
 
     async def ready() -> bool:
@@ -218,12 +219,12 @@ async def test_a_node_that_stood_still_sends_nothing_that_was_taken_over(world: 
     await world.begin()
     slow: dict[str, Any] = {"EMAIL_CONCURRENCY": "8", "EMAIL_TIMEOUT": "5s"}
     sleeper = await world.node(**slow)
-    due = await world.wave(1_500)
+    due = await world.wave(600)
     other = await world.node(**slow)
     await other.logged("node_entered")
 
     await world.clock.set(due)
-    await world.accepted(300)
+    await world.accepted(150)
     sleeper.send(signal.SIGSTOP)
     since_stop = Stopwatch()
     await other.logged("node_died", dead_node=sleeper.name)
@@ -240,7 +241,7 @@ async def test_a_node_that_stood_still_sends_nothing_that_was_taken_over(world: 
     await eventually(freed_are_sent)
     sleeper.send(signal.SIGCONT)
     await sleeper.logged("node_evicted")
-    await world.all_are("sent", 1_500)
+    await world.all_are("sent", 600)
 
     await world.assert_nobody_was_greeted_twice()
     # It was sending, so there was work to take over.

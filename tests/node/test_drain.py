@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tests.node.harness import World
 
-A_WAVE = 1_200
+A_WAVE = 800
 """More greetings than a node takes in advance."""
 
 

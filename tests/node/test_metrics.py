@@ -22,7 +22,7 @@ from actors.node import Node
 from actors.runtime.events import TaskFailed
 from service.settings import Secret, Settings
 from service.telemetry.metrics import Metrics
-from tests.node.harness import NOON, NeverCame, NodeProcess, World, eventually
+from tests.node.harness import NOON, NeverCame, NodeProcess, World, eventually, locked
 
 A_WAVE = 1_200
 OF_BUGS = {"actor_task_failures_total"}
@@ -92,18 +92,6 @@ async def watching() -> AsyncIterator[Watcher]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-@asynccontextmanager
-async def locked(world: World, table: str) -> AsyncIterator[None]:
-    """Let every statement about that table wait during the block."""
-    connection = await asyncpg.connect(world.dsn)
-    try:
-        async with connection.transaction():
-            await connection.execute(f"lock table {table}")
-            yield
-    finally:
-        await connection.close()
 
 
 @asynccontextmanager

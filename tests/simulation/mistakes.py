@@ -70,7 +70,10 @@ def frees_nothing(patch: Patch) -> None:
 
 
 def is_kept_from_looking(patch: Patch) -> None:
-    """The look at the others' hearts waits for something that is slow, and forgets what it saw before."""
+    """The look at the others' hearts waits for something that is slow, and forgets what it saw before.
+
+    The simulation found it in heyday, where recovery waited for slow Redis: the claims of a dead node were freed late.
+    """
     look = FailureDetector._end_dead
 
     async def late(self: FailureDetector) -> None:
@@ -133,17 +136,26 @@ def retries_at_once_and_early(patch: Patch) -> None:
 
 
 def does_not_see_edits(patch: Patch) -> None:
-    """An edit of a user to whom a greeting is being sent is not seen by what follows the attempt."""
+    """An edit of a user to whom a greeting is being sent is not seen by what follows the attempt.
+
+    The simulation found it in heyday: the next attempt was made for the day before.
+    """
     patch.setattr(user_messages, "_after_the_attempt", lambda *_: None)
 
 
 def trusts_the_clock_to_go_on(patch: Patch) -> None:
-    """A message queued before the clock was set back waits until the clock is there again."""
+    """A message queued before the clock was set back waits until the clock is there again.
+
+    The simulation found it in heyday.
+    """
     patch.setattr(FakeMessages, "_since", lambda _self, at, before: at is not None and at < before)
 
 
 def ignores_late_acceptances(patch: Patch) -> None:
-    """The service's answer is logged, and moves only the claim that it belongs to."""
+    """The service's answer is logged, and moves only the claim that it belongs to.
+
+    The simulation found it in heyday: a paused node reported an answer late, and the row waited for a person.
+    """
     settle = FakeMessages._settle
 
     def strict(self: FakeMessages, result: Result) -> Any:
@@ -233,6 +245,7 @@ MISTAKES: dict[Callable[[Patch], None], tuple[str, ...]] = {
     retries_at_once_and_early: ("mood",),
     does_not_see_edits: ("edit",),
     trusts_the_clock_to_go_on: ("jump_back",),
+    ignores_late_acceptances: ("pause",),
     loses_a_move: ("kill",),
     blames_the_message: ("long_outage",),
     gives_what_is_in_doubt_to_the_other_service: ("mood",),

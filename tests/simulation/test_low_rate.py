@@ -12,7 +12,7 @@ from tests.fakes.rows import UserRow
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.world import SimulatedNode, World
 
-PEOPLE = 800
+PEOPLE = 400
 PER_SECOND = 4
 BEGIN = datetime(2027, 3, 14, 8, 59, 50, tzinfo=UTC)
 

@@ -6,11 +6,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.node.outages import Outages
-from service.ports import Unavailable
+from service.ports import NotAdopted, Unavailable
 from tests.service.node.steady import Steady
 
 POSTGRES = Unavailable("postgres", "connection refused")
 REDIS = Unavailable("redis", "no answer")
+RABBITMQ = Unavailable("rabbitmq", "connection refused")
 
 
 @pytest.fixture
@@ -32,12 +33,24 @@ def test_an_outage_that_many_meet_is_said_once_and_ends_with_the_last(outages: O
     assert outages.current() == []
 
 
-def test_an_actor_that_meets_another_outage_has_passed_the_first(outages: Outages) -> None:
-    """Redis is back. The outage of RabbitMQ must not hide that."""
-    outages.met("sampler", REDIS)
-    outages.met("sampler", POSTGRES)
+def test_an_actor_that_meets_another_outage_still_waits_for_the_first(outages: Outages) -> None:
+    """The dispatcher could not publish, and now it cannot even read. RabbitMQ is not back because Redis is away."""
+    outages.met("dispatcher", RABBITMQ)
+    outages.met("dispatcher", REDIS)
+    assert [outage.system for outage in outages.current()] == ["rabbitmq", "redis"]
 
-    assert [outage.system for outage in outages.current()] == ["postgres"]
+    outages.passed("dispatcher")
+
+    assert outages.current() == []
+
+
+def test_a_database_that_is_refused_has_answered(outages: Outages) -> None:
+    """An operator who has to adopt it must not look for a server that is away."""
+    outages.met("membership", POSTGRES)
+    for _ in range(2):
+        outages.met("membership", NotAdopted("another database"))
+
+    assert [outage.system for outage in outages.current()] == ["cluster"]
 
 
 def test_two_servers_that_are_away_are_two_outages(outages: Outages) -> None:
