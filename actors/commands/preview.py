@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from actors.commands.arguments import instant
@@ -20,7 +20,7 @@ from service.domain.recipients import Recipient
 from service.domain.zones import zone
 from service.reports.eligibility import Prospect
 from service.reports.outage import Outage, OutageCost, OutageTotal
-from service.reports.preview import OutOfReach, Position, Preview, Scope
+from service.reports.preview import OutOfReach, Position, Preview, Scope, day_from
 
 PAGE_SIZE = 500
 """Rows in memory at a time, for a period of any length."""
@@ -68,7 +68,7 @@ async def _preview(args: argparse.Namespace, sources: ReportSources) -> None:
         raise WrongUsage(f"--occasion: expected one of {', '.join(codes)}, not {args.occasion!r}")
     outage = _outage(args, sources)
     starts_at = args.starts_at or (outage.starts_at if outage else sources.planned.now)
-    ends_at = args.ends_at or (outage.ends_at if outage else starts_at + timedelta(days=1))
+    ends_at = args.ends_at or (outage.ends_at if outage else day_from(starts_at))
     scope = Scope(starts_at, ends_at, args.occasion, user_id=args.user, deleted=args.deleted)
     try:
         scope.check(sources.planned.now)

@@ -25,6 +25,11 @@ DAYS_PER_PAGE = 100
 """Days that are read for one page. A day without users takes a few milliseconds."""
 
 
+DAY = timedelta(days=1)
+"""A window has this length unless its end is given."""
+
+LAST = datetime.max.replace(tzinfo=UTC)
+
 START = OccasionDay("", 0, 0)
 """It is before every day."""
 
@@ -35,6 +40,11 @@ class OutOfReach(ValueError):
     def __init__(self, field: str, expected: str) -> None:
         super().__init__(f"Expected {expected}.")
         self.field = field
+
+
+def day_from(starts_at: datetime) -> datetime:
+    """The end of a day that starts then; of the last day, the last instant."""
+    return starts_at + min(DAY, LAST - starts_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +66,9 @@ class Scope:
             raise OutOfReach("to", "an instant after `from`")
         if self.starts_at < now - BACK:
             raise OutOfReach("from", f"no instant more than {BACK.days} days ago")
-        if self.ends_at > now + AHEAD:
-            raise OutOfReach("to", f"no instant more than {AHEAD.days} days ahead")
+        for field, instant in (("from", self.starts_at), ("to", self.ends_at)):
+            if instant > now + AHEAD:
+                raise OutOfReach(field, f"no instant more than {AHEAD.days} days ahead")
 
 
 @dataclass(frozen=True, slots=True)

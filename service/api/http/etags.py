@@ -22,7 +22,8 @@ def etag(version: int) -> str:
 def if_match_versions(request: web.Request) -> frozenset[int] | None:
     """The versions that If-Match accepts; None: any. Weak tags and strange ones match no version."""
     values = request.headers.getall("If-Match", [])
-    if not values or "*" in (text := ", ".join(values).strip()):
+    # An asterisk in a tag is a character of the tag.
+    if not values or "*" in _TAG.sub("", text := ", ".join(values)):
         return None
     tags = {tag for weak, tag in _TAG.findall(text) if not weak}
     return frozenset(int(tag) for tag in tags if tag.isascii() and tag.isdecimal() and len(tag) < 10) or frozenset(

@@ -53,8 +53,14 @@ class FieldError:
         return {"field": self.field, "message": self.message, where: pointer if where == "pointer" else self.field}
 
 
+_WITH_ERRORS = frozenset({400, 422})
+
+
 class Problem(Exception):
-    """A request that cannot be done. The response is a problem document; `members` are added to the standard ones."""
+    """A request that cannot be done. The response is a problem document; `members` are added to the standard ones.
+
+    A client finds `errors` in every problem about what it sent: without one for a field, there is one for the whole.
+    """
 
     def __init__(
         self,
@@ -68,7 +74,7 @@ class Problem(Exception):
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
-        self.errors = tuple(errors)
+        self.errors = tuple(errors) or ((FieldError("", detail),) if kind.status in _WITH_ERRORS else ())
         self.headers = dict(headers or {})
         self.members = dict(members or {})
 

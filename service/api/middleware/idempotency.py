@@ -93,7 +93,8 @@ def replay_responses(idempotency: Idempotency) -> Middleware:
             case None:
                 raise _in_progress()
             case KeptResponse(fingerprint=before) if before != fingerprint:
-                raise Problem(KEY_REUSED, "This Idempotency-Key was used with another request.")
+                error = FieldError("Idempotency-Key", "This key was used with another request.", "header")
+                raise Problem(KEY_REUSED, f"{error.field}: {error.message}", errors=[error])
             case KeptResponse(status=None):
                 raise _in_progress()
             case KeptResponse(created=CreatedUser() as created):

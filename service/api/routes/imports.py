@@ -311,7 +311,7 @@ async def _write_results(batch: Storing, results: SpooledResponse) -> Counter[st
         elif isinstance(result, ExternalIdTaken):
             text += _line(row.line, EXTERNAL_ID_TAKEN, "Another user has this externalId.")
         else:
-            text += _line(row.line, INVALID, "The database does not take these values.")
+            text += _refused(row.line, Problem(INVALID, "The database does not take these values."))
     await results.add(bytes(text))
     return counts
 

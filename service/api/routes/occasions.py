@@ -268,7 +268,8 @@ class OccasionRoutes:
         return json_response(test_send_json(greeting, answer))
 
     async def _entry(self, request: web.Request) -> OccasionEntry:
-        entry = await self._occasions.get(request.match_info["code"])
+        code = request.match_info["code"]
+        entry = None if "\0" in code else await self._occasions.get(code)  # no text of the database has a NUL
         if entry is None:
             raise _none()
         return entry

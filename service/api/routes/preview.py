@@ -48,7 +48,7 @@ from service.domain.roles import Role
 from service.reports.explanation import explain
 from service.reports.forecast import MOST_HOURS, forecast
 from service.reports.outage import Outage
-from service.reports.preview import OutOfReach, Position, Preview, Scope
+from service.reports.preview import OutOfReach, Position, Preview, Scope, day_from
 
 _CURSOR_ERRORS: Messages = {"invalid": "Expected the nextCursor of an earlier page."}
 _POSITION = re.compile(
@@ -133,7 +133,7 @@ class PreviewRoutes:
         rules = await self._rules.current()
         planned = await self._planning.planned()
         loaded["starts_at"] = loaded["starts_at"] or midnight(planned.now)
-        loaded["ends_at"] = loaded["ends_at"] or loaded["starts_at"] + timedelta(days=1)
+        loaded["ends_at"] = loaded["ends_at"] or day_from(loaded["starts_at"])
         after, limit = loaded.pop("cursor"), loaded.pop("limit")
         scope = Scope(**loaded)
         if scope.occasion is not None and scope.occasion not in codes(rules):

@@ -128,6 +128,12 @@ async def test_a_code_that_is_none_is_refused(api: Api, code: str) -> None:
     assert (await api.call("PUT", f"/api/v1/occasions/{code}", json={"text": "Hey"}))[0] == 422
 
 
+@pytest.mark.parametrize(("method", "action"), [("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", ":render")])
+async def test_there_is_no_occasion_of_a_code_that_no_text_can_be(api: Api, method: str, action: str) -> None:
+    """The database takes no NUL, not even in a question."""
+    assert (await api.call(method, f"/api/v1/occasions/%00{action}", json={"text": "Hey"}))[0] == 404
+
+
 async def test_a_code_with_the_field_of_another_is_refused(api: Api) -> None:
     await api.call("PUT", "/api/v1/occasions/day_1", json={"text": "Hey"})
 

@@ -136,7 +136,7 @@ WRONG = [
     "from=2027-3-11", "from=2027-02-30", "to=2027-03-09",
     "from=2027-03-11T00:00:00Z&to=2027-03-11T00:00:00Z", "from=2027-03-12T00:00:00Z&to=2027-03-11T00:00:00Z",
     "from=2026-03-08T00:00:00Z&to=2027-03-11T00:00:00Z", "from=2027-03-08T00:00:00Z&to=2029-03-12T00:00:00Z",
-    "from=0001-01-01T00:00:00Z&to=9999-12-31T00:00:00Z",
+    "from=0001-01-01T00:00:00Z&to=9999-12-31T00:00:00Z", "from=9999-12-31", "from=0001-01-01",
     "{w}&limit=0", "{w}&limit=501", "{w}&occasion=wedding", "{w}&userId=7", "{w}&deleted=1", "{w}&cursor=x",
     "{w}&cursor=AZNvOnwee1KdPipPbI4LEQ", "{w}&cursor=%C3%A9", "{w}&who=me",
     "{w}&cursor=MjAyNy0wMy0xMFQwMDowMDowMCswMDowMC8v",  # of another window
