@@ -25,6 +25,8 @@ def check_readable(option: str, path: str) -> None:
         Path(path).expanduser().read_bytes()
     except OSError as error:
         raise ValueError(f"{option}={path} to be a readable file ({error.strerror})") from None
+    except ValueError:  # a NUL, which no path has
+        raise ValueError(f"{option} to be the path of a file") from None
 
 
 def check_authorities(option: str, path: str) -> None:

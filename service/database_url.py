@@ -70,6 +70,9 @@ def _hosts(addresses: str, query: dict[str, str]) -> list[tuple[str, dict[str, s
     hosts, ports = query["host"].split(","), query.get("port", "5432").split(",")
     if len(ports) not in (1, len(hosts)):
         raise ValueError("one port, or as many as there are hosts")
+    for port in ports:
+        if not (port.isascii() and port.isdecimal() and len(port) < 6 and 0 < int(port) < 65536):
+            raise ValueError(f"a port from 1 to 65535, and not {port}")
     ports = ports * len(hosts) if len(ports) == 1 else ports
     return [("", {**query, "host": host, "port": port}) for host, port in zip(hosts, ports, strict=True)]
 

@@ -25,6 +25,10 @@ RABBITMQ_OPTIONS = ("auth", "connection_timeout", "heartbeat", "name", "timeout"
 RABBITMQ_TLS_OPTIONS = ("cadata", "cafile", "capath", "certfile", "keyfile", "no_verify_ssl")
 """Options of a URL. The libraries ignore others, or crash at the first connection."""
 
+REDIS_NUMBERS = ("db", "health_check_interval")
+RABBITMQ_NUMBERS = ("connection_timeout", "heartbeat", "timeout")
+"""Options whose value is a whole number."""
+
 CERT_REQS = ("none", "optional", "required")
 
 AUTH = ("plain", "external")
@@ -40,10 +44,13 @@ def redis_url(text: str) -> Secret:
     parsed = (_sentinels if by_sentinel else _server)(text)
     if by_sentinel:
         service, _, database = urlsplit(parsed).path.strip("/").partition("/")
-        if not service or not (database or "0").isdecimal():
+        if not service or not _is_number(database or "0"):
             raise ValueError("a URL such as redis+sentinel://host:26379,host:26379/service/0")
+    elif not text.startswith("unix") and not _is_number(urlsplit(parsed).path.strip("/") or "0"):
+        raise ValueError("the number of a database in the path, such as redis://host:6379/0")
     plain = REDIS_OPTIONS + (SENTINEL_OPTIONS if by_sentinel else ())
     options = _options(text, plain, REDIS_TLS_OPTIONS, tls=text.startswith("rediss"), secure="rediss://")
+    _numbers(options, REDIS_NUMBERS)
     _one_of(options, "ssl_cert_reqs", CERT_REQS)
     _one_of(options, "ssl_check_hostname", ("true", "false"))
     if "ssl_ca_certs" in options:
@@ -58,6 +65,7 @@ def rabbitmq_url(text: str) -> Secret:
     parsed = _rabbitmq(text)
     tls = text.startswith("amqps")
     options = _options(text, RABBITMQ_OPTIONS, RABBITMQ_TLS_OPTIONS, tls=tls, secure="amqps://")
+    _numbers(options, RABBITMQ_NUMBERS)
     _one_of(options, "auth", AUTH)
     if "cafile" in options:
         check_authorities("cafile", options["cafile"])
@@ -89,6 +97,16 @@ def _options(
             near = get_close_matches(name, plain + only_tls, n=1)
             raise ValueError(f"no option {name}" + (f"; did you mean {near[0]}?" if near else ""))
     return options
+
+
+def _numbers(options: Mapping[str, str], names: tuple[str, ...]) -> None:
+    for name in names:
+        if name in options and not _is_number(options[name]):
+            raise ValueError(f"{name} to be a whole number, and not {options[name]}")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10
 
 
 def _one_of(options: Mapping[str, str], name: str, values: tuple[str, ...]) -> None:

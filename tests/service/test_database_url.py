@@ -55,6 +55,7 @@ def test_each_server_has_a_url_of_its_own(text: str, urls: list[str]) -> None:
         ("sslkey=/nowhere/client.key", "sslkey=/nowhere/client.key to be a readable file"),
         ("sslmode=verify-ca&sslrootcert=system", "sslmode=verify-full with sslrootcert=system"),
         ("sslmode=full", "sslmode to be one of disable, allow"),
+        ("sslmode=require&sslrootcert=%00", "sslrootcert to be the path of a file"),
         ("target_session_attrs=standby", "because heyday writes, and not standby"),
     ],
 )
@@ -71,6 +72,13 @@ def test_options_that_cannot_work_are_one_sentence(
     assert error.startswith("HEYDAY_DATABASE_URL='***': expected ")
     assert sentence in error
     assert "secret" not in error
+
+
+@pytest.mark.parametrize("port", ["x", "0", "65536", "5432,x"])
+def test_a_port_in_the_options_is_a_number(port: str) -> None:
+    """The port of an address is checked by the library; this one would be an outage that lasts."""
+    with pytest.raises(ValueError, match="a port from 1 to 65535, and not"):
+        database_url(f"postgresql:///heyday?host=/run/a,/run/b&port={port}")
 
 
 def test_a_file_that_holds_no_certificate_is_refused(tmp_path: Path) -> None:

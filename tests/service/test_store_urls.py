@@ -27,6 +27,12 @@ REDIS, RABBITMQ = ("REDIS_URL", redis_url), ("RABBITMQ_URL", rabbitmq_url)
         (RABBITMQ, "amqps://heyday:sesame@a?cacertfile=/nowhere/ca", "no option cacertfile; did you mean "),
         (RABBITMQ, "amqps://heyday:sesame@a?keyfile=/nowhere/key", "keyfile=/nowhere/key to be a readable file"),
         (RABBITMQ, "amqp://heyday:sesame@a?cafile=/nowhere/ca", "amqps:// with cafile, because without TLS"),
+        (REDIS, "redis://:sesame@redis/heyday", "the number of a database in the path, such as redis://host:6379/0"),
+        (REDIS, "redis://:sesame@redis?db=one", "db to be a whole number, and not one"),
+        (REDIS, "redis://:sesame@redis?health_check_interval=5s", "health_check_interval to be a whole number"),
+        (REDIS, "redis+sentinel://:sesame@a,b/main/\u00b2", "a URL such as redis+sentinel://"),
+        (REDIS, "rediss://:sesame@redis?ssl_ca_certs=%00", "ssl_ca_certs to be the path of a file"),
+        (RABBITMQ, "amqp://heyday:sesame@a?heartbeat=x", "heartbeat to be a whole number, and not x"),
         (RABBITMQ, "amqps://heyday:sesame@a?auth=cookie", "auth to be one of plain, external, and not cookie"),
     ],
 )
