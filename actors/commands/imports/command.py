@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -39,6 +39,7 @@ class Ready:
 
     row: SourceRow
     document: dict[str, object]
+    line: bytes
 
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -46,6 +47,8 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     kind = args.format or FORMATS.get(args.file.suffix.lower())
     if kind is None:
         raise WrongUsage("the end of the file's name tells no format: give --format csv or --format ndjson")
+    if args.refused is not None and args.refused.resolve() == args.file.resolve():
+        raise WrongUsage(f"--refused {args.refused}: expected another file than the one to import")
     key = _key(args.key_file, environment)
     if not args.url.startswith(("http://", "https://")):
         raise WrongUsage(f"--url: expected http:// or https://, not {args.url!r}")
@@ -95,17 +98,23 @@ def _converted(source: Source, conversion: Conversion, refusals: Refusals, progr
             if row.cells is None:
                 raise CannotConvert(row.reason)  # noqa: TRY301 - refused as one whose values are wrong
             of_row = conversion.fields_of_document(row.cells) if fields is None else fields
-            yield Ready(row, conversion.document(row.cells, of_row))
+            document = conversion.document(row.cells, of_row)
+            ready = Ready(row, document, encode(document) + b"\n")
         except CannotConvert as error:
             refusals.add(row, str(error))
-            progress.advance()
+        except TypeError:  # it can be read, but not be written again: for its file of refusals neither
+            refusals.add(replace(row, cells=None), "expected values that are not nested as deep")
+        else:
+            yield ready
+            continue
+        progress.advance()
 
 
 async def _send(
     client: ImportClient, ready: Iterator[Ready], refusals: Refusals, progress: ProgressBar, counts: Counter[str]
 ) -> None:
     for part in chunks(ready):
-        results = client.send([encode(one.document) + b"\n" for one in part])
+        results = client.send([one.line for one in part])
         rows = iter(part)
         async for result in results:
             one = next(rows)
@@ -134,7 +143,10 @@ def _is_valid(one: Ready, refusals: Refusals, progress: ProgressBar, now: dateti
 
 def _key(path: Path | None, environment: Mapping[str, str]) -> str | None:
     if path is None:
-        return environment.get(KEY_VARIABLE) or None
+        text = environment.get(KEY_VARIABLE, "").strip()
+        if len(text.split()) > 1:
+            raise WrongUsage(f"{KEY_VARIABLE}: expected one key")
+        return text or None
     try:
         text = path.read_text(encoding="utf-8")[:MAX_KEY_CHARACTERS].strip()
     except (OSError, UnicodeDecodeError) as error:

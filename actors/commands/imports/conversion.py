@@ -49,9 +49,10 @@ class DateFormat:
     def __init__(self, text: str) -> None:
         self.text = text
         self._format = text if "%" in text else re.sub("YYYY|YY|MM|DD", lambda part: _PARTS[part[0]], text)
-        parts = set(re.findall("%[A-Za-z]", self._format))
+        found = re.findall("%[A-Za-z]", self._format)
+        parts = set(found)
         others = re.search("[A-Za-z]", re.sub("%[A-Za-z]", "", self._format))
-        if others or not parts >= _REQUIRED or not parts <= set(_PARTS.values()):
+        if others or not parts >= _REQUIRED or not parts <= set(_PARTS.values()) or len(parts) < len(found):
             raise ValueError(f"expected day, month and perhaps year, such as DD.MM.YYYY or %d.%m.%Y, not {text!r}")
         self._has_year = not parts.isdisjoint({"%Y", "%y"})
         self._short = "%y" in parts

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from actors.commands.errors import CommandFailed
 
@@ -44,8 +45,13 @@ def open_source(lines: Iterable[bytes], kind: str) -> Source:
     first = next((one for one in texts if one[1] is None or one[1].strip()), None)
     if first is None or first[1] is None:
         raise CommandFailed("the file has no header in UTF-8")
+    if "\r" in first[1].rstrip("\r\n"):
+        raise CommandFailed("the lines of the file end with CR alone: expected LF or CRLF")
     delimiter = max(DELIMITERS, key=lambda one: (first[1] or "").count(one))
-    columns = tuple(cell.strip() for cell in next(csv.reader([first[1]], delimiter=delimiter)))
+    try:
+        columns = tuple(cell.strip() for cell in next(csv.reader([first[1]], delimiter=delimiter)))
+    except csv.Error as error:
+        raise CommandFailed(f"line {first[0]}: expected a header of CSV ({error})") from error
     if len(set(columns)) < len(columns):
         raise CommandFailed(f"line {first[0]}: the header has a column twice")
     return Source(columns, _records(texts, columns, delimiter), delimiter)
@@ -66,8 +72,8 @@ def _documents(texts: Iterable[tuple[int, str | None]]) -> Iterator[SourceRow]:
             yield SourceRow(number, "", None, "expected text in UTF-8")
         elif text.strip():
             try:
-                found = json.loads(text)
-            except (ValueError, RecursionError) as error:
+                found = orjson.loads(text)
+            except orjson.JSONDecodeError as error:
                 yield SourceRow(number, text.strip(), None, f"expected JSON: {error}")
                 continue
             cells = found if isinstance(found, dict) else None

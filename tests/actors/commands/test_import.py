@@ -135,15 +135,59 @@ async def test_a_key_comes_from_a_file_or_the_environment(serve: Serve, tmp_path
         (["--url", "ftp://x"], "expected http://"),
         (["--key-file", "/nowhere"], "No such file"),
         (["--refused", "/nowhere/x"], "No such file"),
+        (["--refused", "{folder}/link.csv"], "expected another file than the one to import"),
     ],
 )
 async def test_wrong_usage_is_told_before_anything_is_sent(tmp_path: Path, words: list[str], said: str) -> None:
-    """The exit code is 2."""
+    """The exit code is 2, and the file is as it was."""
     file = tmp_path / "people.csv"
     file.write_text("Name,firstName,email,timezone\n")
+    (tmp_path / "link.csv").symlink_to(file)
 
     with pytest.raises(WrongUsage, match=said):
-        await imported("http://127.0.0.1:1", file, *words)
+        await imported("http://127.0.0.1:1", file, *(word.format(folder=tmp_path) for word in words))
+
+    assert file.read_text() == "Name,firstName,email,timezone\n"
+
+
+async def test_a_key_of_two_lines_is_wrong_usage(tmp_path: Path) -> None:
+    """The client of HTTP refuses it with words about headers."""
+    file = tmp_path / "people.csv"
+    file.write_text("firstName,email,timezone\nAda,ada@example.com,UTC\n")
+
+    with pytest.raises(WrongUsage, match="HEYDAY_API_KEY: expected one key"):
+        await imported("http://127.0.0.1:1", file, HEYDAY_API_KEY="0123456789abcdef\n0123456789abcdef")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (r'"\ud800"', "expected JSON: "),
+        ("NaN", "expected JSON: "),
+        ("9" * 40, "firstName: Expected a string."),
+        ("[" * 300 + "]" * 300, "not nested as deep"),
+        ("[" * 1000 + "]" * 1000, "not nested as deep"),
+    ],
+    ids=["half a character", "NaN", "a large number", "300 arrays", "1000 arrays"],
+)
+async def test_a_value_that_cannot_be_sent_costs_its_own_row(
+    api: Api,  # noqa: F811
+    tmp_path: Path,
+    value: str,
+    reason: str,
+) -> None:
+    """Python reads JSON that it cannot write again."""
+    file, refused = tmp_path / "people.ndjson", tmp_path / "refused.ndjson"
+    good = '{"firstName": "Ada", "email": "ada@example.com", "timezone": "UTC"}'
+    file.write_text(f'{{"firstName": {value}, "email": "b@example.com", "timezone": "UTC"}}\n{good}\n')
+
+    code = await imported(api.url, file, "--refused", str(refused))
+
+    assert code == 1
+    assert await api.database.value("-- count\nselect count(*) from users") == 1
+    (row,) = (json.loads(line) for line in refused.read_text(encoding="utf-8").splitlines())
+    assert row["line"] == 1
+    assert reason in row["reason"]
 
 
 async def test_a_node_that_is_away_is_told(tmp_path: Path) -> None:
@@ -189,7 +233,7 @@ def test_dates_are_read_by_their_format(form: str, text: str, day: str) -> None:
     assert str(DateFormat(form).parse(text, date(2026, 11, 29))) == day
 
 
-@pytest.mark.parametrize("form", ["", "YYYY", "DD.MM.YYYY HH", "%d.%m.%Q", "DD"])
+@pytest.mark.parametrize("form", ["", "YYYY", "DD.MM.YYYY HH", "%d.%m.%Q", "DD", "DD.DD.MM.YYYY", "%d.%m.YYYY.%Y"])
 def test_what_is_no_format_of_dates_is_refused(form: str) -> None:
     """The error comes before any row is read."""
     with pytest.raises(ValueError, match="expected day"):
@@ -209,6 +253,17 @@ def test_a_quote_without_an_end_costs_its_own_row() -> None:
     assert found[1][1] == {"a": "y", "b": "2"}
     assert found[2][1] == {"a": "two\nlines", "b": "3"}
     assert found[4][1] == {"a": "z", "b": "5"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(b"a,b\r1,2\r3,4\r", "end with CR alone"), (b'"' + b"a" * 200_000 + b'",b\n1,2\n', "line 1: expected a header")],
+    ids=["CR alone", "a large field"],
+)
+def test_a_header_that_cannot_be_read_is_one_sentence(text: bytes, said: str) -> None:
+    """Without a header no row can be read."""
+    with pytest.raises(CommandFailed, match=said):
+        open_source([text], "csv")
 
 
 def test_a_bar_shows_how_much_is_done() -> None:
