@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from importlib import import_module
@@ -34,6 +35,8 @@ def _run(words: list[str]) -> int:
     args, unknown = parser_for(words).parse_known_args(words)
     if unknown:
         args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if (garbled := _garbled(args)) is not None:
+        args.parser.error(f"expected arguments in the encoding of this terminal, not {garbled!a}")
     name: str = args.command
     try:
         code: int = import_module(COMMANDS[name].module).run(args, os.environ)
@@ -59,6 +62,16 @@ def _run(words: list[str]) -> int:
         _say(str(error))
         return FAILED
     return code
+
+
+def _garbled(args: argparse.Namespace) -> str | None:
+    """An argument with bytes that are no text. Paths are no strings here, and may have such bytes."""
+    words = [word for value in vars(args).values() for word in (value if isinstance(value, list) else [value])]
+    return next((word for word in words if isinstance(word, str) and not _is_unicode(word)), None)
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _discard_output() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 import orjson
@@ -83,19 +85,28 @@ def ask(
     data: bytes | None = None,
     within: float = ANSWER_TIMEOUT,
 ) -> Answer:
-    """Send a request to a node, with the secret of an API key and with JSON, and return the answer."""
-    headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+    """Send a request to a node, with the secret of an API key and with JSON, and return the answer.
+
+    Characters that no URL has, such as a space or an ä, are percent-encoded.
+    """
+    url = re.sub(r"[^\x21-\x7e]+", lambda part: quote(part[0], errors="surrogateescape"), url)
+    headers: dict[str, str | bytes] = {}
+    if secret:
+        headers["Authorization"] = f"Bearer {secret}".encode(errors="surrogateescape")
     if data is not None:
         headers["Content-Type"] = "application/json"
-    request = Request(url, method=method, headers=headers, data=data)  # noqa: S310 - the caller checks the scheme
     try:
         # A proxy of this machine is not between a container and itself.
+        request = Request(url, method=method, headers=headers, data=data)  # type: ignore[arg-type]  # noqa: S310 - the caller checks the scheme
         with build_opener(ProxyHandler({})).open(request, timeout=within) as answer:
             return Answer(url, answer.status, answer.read(MAX_BYTES))
     except HTTPError as refused:
-        return Answer(url, refused.code, refused.read(MAX_BYTES))
+        with refused:
+            return Answer(url, refused.code, refused.read(MAX_BYTES))
     except (URLError, OSError) as error:
         return Answer(url, None, b"", str(getattr(error, "reason", error)))
+    except (HTTPException, ValueError) as error:  # the answer is not HTTP, or the address is no URL
+        return Answer(url, None, b"", f"{type(error).__name__}: {error}".rstrip())
 
 
 def url_of(host: str, port: int, *, path: str) -> str:
@@ -110,6 +121,10 @@ def url_of(host: str, port: int, *, path: str) -> str:
 
 
 def _http(text: str) -> str:
-    if urlsplit(text).scheme not in {"http", "https"}:
+    try:
+        is_url = urlsplit(text).scheme in {"http", "https"}
+    except ValueError:
+        is_url = False
+    if not is_url:
         raise argparse.ArgumentTypeError("expected an address such as http://127.0.0.1:8080/health/live")
     return text

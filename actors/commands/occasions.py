@@ -11,6 +11,8 @@ from datetime import time
 from typing import Any
 from uuid import UUID
 
+from marshmallow import ValidationError
+
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.principal import command_line
@@ -20,6 +22,7 @@ from service.adapters.postgres.connection import Database
 from service.adapters.postgres.occasions import PostgresOccasions
 from service.adapters.postgres.planning import LATE_LIMIT, PostgresPlanning
 from service.adapters.postgres.users import PostgresUsers
+from service.api.http.fields import EmailAddress
 from service.api.http.responses import encode
 from service.api.representations.occasions import OccasionDetailsAnswer, RenderedTextAnswer, test_send_json
 from service.domain.calendar import LeapDay, Weekend
@@ -49,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_recipient(render)
     test = _json(actions.add_parser("test-send", help="send the text once to an address, beside the yearly greetings"))
     _add_recipient(test)
-    test.add_argument("--to", metavar="ADDRESS", required=True, help="where to send it")
+    test.add_argument("--to", metavar="ADDRESS", type=_address, required=True, help="where to send it")
     test.add_argument(
         "--service",
         choices=list(EmailServiceName),
@@ -87,6 +90,14 @@ def _add_recipient(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--last-name", metavar="NAME", default="Lovelace")
     parser.add_argument("--locale", metavar="TAG", type=_language)
     parser.add_argument("--years", type=int, help="without it, the text for unknown years is shown")
+
+
+def _address(text: str) -> str:
+    try:
+        found: str = EmailAddress().deserialize(text)
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError(f"{error.messages[0]} Not {text!r}") from None
+    return found
 
 
 def _language(text: str) -> str:
@@ -214,8 +225,8 @@ async def _recipient(database: Database, args: argparse.Namespace, occasion: Occ
 async def _test_send(
     database: Database, settings: Settings, args: argparse.Namespace, occasion: Occasion, recipient: Recipient
 ) -> int:
-    if "@" not in args.to or not may_write_to(email_key(args.to), settings.only_to):
-        raise CommandFailed("nothing was sent: expected an address, and one that HEYDAY_ONLY_TO names if that is set")
+    if not may_write_to(email_key(args.to), settings.only_to):
+        raise CommandFailed("nothing was sent: expected an address that HEYDAY_ONLY_TO names")
     chosen = next((one for one in settings.email_services if one.name is args.service), None)
     if chosen is None:
         raise CommandFailed("nothing was sent: expected HEYDAY_EMAIL_FALLBACK_URL for --service fallback")

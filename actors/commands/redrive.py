@@ -17,6 +17,7 @@ from actors.commands.progress import Progress
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.history import PostgresHistory
 from service.adapters.postgres.messages import PostgresMessages
+from service.adapters.postgres.occasions import PostgresOccasions
 from service.api.http.responses import encode
 from service.api.representations.messages import MessageAnswer
 from service.domain.messages import REDRIVABLE, Status
@@ -69,6 +70,9 @@ async def _run(args: argparse.Namespace, dsn: Secret) -> int:
         redrive = Redrive(messages, history, dry_run=args.dry_run, each=args.list, as_json=args.json)
         if args.ids:
             return OK if await redrive.redrive_each(args.ids) else FAILED
+        codes = [entry.occasion.code for entry in await PostgresOccasions(database).all()]
+        if args.occasion not in (None, *codes):
+            raise WrongUsage(f"--occasion: expected one of {', '.join(codes)}, not {args.occasion!r}")
         await redrive.all_of(MessageFilter(None, (Status(args.status),), args.occasion, args.starts_at, args.ends_at))
         return OK
     finally:

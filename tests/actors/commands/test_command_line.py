@@ -99,6 +99,21 @@ def test_arguments_that_contradict_each_other_are_answered_with_the_usage(capsys
     assert "expected either ids of messages or --status" in said
 
 
+@pytest.mark.parametrize(
+    "words", [["explain", "\udcff@example.com"], ["call", "POST", "/x\udcff"], ["occasions", "show", "\udcff"]]
+)
+def test_an_argument_that_is_no_text_is_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A terminal with another encoding sends such bytes. No server takes them."""
+    said = usage_error(*words, capsys=capsys)
+
+    assert "expected arguments in the encoding of this terminal, not '" in said
+
+
+def test_a_port_that_no_machine_has_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """The event loop would take its last 16 bits."""
+    assert "expected a whole number from 0 to 65535" in usage_error("email-stub", "--port", "99999", capsys=capsys)
+
+
 @pytest.mark.parametrize("name", ["run", "migrate", "preview", "doctor"])
 def test_every_mistake_in_the_settings_is_reported_with_exit_code_2(name: str) -> None:
     """Before any server is contacted."""

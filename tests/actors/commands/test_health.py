@@ -72,10 +72,40 @@ def test_no_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert "http://127.0.0.1:9/health/live" in capsys.readouterr().err
 
 
+async def test_an_answer_that_is_not_http_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    """The port may belong to another program."""
+
+    async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"-ERR unknown command\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        code = await asyncio.to_thread(main, ["health", "--url", f"http://127.0.0.1:{port}/"])
+
+    assert code == FAILED
+    assert capsys.readouterr().err == f"http://127.0.0.1:{port}/: BadStatusLine: -ERR unknown command\n"
+
+
+def test_an_address_with_another_text_than_a_port_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is found only when the address is used."""
+    assert main(["health", "--url", "http://127.0.0.1:http/"]) == FAILED
+    assert "nonnumeric port" in capsys.readouterr().err
+
+
+def test_what_is_no_url_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """The error says what was expected."""
+    with pytest.raises(SystemExit) as ended:
+        main(["health", "--url", "http://[::1"])
+
+    assert ended.value.code == 2
+    assert "expected an address such as http://127.0.0.1:8080/health/live" in capsys.readouterr().err
+
+
 async def test_a_call_sends_method_key_and_json_and_writes_the_answer(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The strongest key of the settings is used, which nobody has to copy into a shell."""
+    """The strongest key of the settings is used, which nobody has to copy into a shell. Text may have any letters."""
     seen: list[tuple[str, str | None, bytes]] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -90,17 +120,17 @@ async def test_a_call_sends_method_key_and_json_and_writes_the_answer(
     await site.start()
     port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
     monkeypatch.setenv("HEYDAY_BIND", f"127.0.0.1:{port}")
-    monkeypatch.setenv("HEYDAY_API_KEYS", f"reader:read:one,sha256:{'0' * 64},jobs:operate:two:three")
+    monkeypatch.setenv("HEYDAY_API_KEYS", f"reader:read:one,sha256:{'0' * 64},jobs:operate:two:thr€e")
 
     codes = [
         await asyncio.to_thread(main, ["call", *words])
-        for words in (["/health/detailed"], ["POST", "/api/v1/x"], ["/refused", "--data", '{"a": 1}', "--json"])
+        for words in (["/health/d €"], ["POST", "/api/v1/x"], ["/refused", "--data", '{"a": 1}', "--json"])
     ]
     await runner.cleanup()
 
     assert codes == [OK, OK, FAILED]
-    bearer = "Bearer two:three"
+    bearer = "Bearer two:thr€e"
     assert seen == [("GET", bearer, b""), ("POST", bearer, b""), ("POST", bearer, b'{"a": 1}')]
     said = capsys.readouterr()
-    assert said.out == '{\n  "path": "/health/detailed"\n}\n{\n  "path": "/api/v1/x"\n}\n{"path":"/refused"}\n'
+    assert said.out == '{\n  "path": "/health/d €"\n}\n{\n  "path": "/api/v1/x"\n}\n{"path":"/refused"}\n'
     assert "/refused: 409" in said.err

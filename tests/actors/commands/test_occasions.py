@@ -118,6 +118,15 @@ async def test_a_test_says_what_the_service_said(
     assert await store.database.value("select action from audit") == "occasion.test_sent"
 
 
+@pytest.mark.parametrize("to", ["@", "me@", "me@host", "me@example.com\nBcc: you@example.com", "a@b@example.com"])
+async def test_a_test_goes_to_an_address_only(heyday: Run, to: str) -> None:
+    """The rule is that of the API."""
+    code, out, error = await heyday("test-send", "birthday", "--to", to)
+
+    assert (code, out) == (2, "")
+    assert "argument --to: Expected an email address" in error
+
+
 async def test_an_occasion_that_cannot_be_read_is_not_called_unknown(heyday: Run, store: Store) -> None:
     """Its row is there, and takes part in nothing until it is written anew."""
     await store.fetch("alter table occasions disable trigger occasions_checked")

@@ -41,6 +41,16 @@ async def delete_user_of(store: Store, message: UUID) -> None:
     await store.fetch(query, message)
 
 
+async def test_an_occasion_that_is_not_there_is_wrong_usage(store: Store, heyday: Run) -> None:
+    """A typing error must not look like a redrive that is done."""
+    await ended(store, "failed", 1)
+
+    code, out, error = await heyday("--status", "failed", "--occasion", "birthdays")
+
+    assert (code, out) == (2, "")
+    assert "--occasion: expected one of anniversary, birthday, not 'birthdays'" in error
+
+
 async def test_all_of_a_status_are_scheduled_again_except_those_of_deleted_users(store: Store, heyday: Run) -> None:
     """The SQL statement excludes deleted users, so every command and route excludes them."""
     unknown = await ended(store, "unknown", 3)

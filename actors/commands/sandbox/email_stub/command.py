@@ -11,6 +11,7 @@ from dataclasses import fields
 
 import uvloop
 
+from actors.commands.arguments import whole_number
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import OK
 from actors.commands.sandbox.email_stub.options import StubOptions, latency
@@ -23,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     defaults = StubOptions()
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free port (%(default)s)")
+    parser.add_argument(
+        "--port", type=whole_number(0, 65535), default=DEFAULT_PORT, help="0 takes a free port (%(default)s)"
+    )
     parser.add_argument(
         "--error-rate", type=float, default=defaults.error_rate, help="share of requests answered with 500 or 503"
     )
