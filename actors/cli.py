@@ -32,7 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    args, unknown = parser_for(words).parse_known_args(words)
+    try:
+        args, unknown = parser_for(words).parse_known_args(words)
+    except ModuleNotFoundError as error:
+        return _lacks(error, *(word for word in words if word in COMMANDS))
     if unknown:
         args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if (garbled := _garbled(args)) is not None:
@@ -49,10 +52,7 @@ def _run(words: list[str]) -> int:
         _say(str(failure))
         return FAILED
     except ModuleNotFoundError as error:
-        if (extra := COMMANDS[name].extra) is None:
-            raise
-        _say(f"{name} needs the package {error.name}: pip install 'heyday[{extra}]'")
-        return FAILED
+        return _lacks(error, name)
     except Exception as error:
         # Imported here, because most commands do not need it and it takes a while.
         from service.ports import Unavailable
@@ -72,6 +72,15 @@ def _garbled(args: argparse.Namespace) -> str | None:
 
 def _is_unicode(text: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _lacks(error: ModuleNotFoundError, *names: str) -> int:
+    """Say which extra the first of these commands that has one needs. Raises the error if none has one."""
+    for name in names:
+        if (extra := COMMANDS[name].extra) is not None:
+            _say(f"{name} needs the package {error.name}: pip install 'heyday[{extra}]'")
+            return FAILED
+    raise error
 
 
 def _discard_output() -> None:
