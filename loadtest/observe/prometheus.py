@@ -38,13 +38,14 @@ class Series:
 
 
 class PrometheusServer(Server):
-    """The installed Prometheus, with `targets` (HOST:PORT) as nodes and the rules of deploy/alerts."""
+    """The installed Prometheus, with `targets` (HOST:PORT) as nodes and the rules of deploy/alerts, or others."""
 
     name: ClassVar[str] = "Prometheus"
     programs: ClassVar[frozenset[str]] = frozenset({"prometheus"})
 
-    def __init__(self, directory: Path, *, executable: Path, targets: Sequence[str]) -> None:
+    def __init__(self, directory: Path, *, executable: Path, targets: Sequence[str], rules: str = "") -> None:
         super().__init__(directory)
+        self._rules = rules or RULES.read_text(encoding="utf-8")
         self._executable = executable
         self._targets = list(targets)
 
@@ -55,7 +56,7 @@ class PrometheusServer(Server):
 
     async def _prepare(self) -> None:
         self._home.folder("data")
-        self._home.keep("heyday.rules.yml", RULES.read_text(encoding="utf-8"))
+        self._home.keep("heyday.rules.yml", self._rules)
         # JSON is YAML.
         configuration = {
             "global": {"scrape_interval": EVERY, "scrape_timeout": EVERY, "evaluation_interval": EVERY},

@@ -1,0 +1,1 @@
+"""Rehearses the runbook: causes each alert, follows its section, and measures the times."""
