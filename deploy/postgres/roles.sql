@@ -2,7 +2,7 @@
 -- owner of the database with CREATEROLE, such as the administrator of a managed PostgreSQL. It may be run again, and tells
 -- in a notice what its role may not do. It sets no passwords: deploy/postgres/initdb.sh does, or a person with \password.
 --
--- heyday_migrator owns everything. `heyday migrate` and `heyday doctor --ledger` use it.
+-- heyday_migrator owns everything. `heyday migrate` and `heyday prune` use it.
 -- heyday_node reads and writes the rows of its work, and the occasions that the API writes. It cannot change the schema or
 -- the list of migrations, and so neither can an attacker who takes over a node. heyday_backup copies the whole server.
 
