@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
 
 from service.adapters.rabbitmq.topology import DEAD, DELIVERY
+from tests.yaml_files import read_yaml
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = sorted(ROOT.glob("docker-compose*.yml"))
@@ -22,7 +22,7 @@ def name_of(path: Path) -> str:
 
 
 def services_of(file: Path) -> dict[str, dict[str, Any]]:
-    services: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))["services"]
+    services: dict[str, dict[str, Any]] = read_yaml(file)["services"]
     return services
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
 
 from service.settings import read
 from tests.deploy.test_files import ROOT, settings
@@ -23,14 +22,12 @@ from tests.deploy.test_kubernetes import (
     needs_kubectl,
     production,
 )
+from tests.yaml_files import documents_of, read_yaml
 
 CHART = ROOT / "deploy" / "helm" / "heyday"
-VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+VALUES: dict[str, Any] = read_yaml(CHART / "values.yaml")
 
 helm = pytest.importorskip("helm_python", reason="its wheel is for Linux on x86-64")
-
-FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The dashboards are a quarter of a megabyte of YAML."""
 
 Objects = dict[tuple[str, str], Document]
 
@@ -44,8 +41,8 @@ def rendered(values: str) -> str:
 
 def render(values: Document | None = None) -> Objects:
     """Return the objects of a first installation by kind and name."""
-    documents = yaml.load_all(rendered(json.dumps(values or {})), Loader=FAST)
-    return {(one["kind"], one["metadata"]["name"]): one for one in documents if one}
+    documents = documents_of(rendered(json.dumps(values or {})))
+    return {(one["kind"], one["metadata"]["name"]): one for one in documents}
 
 
 def test_helm_finds_no_mistake() -> None:

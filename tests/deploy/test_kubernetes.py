@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
 
 from grafana import kubernetes
 from grafana.files import FOLDER as BOARDS
 from service.api.health_checks import HEALTH_CHECK_TIMEOUT
 from service.settings import read
 from tests.deploy.test_files import ROOT, settings
+from tests.yaml_files import documents_of
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 BASE, PRODUCTION, MONITORING = FOLDER / "base", FOLDER / "production", FOLDER / "monitoring"
@@ -26,7 +26,7 @@ Document = dict[str, Any]
 
 
 def load(file: Path) -> list[Document]:
-    return [one for one in yaml.safe_load_all(file.read_text(encoding="utf-8")) if one]
+    return documents_of(file.read_text(encoding="utf-8"))
 
 
 def base() -> list[Document]:
@@ -287,7 +287,7 @@ def built(tmp_path: Path) -> list[Document]:
     )
     assert done.returncode == 0, done.stderr
     # The dashboards are a quarter of a megabyte of YAML.
-    return [one for one in yaml.load_all(done.stdout, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if one]
+    return documents_of(done.stdout)
 
 
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is what builds it")

@@ -15,15 +15,15 @@ from urllib.parse import urlsplit
 
 import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
 import pytest
-import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
 
 from actors.commands.doctor.transport import exposed
 from actors.commands.sandbox.servers.ports import free_port
 from actors.commands.sandbox.servers.rabbitmq import RabbitMQServer, installed_sbin
 from service.settings import read
 from tests.deploy.test_files import ROOT
+from tests.yaml_files import read_yaml
 
-STACK: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.prod.yml").read_text(encoding="utf-8"))
+STACK: dict[str, Any] = read_yaml(ROOT / "docker-compose.prod.yml")
 SERVERS = ("postgres", "redis", "rabbitmq")
 
 
@@ -100,11 +100,8 @@ GUIDE = (ROOT / "docs" / "DEPLOYMENT_GUIDE.md").read_text(encoding="utf-8")
 
 def test_the_urls_name_the_authority_where_nodes_of_kubernetes_and_systemd_find_it(tmp_path: Path) -> None:
     """The mounted secret and the installed file are elsewhere than in Swarm, and a node would refuse its settings."""
-    overlay = yaml.safe_load((ROOT / "deploy/kubernetes/production/kustomization.yaml").read_text(encoding="utf-8"))
-    pods = [
-        yaml.safe_load((ROOT / f"deploy/kubernetes/base/{name}.yaml").read_text("utf-8"))
-        for name in ("node", "migrate")
-    ]
+    overlay = read_yaml(ROOT / "deploy/kubernetes/production/kustomization.yaml")
+    pods = [read_yaml(ROOT / f"deploy/kubernetes/base/{name}.yaml") for name in ("node", "migrate")]
     mounted = {
         mount["mountPath"]
         for pod in pods
@@ -251,10 +248,7 @@ async def test_metrics_of_rabbitmq_leave_its_machine_in_tls_only(shown: Path) ->
 
 def test_prometheus_of_the_stack_scrapes_the_listener_in_tls() -> None:
     """It differs from the configuration of the laptop in this job alone."""
-    laptop, swarm = (
-        yaml.safe_load((ROOT / "deploy/prometheus" / name).read_text(encoding="utf-8"))
-        for name in ("prometheus.yml", "swarm.yml")
-    )
+    laptop, swarm = (read_yaml(ROOT / "deploy/prometheus" / name) for name in ("prometheus.yml", "swarm.yml"))
     jobs = {one["job_name"]: one for one in swarm["scrape_configs"]}
     rabbitmq = jobs["rabbitmq"]
 

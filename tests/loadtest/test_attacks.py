@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import zlib
-from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from loadtest.stress import attacks
 from loadtest.stress.abuse import CASES, Case, table
 from loadtest.stress.attacks import ATTACKS, BOMB, run, target_of
-
-ROOT = Path(__file__).parents[2]
+from tests.loadtest.conftest import Call
 
 
 @pytest.mark.parametrize("url", ["http://192.0.2.1:8080", "http://example.com", "http://0.0.0.0:8080"])
-def test_another_machine_is_not_attacked(url: str) -> None:
+def test_another_machine_is_not_attacked(call: Call, url: str) -> None:
     """The tool may only attack a node on the same machine."""
-    done = subprocess.run(
-        [sys.executable, "-m", "loadtest.stress.attacks", url, "silent", "--seconds", "0"],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+    done = call(attacks.main, url, "silent", "--seconds", "0")
 
-    assert done.returncode == 2
-    assert "address" in done.stderr
-    assert done.stdout == ""
+    assert (done.code, done.said) == (2, "")
+    assert "address" in done.complaints
 
 
 def test_the_compressed_body_is_small_and_becomes_large() -> None:

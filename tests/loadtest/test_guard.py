@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
-import sys
 from pathlib import Path
 
 import pytest
 
+from loadtest import guard
 from loadtest.figures import noise
 from loadtest.guard import Figure, Ratios, Verdict, judge, read_baseline, read_runs, write_baseline
+from tests.loadtest.conftest import Call
 
 CASE = "RabbitMQ, 1 node, answers at once"
 
@@ -74,33 +74,24 @@ def test_a_baseline_is_read_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize(("rates", "code"), [((0.5, 0.51, 0.49), 0), ((0.2, 0.21, 0.2), 1), ((0.2, 0.5, 0.9), 2)])
-async def test_the_exit_code_is_the_verdict(tmp_path: Path, rates: tuple[float, ...], code: int) -> None:
+def test_the_exit_code_is_the_verdict(call: Call, tmp_path: Path, rates: tuple[float, ...], code: int) -> None:
     """The workflow reads only the exit code."""
     (tmp_path / "baseline.json").write_text(write_baseline(read_runs([run(0.5, 0.51, 0.49)])))
     (tmp_path / "run.json").write_text(run(*rates))
 
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "loadtest.guard",
-        str(tmp_path / "run.json"), "--baseline", str(tmp_path / "baseline.json"),
-        stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    said, _ = await process.communicate()
+    done = call(guard.main, str(tmp_path / "run.json"), "--baseline", str(tmp_path / "baseline.json"))
 
-    assert process.returncode == code
-    assert CASE in said.decode()
+    assert done.code == code
+    assert CASE in done.said
 
 
-async def test_two_versions_are_compared_by_their_runs(tmp_path: Path) -> None:
+def test_two_versions_are_compared_by_their_runs(call: Call, tmp_path: Path) -> None:
     """Runs that alternate on one machine need no stored baseline."""
     for name, rates in {"before-1": (0.5, 0.51), "before-2": (0.49, 0.5), "after-1": (0.3, 0.31, 0.3)}.items():
         (tmp_path / f"{name}.json").write_text(run(*rates))
 
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "loadtest.guard", str(tmp_path / "after-1.json"),
-        "--before", str(tmp_path / "before-1.json"), str(tmp_path / "before-2.json"),
-        stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    said, _ = await process.communicate()
+    before = [str(tmp_path / f"before-{number}.json") for number in (1, 2)]
+    done = call(guard.main, str(tmp_path / "after-1.json"), "--before", *before)
 
-    assert process.returncode == 1
-    assert "slower" in said.decode()
+    assert done.code == 1
+    assert "slower" in done.said

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from loadtest import scaling
 from loadtest.scaling import play, rate
+from tests.loadtest.conftest import Call
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = re.findall(
@@ -20,14 +20,12 @@ EXAMPLES = re.findall(
 
 
 @pytest.mark.parametrize(("command", "printed"), EXAMPLES, ids=[command for command, _ in EXAMPLES])
-def test_the_page_prints_what_the_tool_prints(command: str, printed: str) -> None:
+def test_the_page_prints_what_the_tool_prints(call: Call, command: str, printed: str) -> None:
     """A changed rate must change the page."""
-    answered = subprocess.run(
-        [sys.executable, "-m", *command.split()], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
+    answered = call(scaling.main, *command.split()[1:])
 
     wanted = [line.removeprefix("    ") for line in printed.rstrip().splitlines()]
-    assert answered.splitlines() == wanted
+    assert (answered.code, answered.said.splitlines()) == (0, wanted)
     assert len(EXAMPLES) == 3
 
 

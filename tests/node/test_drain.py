@@ -5,9 +5,11 @@ An exit code of 0 shows that the drain was complete within DRAIN_WITHIN.
 
 from __future__ import annotations
 
+from actors.dispatcher import IDS_PER_BUNDLE
+from actors.wiring import PREFETCH
 from tests.node.harness import World
 
-A_WAVE = 800
+A_WAVE = PREFETCH * IDS_PER_BUNDLE + 200
 """More greetings than a node takes in advance."""
 
 

@@ -13,12 +13,16 @@ import pytest
 from redis.asyncio import Redis
 
 from actors.commands.sandbox.servers.relay import relayed
+from actors.dispatcher import IDS_PER_BUNDLE
+from actors.wiring import PREFETCH
 from tests.node.harness import World, eventually
 from tests.servers import Servers
 from tests.stopwatch import Stopwatch
 
-A_WAVE = 600
-SLOW: dict[str, Any] = {"EMAIL_CONCURRENCY": "20", "DELIVERY_ACTORS": "2"}
+A_WAVE = PREFETCH * IDS_PER_BUNDLE + 200
+"""More greetings than a node takes in advance."""
+
+SLOW: dict[str, Any] = {"EMAIL_CONCURRENCY": "40", "DELIVERY_ACTORS": "2"}
 """With calls of 0.1 s a wave takes three seconds."""
 
 Fault = Callable[[World], Awaitable[None]]
@@ -40,7 +44,7 @@ async def in_mid_wave(world: World) -> None:
     await world.begin()
     await world.node(**SLOW)
     await world.clock.set(await world.wave(A_WAVE))
-    await world.accepted(80)
+    await world.accepted(100)
 
 
 @pytest.mark.parametrize("empty", [flush_redis, delete_queue])

@@ -7,14 +7,29 @@ from uuid import UUID
 
 import pytest
 
-from tests.simulation.mistakes import MISTAKES
+from tests.simulation.mistakes import (
+    MISTAKES,
+    does_not_see_edits,
+    frees_nothing,
+    ignores_late_acceptances,
+    is_kept_from_looking,
+    trusts_the_clock_to_go_on,
+    waits_for_a_clock_that_was_set_back,
+)
 from tests.simulation.scenario import Scenario, simulate
 
 WITHIN = 100
 """Seeds within which a mistake is found."""
 
-FOUND_BY: dict[Callable[[pytest.MonkeyPatch], None], int] = {}
-"""A seed that found a mistake lately, if it is not one of the first few: the search begins there."""
+FOUND_BY: dict[Callable[[pytest.MonkeyPatch], None], int] = {
+    frees_nothing: 6,
+    is_kept_from_looking: 6,
+    does_not_see_edits: 11,
+    trusts_the_clock_to_go_on: 16,
+    ignores_late_acceptances: 11,
+    waits_for_a_clock_that_was_set_back: 16,
+}
+"""The seeds at which the search begins: they found these mistakes when they were written here."""
 
 
 async def _pause(scenario: Scenario) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own
 
 from tests.docs.test_documents import anchors_of, declared, scraped_name, text_of
 from tests.watching.programs import Programs
+from tests.yaml_files import read_yaml
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "deploy" / "alerts"
@@ -24,8 +25,9 @@ OF_PROMETHEUS = {"up"}
 """Metrics that Prometheus itself provides."""
 
 
+@cache
 def read(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    content: dict[str, Any] = read_yaml(file)
     return content
 
 

@@ -22,6 +22,7 @@ from grafana.queries import Query, all_queries, boards, choices, panels_of
 from tests.docs.test_documents import declared, scraped_name
 from tests.watching.programs import Programs
 from tests.watching.test_alerts import rules
+from tests.yaml_files import read_yaml
 
 FILES = sorted(FOLDER.glob("*.json"))
 SDK = "grafana_foundation_sdk."
@@ -285,8 +286,8 @@ def test_a_percentile_is_of_all_nodes_together(query: Query) -> None:
 def test_the_provisioning_leads_to_the_files() -> None:
     """Grafana reports nothing if a folder is empty."""
     folder = FOLDER.parent / "provisioning"
-    source = yaml.safe_load((folder / "datasources" / "prometheus.yml").read_text(encoding="utf-8"))["datasources"][0]
-    provider = yaml.safe_load((folder / "dashboards" / "heyday.yml").read_text(encoding="utf-8"))["providers"][0]
+    source = read_yaml(folder / "datasources" / "prometheus.yml")["datasources"][0]
+    provider = read_yaml(folder / "dashboards" / "heyday.yml")["providers"][0]
 
     chosen = {board["templating"]["list"][0]["current"]["value"] for board in boards().values()}
     assert chosen == {source["uid"]}
