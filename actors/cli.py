@@ -54,14 +54,25 @@ def _run(words: list[str]) -> int:
     except ModuleNotFoundError as error:
         return _lacks(error, name)
     except Exception as error:
-        # Imported here, because most commands do not need it and it takes a while.
-        from service.ports import Unavailable
-
-        if not isinstance(error, Unavailable):
+        if (sentence := _sentence(error)) is None:
             raise
-        _say(str(error))
+        _say(sentence)
         return FAILED
     return code
+
+
+def _sentence(error: Exception) -> str | None:
+    """The sentence for an error that is no fault of heyday; None for a bug."""
+    # Imported here, because most commands do not need it and it takes a while.
+    from service.domain.zones import TZDATA_VERSION, UnknownZone
+    from service.ports import Unavailable
+
+    match error:
+        case Unavailable():
+            return str(error)
+        case UnknownZone():  # a node with newer zone data stored it, or a person
+            return f"the zone data of this installation, {TZDATA_VERSION}, has no zone {error.name!r}"
+    return None
 
 
 def _garbled(args: argparse.Namespace) -> str | None:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from service.domain.calendar import MAX_OFFSET_DAYS, LeapDay, Weekend
+from service.domain.holds import EVERYTHING
 from service.domain.languages import language_tag
 from service.domain.texts import MAX_LANGUAGES, Text, mistake
 from service.domain.texts import mistakes as text_mistakes
@@ -46,6 +47,8 @@ class Occasion:
     def mistakes(self) -> list[tuple[str, str]]:
         """Its mistakes, as pairs of a JSON field and a sentence."""
         found = [] if is_code(self.code) else [("code", CODE_EXPECTED)]
+        if self.code == EVERYTHING:
+            found.append(("code", f"expected another code than `{EVERYTHING}`, which stands for every occasion"))
         found += text_mistakes(self.default, default=True)
         if len(self.texts) > MAX_LANGUAGES:
             found.append(("texts", f"expected at most {MAX_LANGUAGES} languages"))

@@ -14,6 +14,7 @@ import pytest
 
 from service.domain.messages import Answer, Outcome, Status
 from service.domain.users import Profile
+from service.domain.zones import TZDATA_VERSION
 from service.ports import Result
 from tests.actors.commands.conftest import Run
 from tests.conftest import Clock
@@ -90,6 +91,17 @@ async def test_wrong_usage_has_exit_code_2_and_a_missing_user_has_1(
 
     assert (found, out) == (code, "")
     assert said in err
+
+
+async def test_a_zone_that_is_not_installed_is_one_line(store: Store, clock: Clock, heyday: Run) -> None:
+    """A node with newer zone data stored it."""
+    user = await ada(store, clock)
+    await store.fetch("update users set timezone = 'Europe/Camelot'")
+
+    code, out, err = await heyday("explain", user)
+
+    assert (code, out) == (1, "")
+    assert err == f"heyday: the zone data of this installation, {TZDATA_VERSION}, has no zone 'Europe/Camelot'\n"
 
 
 async def test_a_database_that_is_away_is_one_line(heyday: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,6 +134,13 @@ async def test_there_is_no_occasion_of_a_code_that_no_text_can_be(api: Api, meth
     assert (await api.call(method, f"/api/v1/occasions/%00{action}", json={"text": "Hey"}))[0] == 404
 
 
+async def test_the_word_for_everything_is_no_code(api: Api) -> None:
+    """In metrics and logs a hold of it would look like a hold of everything."""
+    status, problem = await api.call("PUT", "/api/v1/occasions/all", json={"text": "Hey"})
+
+    assert (status, [one["field"] for one in problem["errors"]]) == (422, ["code"])
+
+
 async def test_a_code_with_the_field_of_another_is_refused(api: Api) -> None:
     await api.call("PUT", "/api/v1/occasions/day_1", json={"text": "Hey"})
 

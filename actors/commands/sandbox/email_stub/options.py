@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from math import inf
 from typing import Any
 
 _LATENCY = re.compile(r"(\d+(?:\.\d+)?)(ms|s)?(?:-(\d+(?:\.\d+)?)(ms|s)?)?")
@@ -51,7 +52,9 @@ class StubOptions:
         if not 0 <= self.latency[0] <= self.latency[1]:
             mistakes.append(f"latency must be seconds or a growing range of them, not {self.latency!r}")
         mistakes += [
-            f"{name} must not be negative" for name in ("hang_for", "retry_after", "rate") if getattr(self, name) < 0
+            f"{name} must be a number, and not negative"
+            for name in ("hang_for", "retry_after", "rate")
+            if not 0 <= getattr(self, name) < inf
         ]
         if self.status and not 300 <= self.status <= 599:
             mistakes.append(f"status must be 0, or from 300 to 599, not {self.status}")
