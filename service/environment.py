@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from difflib import get_close_matches
@@ -103,10 +103,10 @@ class Environment:
         """Add an error about settings that exclude one another."""
         self.errors.append(text)
 
-    def raise_errors(self) -> None:
-        """Raise BadConfiguration if there is an error."""
+    def raise_errors(self, remarks: Iterable[object] = ()) -> None:
+        """Raise BadConfiguration if there is an error. The remarks, which may explain it, come after the errors."""
         if self.errors:
-            raise BadConfiguration(self.errors)
+            raise BadConfiguration([*self.errors, *map(str, remarks)])
 
     def value(self, name: str, parse: Callable[[str], T], default: T) -> T:
         """The value of a variable; `default` when it is empty, not set or wrong."""

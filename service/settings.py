@@ -252,10 +252,11 @@ def read(environment: Mapping[str, str]) -> Settings:
     fallback = read_fallback(reader, settings.email, unknown_outcome=outcome, idempotency_lasts=lasts)
     settings = replace(settings, email_fallback=fallback)
     refuse_mail_options(settings.email_services, reader)
-    reader.raise_errors()
+    unknown = reader.unknown()
+    reader.raise_errors(unknown)  # a setting that is missing may be there under a wrong name
     return replace(
         settings,
-        unknown=reader.unknown(),
+        unknown=unknown,
         secret_files=tuple(reader.files),
         **node_id,  # type: ignore[arg-type]  # it has no other name
     )

@@ -313,6 +313,16 @@ def test_an_unknown_variable_is_named_with_the_nearest_setting(variable: str, se
     assert str(unknown).endswith(sentence)
 
 
+def test_a_setting_that_is_missing_under_its_name_is_reported_with_the_name_that_is_there() -> None:
+    """The node exits before it can log a warning."""
+    with pytest.raises(BadConfiguration) as refused:
+        read({**REQUIRED, "HEYDAY_EMAIL_URL": "", "HEYDAY_EMIAL_URL": "http://email"})
+
+    missing, misspelt = refused.value.errors
+    assert missing.startswith("HEYDAY_EMAIL_URL is not set")
+    assert misspelt == "HEYDAY_EMIAL_URL is not a setting and has no effect; did you mean HEYDAY_EMAIL_URL?"
+
+
 def test_variables_that_kubernetes_sets_for_a_service_are_no_slips() -> None:
     """A Service named `heyday` adds such variables to every container."""
     links = {
