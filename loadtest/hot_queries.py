@@ -36,7 +36,7 @@ HOT = [
     ("messages", "awaiting_dead_letter", ""),
     ("messages", "mark_dead_lettered", IDS),
     ("messages", "redrive", IDS),
-    ("messages", "open_by_status", "100000"),
+    ("messages", "open_by_status", "10000, 100000"),
     ("messages", "oldest_due", ""),
     ("planning", "split", "'birthday', 315, 5000"),
     (

@@ -217,7 +217,7 @@ PLANNING = Row(
         ),
         figure(
             "How large is the next wave? · messages in next wave",
-            "Messages that become due at that instant; exact up to 100,000.",
+            "Messages that become due at that instant; exact up to 10,000.",
             {"messages": "max(next_wave_messages{NODE})"},
             unit="short",
         ),

@@ -122,7 +122,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """Messages that become due at one instant: seconds of business time until then, and how many, at most 100,000."""
+    """Messages that become due at one instant: seconds of business time until then, and how many, at most 10,000."""
 
     seconds: float
     messages: int
@@ -253,7 +253,7 @@ class Messages(Protocol):
     async def open_by_status(self) -> dict[Status, int]:
         """Counts of messages in each state that is not an end, and in `unknown`, which waits for an operator.
 
-        A count is exact below 100,000. Of more, some are left out.
+        Of what waits for its instant, the earliest 10,000 are counted. Another count is exact below 100,000.
         """
 
     async def oldest_due_age(self) -> float:
@@ -262,7 +262,7 @@ class Messages(Protocol):
     async def next_wave(self) -> Wave | None:
         """The next instant at which scheduled messages become due. None without one.
 
-        The first 100,000 of the messages that wait are looked at, so that the cost does not grow with their number.
+        The first 10,000 of the messages that wait are looked at, so that the cost does not grow with their number.
         """
 
     async def oldest_snapshot_age(self) -> float:

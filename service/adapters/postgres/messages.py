@@ -39,7 +39,10 @@ _SQL = load("messages.sql")
 _IDEMPOTENCY = load("idempotency.sql")
 
 COUNT_LIMIT = 100_000
-"""Rows of a partial index that gauges count at most, which takes some tens of milliseconds."""
+"""Rows of a partial index that gauges count at most, more than are ever on their way."""
+
+WAITING_LIMIT = 10_000
+"""The same for messages that wait for their instant: they may be a million for days, and are counted all the time."""
 
 
 class PostgresMessages:
@@ -204,14 +207,14 @@ class PostgresMessages:
         return await self._aside.forget_repaired()
 
     async def open_by_status(self) -> dict[Status, int]:
-        rows = await self._database.fetch(_SQL.open_by_status, COUNT_LIMIT)
+        rows = await self._database.fetch(_SQL.open_by_status, WAITING_LIMIT, COUNT_LIMIT)
         return {Status(row["status"]): row["count"] for row in rows}
 
     async def oldest_due_age(self) -> float:
         return float(await self._database.value(_SQL.oldest_due))
 
     async def next_wave(self) -> Wave | None:
-        row = await self._database.row(_SQL.next_wave, COUNT_LIMIT)
+        row = await self._database.row(_SQL.next_wave, WAITING_LIMIT)
         return None if row is None else Wave(row["seconds"], row["messages"])
 
     async def oldest_snapshot_age(self) -> float:

@@ -523,15 +523,16 @@ returning m.id
 
 -- name: open_by_status
 -- Counts the states that are not an end, `unknown`, and `failed` of the last 30 days, by the partial indexes. It reads at most
--- $1 rows of each index, so that its cost does not grow with the backlog.
+-- $1 rows of those that wait for their instant, the earliest first, and $2 rows of each other index, so that its cost does
+-- not grow with the backlog.
 select status, count(*) as count
 from (
-    (select status from messages where status in ('scheduled', 'retrying') limit $1)
-    union all (select status from messages where status = 'queued' limit $1)
-    union all (select status from messages where status = 'sending' limit $1)
-    union all (select status from messages where status = 'unknown' limit $1)
+    (select status from messages where status in ('scheduled', 'retrying') order by due_at limit $1)
+    union all (select status from messages where status = 'queued' limit $2)
+    union all (select status from messages where status = 'sending' limit $2)
+    union all (select status from messages where status = 'unknown' limit $2)
     union all (select status from messages
-        where status = 'failed' and send_at > business_now() - interval '30 days' limit $1)
+        where status = 'failed' and send_at > business_now() - interval '30 days' limit $2)
 ) as counted
 group by status
 

@@ -63,7 +63,7 @@ async def test_the_counts_of_gauges_read_a_bounded_number_of_rows(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gauge must not cost more when a million messages are planned."""
-    monkeypatch.setattr("service.adapters.postgres.messages.COUNT_LIMIT", 10)
+    monkeypatch.setattr("service.adapters.postgres.messages.WAITING_LIMIT", 10)
     await store.queued(7)
     await store.due(15)
 
