@@ -48,7 +48,7 @@ class Hold:
 def hold_of(holds: Iterable[Hold], occasion: str) -> Hold | None:
     """The hold among active ones that covers an occasion: of several, the one that ends last."""
     found = [one for one in holds if one.covers(occasion)]
-    return max(found, key=lambda one: (one.until is None, one.until or one.created_at), default=None)
+    return max(found, key=lambda one: (one.until is None, one.until or one.created_at)) if found else None
 
 
 def _minute(at: datetime) -> str:

@@ -21,9 +21,12 @@ SAFETY_MARGIN = 2.0
 """Seconds by which a node stops before others may end it. A statement that is under way takes less."""
 
 
+_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 def elapsed() -> float:
     """Seconds of a steady clock that continues while the machine is suspended (CLOCK_BOOTTIME, where it exists)."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    return time.clock_gettime(_CLOCK)
 
 
 class LeaseLost(Exception):

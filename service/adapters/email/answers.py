@@ -140,7 +140,7 @@ def provider_id(body: bytes) -> str | None:
         case dict(fields):
             for name in _ID_NAMES:
                 match fields.get(name):
-                    case bool():
+                    case None | bool():
                         pass
                     case str(value) | int(value) if text := short_id(str(value)):
                         return text

@@ -126,10 +126,11 @@ class CircuitBreakingEmailService:
             if not greeting.allowed():
                 raise CircuitOpen("what was allowed before the wait for the circuit is so no longer")
         trial = self._trial_under_way = self._state is CircuitState.HALF_OPEN
-        changes, began = self._changes, self._clock.time()
+        clock = self._clock
+        changes, began = self._changes, clock.time()
         try:
             answer = self._health.judge(
-                await self._http.attempt(greeting), began=began, last_attempt=last_attempt, at=self._clock.time()
+                await self._http.attempt(greeting), began=began, last_attempt=last_attempt, at=clock.time()
             )
             if not answer.throttled:
                 success = answer.outcome is Outcome.ACCEPTED
@@ -179,6 +180,8 @@ class CircuitBreakingEmailService:
             _settle(waiter, changed=changed)
 
     def _count(self, *, success: bool) -> None:
+        if success and self._state is CircuitState.CLOSED and self.failures_in_a_row == 0:
+            return  # it changes nothing
         # Only results pass through aiobreaker, never the calls: the error that it raises when it trips is about a
         # message that was sent, and would otherwise have to be told from the one about a message that was not.
         with suppress(_AttemptError, aiobreaker.CircuitBreakerError):
