@@ -388,7 +388,7 @@ class World:
 
     async def _connect(self) -> Connection:
         # Without a cache, no statement refers to a table that a test has replaced.
-        return await asyncpg.connect(self.dsn, timeout=5, command_timeout=MAX_WAIT, statement_cache_size=0)
+        return await asyncpg.connect(self.dsn, timeout=30, command_timeout=MAX_WAIT, statement_cache_size=0)
 
     async def _kept(self) -> Connection:
         if self._connection is None or self._connection.is_closed() or self._connected_to != self.dsn:

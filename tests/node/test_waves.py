@@ -8,12 +8,14 @@ from datetime import UTC, date, datetime, time, timedelta
 from service.domain.zones import zone, zone_names
 from tests.node.harness import NOON, World
 
-USERS = 2_000
+USERS = 1_200
+"""At least two in each time zone."""
+
 SPEED = 9_000.0
 """A day in ten seconds."""
 
 
-async def test_each_of_2000_users_in_every_time_zone_is_greeted_once_and_never_early(world: World) -> None:
+async def test_each_user_in_every_time_zone_is_greeted_once_and_never_early(world: World) -> None:
     """The main promise, on real servers, over a whole day in all time zones."""
     await world.begin()
     instants = await everybody(world)

@@ -19,8 +19,8 @@ from actors.commands.sandbox.servers.errors import PortTaken, ServerFailed
 from actors.commands.sandbox.servers.home import Home
 from actors.commands.sandbox.servers.ports import LOOPBACK, free_port, is_free
 
-START_WITHIN = 60.0
-"""Seconds for a start. RabbitMQ needs 20 on a busy machine."""
+START_WITHIN = 180.0
+"""Seconds for a start. RabbitMQ needs some of a processor alone, and more than a minute where ten others want it."""
 
 STOP_WITHIN = 30.0
 """Seconds for an orderly end. Then the server is killed."""

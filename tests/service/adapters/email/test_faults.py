@@ -421,7 +421,7 @@ async def idle_connections_closed(service: HttpClient) -> None:
     """Wait until the client has noticed that every connection in its pool is closed."""
     if isinstance(service, DirectEmailService):
         assert service._pool is not None
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             while any(not connection.is_closing for connection in service._pool._idle):  # noqa: ASYNC110
                 await asyncio.sleep(0)
         return
