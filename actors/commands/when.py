@@ -19,6 +19,7 @@ import orjson
 
 from actors.commands.exit_codes import OK
 from service.domain.calendar import MAX_OFFSET_DAYS, LeapDay, OutOfRange, Weekend, occurrence
+from service.domain.dates import parse_day, stored_date
 from service.domain.occasions import is_code
 from service.domain.zones import UnknownZone
 from service.settings import read_calendar
@@ -31,14 +32,14 @@ LONGEST_LINE = 64 * 1024
 
 _EXPECTED = {
     "occasion": "a code such as birthday or anniversary",
-    "date": "a day of the calendar as YYYY-MM-DD",
+    "date": "a day of the calendar as YYYY-MM-DD, or as --MM-DD",
     "timezone": "an IANA name such as Europe/Paris",
     "year": "an integer from 1 to 9999",
     "weekend": "keep, before or after",
     "offset_days": f"an integer from -{MAX_OFFSET_DAYS} to {MAX_OFFSET_DAYS}",
 }
 _is_code = lru_cache(maxsize=64)(is_code)
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DATE = re.compile(r"(?:[0-9]{4}-|--)[0-9]{2}-[0-9]{2}")
 
 
 class InvalidLine(ValueError):
@@ -118,7 +119,8 @@ def _parse(line: bytes) -> tuple[date, str, int, Weekend, int]:
         except ValueError:
             raise _wrong("weekend", weekend) from None
     try:
-        return date.fromisoformat(text), timezone, year, weekend, offset_days
+        day = stored_date(parse_day(text)) if text.startswith("--") else date.fromisoformat(text)
+        return day, timezone, year, weekend, offset_days
     except ValueError:
         raise _wrong("date", text) from None
 

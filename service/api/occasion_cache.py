@@ -16,6 +16,9 @@ from service.ports import Planning, RulesChanged
 OCCASIONS_REFRESH_INTERVAL = 1.0
 """Seconds after which the rules are read again: one short statement for any number of requests."""
 
+TRIES = 5
+"""Times that something is written while people change the rules: each change may come before the write."""
+
 FIRST_READING_TIMEOUT = 5.0
 """Seconds that a request waits for the first reading of the clock, which a node makes when it has entered."""
 
@@ -42,11 +45,14 @@ class OccasionCache:
 
     async def apply(self, write: Callable[[PlanningRules], Awaitable[T]]) -> T:
         """Write by the rules in force. If they have just changed, write again by the new ones. Raises Unavailable."""
-        try:
-            return await write(await self.current())
-        except RulesChanged:
-            self._rules = None
-            return await write(await self.current())
+        for left in reversed(range(TRIES)):
+            try:
+                return await write(await self.current())
+            except RulesChanged:
+                self._rules = None
+                if not left:
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     async def now(self) -> datetime:
         """Business time. A request to a node that has just started waits for the first reading of the clock.

@@ -82,6 +82,16 @@ def test_the_rule_time_and_leap_day_are_honoured(
     assert list(found) == ["send_at", "local", "rule"]
 
 
+def test_a_date_without_a_year_is_that_of_every_year() -> None:
+    """Users have such dates."""
+    common, leap = answers(
+        line(date="--02-29", timezone="UTC", year=2027) + b"\n" + line(date="--02-29", timezone="UTC", year=2028)
+    )
+
+    assert (common["send_at"], common["rule"]) == ("2027-02-28T09:00:00Z", "leap_day")
+    assert (leap["send_at"], leap["rule"]) == ("2028-02-29T09:00:00Z", "exact")
+
+
 def test_an_offset_with_seconds_is_rounded_in_the_local_time_only() -> None:
     """Offsets had seconds until 1972, but not in RFC 3339. The instant is exact."""
     [found] = answers(line(date="1990-06-01", timezone="Africa/Monrovia", year=1950))
@@ -122,8 +132,10 @@ def test_an_offset_with_seconds_is_rounded_in_the_local_time_only() -> None:
         (line(date="2001-02-28T00:00"), "date: expected"),
         (line(date="2001-02-28\n"), "date: expected"),
         (line(date="２００１-02-28"), "date: expected"),
-        (line(date=20010228), "date: expected a day of the calendar as YYYY-MM-DD, not 20010228"),
-        (line(date={"year": 2001}), "date: expected a day of the calendar as YYYY-MM-DD, not an object"),
+        (line(date="--02-30"), "date: expected"),
+        (line(date="-02-28"), "date: expected"),
+        (line(date=20010228), "date: expected a day of the calendar as YYYY-MM-DD, or as --MM-DD, not 20010228"),
+        (line(date={"year": 2001}), "date: expected a day of the calendar as YYYY-MM-DD, or as --MM-DD, not an object"),
         (line(timezone="Europe/Atlantis"), "timezone: unknown time zone 'Europe/Atlantis'"),
         (line(timezone="europe/london"), "timezone: unknown"),
         (line(timezone="../../etc/passwd"), "timezone: unknown"),
