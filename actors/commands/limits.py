@@ -24,9 +24,9 @@ _OPTIONS = {name: name.value.replace("_", "-") for name in LimitName}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands and their arguments. Without one, the limits are shown."""
-    _json(parser)
+    _json(parser, default=False)
     actions = parser.add_subparsers(metavar="ACTION", dest="action")
-    actions.add_parser("show", help="show the limits, and the settings of the nodes (the default)")
+    show = actions.add_parser("show", help="show the limits, and the settings of the nodes (the default)")
     change = actions.add_parser("set", help="set limits for all nodes, within a second, until they are removed")
     change.add_argument("--email-rate", metavar="RATE", type=_value(LimitName.EMAIL_RATE), help="such as 50/s, or off")
     change.add_argument(
@@ -37,10 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     remove = actions.add_parser("remove", help="remove limits, so that the settings decide again")
     remove.add_argument("names", metavar="LIMIT", nargs="+", choices=list(_OPTIONS.values()), help="such as email-rate")
+    for action in (show, change, remove):
+        _json(action, default=argparse.SUPPRESS)  # else it would take back what stands before the action
 
 
-def _json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="write JSON: each limit, and the settings of the nodes")
+def _json(parser: argparse.ArgumentParser, *, default: object) -> None:
+    parser.add_argument(
+        "--json", action="store_true", default=default, help="write JSON: each limit, and the settings of the nodes"
+    )
 
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:

@@ -15,6 +15,23 @@ from tests.actors.commands.conftest import Run
 from tests.service.adapters.postgres.conftest import Store
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--json", "show"],
+        ["show", "--json"],
+        ["set", "--email-rate", "50", "--json"],
+        ["--json", "set", "--email-rate", "50"],
+        ["remove", "email-rate", "--json"],
+    ],
+)
+async def test_json_may_be_asked_for_before_and_after_the_action(heyday: Run, words: list[str]) -> None:
+    """Every other command takes it after its action."""
+    code, out, _ = await heyday("limits", *words)
+
+    assert (code, list(json.loads(out))) == (0, ["emailRate", "emailConcurrency", "logLevel"])
+
+
 async def test_an_operator_sets_looks_and_removes(heyday: Run, store: Store) -> None:
     """The settings of the nodes are shown beside the limit."""
     for node, rate in (("node-1", "100/s"), ("node-2", "off")):
