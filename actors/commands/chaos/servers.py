@@ -201,7 +201,7 @@ async def own_servers(directory: Path, *, connections: int, needs: Collection[Ne
     """
     has_rabbitmq = installed_sbin() is not None
     names = ["postgres", "redis", *(["rabbitmq"] if has_rabbitmq else [])]
-    disks, lacking = _make_disks(directory, names, needs)
+    disks, lacking = make_disks(directory, names, needs)
     if not has_rabbitmq:
         why_not = "RabbitMQ is not installed here: the delivery queue is a Redis stream"
         lacking |= {Need.RABBITMQ: why_not, Need.OWN_RABBITMQ: why_not}
@@ -231,7 +231,7 @@ async def own_servers(directory: Path, *, connections: int, needs: Collection[Ne
         await own.kill(directory)
 
 
-def _make_disks(
+def make_disks(
     directory: Path, names: Sequence[str], needs: Collection[Need]
 ) -> tuple[dict[str, Disk], dict[Need, str]]:
     """Make the needed disks of the servers, and say which cannot be made, and why."""

@@ -11,6 +11,8 @@ import asyncpg
 import pytest
 
 from actors.commands.chaos.disks import NoDisk, PowerDisk, cut_power
+from actors.commands.chaos.faults import Need
+from actors.commands.chaos.servers import make_disks
 from actors.commands.sandbox.servers.postgres import UNWRITTEN, PostgresServer
 from tests.servers import data_directory, installed_postgres
 
@@ -32,6 +34,19 @@ def disk(place: Path) -> Iterator[PowerDisk]:
         pytest.skip(f"this machine has no disk whose power can be cut: {why}")
     yield made
     made.close()
+
+
+def test_without_root_a_rehearsal_goes_on_and_says_what_it_lacks(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The faults that need these disks are left out, with this sentence."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    disks, lacking = make_disks(place, ["postgres", "redis"], {Need.POWER_DISKS, Need.SMALL_DISK})
+
+    assert disks == {}
+    assert lacking == dict.fromkeys(
+        (Need.SMALL_DISK, Need.POWER_DISKS), "a disk of its own for a server needs root on Linux"
+    )
+    assert list(place.iterdir()) == []
 
 
 def write(path: Path, *, sync: bool) -> None:
