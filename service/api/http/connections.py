@@ -24,7 +24,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from service.api.http.body import MAX_BODY_BYTES
-from service.api.http.problems import BUG, HEADERS_TOO_LARGE, MALFORMED, Problem, document
+from service.api.http.problems import BUG, HEADERS_TOO_LARGE, MALFORMED, Problem, document, problem_of_http
 from service.api.middleware.security_headers import HEADERS
 
 log = structlog.get_logger(__name__)
@@ -179,6 +179,10 @@ class ClientConnection(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send the response. A body that was not read, and is not small, ends the connection."""
+        if isinstance(resp, web.HTTPError):  # the framework's own, before any middleware: an unknown Expect
+            request_id = uuid.uuid4().hex
+            resp = document(problem_of_http(resp), path=request.rel_url.raw_path, request_id=request_id)
+            resp.headers["X-Request-ID"] = request_id
         unread = not request.content.is_eof() and not _has_small_body(request)
         if unread:
             resp.force_close()

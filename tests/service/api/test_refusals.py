@@ -102,6 +102,7 @@ NOT_HTTP: list[tuple[bytes, int]] = [
     (b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n", 431),
     (b"BREW /api/v1/users HTTP/1.1\r\nHost: heyday\r\n\r\n", 400),
     (b"PROPFIND /api/v1/users HTTP/1.1\r\nHost: heyday\r\n\r\n", 405),
+    (HEAD + b"Expect: a miracle\r\nContent-Length: 0\r\n\r\n", 417),
 ]
 
 
