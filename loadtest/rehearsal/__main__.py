@@ -23,7 +23,7 @@ from pathlib import Path
 
 import uvloop
 
-from loadtest.rehearsal.cases import CASES, NOT_REHEARSED, Case
+from loadtest.rehearsal.cases import CASES, NOT_REHEARSED, Case, names
 from loadtest.rehearsal.runbook import alerts, first_look, section
 from loadtest.rehearsal.scene import CommandFailed, Scene, scene
 
@@ -71,45 +71,43 @@ def say(text: str) -> None:
 
 async def rehearse(case: Case, of: Scene) -> list[Row]:
     """Cause the alerts of a case, and follow their sections. Returns when everything is done, not when it is quiet."""
-    for alert in (*case.alerts, *case.aftermath):
-        if await of.until(alert, fires=False, within=QUIET_WITHIN) is None:
-            raise CommandFailed(f"{alert} fires before it is caused")
+    stale = [one for one in names(case) if await of.until(one, fires=False, within=QUIET_WITHIN) is None]
     rows = [Row(alert, case, time.time()) for alert in case.alerts]
     await case.begin(of)
     for row in rows:
         row.fired_at = await of.until(row.alert, fires=True, within=row.caused_at + case.within - time.time())
-        if row.fired_at is None:
-            row.problem = f"{row.alert} did not fire within {case.within:g} s"
-    opened = repaired = time.time()
-    try:
-        for row in rows:
-            row.began_at = opened
-            for command in first_look(row.alert):
-                await _follow(of, command, row)
-        repaired = time.time()
-        await case.repair(of)
-        values = list(case.values())
-        for command in case.do:
-            filled = command
-            while "…" in filled:
-                filled = filled.replace("…", values.pop(0), 1)
-            named = [row for row in rows if command in section(row.alert)]
-            await _follow(of, filled, (named or rows)[-1], shown=command)
-        for alert in case.aftermath:
-            rows.append(row := Row(alert, case, repaired))
-            row.fired_at = row.began_at = await of.until(alert, fires=True, within=AFTERMATH_WITHIN)
-            row.problem = f"{alert} did not fire" if row.fired_at is None else ""
-            for command in first_look(alert):
-                await _follow(of, command, row)
-    except (CommandFailed, TimeoutError) as failure:
-        rows[-1].problem = str(failure) or "a command did not end"
-        await case.repair(of)
+        if row.fired_at is None or row.alert in stale:
+            row.problem = f"{row.alert} did not fire within {case.within:g} s, or fired before it was caused"
+    opened = time.time()
+    for row in rows:
+        row.began_at = opened
+        for command in first_look(row.alert):
+            await _follow(of, command, row)
+    repaired = time.time()
+    await case.repair(of)
+    values = list(case.values())
+    for command in case.do:
+        filled = command
+        while "…" in filled:
+            filled = filled.replace("…", values.pop(0), 1)
+        named = [row for row in rows if command in section(row.alert)]
+        await _follow(of, filled, named[-1], shown=command)
+    for alert in case.aftermath:
+        rows.append(row := Row(alert, case, repaired))
+        row.fired_at = row.began_at = await of.until(alert, fires=True, within=AFTERMATH_WITHIN)
+        if row.fired_at is None or alert in stale:
+            row.problem = f"{alert} did not fire after the repair, or fired before it"
+        for command in first_look(alert):
+            await _follow(of, command, row)
     return rows
 
 
 async def _follow(of: Scene, command: str, row: Row, *, shown: str = "") -> None:
     row.commands.append(shown or command)
-    await of.follow(command)
+    try:
+        await of.follow(command)
+    except (CommandFailed, TimeoutError) as failure:
+        row.problem = row.problem or str(failure) or f"{command} did not end"
 
 
 async def run(executable: Path, wanted: list[str], factor: float, folder: Path) -> bool:
@@ -120,7 +118,7 @@ async def run(executable: Path, wanted: list[str], factor: float, folder: Path) 
         say(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
         waiting: list[asyncio.Future[None]] = []
         for case in CASES:
-            if {*case.alerts, *case.aftermath}.isdisjoint(wanted) or case.most_factor < factor:
+            if set(names(case)).isdisjoint(wanted) or case.most_factor < factor:
                 continue
             done = await rehearse(case, of)
             rows += done

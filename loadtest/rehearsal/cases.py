@@ -58,6 +58,11 @@ class Case:
     """The largest divisor of the durations of the rules with which the alert can fire."""
 
 
+def names(case: Case) -> tuple[str, ...]:
+    """Return all alerts of a case."""
+    return (*case.alerts, *case.aftermath)
+
+
 async def cut_answers(scene: Scene) -> None:
     """Let the service accept calls and cut their connections for a moment."""
     scene.answer(acceptThenFailRate=1.0)

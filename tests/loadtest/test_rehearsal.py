@@ -8,15 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.rehearsal.cases import CASES, NOT_REHEARSED, Case
+from loadtest.rehearsal.cases import CASES, NOT_REHEARSED, Case, names
 from loadtest.rehearsal.runbook import RULES, alerts, first_look, section, shorter
 from tests.watching.programs import find_programs
 from tests.watching.test_alerts import run
-
-
-def names(case: Case) -> tuple[str, ...]:
-    """All alerts of a case."""
-    return (*case.alerts, *case.aftermath)
 
 
 def test_every_alert_is_rehearsed_once_or_named_with_a_reason() -> None:
