@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Collection
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from actors.commands.sandbox.servers.server import Server
@@ -124,9 +125,15 @@ async def cut_power(machines: Collection[tuple[Server, PowerDisk]]) -> None:
 
 
 def _enter_private_mounts() -> None:
-    """Give this process its own mount namespace. Raises NoDisk."""
+    """Give this process its own mount namespace, if it has none yet. Raises NoDisk."""
     if sys.platform != "linux" or os.geteuid() != 0:
         raise NoDisk("a disk of its own for a server needs root on Linux")
+    _unshare_mounts()
+
+
+@cache
+def _unshare_mounts() -> None:
+    """Once: a second namespace would copy the mounts, and a thread in the first one would keep them."""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
         raise NoDisk(f"a mount namespace was refused: {os.strerror(ctypes.get_errno())}")
     # Otherwise the mounts would be visible outside and stay there.
