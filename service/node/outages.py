@@ -8,9 +8,15 @@ from dataclasses import dataclass
 
 import structlog
 
-from service.ports import NotAdopted, Unavailable
+from service.ports import Unavailable
 
 log = structlog.get_logger(__name__)
+
+ORDER = ("postgres", "redis", "rabbitmq", "cluster")
+"""Who needs several servers needs them in this order, and judges the database (`cluster`) last.
+
+An actor that meets the outage of an earlier one does not come as far as to see a later one come back.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +48,9 @@ class Outages:
         self._waiting: dict[str, set[str]] = {}
 
     def met(self, who: str, error: Unavailable) -> None:
-        """Note that `who` waits for the server of `error`.
-
-        It still waits for a server that it met before, because this time it may not have come as far. But a database is
-        only refused after the servers have answered.
-        """
-        if isinstance(error, NotAdopted):
-            self._passed(who, [system for system in self._waiting if system != error.system])
+        """Note that `who` waits for the server of `error`, and for no other that it needs before."""
+        before = ORDER[: ORDER.index(error.system)] if error.system in ORDER else ()
+        self._passed(who, [system for system in self._waiting if system in before])
         self._waiting.setdefault(error.system, set()).add(who)
         if error.system not in self._outages:
             self._outages[error.system] = Outage(error.system, error.reason, self._steady())

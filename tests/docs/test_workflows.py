@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ MADE = {"bench": "loadtest.wave", "load": "loadtest", "observe": "loadtest.obser
 """The modules that get the ARGS of a Makefile target."""
 
 
+@cache
 def parsed(workflow: Path) -> dict[str, Any]:
     found: dict[str, Any] = YAML(typ="safe").load(workflow)
     return found

@@ -227,6 +227,8 @@ async def test_a_node_that_stood_still_sends_nothing_that_was_taken_over(world: 
     await world.accepted(150)
     sleeper.send(signal.SIGSTOP)
     since_stop = Stopwatch()
+    of_sleeper = sleeper.lines_of("node_entered")[-1]["incarnation"]
+    claimed = await world.value("select count(*) from messages where claimed_by = $1", of_sleeper)
     await other.logged("node_died", dead_node=sleeper.name)
     assert since_stop.seconds() < DEATH_TIMEOUT + 4
     await other.logged("recovered")
@@ -249,7 +251,6 @@ async def test_a_node_that_stood_still_sends_nothing_that_was_taken_over(world: 
     twice = await world.fetch(
         "select message_id from attempts where outcome = 'accepted' group by message_id having count(*) > 1"
     )
-    # Answers that arrived while it was stopped are recorded;
-    # nothing new was sent.
-    assert len(twice) <= 16
+    # Answers that arrived while it was stopped are recorded; nothing new was sent. A claim may have been under way.
+    assert len(twice) <= claimed + 8
     assert sleeper.crashes() == []

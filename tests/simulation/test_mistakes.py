@@ -11,6 +11,7 @@ from tests.simulation.mistakes import (
     MISTAKES,
     does_not_see_edits,
     frees_nothing,
+    holds_an_occasion_for_one_row,
     ignores_late_acceptances,
     is_kept_from_looking,
     trusts_the_clock_to_go_on,
@@ -27,6 +28,7 @@ FOUND_BY: dict[Callable[[pytest.MonkeyPatch], None], int] = {
     does_not_see_edits: 11,
     trusts_the_clock_to_go_on: 16,
     ignores_late_acceptances: 11,
+    holds_an_occasion_for_one_row: 5,
     waits_for_a_clock_that_was_set_back: 16,
 }
 """The seeds at which the search begins: they found these mistakes when they were written here."""

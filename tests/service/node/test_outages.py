@@ -44,13 +44,14 @@ def test_an_actor_that_meets_another_outage_still_waits_for_the_first(outages: O
     assert outages.current() == []
 
 
-def test_a_database_that_is_refused_has_answered(outages: Outages) -> None:
-    """An operator who has to adopt it must not look for a server that is away."""
-    outages.met("membership", POSTGRES)
-    for _ in range(2):
-        outages.met("membership", NotAdopted("another database"))
+def test_an_actor_that_comes_further_has_passed_what_it_needs_before(outages: Outages) -> None:
+    """An operator must not look for PostgreSQL while Redis is away, nor for a server while a database is refused."""
+    seen = []
+    for error in (POSTGRES, REDIS, NotAdopted("another database"), NotAdopted("another database")):
+        outages.met("membership", error)
+        seen.append([outage.system for outage in outages.current()])
 
-    assert [outage.system for outage in outages.current()] == ["cluster"]
+    assert seen == [["postgres"], ["redis"], ["cluster"], ["cluster"]]
 
 
 def test_two_servers_that_are_away_are_two_outages(outages: Outages) -> None:
