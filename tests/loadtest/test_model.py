@@ -105,6 +105,16 @@ async def test_two_nodes_greet_whom_the_model_expects(world: World) -> None:
 
 
 @pytest.mark.timeout(240)
+async def test_calls_of_one_key_are_one_greeting(small_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """heyday repeats a call whose answer was lost."""
+    monkeypatch.setattr(soak, "LOST_ANSWERS", 0.4)
+    found = await _soaked(small_world, seed=3)
+
+    assert found.wrong == []
+    assert small_world.stub.ledger.duplicates > 0
+
+
+@pytest.mark.timeout(240)
 async def test_a_model_with_another_hour_disagrees(small_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A soak that cannot fail proves nothing."""
     monkeypatch.setattr(soak, "LATE", 3.0)  # it waits in vain
