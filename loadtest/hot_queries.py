@@ -26,7 +26,7 @@ HOT = [
         "record",
         "array[1], array[{sending}], array[{year}], array[1::smallint], array['sent'], array[0], array['accepted'], "
         "array[1], array[1], array[200::smallint], array[null], array[true], array[null], "
-        "array['primary'], array[false]",
+        "array['primary'], array[false], array[null::bigint]",
     ),
     ("messages", "sending_for", "60"),
     ("messages", "release_claims", f"false, {IDS}, array[1::smallint, 1::smallint], null, false"),

@@ -58,7 +58,7 @@ async def measure(messages: int, together: int) -> dict[str, float]:
             await timed(
                 "record", [node] * count, ids, years, attempts, ["sent"] * count, [0.0] * count, ["accepted"] * count,
                 [0.01] * count, [0.005] * count, [200] * count, [None] * count,
-                [True] * count, [None] * count, ["primary"] * count, [False] * count,
+                [True] * count, [None] * count, ["primary"] * count, [False] * count, [7] * count,
             )  # fmt: skip
         await connection.close()
     return {name: seconds / messages * 1e6 for name, seconds in used.items()}

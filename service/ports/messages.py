@@ -46,7 +46,8 @@ class Due:
 class Claim:
     """The right of `incarnation` to make attempt number `attempt` at `service`.
 
-    It is lost when the row says otherwise.
+    It is lost when the row says otherwise. An attempt that was not made gives its number to the next claim, perhaps of
+    the same incarnation. `token` tells the two apart.
     """
 
     id: UUID
@@ -54,6 +55,7 @@ class Claim:
     attempt: int
     incarnation: int
     service: EmailServiceName = EmailServiceName.PRIMARY
+    token: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,7 +208,9 @@ class Senders:
         open_claims = [
             claim
             for claim in self._claims
-            if claim.id in rows and rows[claim.id].status is Status.SENDING and rows[claim.id].attempt == claim.attempt
+            if claim.id in rows
+            and rows[claim.id].status is Status.SENDING
+            and (rows[claim.id].attempt, rows[claim.id].claim_token) == (claim.attempt, claim.token)
         ]
         mine = self._random.sample(open_claims, self._random.randint(0, len(open_claims)))
         late = self._random.sample(self._claims, min(1, len(self._claims))) if self._random.random() < 0.3 else []

@@ -167,7 +167,7 @@ class FakeMessages:
             years = None if first is None or text.without_years is None else row.local_year - first
             claimed.append(
                 Claimed(
-                    Claim(row.id, row.local_year, attempt, incarnation, service),
+                    Claim(row.id, row.local_year, attempt, incarnation, service, token),
                     history=self._history(row, attempt),
                     send_at=row.send_at,
                     occasion=row.occasion,
@@ -258,7 +258,7 @@ class FakeMessages:
         if row is None or row.local_year != claim.local_year or row.status is Status.SENT:
             return None
         if row.status is Status.SENDING:
-            if (row.claimed_by, row.attempt) != (claim.incarnation, claim.attempt):
+            if (row.claimed_by, row.attempt, row.claim_token) != (claim.incarnation, claim.attempt, claim.token):
                 return None
             status, reason = result.status, answer.error if answer else result.reason
             if status is not Status.SENT and self._was_accepted(row):
@@ -312,7 +312,7 @@ class FakeMessages:
             assert row.claimed_at is not None
             assert row.claimed_by is not None
             service = row.service or EmailServiceName.PRIMARY
-            claim = Claim(row.id, row.local_year, row.attempt, row.claimed_by, service)
+            claim = Claim(row.id, row.local_year, row.attempt, row.claimed_by, service, row.claim_token)
             holds = hold_fallback if service is EmailServiceName.FALLBACK and hold_fallback is not None else hold
             status, took = Status.UNKNOWN if holds else Status.RETRYING, row.service
             reason = "its node died, or lost it, while sending it"

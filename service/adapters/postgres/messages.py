@@ -123,7 +123,9 @@ class PostgresMessages:
         )
         claimed = (
             Claimed(
-                Claim(row["id"], row["local_year"], row["attempt"], incarnation, EmailServiceName(row["service"])),
+                Claim(
+                    row["id"], row["local_year"], row["attempt"], incarnation, EmailServiceName(row["service"]), token
+                ),
                 history=_history(row),
                 send_at=row["send_at"],
                 occasion=row["occasion"],
@@ -242,6 +244,7 @@ def _columns(results: Sequence[Result], at: float) -> tuple[list[object], ...]:
         [result.answer and result.answer.provider_id for result in results],
         [result.claim.service for result in results],
         [result.answer is not None and result.answer.in_doubt for result in results],
+        [result.claim.token for result in results],
     )
 
 

@@ -110,9 +110,9 @@ from concluded c
 select * from unnest(
     $1::bigint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::text[], $6::double precision[],
     $7::text[], $8::double precision[], $9::double precision[], $10::smallint[], $11::text[], $12::boolean[], $13::text[],
-    $14::text[], $15::boolean[]
+    $14::text[], $15::boolean[], $16::bigint[]
 ) as t (incarnation, id, local_year, attempt, status, delay, outcome, ago, duration, status_code, error, spent, provider_id,
-    service, in_doubt)
+    service, in_doubt, token)
 
 -- fragment: log_attempts
 insert into attempts
@@ -313,7 +313,9 @@ cross join lateral (
 -- because the answer of the service must not be lost. An acceptance settles the message in nearly any state: its claim
 -- may have been released, and the message may be held, wait for another attempt, have failed or expired. There are two
 -- exceptions. If another node is sending the message now, that node's record finds the acceptance. A message that the
--- deletion of its user has cancelled stays cancelled. An outcome of null is an attempt that was not made.
+-- deletion of its user has cancelled stays cancelled. An outcome of null is an attempt that was not made. Its number is
+-- that of the next claim, too. So the token decides whose claim it is: a record that is repeated because its answer was
+-- lost may arrive while the next claim is calling the service.
 with outcome as (
     {{given_outcomes}}
 ),
@@ -321,7 +323,8 @@ locked as (
     -- Found by key in any state. The state is checked after the lock, because the claim may have just been released.
     select m.id, m.local_year, m.send_at, m.reschedule_to, m.user_id, m.status as is_now, i.incarnation, i.attempt,
         i.delay, i.status as wanted, i.outcome, i.ago, i.error, i.spent, i.service,
-        m.status = 'sending' and m.claimed_by = i.incarnation and m.attempt = i.attempt as in_time
+        m.status = 'sending' and m.claimed_by = i.incarnation and m.attempt = i.attempt
+            and m.claim_token is not distinct from i.token as in_time
     from (select * from outcome order by id) i
     cross join lateral (
         select * from messages where id = i.id and local_year = i.local_year
@@ -388,8 +391,8 @@ where status = 'sending'
 -- name: release_claims
 -- Releases the claims of ended nodes, and the attempts ($2, $3) that were found stuck. Their outcome is unknown, unless
 -- an earlier attempt was accepted. An attempt that has ended since it was found is not released, and neither is the
--- next one. No attempt is spent, because its end says nothing about the message.
--- $1 and $5: an unknown outcome waits for a person, at the primary and at the fallback service.
+-- next one, unless the one that was found was not made. No attempt is spent, because its end says nothing about the
+-- message. $1 and $5: an unknown outcome waits for a person, at the primary and at the fallback service.
 with concluded as (
     -- Their state after the lock, because they may have just been edited.
     select m.id, m.local_year, m.send_at, m.reschedule_to, m.attempt, m.claimed_by, m.claimed_at, m.service,

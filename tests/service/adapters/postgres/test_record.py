@@ -126,7 +126,9 @@ async def test_what_another_node_is_sending_is_left_to_it_and_settled_by_its_end
     assert tuple(row) == ("sent", "accepted by an earlier attempt")
 
 
-@pytest.mark.parametrize("wrong", [{"attempt": 2}, {"incarnation": 2}, {"local_year": -1}, {"id": UUID(int=1)}])
+@pytest.mark.parametrize(
+    "wrong", [{"attempt": 2}, {"incarnation": 2}, {"token": 2}, {"local_year": -1}, {"id": UUID(int=1)}]
+)
 async def test_a_result_of_another_claim_moves_nothing(store: Store, wrong: dict[str, object]) -> None:
     """Every part of a claim must match."""
     (claimed,) = await sending(store)
@@ -168,6 +170,25 @@ async def test_the_same_result_many_times_is_one_result(store: Store) -> None:
 
     assert sum(len(part) for part in moved) == 1
     assert await store.database.value("select count(*) from attempts") == 1
+
+
+async def test_a_repeated_record_of_an_attempt_that_was_not_made_leaves_the_next_claim_alone(store: Store) -> None:
+    """The next claim of the same node has the same number. Freed during its call, the message would be sent twice."""
+    (message,) = await store.queued(1)
+    (first,) = await store.messages.claim_for_sending([message], incarnation=1, token=11)
+    not_made = Result(first.claim, Status.RETRYING, None, began=0.0)
+    await store.messages.record([not_made], at=0.0)  # its answer is lost
+    await store.messages.claim_due(fence=1, incarnation=1, limit=9, late_limit=LATE_LIMIT)
+    (second,) = await store.messages.claim_for_sending([message], incarnation=1, token=12)
+
+    assert await store.messages.record([not_made], at=1.0) == []
+
+    assert second.claim.attempt == first.claim.attempt
+    assert await store.statuses() == {message: "sending"}
+    unknown = Result(second.claim, Status.RETRYING, Answer(Outcome.UNKNOWN, 9.0), began=0.0)
+    (moved,) = await store.messages.record([not_made, unknown], at=9.0)
+    assert moved.status is Status.RETRYING
+    assert await store.database.value("select attempt from messages") == 1
 
 
 async def test_five_hundred_outcomes_are_written_at_once(store: Store) -> None:

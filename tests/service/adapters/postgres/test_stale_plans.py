@@ -24,7 +24,7 @@ BUNDLES = [
         "messages",
         "record",
         "{owners}, {claimed}, {years}, {ones}, {sents}, {ones}, {accepted}, {ones}, {ones}, {ones}, {nulls}, {trues}, "
-        "{nulls}, {primary}, {trues}",
+        "{nulls}, {primary}, {trues}, {tokens}",
     ),
     ("messages", "requeue_claims", "{queued}, 1"),
     ("messages", "claim_due_around_holds", "1000000, 1, 50, interval '48 hours', null"),
@@ -78,6 +78,7 @@ KNOWN = """
         (select quote_literal(array_agg('accepted'::text)) || '::text[]' from claimed) as accepted,
         (select quote_literal(array_agg('primary'::text)) || '::text[]' from claimed) as primary,
         (select quote_literal(array_agg(null::text)) || '::text[]' from claimed) as nulls,
+        (select quote_literal(array_agg(claim_token)) || '::bigint[]' from claimed) as tokens,
         (select quote_literal(array_agg(true)) || '::boolean[]' from claimed) as trues,
         (select quote_literal(array_agg(sha256(n::text::bytea))) || '::bytea[]' from generate_series(1, 50) n) as keys,
         quote_literal(array_fill(now(), array[50])) || '::timestamptz[]' as times,
