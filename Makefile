@@ -26,8 +26,8 @@ help: ## show this list
 demo: .venv/installed ## show a day around the world, with its own servers (ARGS=--once: stop after the summary)
 	@$(BIN)/heyday demo $(ARGS)
 
-test: .venv/installed-dev ## run every test against real servers (ARGS=... is passed to pytest)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+test: .venv/installed-dev ## run the tests against real servers; without ARGS all but the nightly ones (ARGS="-m nightly")
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(or $(ARGS),-m "not nightly")
 
 coverage: .venv/installed-dev ## run every test and measure the coverage: report in build/coverage, at least 85 % of the branches
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --timeout 300 \

@@ -95,23 +95,15 @@ async def _soaked(world: World, model: Model | None = None, *, seed: int) -> Fin
 
 
 @pytest.mark.timeout(240)
-async def test_two_nodes_greet_whom_the_model_expects(world: World) -> None:
-    """Longer: python -m loadtest.model --minutes 60."""
+async def test_two_nodes_greet_whom_the_model_expects(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer: python -m loadtest.model --minutes 60. Calls that are repeated with one key are one greeting."""
+    monkeypatch.setattr(soak, "LOST_ANSWERS", 0.4)
     found = await _soaked(world, seed=3)
 
     assert found.wrong == []
+    assert world.stub.ledger.duplicates > 0
     assert found.greetings > 0
     assert found.edits.total() >= 2 * ROUNDS
-
-
-@pytest.mark.timeout(240)
-async def test_calls_of_one_key_are_one_greeting(small_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """heyday repeats a call whose answer was lost."""
-    monkeypatch.setattr(soak, "LOST_ANSWERS", 0.4)
-    found = await _soaked(small_world, seed=3)
-
-    assert found.wrong == []
-    assert small_world.stub.ledger.duplicates > 0
 
 
 @pytest.mark.timeout(240)

@@ -27,6 +27,7 @@ async def measured(module: str, *words: str) -> str:
     return said.decode()
 
 
+@pytest.mark.nightly
 async def test_planning_is_measured_with_two_nodes(tmp_path: Path) -> None:
     """Every birthday is planned once, and the API answers meanwhile."""
     words = ["--users", "600", "--together", "200", "--nodes", "2", "--quiet", "0.3", "--json", str(tmp_path / "f")]
@@ -40,6 +41,7 @@ async def test_planning_is_measured_with_two_nodes(tmp_path: Path) -> None:
     assert "| messages planned | 200 |" in said
 
 
+@pytest.mark.nightly
 async def test_a_backlog_is_measured(tmp_path: Path) -> None:
     """The plots use its curves."""
     words = ["--messages", "200", "--stream", "--json", str(tmp_path / "f"), "--plots", str(tmp_path)]
@@ -54,6 +56,7 @@ async def test_a_backlog_is_measured(tmp_path: Path) -> None:
     assert "| lost, twice, early | 0, 0, 0 |" in said
 
 
+@pytest.mark.nightly
 async def test_later_messages_wait_only_for_earlier_ones(tmp_path: Path) -> None:
     """The report shows the lateness of each group: another occasion, and later instants."""
     words = ["--messages", "300", "--others", "0.2", "--later", "0.2", "--rate", "200"]
@@ -68,6 +71,7 @@ async def test_later_messages_wait_only_for_earlier_ones(tmp_path: Path) -> None
     assert "| lateness of later" in said
 
 
+@pytest.mark.nightly
 async def test_a_node_with_more_memory_than_is_allowed_fails_the_backlog() -> None:
     """The peak counts, also between two readings."""
     process = await asyncio.create_subprocess_exec(
@@ -99,6 +103,7 @@ async def test_a_server_too_busy_to_answer_leaves_a_gap_in_a_curve() -> None:
     assert [value for _, value in seen.curves["queue"][:2]] == [4.0, 5.0]
 
 
+@pytest.mark.nightly
 async def test_growth_is_measured_and_every_hot_query_explained(tmp_path: Path) -> None:
     """A listed query that cannot run would be missing in the report."""
     words = ["--sizes", "100", "300", "--greetings", "50", "--stream", "--plots", str(tmp_path)]

@@ -32,6 +32,7 @@ async def small_bench() -> AsyncIterator[Bench]:
         yield running
 
 
+@pytest.mark.nightly
 async def test_the_same_wave_is_measured_bare_and_through_nodes(
     small_bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,6 +132,7 @@ async def powered_world(machine: Machine) -> AsyncIterator[World]:
     await world.close()
 
 
+@pytest.mark.nightly
 async def test_a_power_cut_of_all_servers_in_mid_wave(machine: Machine, powered_world: World) -> None:
     """PostgreSQL and RabbitMQ lose nothing that they confirmed, Redis its last two seconds; heyday loses nothing."""
     world, servers = powered_world, machine.servers

@@ -138,8 +138,11 @@ async def test_what_was_sent_after_the_backup_is_sent_again_if_the_operator_says
     await drop(servers, world)
 
 
-@pytest.mark.parametrize("words", [(), ("--resend",)])
-@pytest.mark.parametrize("later", [LATER, timedelta(days=3)], ids=["ten minutes later", "three days later"])
+@pytest.mark.parametrize(
+    ("later", "words"),
+    [(LATER, ("--resend",)), (timedelta(days=3), ())],
+    ids=["ten minutes later", "three days later"],
+)
 async def test_what_redis_remembers_as_accepted_is_recorded_as_sent(
     servers: Servers, small_world: World, elsewhere: str, tmp_path: Path, later: timedelta, words: tuple[str, ...]
 ) -> None:

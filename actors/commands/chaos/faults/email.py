@@ -100,8 +100,8 @@ class RefuseAll(EmailFault):
 
     def _options(self, environment: Environment) -> tuple[Mapping[str, Any], str]:
         settings = environment.settings
-        # Calls that are under way when the circuit opens are answered, too.
-        each = settings.circuit_failures + settings.email_concurrency
+        # A node counts refusals since the last acceptance. That may be of a call from before the fault.
+        each = 2 * settings.circuit_failures
         environment.failures_allowed += each * len(environment.fleet.slots)
         return {"status": 422, "latency": 0.0}, ""
 
