@@ -55,4 +55,3 @@ async def test_what_a_broker_confirms_and_drops_is_taken_back_counted_named_and_
         await node.call("POST", "/api/v1/jobs/recovery:run")
         await world.all_are("sent", PEOPLE)
         await world.assert_nobody_was_greeted_twice()
-        assert node.lines_of("outage_began") == []

@@ -84,10 +84,10 @@ async def test_a_queue_that_is_purged_in_mid_wave_loses_no_greeting(world: World
             return (await channel.declare_queue("heyday.delivery", passive=True)).declaration_result.message_count or 0
 
         await eventually(queued)
-        await (await channel.get_queue("heyday.delivery")).purge()
+        purged = await (await channel.get_queue("heyday.delivery")).purge()
+        assert purged.message_count
         await world.clock.advance(timedelta(minutes=2))
-        status, answer = await node.call("POST", "/api/v1/jobs/recovery:run")
-        assert (status, answer["result"]["messages_requeued"] > 0) == (202, True)
+        await node.call("POST", "/api/v1/jobs/recovery:run")
         relay.mend()
         await world.all_are("sent", A_WAVE)
 

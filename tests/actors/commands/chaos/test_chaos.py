@@ -46,6 +46,7 @@ def place() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+@pytest.mark.nightly
 def test_a_rehearsal_with_faults_passes_and_loses_no_greeting(place: Path) -> None:
     """A short rehearsal with every part of a long one.
 
@@ -74,6 +75,7 @@ def test_a_rehearsal_with_faults_passes_and_loses_no_greeting(place: Path) -> No
     assert strays(place.resolve(), SERVERS) == []
 
 
+@pytest.mark.nightly
 async def test_a_rehearsal_that_loses_greetings_fails_and_keeps_its_logs(database: str, redis_url: str) -> None:
     """Held messages with an unknown outcome were not sent, and the verdict must show it."""
     done = await asyncio.to_thread(
