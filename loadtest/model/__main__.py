@@ -2,7 +2,7 @@
 
     python -m loadtest.model --minutes 60 --seed 7
 
-Exit code 1 when anybody was greeted who must not be, or was not greeted who must be, or if nobody was greeted at all.
+Exit code 1 after a greeting that must not be, after a missing one, and after a run without any greeting.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def main() -> int:
     sys.stdout.write(f"{found.rounds} rounds, {found.greetings} greetings; {edits}\n")
     sys.stdout.writelines(f"{line}\n" for line in found.wrong)
     if not found.greetings:
-        sys.stdout.write("nobody was greeted, so nothing was shown: run it for longer\n")
+        sys.stdout.write("no greeting left, so nothing was shown: run it for longer\n")
     return 1 if found.wrong or not found.greetings else 0
 
 

@@ -4,9 +4,9 @@
 
 Two nodes and private servers run on loopback, with a real Prometheus and the rules of deploy/alerts. Each `for` and
 each window of the rules is divided by `--factor`; thresholds are not. Each section's commands run as the page prints
-them, and a command that fails fails the rehearsal. What a person does outside heyday is done by the program. Alerts
-that cannot be caused here are named. It prints a Markdown table. The exit code is 1 if an alert did not fire, or did
-not end. All alerts take about 25 minutes. It needs `prometheus` on the PATH, and RabbitMQ.
+them, and a command that fails fails the rehearsal. The program also does the section's steps outside heyday, such as
+starting a server. Alerts that cannot be caused here are named. It prints a Markdown table. The exit code is 1 if an
+alert did not fire, or did not end. It needs `prometheus` on the PATH, and RabbitMQ.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ DEEP = 6_000
 """Greetings of the wave that fills the delivery queue: six times the threshold."""
 
 BEHIND = timedelta(hours=20)
-"""How far ahead planning is complete when it is behind. It should be a day or more."""
+"""How far ahead planning is complete in the case of PlanningBehind. The alert expects a day or more."""
 
 SKEW = 10
 """Seconds: twice the threshold."""
@@ -44,9 +44,9 @@ class Case:
     cause: str
     begin: Act
     repair: Act = nothing
-    """What a person does outside heyday."""
+    """The section's steps outside heyday, such as starting a server."""
     repaired: str = ""
-    """The same in words."""
+    """These steps in words, for the table."""
     do: tuple[str, ...] = ()
     """Commands of the section's "Do", or of a page that it names, in their order. `…` stands for `values`."""
     values: Callable[[], tuple[str, ...]] = tuple

@@ -13,7 +13,7 @@ from service.ports import Unavailable
 log = structlog.get_logger(__name__)
 
 ORDER = ("postgres", "redis", "rabbitmq", "cluster")
-"""Who needs several servers needs them in this order, and judges the database (`cluster`) last.
+"""An actor that needs several servers asks them in this order, and compares the cluster of the database last.
 
 An actor that meets the outage of an earlier one does not come as far as to see a later one come back.
 """

@@ -32,6 +32,7 @@ async def test_what_a_broker_confirms_and_drops_is_taken_back_counted_named_and_
             return relay.swallowed > 0 and (await world.counts())["queued"] == PEOPLE
 
         await eventually(dropped)
+        assert node.lines_of("outage_began") == []
         bundles = relay.swallowed
         await world.clock.set(due + QUEUED_FOR + timedelta(seconds=30))
         status, moved = await node.call("POST", "/api/v1/jobs/recovery:run")

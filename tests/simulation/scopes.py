@@ -34,7 +34,7 @@ class Walk:
     ends: int = 0
     whole: bool = True
     outcomes: set[str] = field(default_factory=set)
-    """What the rows, the attempts and the books of the email service say where a run had no choices left."""
+    """Rows, attempts and acceptances at each end of a run that had no choices left, as text."""
     broken: list[tuple[list[str], list[str]]] = field(default_factory=list)
     """The choices of each run that broke a guarantee, and the sentences about it."""
 

@@ -483,7 +483,7 @@ class SmallWorld(World):
         return hashlib.blake2b(repr(whole).encode(), digest_size=16).digest()
 
     def outcome(self) -> str:
-        """What the rows, the attempts and the books of the email service say."""
+        """Return the rows, the attempts and the acceptances as text, for comparing two runs."""
         rows, attempts = self.truth.messages.values(), self.truth.attempts.values()
         return repr(([*rows], [*attempts], sorted(self.post.accepted.items())))
 

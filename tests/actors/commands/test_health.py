@@ -105,7 +105,7 @@ def test_what_is_no_url_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> No
 async def test_a_call_sends_method_key_and_json_and_writes_the_answer(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The strongest key of the settings is used, which nobody has to copy into a shell. Text may have any letters."""
+    """It uses the strongest key of the settings, so none is copied into a shell. Text may have any letters."""
     seen: list[tuple[str, str | None, bytes]] = []
 
     async def answer(request: web.Request) -> web.Response:
