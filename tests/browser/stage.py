@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from playwright.async_api import Browser, Page, Request, async_playwright
+from playwright.async_api import TimeoutError as NotInTime
 
 from tests.servers import install_with_apt, one_process_at_a_time
 
@@ -104,8 +105,11 @@ class Watched:
         await self.page.evaluate(_HIDE, hidden)
 
     async def says(self, text: str) -> None:
-        """Wait until the page shows this text."""
-        await self.page.get_by_text(text).first.wait_for()
+        """Wait until the page shows this text. Raises AssertionError with what it shows instead."""
+        try:
+            await self.page.get_by_text(text).first.wait_for()
+        except NotInTime as error:
+            raise AssertionError(f"not shown: {text!r}, but: {await self.page.inner_text('body')}") from error
 
     async def focused(self) -> str:
         """The role and text of the element that has the focus."""

@@ -25,7 +25,8 @@ select
     ) as overdue_since,
     (select coalesce(json_agg(json_build_array(
             incarnation, node, extract(epoch from started_at),
-            extract(epoch from clock_timestamp() - heartbeat_at), tzdata, version, settings) order by incarnation), '[]')
+            extract(epoch from clock_timestamp() - heartbeat_at), tzdata, version, settings)
+            order by node, incarnation), '[]')
         from nodes where ended_at is null) as nodes,
     -- The latest starts are read by the primary key, so the price does not grow with the table.
     (select coalesce(json_agg(json_build_array(

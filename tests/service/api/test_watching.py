@@ -235,6 +235,16 @@ async def test_texts_of_somebody_else_are_computed_again(serve: Serve, redis_url
     assert [(one["node"], one["report"]) for one in nodes["items"]] == [("node-2", None)]
 
 
+async def test_nodes_are_in_the_order_of_their_names(api: Api) -> None:
+    """Whichever started first: after each restart a person finds a node at the same place."""
+    for node in ("node-3", "node-1", "node-2"):
+        await api.database.fetch("insert into nodes (node) values ($1)", node)
+
+    _, nodes = await api.call("GET", "/api/v1/nodes")
+
+    assert [one["node"] for one in nodes["items"]] == ["node-1", "node-2", "node-3"]
+
+
 async def test_nodes_that_ended_are_shown_for_a_while(api: Api) -> None:
     """A node that died is told from one that was stopped, and one that came back is not among them."""
     await api.database.fetch(
