@@ -100,7 +100,10 @@ async def test_no_name_address_or_city_is_in_what_a_node_writes(world: World) ->
         await node.logged("message_set_aside")
         shown = [json.dumps((await node.get(path))[1]) for path in ("/health", "/health/ready", "/health/detailed")]
         shown += await watched(world, node)
-        await world.fetch("drop trigger bug on messages")
+        # To drop the trigger would lock every partition, and deadlock with a node's reads.
+        await world.fetch(
+            "create or replace function bug() returns trigger language plpgsql as 'begin return new; end'"
+        )
         await world.fetch("update set_aside set look_again_at = business_now()")
 
         # The service fails and quotes its input; then the servers go away.
