@@ -23,7 +23,7 @@ from tests.servers import Servers, find_servers
 
 TEMPLATE = "heyday_template"
 
-FUZZ_EXAMPLES = 60
+FUZZ_EXAMPLES = 30
 """Requests of schemathesis in each run of the tests."""
 
 

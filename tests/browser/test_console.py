@@ -126,7 +126,7 @@ async def opened(stage: Stage) -> AsyncIterator[Open]:
     assert wrong == [[] for _ in pages]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.nightly)])
 async def test_every_page_is_accessible(stage: Stage, opened: Open, theme: str) -> None:
     """axe checks names of controls, contrast, landmarks, tables and focus."""
     page = await opened(color_scheme=theme, reduced_motion="reduce")

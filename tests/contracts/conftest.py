@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-SEEDS = 8
+SEEDS = 5
 """Number of seeds; `HEYDAY_TEST_SEEDS=5000 pytest tests/contracts` runs more."""
 
 

@@ -11,7 +11,7 @@ from service.adapters.postgres.connection import Database
 from tests.contracts.driver import BEGINS, Driver
 from tests.contracts.sides import USERS_PER_RANGE, Different, Sides
 
-STEPS = 150
+STEPS = 120
 """Steps per seed."""
 
 

@@ -9,11 +9,16 @@ import pytest
 
 from tests.simulation.mistakes import (
     MISTAKES,
+    blames_the_message,
+    calls_what_is_held,
     does_not_see_edits,
     frees_nothing,
+    gives_what_is_in_doubt_to_the_other_service,
     holds_an_occasion_for_one_row,
     ignores_late_acceptances,
     is_kept_from_looking,
+    takes_no_answer_for_yes,
+    takes_nothing_back,
     trusts_the_clock_to_go_on,
     waits_for_a_clock_that_was_set_back,
 )
@@ -24,10 +29,15 @@ WITHIN = 100
 
 FOUND_BY: dict[Callable[[pytest.MonkeyPatch], None], int] = {
     frees_nothing: 6,
-    is_kept_from_looking: 6,
-    does_not_see_edits: 11,
+    is_kept_from_looking: 22,
+    takes_nothing_back: 4,
+    takes_no_answer_for_yes: 22,
+    does_not_see_edits: 20,
     trusts_the_clock_to_go_on: 16,
-    ignores_late_acceptances: 11,
+    ignores_late_acceptances: 13,
+    blames_the_message: 8,
+    gives_what_is_in_doubt_to_the_other_service: 8,
+    calls_what_is_held: 10,
     holds_an_occasion_for_one_row: 5,
     waits_for_a_clock_that_was_set_back: 16,
 }

@@ -10,7 +10,7 @@ from actors.failpoints import Failpoint
 from tests.simulation import visited
 from tests.simulation.scenario import kinds_of_events, simulate
 
-SEEDS = 40
+SEEDS = 20
 """Seeds of each run of the tests; `python -m tests.simulation --seeds 20000` runs more."""
 
 AT_ONCE = 20

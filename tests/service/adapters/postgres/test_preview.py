@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple
@@ -207,9 +208,11 @@ class Stage:
         return found
 
 
-def at(*begins: Begin) -> pytest.MarkDecorator:
+def at(*begins: Begin, by_night: Sequence[Begin] = ()) -> pytest.MarkDecorator:
     """Run a test on a stage for each of these."""
-    return pytest.mark.parametrize("stage", begins, indirect=True, ids=[begin.at for begin in begins])
+    stages = [pytest.param(begin, id=begin.at) for begin in begins]
+    stages += [pytest.param(begin, id=begin.at, marks=pytest.mark.nightly) for begin in by_night]
+    return pytest.mark.parametrize("stage", stages, indirect=True)
 
 
 @pytest.fixture
@@ -247,7 +250,7 @@ async def test_exactly_the_users_whom_a_preview_expects_are_planned(stage: Stage
     assert seen.keys() == (await stage.days(starts_at, ends_at)).keys()
 
 
-@at(*BEGINS[::2])
+@at(*BEGINS[::4], by_night=BEGINS[2::4])
 async def test_who_is_left_out_is_left_out_for_the_reason_that_is_given(stage: Stage) -> None:
     """After days of edits, failures, redrives and another rule, each reason is checked against the rows."""
     starts_at, ends_at = stage.at + DAY / 2, stage.at + 4.5 * DAY
