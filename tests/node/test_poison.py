@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
 
-from tests.node.harness import NOON, World, eventually
+from tests.node.harness import NOON, ROOT, World, eventually
+
+LOST_SOON = """
+import actors.recovery
+
+actors.recovery.CLAIMED_FOR = actors.recovery.PASS_INTERVAL = 1.0
+"""
+"""A living node's lost claim is freed after seconds of its own clock, which no test moves, instead of over a minute."""
 
 
 async def test_a_broken_template_and_unknown_ids_delay_no_greeting(small_world: World) -> None:
@@ -65,14 +74,15 @@ _HARMLESS = "create or replace function refuse() returns trigger language plpgsq
 
 @pytest.mark.parametrize(("refused", "action", "accepted"), [("queued", "claim_due", 99), ("sent", "record", 100)])
 async def test_a_row_that_cannot_be_changed_stops_no_other_and_is_named(
-    small_world: World, refused: str, action: str, accepted: int
+    small_world: World, tmp_path: Path, refused: str, action: str, accepted: int
 ) -> None:
     """A trigger that raises stands for a damaged page or a broken constraint. The outcome is kept."""
     world = small_world
+    (tmp_path / "sitecustomize.py").write_text(LOST_SOON)
     await world.begin()
     await world.fetch(_HARMLESS)
     await world.fetch("create trigger refuse before update on messages for each row execute function refuse()")
-    node = await world.node()
+    node = await world.node(beside={"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])})
     due = await world.wave(100)
     damaged = await world.value("select id from messages order by id limit 1")
     # Only the function changes: to create or drop the trigger locks every partition, and deadlocks with a node's reads.
