@@ -23,6 +23,7 @@ from service.api.middleware.roles import authorize
 from service.api.middleware.security_headers import complete_headers
 from service.api.middleware.sharing import share_responses
 from service.api.middleware.tracing import trace
+from service.api.middleware.undeclared import refuse_undeclared
 from service.api.occasion_cache import OccasionCache
 from service.api.routes.console import ConsoleRoutes
 from service.api.routes.docs import DocsRoutes
@@ -75,6 +76,7 @@ def application(dependencies: ApiDependencies, *, draining: Callable[[], bool]) 
         tag_responses,
         share_responses(),
         render_errors,
+        refuse_undeclared,
     ]
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=middlewares)
     app.on_cleanup.append(flush)

@@ -125,6 +125,20 @@ def keeps_response(handler: Callable[..., Any]) -> bool:
     return bool(getattr(handler, "__apispec__", {}).get("keeps_response"))
 
 
+def takes_query(handler: Callable[..., Any]) -> bool:
+    """True if the handler declares query parameters."""
+    return _declares(handler, "querystring")
+
+
+def takes_body(handler: Callable[..., Any]) -> bool:
+    """True if the handler declares a body."""
+    return _declares(handler, "json")
+
+
 def is_webhook(handler: Callable[..., Any]) -> bool:
     """True if the handler itself checks who sends the request."""
     return bool(getattr(handler, "__apispec__", {}).get("webhook"))
+
+
+def _declares(handler: Callable[..., Any], location: str) -> bool:
+    return any(given["location"] == location for given in getattr(handler, "__apispec__", {}).get("schemas", ()))

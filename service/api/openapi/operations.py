@@ -14,6 +14,7 @@ from service.api.http import problems
 from service.api.http.body import flatten
 from service.api.http.problems import FieldError, Kind
 from service.api.http.responses import encode
+from service.api.middleware.undeclared import NoFields, NoParameters
 from service.api.openapi.decorators import Notes, ResponseSpec
 from service.api.openapi.plugin import Converter
 from service.api.representations import kinds
@@ -25,6 +26,7 @@ from service.domain.occasions import date_field
 from service.domain.roles import Role
 
 _BODY = (problems.TIMEOUT, problems.TOO_LARGE, problems.MEDIA_TYPE, problems.INVALID)
+_NO_BODY = (problems.TIMEOUT, problems.TOO_LARGE, problems.INVALID)
 _STREAM = (problems.MEDIA_TYPE,)  # what is wrong with a line is said in its own result
 _GUARDED = (problems.UNAUTHORIZED, problems.TOO_MANY, problems.UNAVAILABLE, problems.BUSY)
 _WEBHOOK = (problems.NOT_AUTHENTIC, problems.TOO_MANY, problems.UNAVAILABLE, problems.BUSY)
@@ -35,8 +37,9 @@ _HEADERS = {
     "Location": "The path of what was made.",
     "ETag": "The version, for If-Match and If-None-Match. A weak one, `W/`, is for If-None-Match only.",
     "Age": "Seconds since the figures were computed.",
-    "If-Match": 'Make the change only while the user is of this version, such as `"1"`, else answer 412.',
-    "If-None-Match": "Answer 304 without a body while the ETag is still this one.",
+    "If-Match": 'Make the change only while this is the present version, such as `"1"`, else answer 412.',
+    "If-None-Match": "A read is answered with 304 without a body while the ETag is still this one. A change is made, "
+    "with `*`, only if there is nothing yet, and with a tag only if that is not the present version, else answer 412.",
     "Idempotency-Key": "A POST that is sent again with the same key and body gets the same response, for 24 hours. "
     "Take a new key for each request that you mean, a UUID for instance.",
     "Retry-After": "Seconds to wait.",
@@ -93,11 +96,12 @@ def describe(
     repeatable = guarded and method == "POST" and not streamed and not noted.webhook
     conditional = guarded and method == "GET"
     body = _schema(noted.body, occasions)
+    fieldless = repeatable and body is None
     kinds = [
         *noted.problems,
         *((problems.MALFORMED,) if method == "POST" or body is not None else ()),
-        *((_STREAM if streamed else _BODY) if body is not None else ()),
-        *(_QUERY if noted.query is not None else ()),
+        *((_STREAM if streamed else _BODY) if body is not None else _NO_BODY if fieldless else ()),
+        *(_QUERY if guarded and not noted.webhook else ()),
         *(_KEYED if repeatable else ()),
         *((problems.NOT_FOUND,) if "{" in path else ()),
         *(_WEBHOOK if noted.webhook else _GUARDED if guarded else ()),
@@ -244,9 +248,10 @@ def _problems(kinds: Mapping[Kind, None], path: str, body: Schema | None, query:
 
 
 def _errors(schema: Schema | None, place: str) -> Sequence[FieldError]:
-    """The errors of the schema for a wrong first field."""
+    """The errors of the schema for a wrong first field. Without a schema any field is wrong."""
     if schema is None:
-        return ()
+        none = NoParameters() if place == "query" else NoFields()
+        return flatten(none.validate({"dryRun": ""}), place)
     first = next(field.data_key or name for name, field in schema.fields.items())
     return [error for error in flatten(schema.validate({first: ""}), place) if error.field == first]
 
