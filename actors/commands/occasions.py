@@ -21,6 +21,7 @@ from service.adapters.postgres.audit import PostgresAuditLog
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.occasions import PostgresOccasions
 from service.adapters.postgres.planning import LATE_LIMIT, PostgresPlanning
+from service.adapters.postgres.suppressions import PostgresSuppressions
 from service.adapters.postgres.users import PostgresUsers
 from service.api.http.fields import EmailAddress
 from service.api.http.responses import encode
@@ -230,6 +231,8 @@ async def _test_send(
     chosen = next((one for one in settings.email_services if one.name is args.service), None)
     if chosen is None:
         raise CommandFailed("nothing was sent: expected HEYDAY_EMAIL_FALLBACK_URL for --service fallback")
+    if found := await PostgresSuppressions(database).page(email=args.to, reason=None, after=None, limit=1):
+        raise CommandFailed(f"nothing was sent: the address is suppressed ({found[0].reason})")
     greeting = greeting_for_test(occasion, recipient, args.to)
     await PostgresAuditLog(database).record(command_line(), AuditAction.OCCASION_TEST_SENT, [occasion.code])
     service = email_attempts(chosen, timeout=settings.email_timeout)

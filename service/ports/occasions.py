@@ -38,11 +38,13 @@ class Occasions(Protocol):
     async def get(self, code: str) -> OccasionEntry | None:
         """One occasion, or None."""
 
-    async def put(self, occasion: Occasion, *, version: int | None = None, by: Principal) -> tuple[OccasionEntry, bool]:
+    async def put(
+        self, occasion: Occasion, *, version: int | None = None, create_only: bool = False, by: Principal
+    ) -> tuple[OccasionEntry, bool]:
         """Create or replace an occasion. True if it was created. An equal one changes nothing.
 
-        `version` is that which the row must have. The same transaction adds the change to the audit log. Raises
-        OccasionChanged, and RowRefused for what the database refuses.
+        `version` is that which the row must have; with `create_only` there must be no row. The same transaction adds
+        the change to the audit log. Raises OccasionChanged, and RowRefused for what the database refuses.
         """
 
     async def delete(self, code: str, *, version: int | None = None, by: Principal) -> bool:

@@ -124,9 +124,10 @@ class Planners:
                 replace(before, leap_day=random.choice([None, LeapDay.SKIP])),
             ]
         )
+        create_only = random.random() < 0.1
         await self._sides.ask(
-            f"put {occasion} of {version}",
-            lambda side: side.occasions.put(occasion, version=version, by=OPERATOR),
+            f"put {occasion} of {version}, create_only={create_only}",
+            lambda side: side.occasions.put(occasion, version=version, create_only=create_only, by=OPERATOR),
             comparable=lambda answer: (answer[0].occasion, answer[0].version, answer[0].text_version, answer[1]),
         )
         if random.random() < 0.8:

@@ -25,9 +25,13 @@ class FakeOccasions:
         row = self._truth.occasions.get(code)
         return None if row is None else _entry(row)
 
-    async def put(self, occasion: Occasion, *, version: int | None = None, by: Principal) -> tuple[OccasionEntry, bool]:
+    async def put(
+        self, occasion: Occasion, *, version: int | None = None, create_only: bool = False, by: Principal
+    ) -> tuple[OccasionEntry, bool]:
         before = self._truth.occasions.get(occasion.code)
         _require(version, before)
+        if create_only and before is not None:
+            raise OccasionChanged(before.version)
         others = (code for code in self._truth.occasions if code != occasion.code)
         if occasion.mistakes() or date_field(occasion.code) in map(date_field, others):
             raise RowRefused("not an occasion")

@@ -31,12 +31,16 @@ class PostgresOccasions:
         row = await self._database.row(_SQL.get, code)
         return None if row is None else _understood(row)
 
-    async def put(self, occasion: Occasion, *, version: int | None = None, by: Principal) -> tuple[OccasionEntry, bool]:
+    async def put(
+        self, occasion: Occasion, *, version: int | None = None, create_only: bool = False, by: Principal
+    ) -> tuple[OccasionEntry, bool]:
         try:
             async with self._database.transaction() as connection:
                 await connection.execute(_SQL.wait_for_writers)
                 before = await connection.fetchrow(_SQL.lock, occasion.code)
                 _require(version, before)
+                if create_only and before is not None:
+                    raise OccasionChanged(before["version"])
                 statement = _SQL.create if before is None else _SQL.change
                 row = await connection.fetchrow(statement, *_columns(occasion))
                 assert row is not None  # noqa: S101 - both statements return the row

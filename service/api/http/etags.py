@@ -33,8 +33,26 @@ def if_match_versions(request: web.Request) -> frozenset[int] | None:
 
 def is_not_modified(request: web.Request, version: int | str) -> bool:
     """True if If-None-Match says that the client has this version, or the content with this tag."""
-    text = ", ".join(request.headers.getall("If-None-Match", [])).strip()
-    return text == "*" or str(version) in {tag for _, tag in _TAG.findall(text)}
+    text = ", ".join(request.headers.getall("If-None-Match", []))
+    return creates_only(request) or str(version) in {tag for _, tag in _TAG.findall(text)}
+
+
+def refuse_unless_new(request: web.Request, version: int | None) -> None:
+    """Raise Problem if If-None-Match forbids a change: `*` where there is a version, or a tag that is this version's.
+
+    `If-None-Match: *` with PUT means: create it, and replace nothing (RFC 9110, 13.1.2).
+    """
+    if version is not None and is_not_modified(request, version):
+        raise Problem(
+            CHANGED,
+            f"If-None-Match forbids a change of version {etag(version)}, which is the present one.",
+            headers={"ETag": etag(version)},
+        )
+
+
+def creates_only(request: web.Request) -> bool:
+    """True for a request that may replace nothing: with `If-None-Match: *`."""
+    return ", ".join(request.headers.getall("If-None-Match", [])).strip() == "*"
 
 
 def version_mismatch(version: int) -> Problem:

@@ -110,7 +110,7 @@ IN_PROGRESS = Kind(
     "request-in-progress", 409, "Request in progress", "A request with this Idempotency-Key is still being worked on."
 )
 CHANGED = Kind(
-    "version-mismatch", 412, "Changed meanwhile", "The resource is no longer of the version that If-Match names."
+    "version-mismatch", 412, "Changed meanwhile", "If-Match or If-None-Match forbids a change of the present version."
 )
 TOO_LARGE = Kind("too-large", 413, "Body too large", "The body, or a line of an import, is larger than is accepted.")
 MEDIA_TYPE = Kind("unsupported-media-type", 415, "Unsupported media type", "The body is not of a type known here.")

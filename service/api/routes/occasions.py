@@ -9,7 +9,7 @@ from marshmallow import RAISE, Schema
 
 from service.api.dependencies import ApiDependencies
 from service.api.http.body import instance_of, load, read_json
-from service.api.http.etags import etag, if_match_versions, is_not_modified
+from service.api.http.etags import creates_only, etag, if_match_versions, is_not_modified, refuse_unless_new
 from service.api.http.fields import EmailAddress, Id, Language, Text, WholeNumber
 from service.api.http.problems import (
     CHANGED,
@@ -98,6 +98,7 @@ class OccasionRoutes:
         self._occasions = dependencies.ports.occasions
         self._users = dependencies.ports.users
         self._audit = dependencies.ports.audit
+        self._suppressions = dependencies.ports.suppressions
         self._services = {
             EmailServiceName.PRIMARY: dependencies.email,
             EmailServiceName.FALLBACK: dependencies.fallback,
@@ -149,11 +150,12 @@ class OccasionRoutes:
             201: ResponseSpec("It was created.", OccasionDetailsAnswer, headers=("Location", "ETag")),
         },
         problems=[CHANGED, LIMIT_REACHED],
-        headers=["If-Match"],
+        headers=["If-Match", "If-None-Match"],
     )
     async def put(self, request: web.Request) -> web.Response:
         """Users have a date for each occasion, in a field named after the code: `name_day` has `nameDayDate`. A change
-        of a rule plans again what is unsent. A change of a text reaches what is queued already."""
+        of a rule plans again what is unsent. A change of a text reaches what is queued already. With
+        `If-None-Match: *` an occasion is created, and none replaced."""
         code = request.match_info["code"]
         occasion = occasion_of(code, load(instance_of(OccasionInputSchema), await read_json(request)))
         if not is_code(code):
@@ -242,13 +244,15 @@ class OccasionRoutes:
     async def test_send(self, request: web.Request) -> web.Response:
         """Send the greeting once to this address, under its own key.
 
-        It is no message of a user, and is not tried again. `service` is `primary` or `fallback`. While the circuit of
-        that email service is open the answer is 503.
+        It is no message of a user, and is not tried again. A suppressed address gets no test either. `service` is
+        `primary` or `fallback`. While the circuit of that email service is open the answer is 503.
         """
         entry = await self._entry(request)
         loaded = load(instance_of(TestSendInputSchema), await read_json(request))
         if not may_write_to(email_key(loaded["to"]), self._only_to):
             raise invalid_fields([FieldError("to", "Expected an address that HEYDAY_ONLY_TO names.")])
+        if found := await self._suppressions.page(email=loaded["to"], reason=None, after=None, limit=1):
+            raise invalid_fields([FieldError("to", f"Expected an address that is not suppressed ({found[0].reason}).")])
         recipient = await self._recipient(loaded, entry.occasion)
         greeting = greeting_for_test(entry.occasion, recipient, loaded["to"])
         email = self._services[EmailServiceName(loaded["service"])]
@@ -286,7 +290,9 @@ class OccasionRoutes:
         if errors := errors_of(occasion):
             raise invalid_fields(errors)
         try:
-            entry, created = await self._occasions.put(occasion, version=version, by=principal(request))
+            entry, created = await self._occasions.put(
+                occasion, version=version, create_only=creates_only(request), by=principal(request)
+            )
         except OccasionChanged as error:
             raise _changed(error.version) from error
         except RowRefused as error:
@@ -294,15 +300,16 @@ class OccasionRoutes:
         return _response(entry, created=created)
 
     def _version(self, request: web.Request, entry: OccasionEntry | None) -> int | None:
-        """The version to require, or None. Raises Problem when If-Match names another."""
+        """The version to require, or None. Raises Problem when If-Match or If-None-Match forbids the change."""
         accepted = if_match_versions(request)
-        if accepted is None:
-            if "If-Match" in request.headers and entry is None:
-                raise _changed(None)
-            return None
-        if entry is None or entry.version not in accepted:
-            raise _changed(None if entry is None else entry.version)
-        return entry.version
+        version = None if entry is None else entry.version
+        if version is None and "If-Match" in request.headers:
+            raise _changed(None)
+        if accepted is not None and version not in accepted:
+            raise _changed(version)
+        refuse_unless_new(request, version)
+        # The tag is compared with the version that was read: it must still be that one.
+        return None if accepted is None and "If-None-Match" not in request.headers else version
 
 
 _PARTIAL = OccasionInputSchema(partial=True)

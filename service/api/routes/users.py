@@ -10,7 +10,7 @@ from aiohttp import web
 
 from service.api.dependencies import ApiDependencies
 from service.api.http.body import load, load_query, read_json
-from service.api.http.etags import etag, if_match_versions, is_not_modified, version_mismatch
+from service.api.http.etags import etag, if_match_versions, is_not_modified, refuse_unless_new, version_mismatch
 from service.api.http.paths import path_uuid
 from service.api.http.problems import (
     CHANGED,
@@ -163,9 +163,7 @@ class UserRoutes:
             require_role(request, Role.ADMIN)
             erase_by = principal(request)
         try:
-            found = await self._users.delete(
-                user_id, version=await self._version(user_id, if_match_versions(request)), erase_by=erase_by
-            )
+            found = await self._users.delete(user_id, version=await self._version(request, user_id), erase_by=erase_by)
         except UserChanged as error:
             raise version_mismatch(error.version) from error
         if not found:
@@ -176,7 +174,7 @@ class UserRoutes:
         user_id = path_uuid(request)
         loaded = load(loader(codes(rules), partial=partial), await read_json(request))
 
-        version = await self._version(user_id, if_match_versions(request))
+        version = await self._version(request, user_id)
 
         async def change(present: PlanningRules) -> User | list[FieldError]:
             async with self._users.editing(user_id, version=version) as editing:
@@ -197,12 +195,18 @@ class UserRoutes:
             raise invalid_fields(changed)
         return _user_response(changed, rules)
 
-    async def _version(self, user_id: UUID, accepted: frozenset[int] | None) -> int | None:
-        """The version to require. Of several accepted ones it is the current one, if that is among them."""
-        if accepted is None or len(accepted) == 1:
+    async def _version(self, request: web.Request, user_id: UUID) -> int | None:
+        """The version to require. Of several accepted ones it is the current one, if that is among them.
+
+        Raises Problem when If-None-Match forbids the change.
+        """
+        accepted = if_match_versions(request)
+        if "If-None-Match" not in request.headers and (accepted is None or len(accepted) == 1):
             return None if accepted is None else next(iter(accepted))
         user = await self._users.get(user_id)
-        return user.version if user is not None and user.version in accepted else min(accepted)
+        version = None if user is None else user.version
+        refuse_unless_new(request, version)
+        return version if accepted is None or version in accepted else min(accepted)
 
 
 def _created(user: User, rules: PlanningRules) -> web.Response:

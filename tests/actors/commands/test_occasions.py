@@ -9,7 +9,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from service.adapters.postgres.suppressions import PostgresSuppressions
+from service.domain.suppressions import NewSuppression, SuppressionReason
 from tests.actors.commands.conftest import Run
+from tests.principals import OPERATOR
 from tests.service.adapters.postgres.conftest import Store
 
 
@@ -116,6 +119,19 @@ async def test_a_test_says_what_the_service_said(
     assert (exit_code, out.startswith(word)) == (code, True), (out, error)
     assert await store.database.value("select count(*) from messages") == 0
     assert await store.database.value("select action from audit") == "occasion.test_sent"
+
+
+async def test_a_suppressed_address_gets_no_test(heyday: Run, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rule is that of the API."""
+    monkeypatch.setenv("HEYDAY_EMAIL_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("HEYDAY_REDIS_URL", "redis://127.0.0.1:1")
+    given = [NewSuppression("Me@Example.com", SuppressionReason.BOUNCE, "test")]
+    await PostgresSuppressions(store.database).add(given, by=OPERATOR)
+
+    code, out, error = await heyday("test-send", "birthday", "--to", "me@example.com")
+
+    assert (code, out) == (1, "")
+    assert "nothing was sent: the address is suppressed (bounce)" in error
 
 
 @pytest.mark.parametrize("to", ["@", "me@", "me@host", "me@example.com\nBcc: you@example.com", "a@b@example.com"])

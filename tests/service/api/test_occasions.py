@@ -77,6 +77,23 @@ async def test_what_another_person_changed_is_not_overwritten(api: Api) -> None:
     assert (await api.call("GET", BIRTHDAY))[1]["text"] == "Hey, {full_name} it's your birthday"
 
 
+async def test_if_none_match_creates_and_replaces_nothing(api: Api) -> None:
+    """Of two clients that create the same occasion one is told that it is there."""
+    only_new = {"If-None-Match": "*"}
+
+    answers = await asyncio.gather(
+        *(api.call("PUT", NAME_DAY, json={"text": text}, headers=only_new) for text in ("Hi", "Hello"))
+    )
+    assert sorted(status for status, _ in answers) == [201, 412]
+    for method, body in (("PUT", {"text": "Hey"}), ("PATCH", {"text": "Hey"}), ("DELETE", None)):
+        for tag in ("*", '"1"', 'W/"1", "7"'):
+            async with api.client.request(method, NAME_DAY, json=body, headers={"If-None-Match": tag}) as response:
+                assert (response.status, response.headers["ETag"]) == (412, '"1"')
+    assert (await api.call("GET", NAME_DAY))[1]["text"] in ("Hi", "Hello")
+    status, _ = await api.call("PATCH", NAME_DAY, json={"text": "Hey"}, headers={"If-None-Match": '"7"'})
+    assert status == 200
+
+
 async def test_patches_at_the_same_moment_are_all_kept(api: Api) -> None:
     patches: list[dict[str, object]] = [{"subject": "Hooray"}, {"weekend": "after"}, {"offsetDays": 1}]
 
@@ -108,6 +125,7 @@ async def test_patches_at_the_same_moment_are_all_kept(api: Api) -> None:
         ({"offsetDays": 1.5}, "offsetDays", "-60 to 60"),
         ({"offsetDays": True}, "offsetDays", "-60 to 60"),
         ({"active": "yes"}, "active", "true or false"),
+        ({"active": "false"}, "active", "true or false"),
         ({"version": 3}, "version", "Unknown"),
         ({"text": "nul \0"}, "text", "UTF-8"),
     ],
@@ -297,6 +315,21 @@ async def test_a_test_goes_only_where_heyday_only_to_allows(serve: Serve) -> Non
     for to, expected in (("me@example.com", 422), ("me@example.org", 200)):
         assert (await api.call("POST", f"{BIRTHDAY}:testSend", json={"to": to}))[0] == expected
     assert [one.email for one in post.sent] == ["me@example.org"]
+
+
+async def test_a_suppressed_address_gets_no_test(serve: Serve) -> None:
+    """In any spelling; until the suppression is removed."""
+    post = Post()
+    api = await serve(email=post)
+    _, made = await api.call("POST", "/api/v1/suppressions", json={"email": "Me@Example.com", "reason": "complaint"})
+
+    status, problem = await api.call("POST", f"{BIRTHDAY}:testSend", json={"to": "me@example.com"})
+
+    assert (status, problem["errors"][0]["field"]) == (422, "to")
+    assert "not suppressed (complaint)" in problem["detail"]
+    assert post.sent == []
+    await api.call("DELETE", f"/api/v1/suppressions/{made['id']}")
+    assert (await api.call("POST", f"{BIRTHDAY}:testSend", json={"to": "me@example.com"}))[0] == 200
 
 
 async def test_a_test_needs_an_address(api: Api) -> None:

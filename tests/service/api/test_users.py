@@ -220,6 +220,21 @@ async def test_deleting_honours_if_match(api: Api) -> None:
     assert (await api.call("DELETE", path, headers={"If-Match": '"1"'}))[0] == 204
 
 
+@pytest.mark.parametrize(("tag", "status"), [("*", 412), ('"1"', 412), ('W/"1"', 412), ('"7"', 200)])
+async def test_if_none_match_forbids_a_change_of_that_version(api: Api, tag: str, status: int) -> None:
+    """`*` means: only if there is nothing yet."""
+    user = await api.create()
+    path, body = f"{USERS}/{user['id']}", {"firstName": "Bo", "email": user["email"], "timezone": "UTC"}
+
+    for method in ("PUT", "PATCH"):
+        got, _ = await api.call(method, path, json=body, headers={"If-None-Match": tag})
+        assert got == status
+    got, _ = await api.call("DELETE", path, headers={"If-None-Match": tag})
+    assert got == (204 if status == 200 else status)
+    missing = f"{USERS}/{uuid.uuid4()}"
+    assert (await api.call("DELETE", missing, headers={"If-None-Match": tag}))[0] == 404
+
+
 async def test_what_a_client_has_already_is_not_sent_again(api: Api) -> None:
     """A 304 has no body."""
     user = await api.create()
