@@ -67,14 +67,23 @@ class Number(fields.Field[int]):
 
 
 class Boolean(fields.Field[bool]):
-    """`true` or `false`."""
+    """The text `true` or `false`; in a body a boolean of JSON is a `JsonBoolean`."""
 
     default_error_messages = _BOOLEAN_ERRORS
     json_schema: JsonSchema = MappingProxyType({"type": "boolean"})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
-        if value in ("true", "false") or isinstance(value, bool):
-            return value in ("true", True)
+        if value in ("true", "false"):
+            return bool(value == "true")
+        raise self.make_error("invalid")
+
+
+class JsonBoolean(Boolean):
+    """A boolean of JSON, and no text: `"false"` is a text."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if isinstance(value, bool):
+            return value
         raise self.make_error("invalid")
 
 

@@ -13,12 +13,17 @@ from service.api.middleware.clients import is_guarded
 
 @web.middleware
 async def tag_responses(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Tag what a GET under /api answers with a digest of it (RFC 9110, 8.8.3), unless the route has a tag of its own.
+    """Tag what a GET or HEAD under /api answers with a digest of it (RFC 9110, 8.8.3), unless it has one.
 
     The tag is weak: the routes that take If-Match have versions, and no other.
     """
     response = await handler(request)
-    if request.method != "GET" or not is_guarded(request) or response.status != 200 or "ETag" in response.headers:
+    if (
+        request.method not in ("GET", "HEAD")
+        or not is_guarded(request)
+        or response.status != 200
+        or "ETag" in response.headers
+    ):
         return response
     if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
         return response

@@ -12,7 +12,7 @@ from service.api.middleware.clients import is_guarded
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
     "Access-Control-Allow-Headers": (
-        "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-ID"
+        "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-ID"
     ),
     "Access-Control-Max-Age": "600",
 }

@@ -12,7 +12,7 @@ from marshmallow import RAISE, Schema, fields
 
 from service.api.http.fields import JsonSchema, Messages, WholeNumber
 from service.api.http.problems import FieldError
-from service.api.http.query import Boolean, Choice
+from service.api.http.query import Choice, JsonBoolean
 from service.api.representations import kinds
 from service.api.representations.answers import Answer, Member, Part
 from service.domain.calendar import MAX_OFFSET_DAYS, LeapDay, Weekend
@@ -125,7 +125,7 @@ class OccasionInputSchema(Schema):
     leap_day = Choice(*LeapDay, allow_none=True, load_default=None, data_key="leapDay")
     weekend = Choice(*Weekend, load_default=Weekend.KEEP.value)
     offset_days = WholeNumber(-MAX_OFFSET_DAYS, MAX_OFFSET_DAYS, load_default=0, data_key="offsetDays")
-    active = Boolean(load_default=True)
+    active = JsonBoolean(load_default=True)
 
 
 def occasion_of(code: str, loaded: Mapping[str, Any], before: Occasion | None = None) -> Occasion:

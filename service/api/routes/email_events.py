@@ -102,7 +102,9 @@ class EmailEventRoutes:
             verify(email_format, keys, webhook, now)
         except NotAuthentic as error:
             log.warning("email_events_refused", format=email_format, reason=str(error))
-            raise Problem(NOT_AUTHENTIC, f"{error}.".capitalize(), headers={"WWW-Authenticate": "Bearer"}) from error
+            detail = str(error)
+            detail = f"{detail[0].upper()}{detail[1:]}."
+            raise Problem(NOT_AUTHENTIC, detail, headers={"WWW-Authenticate": "Bearer"}) from error
 
 
 def _suppression(email_format: EmailFormat, event: EmailEvent) -> NewSuppression | None:

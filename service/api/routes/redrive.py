@@ -12,8 +12,8 @@ from service.api.http.paths import path_uuid
 from service.api.http.problems import INVALID, NOT_FOUND, NOT_REDRIVABLE, FieldError, Problem
 from service.api.http.query import (
     AnyText,
-    Boolean,
     Instant,
+    JsonBoolean,
     MessageIds,
     OccasionCode,
     SeveralStatuses,
@@ -53,7 +53,7 @@ class RedriveSchema(Schema):
     user_id = UserId(load_default=None, allow_none=True, data_key="userId")
     email = AnyText(load_default=None, allow_none=True)
     ids = MessageIds(load_default=None, allow_none=True)
-    dry_run = Boolean(load_default=False, data_key="dryRun")
+    dry_run = JsonBoolean(load_default=False, data_key="dryRun")
 
 
 class RedriveRoutes:

@@ -25,7 +25,7 @@ from service.api.middleware.principal import principal
 from service.api.openapi.decorators import ResponseSpec, operation
 from service.api.representations.answers import Listed
 from service.api.representations.suppressions import SuppressionAnswer, SuppressionPage
-from service.api.routes.imports import NDJSON, NDJSON_TYPE
+from service.api.routes.imports import NDJSON, NDJSON_TYPE, UTF_8
 from service.domain.roles import Role
 from service.domain.suppressions import NewSuppression, SuppressionReason
 from service.ports import Principal, Unavailable
@@ -156,7 +156,7 @@ class SuppressionRoutes:
     async def run_import(self, request: web.Request) -> web.StreamResponse:
         """NDJSON streams in, a result line for each line that is not blank streams out, in order: 201 for a new row,
         200 for one that is there, 422 for one that is refused. Sending an import again is harmless."""
-        if request.content_type not in NDJSON:
+        if request.content_type not in NDJSON or (request.charset or "utf-8").lower() not in UTF_8:
             raise Problem(MEDIA_TYPE, "Send a JSON object a line as `application/x-ndjson`, in UTF-8.")
         with self._slots.slot(request[CLIENT]):
             async with streamed(request, NDJSON_TYPE) as results:

@@ -95,6 +95,9 @@ async def test_everything_that_is_read_has_a_tag(api: Api, path: str) -> None:
         tag = first.headers["ETag"]
     async with api.client.get(f"/api/v1/{path}", headers={"If-None-Match": tag}) as again:
         body = await again.read()
+    for given, status in (({}, 200), ({"If-None-Match": tag}, 304)):
+        async with api.client.head(f"/api/v1/{path}", headers=given) as head:
+            assert (head.status, head.headers["ETag"]) == (status, tag)
 
     assert (first.status, again.status, body, again.headers["ETag"]) == (200, 304, b"", tag)
 

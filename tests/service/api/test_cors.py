@@ -40,7 +40,7 @@ async def test_a_preflight_of_an_allowed_origin_needs_no_key(serve: Serve, path:
 
     assert (status, headers["Access-Control-Allow-Origin"]) == (204, PAGE)
     assert {"POST", "PATCH", "DELETE"} < set(headers["Access-Control-Allow-Methods"].split(", "))
-    assert {"Authorization", "Content-Type", "Idempotency-Key"} < set(
+    assert {"Authorization", "Cache-Control", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match"} < set(
         headers["Access-Control-Allow-Headers"].split(", ")
     )
 

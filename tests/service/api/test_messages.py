@@ -171,6 +171,7 @@ async def test_a_redrive_of_what_cannot_be_redriven_is_refused(api: Api) -> None
         {"status": "sent"},
         {"status": "failed", "x": 1},
         {"status": "failed", "dryRun": 1},
+        {"status": "failed", "dryRun": "true"},
         {"status": "failed,sent"},
         {"status": ["failed"]},
         {"status": "failed", "timezone": ["UTC"]},

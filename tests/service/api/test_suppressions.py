@@ -86,6 +86,26 @@ async def test_an_import_has_a_result_for_each_row_and_may_be_sent_again(serve: 
     assert [one["status"] for one in again].count(200) == 1198
 
 
+@pytest.mark.parametrize(
+    ("of", "status"),
+    [
+        ("application/x-ndjson; charset=utf-8", 200),
+        ("application/x-ndjson; charset=utf-16", 415),
+        ("application/x-ndjson; charset=latin1", 415),
+        ("application/json", 415),
+    ],
+)
+async def test_an_import_is_ndjson_in_utf_8(serve: Serve, of: str, status: int) -> None:
+    """As an import of users is."""
+    api = await serve()
+    row = json.dumps({"email": "ada@example.com", "reason": "bounce"})
+
+    async with api.client.post("/api/v1/suppressions:import", data=row, headers={"Content-Type": of}) as response:
+        assert response.status == status
+        await response.read()
+    assert len(await listed(api)) == int(status == 200)
+
+
 async def test_two_imports_of_the_same_addresses_do_not_deadlock(serve: Serve) -> None:
     """Two systems may import them on two nodes at once."""
     nodes = [await serve(), await serve()]
