@@ -60,14 +60,14 @@ async def test_retry_after_is_honoured(small_world: World) -> None:
     world.stub.change(world.stub.options.changed({"rate": 1e-9, "retryAfter": 2}))
     await world.begin()
     await world.node(CIRCUIT_FAILURES="1000", EMAIL_BACKOFF="10ms", EMAIL_BACKOFF_LIMIT="10ms")
-    await world.clock.set(await world.wave(30))
+    await world.clock.set(await world.wave(12))
 
     async def asked_to_wait() -> bool:
-        return world.stub.ledger.throttled >= 35
+        return world.stub.ledger.throttled >= 14
 
     await eventually(asked_to_wait)
     world.stub.change(world.stub.options.changed({"rate": 0}))
-    await world.all_are("sent", 30)
+    await world.all_are("sent", 12)
 
     waits = await world.fetch(
         "select b.started_at - a.recorded_at as wait from attempts a join attempts b using (message_id)"
