@@ -15,11 +15,27 @@ A_WAVE = 60
 
 CHAINS = 3
 
+OF_NO_OTHER_TEST = [
+    *(Failpoint.PLAN_ANNOUNCED, Failpoint.PLAN_APPENDED, Failpoint.PLAN_FINISHED),
+    *(Failpoint.DUE_APPENDED, Failpoint.DUE_FINISHED, Failpoint.RECORDED, Failpoint.ACKNOWLEDGED),
+]
+"""The failpoints at which no node dies in test_crashes and test_time."""
 
-@pytest.mark.parametrize("begins_with", range(CHAINS))
-async def test_nodes_that_die_at_every_failpoint_one_after_another_lose_nothing(world: World, begins_with: int) -> None:
+
+@pytest.mark.parametrize(
+    "failpoints",
+    [
+        pytest.param(OF_NO_OTHER_TEST, id="of no other test"),
+        *(
+            pytest.param(list(Failpoint)[first::CHAINS], id=f"every third from {first}", marks=pytest.mark.nightly)
+            for first in range(CHAINS)
+        ),
+    ],
+)
+async def test_nodes_that_die_at_every_failpoint_one_after_another_lose_nothing(
+    world: World, failpoints: list[Failpoint]
+) -> None:
     """Each leaves another inconsistent state, on RabbitMQ; the last node lives and clears up."""
-    failpoints = list(Failpoint)[begins_with::CHAINS]
     await world.begin()
     # One hour per node: a wave is due in it, and one more hour is planned.
     hours = range(1, len(failpoints) + 1)
