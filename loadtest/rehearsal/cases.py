@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -202,12 +202,18 @@ class Locked:
         self._stack.push_async_callback(connection.close)
         await connection.execute(f"begin; lock table {self._table} in access exclusive mode")
         http = await self._stack.enter_async_context(aiohttp.ClientSession(scene.slots[0].url))
-        asking = asyncio.gather(*(http.get("/api/v1/messages") for _ in range(self._clients)), return_exceptions=True)
-        self._stack.callback(asking.cancel)
+        asking = [asyncio.ensure_future(http.get("/api/v1/messages")) for _ in range(self._clients)]
+        self._stack.push_async_callback(_give_up, asking)
 
     async def unlock(self, _scene: Scene) -> None:
         """End that session."""
         await self._stack.aclose()
+
+
+async def _give_up(asking: Sequence[asyncio.Future[aiohttp.ClientResponse]]) -> None:
+    for one in asking:
+        one.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
 
 
 async def break_a_function(scene: Scene) -> None:
