@@ -93,6 +93,7 @@ class FakePlanning:
             if truth.defaults is not None:
                 replaced = [*truth.replaced_rules, str(truth.defaults)]
                 truth.replaced_rules = [one for one in replaced if one != str(defaults)]
+                truth.defaults_were_replaced = True
             truth.defaults, truth.rules_written_by, truth.rules_written_at = defaults, incarnation, now
         truth.replanned_version, truth.replanned_at = truth.rules_version, now
         if not truth.messages and not any(job == "daily" for job, _ in truth.job_runs):

@@ -70,6 +70,8 @@ class Truth:
         self.rules_written_by = 0
         self.rules_written_at: datetime | None = None
         self.replaced_rules: list[str] = []
+        self.defaults_were_replaced = False
+        """True once nodes with other defaults have written theirs."""
         self.followed_release = ""
         """The release of the zone data that every unsent message follows at least; empty: nothing was ever planned."""
         self.plan_ranges: dict[int, tuple[PlanRange, datetime]] = {}

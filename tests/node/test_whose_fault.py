@@ -154,8 +154,8 @@ async def test_a_claim_whose_answer_was_lost_is_no_unknown_outcome(world: World)
     await world.begin()
     async with relayed(world.dsn) as relay:
         await world.node(DATABASE_URL=relay.url, UNKNOWN_OUTCOME="hold", EMAIL_RATE="300/s")
-        await world.clock.set(await world.wave(800))
-        for fault in range(2):
+        await world.clock.set(await world.wave(1_200))
+        for fault in range(3):
             await world.accepted(200 * (fault + 1))
             async with locked(world, "messages"):
                 await eventually(lambda: claims_under_way(world))
@@ -163,9 +163,9 @@ async def test_a_claim_whose_answer_was_lost_is_no_unknown_outcome(world: World)
             await eventually(lambda: no_claim_under_way(world))
             relay.cut()
             relay.mend()
-        await world.all_are("sent", 800)
+        await world.all_are("sent", 1_200)
 
-    assert len(world.acceptances()) == 800
+    assert len(world.acceptances()) == 1_200
     assert await world.value("select count(*) from attempts where outcome = 'unknown'") == 0
 
 

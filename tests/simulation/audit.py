@@ -285,8 +285,9 @@ class Auditor:
                 continue
             for one in desired_messages(self.rules(), user.profile.dates, user.profile.timezone, now=now):
                 # What an edit moved further back than the limit is not made good.
-                # Nor is what a change of the occasion did, counted from when messages were planned again.
-                changed = self.truth.occasions[one.occasion].rules_changed_at is not None
+                # Nor is what other rules did, counted from when messages were planned again.
+                occasion = self.truth.occasions[one.occasion]
+                changed = occasion.rules_changed_at is not None or self.truth.defaults_were_replaced
                 changed_at = self.truth.replanned_at if changed else self.began
                 earliest = max(
                     self.truth.exists_since(user, one.occasion),
