@@ -28,7 +28,11 @@ from service.domain.roles import Role
 _BODY = (problems.TIMEOUT, problems.TOO_LARGE, problems.MEDIA_TYPE, problems.INVALID)
 _NO_BODY = (problems.TIMEOUT, problems.TOO_LARGE, problems.INVALID)
 _STREAM = (problems.MEDIA_TYPE,)  # what is wrong with a line is said in its own result
-_GUARDED = (problems.UNAUTHORIZED, problems.TOO_MANY, problems.UNAVAILABLE, problems.BUSY)
+# 400 for two Authorization headers, 415 for any Content-Encoding.
+_GUARDED = (
+    *(problems.MALFORMED, problems.UNAUTHORIZED, problems.MEDIA_TYPE),
+    *(problems.TOO_MANY, problems.UNAVAILABLE, problems.BUSY),
+)
 _WEBHOOK = (problems.NOT_AUTHENTIC, problems.TOO_MANY, problems.UNAVAILABLE, problems.BUSY)
 _KEYED = (problems.IN_PROGRESS, problems.KEY_REUSED)
 _QUERY = (problems.INVALID_QUERY,)
@@ -99,7 +103,7 @@ def describe(
     fieldless = repeatable and body is None
     kinds = [
         *noted.problems,
-        *((problems.MALFORMED,) if method == "POST" or body is not None else ()),
+        *((problems.MALFORMED,) if noted.webhook else ()),
         *((_STREAM if streamed else _BODY) if body is not None else _NO_BODY if fieldless else ()),
         *(_QUERY if guarded and not noted.webhook else ()),
         *(_KEYED if repeatable else ()),

@@ -49,6 +49,18 @@ async def test_every_route_declares_that_it_refuses_parameters(api: Api) -> None
     assert lacking == []
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"), [([("Content-Encoding", "gzip")], 415), ([("Authorization", "Bearer x")] * 2, 400)]
+)
+async def test_every_route_declares_how_it_refuses_headers(
+    api: Api, headers: list[tuple[str, str]], status: int
+) -> None:
+    """They are refused before the route is asked."""
+    for method, path, operation in await _operations(api):
+        got, _ = await api.call(method, path, headers=headers)
+        assert (got, str(status) in operation["responses"]) == (status, True), (method, path)  # type: ignore[operator]
+
+
 async def test_a_parameter_is_not_ignored_with_an_idempotency_key(api: Api) -> None:
     """The refusal is kept as others are."""
     headers = {"Idempotency-Key": "one"}
