@@ -12,6 +12,9 @@ from service.domain.texts import Text, lookup, render, text_for
 from service.domain.users import User
 from service.ports import Greeting
 
+MAX_YEARS = 200
+"""Years of a made-up recipient."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipient:

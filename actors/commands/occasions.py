@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,7 +12,7 @@ from datetime import time
 from typing import Any
 from uuid import UUID
 
-from marshmallow import ValidationError
+from marshmallow import ValidationError, fields
 
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
@@ -23,9 +24,10 @@ from service.adapters.postgres.occasions import PostgresOccasions
 from service.adapters.postgres.planning import LATE_LIMIT, PostgresPlanning
 from service.adapters.postgres.suppressions import PostgresSuppressions
 from service.adapters.postgres.users import PostgresUsers
-from service.api.http.fields import EmailAddress
+from service.api.http.fields import EmailAddress, WholeNumber
+from service.api.http.fields import Text as NameText
 from service.api.http.responses import encode
-from service.api.representations.occasions import OccasionDetailsAnswer, RenderedTextAnswer, test_send_json
+from service.api.representations.occasions import OccasionDetailsAnswer, RenderedTextAnswer, TimeOfDay, test_send_json
 from service.domain.calendar import LeapDay, Weekend
 from service.domain.languages import language_tag
 from service.domain.messages import EmailServiceName, Outcome
@@ -35,7 +37,7 @@ from service.domain.texts import Text
 from service.domain.users import email_key
 from service.domain.zones import TZDATA_VERSION, zone
 from service.ports import AuditAction, OccasionChanged, OccasionEntry, RowRefused
-from service.rendering import Recipient, greeting_for_test, recipient_of, rendered
+from service.rendering import MAX_YEARS, Recipient, greeting_for_test, recipient_of, rendered
 from service.settings import Secret, Settings, read, read_database_url
 
 DEFAULT = "default"
@@ -87,18 +89,34 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
 def _add_recipient(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("code", metavar="CODE")
     parser.add_argument("--user", metavar="ID", type=UUID, help="for this user, instead of made-up values")
-    parser.add_argument("--first-name", metavar="NAME", default="Ada")
-    parser.add_argument("--last-name", metavar="NAME", default="Lovelace")
+    parser.add_argument("--first-name", metavar="NAME", type=_name, help="(Ada)")
+    parser.add_argument("--last-name", metavar="NAME", type=_last_name, help="empty for none (Lovelace)")
     parser.add_argument("--locale", metavar="TAG", type=_language)
-    parser.add_argument("--years", type=int, help="without it, the text for unknown years is shown")
+    parser.add_argument("--years", type=_years, help="without it, the text for unknown years is shown")
+
+
+def _of_field(field: fields.Field[Any], value: object) -> Any:
+    """The value as this field of the API takes it. Raises ArgumentTypeError."""
+    try:
+        return field.deserialize(value)
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError(f"{error.messages[0]} Not {value!r}") from None
 
 
 def _address(text: str) -> str:
-    try:
-        found: str = EmailAddress().deserialize(text)
-    except ValidationError as error:
-        raise argparse.ArgumentTypeError(f"{error.messages[0]} Not {text!r}") from None
-    return found
+    return str(_of_field(EmailAddress(), text))
+
+
+def _name(text: str) -> str:
+    return str(_of_field(NameText(), text))
+
+
+def _last_name(text: str) -> str:
+    return _name(text) if text else ""
+
+
+def _years(text: str) -> int:
+    return int(_of_field(WholeNumber(0, MAX_YEARS), int(text) if re.fullmatch("[0-9]{1,9}", text) else text))
 
 
 def _language(text: str) -> str:
@@ -111,9 +129,10 @@ def _time(text: str) -> time | str:
     if text == DEFAULT:
         return text
     try:
-        return time.fromisoformat(text)
-    except ValueError:
+        found: time = TimeOfDay().deserialize(text)
+    except ValidationError:
         raise argparse.ArgumentTypeError(f"expected HH:MM or `{DEFAULT}`, not {text!r}") from None
+    return found
 
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -214,8 +233,12 @@ def _changed(one: Occasion, args: argparse.Namespace) -> Occasion:
 
 
 async def _recipient(database: Database, args: argparse.Namespace, occasion: Occasion) -> Recipient:
+    values = (args.first_name, args.last_name, args.locale, args.years)
     if args.user is None:
-        return Recipient(args.first_name, args.last_name or None, args.locale, args.years)
+        last_name = "Lovelace" if args.last_name is None else args.last_name or None
+        return Recipient(args.first_name or "Ada", last_name, args.locale, args.years)
+    if any(value is not None for value in values):
+        raise WrongUsage("expected --user or made-up values, not both")
     planned = await PostgresPlanning(database).planned()
     users = PostgresUsers(database, late_limit=LATE_LIMIT, tzdata=TZDATA_VERSION)
     if (user := await users.get(args.user)) is None:

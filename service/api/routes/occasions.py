@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from aiohttp import web
-from marshmallow import RAISE, Schema
+from marshmallow import RAISE, Schema, ValidationError, validates_schema
 
 from service.api.dependencies import ApiDependencies
 from service.api.http.body import instance_of, load, read_json
@@ -52,7 +52,7 @@ from service.ports import (
     OccasionInUse,
     RowRefused,
 )
-from service.rendering import Recipient, greeting_for_test, recipient_of, rendered
+from service.rendering import MAX_YEARS, Recipient, greeting_for_test, recipient_of, rendered
 
 MOST_OCCASIONS = 100
 """Occasions there may be. Each is a label of metrics and a field of every user."""
@@ -62,7 +62,7 @@ TRIES = 5
 
 
 class RecipientSchema(Schema):
-    """A user by id, or made-up values."""
+    """A user by id, or made-up values, and not both."""
 
     class Meta:
         unknown = RAISE
@@ -75,7 +75,15 @@ class RecipientSchema(Schema):
     first_name = Text(load_default="Ada", data_key="firstName")
     last_name = Text(allow_none=True, load_default="Lovelace", data_key="lastName")
     locale = Language(allow_none=True, load_default=None)
-    years = WholeNumber(0, 200, allow_none=True, load_default=None)
+    years = WholeNumber(0, MAX_YEARS, allow_none=True, load_default=None)
+
+    @validates_schema(pass_original=True)
+    def user_or_values(self, _data: dict[str, Any], original: dict[str, Any], **_kwargs: Any) -> None:
+        if original.get("userId") is not None:
+            values = ("firstName", "lastName", "locale", "years")
+            given = [name for name in values if original.get(name) is not None]
+            if given:
+                raise ValidationError({name: ["Expected `userId` or this, not both."] for name in given})
 
 
 class RenderInputSchema(RecipientSchema):

@@ -134,6 +134,29 @@ async def test_a_suppressed_address_gets_no_test(heyday: Run, store: Store, monk
     assert "nothing was sent: the address is suppressed (bounce)" in error
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *(("--years", "-5"), ("--years", "999"), ("--years", "x"), ("--first-name", ""), ("--first-name", "a\nb")),
+        *(("--locale", "de_AT"), ("--user", "01a22f42-7c66-74db-b60d-b28858b17fb6", "--first-name", "Bo")),
+    ],
+)
+async def test_values_of_a_recipient_are_those_of_the_api(heyday: Run, wrong: tuple[str, ...]) -> None:
+    """Nothing is rendered that the API refuses."""
+    code, out, _ = await heyday("render", "birthday", *wrong)
+
+    assert (code, out) == (2, "")
+
+
+@pytest.mark.parametrize("at", ["24:00", "9", "09", "0930", "09:30:00.5", "09:30+02:00", "T09:30"])
+async def test_a_time_of_day_is_that_of_the_api(heyday: Run, at: str) -> None:
+    """It is `HH:MM` or `HH:MM:SS`."""
+    code, out, error = await heyday("set", "birthday", "--send-at", at)
+
+    assert (code, out) == (2, "")
+    assert "expected HH:MM or `default`" in error
+
+
 @pytest.mark.parametrize("to", ["@", "me@", "me@host", "me@example.com\nBcc: you@example.com", "a@b@example.com"])
 async def test_a_test_goes_to_an_address_only(heyday: Run, to: str) -> None:
     """The rule is that of the API."""
