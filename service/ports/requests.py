@@ -51,12 +51,16 @@ class KeptResponse:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """A response to keep under a reserved key."""
+    """A response to keep under a reserved key.
+
+    `resource` is the path of the user or the suppression whose personal data is in it: erasing them erases it.
+    """
 
     reserved: Reserved
     status: int
     headers: Mapping[str, str]
     body: bytes
+    resource: str | None = None
 
 
 class Idempotency(Protocol):

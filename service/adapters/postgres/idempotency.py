@@ -90,4 +90,5 @@ def keep_arguments(keeps: Sequence[Keep]) -> tuple[list[Any], ...]:
         [keep.status for keep in keeps],
         [orjson.dumps(dict(keep.headers)).decode() for keep in keeps],
         [keep.body for keep in keeps],
+        [keep.resource for keep in keeps],
     )

@@ -23,15 +23,15 @@ left join idempotency_keys k on k.key = g.key and r.key is null
 
 -- name: keep
 with ours as materialized (
-    select k.key, t.status, t.headers, t.body
-    from unnest($1::bytea[], $2::timestamptz[], $3::smallint[], $4::jsonb[], $5::bytea[])
-        as t (key, started_at, status, headers, body)
+    select k.key, t.status, t.headers, t.body, t.resource
+    from unnest($1::bytea[], $2::timestamptz[], $3::smallint[], $4::jsonb[], $5::bytea[], $6::text[])
+        as t (key, started_at, status, headers, body, resource)
     join idempotency_keys k on k.key = t.key and k.started_at = t.started_at and k.status is null
     order by k.key
     for update of k
 )
 update idempotency_keys k
-set status = ours.status, headers = ours.headers, body = ours.body
+set status = ours.status, headers = ours.headers, body = ours.body, resource = ours.resource
 from ours
 where k.key = ours.key
 returning k.key

@@ -232,9 +232,10 @@ class PostgresUsers:
             await connection.execute(_PLANNING.cancel_user, user_id)
             if erase_by:
                 await connection.execute(_SQL.drop_all_dates, user_id)
-                await connection.execute(_SUPPRESSIONS.forget_address, user_id)
+                suppressions = await connection.fetch(_SUPPRESSIONS.forget_address, user_id)
                 await connection.execute(_SQL.erase_user, user_id)
-                await connection.execute(_SQL.forget_responses, f"/api/v1/users/{user_id}")
+                shown = [f"/api/v1/suppressions/{row['id']}" for row in suppressions]
+                await connection.execute(_SQL.forget_responses, [f"/api/v1/users/{user_id}", *shown])
                 await audit.record(connection, erase_by, AuditAction.USER_ERASED, [user_id])
             return True
 

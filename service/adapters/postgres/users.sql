@@ -189,5 +189,5 @@ where id = $1
 delete from occasion_dates where user_id = $1
 
 -- name: forget_responses
--- The stored responses whose Idempotency-Key created this user.
-delete from idempotency_keys where resource = $1
+-- The stored responses that show this user, or a suppression of their address.
+delete from idempotency_keys where resource = any ($1::text[])

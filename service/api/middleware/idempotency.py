@@ -36,6 +36,7 @@ _RESERVED = web.RequestKey("reserved", Reserved)
 _CREATED = web.RequestKey("created", CreatedUser)
 _KEPT = web.RequestKey("kept", bool)
 _IN_USE = web.RequestKey("in_use", bool)
+_RESOURCE = web.RequestKey("resource", str)
 
 
 def key_of(request: web.Request) -> IdempotencyKey | None:
@@ -56,7 +57,7 @@ def created_before(request: web.Request) -> CreatedUser | None:
 def keep_of(request: web.Request, response: web.Response) -> Keep | None:
     """A response to keep in the transaction of the work; None when the request has no key."""
     reserved = reservation(request)
-    return None if reserved is None else _keep(reserved, response)
+    return None if reserved is None else _keep(request, reserved, response)
 
 
 def mark_in_use(request: web.Request) -> None:
@@ -67,6 +68,11 @@ def mark_in_use(request: web.Request) -> None:
 def mark_kept(request: web.Request) -> None:
     """Note that the route has kept the response."""
     request[_KEPT] = True
+
+
+def mark_resource(request: web.Request, path: str) -> None:
+    """Note the user or the suppression whose personal data the response shows. It is erased with them."""
+    request[_RESOURCE] = path
 
 
 def replay_responses(idempotency: Idempotency) -> Middleware:
@@ -128,7 +134,7 @@ async def _first(
         return response
     try:
         if isinstance(response, web.Response) and _is_kept(response) and not request.get(_IN_USE):
-            await idempotency.keep(_keep(reserved, response))
+            await idempotency.keep(_keep(request, reserved, response))
         else:
             await idempotency.release(reserved)
     except Unavailable as error:
@@ -141,9 +147,10 @@ def _is_kept(response: web.StreamResponse) -> bool:
     return response.status < 500 and response.status not in _NOT_KEPT
 
 
-def _keep(reserved: Reserved, response: web.Response) -> Keep:
+def _keep(request: web.Request, reserved: Reserved, response: web.Response) -> Keep:
     headers: Mapping[str, str] = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
-    return Keep(reserved, response.status, headers, response.body if isinstance(response.body, bytes) else b"")
+    body = response.body if isinstance(response.body, bytes) else b""
+    return Keep(reserved, response.status, headers, body, request.get(_RESOURCE))
 
 
 def _checked(values: list[str]) -> str:

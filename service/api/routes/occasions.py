@@ -24,6 +24,7 @@ from service.api.http.problems import (
 )
 from service.api.http.query import Choice
 from service.api.http.responses import json_response
+from service.api.middleware.idempotency import mark_resource
 from service.api.middleware.principal import principal
 from service.api.occasion_cache import OccasionCache
 from service.api.openapi.decorators import ResponseSpec, operation
@@ -235,7 +236,7 @@ class OccasionRoutes:
         user gets. Without `years` the text for unknown years is shown."""
         entry = await self._entry(request)
         loaded = load(instance_of(RenderInputSchema), await read_json(request))
-        recipient = await self._recipient(loaded, entry.occasion)
+        recipient = await self._recipient(request, loaded, entry.occasion)
         return json_response(
             RenderedOccasionAnswer.json(
                 entry, items=[RenderedTextAnswer.json(one) for one in rendered(entry.occasion, recipient)]
@@ -261,7 +262,7 @@ class OccasionRoutes:
             raise invalid_fields([FieldError("to", "Expected an address that HEYDAY_ONLY_TO names.")])
         if found := await self._suppressions.page(email=loaded["to"], reason=None, after=None, limit=1):
             raise invalid_fields([FieldError("to", f"Expected an address that is not suppressed ({found[0].reason}).")])
-        recipient = await self._recipient(loaded, entry.occasion)
+        recipient = await self._recipient(request, loaded, entry.occasion)
         greeting = greeting_for_test(entry.occasion, recipient, loaded["to"])
         email = self._services[EmailServiceName(loaded["service"])]
         if email is None and loaded["service"] == EmailServiceName.FALLBACK:
@@ -286,12 +287,13 @@ class OccasionRoutes:
             raise _none()
         return entry
 
-    async def _recipient(self, loaded: dict[str, Any], occasion: Occasion) -> Recipient:
+    async def _recipient(self, request: web.Request, loaded: dict[str, Any], occasion: Occasion) -> Recipient:
         if loaded["user_id"] is None:
             return Recipient(loaded["first_name"], loaded["last_name"], loaded["locale"], loaded["years"])
         user = await self._users.get(loaded["user_id"])
         if user is None:
             raise invalid_fields([FieldError("userId", "Expected the id of a user who is not deleted.")])
+        mark_resource(request, f"/api/v1/users/{user.id}")
         return recipient_of(user, occasion.code, local_date(user.profile.timezone, await self._rules.now()))
 
     async def _write(self, request: web.Request, occasion: Occasion, version: int | None) -> web.Response:

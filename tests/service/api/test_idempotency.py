@@ -282,6 +282,27 @@ async def test_an_erased_user_is_not_shown_by_a_replay(api: Api) -> None:
     assert left == []
 
 
+async def test_every_response_that_shows_a_user_is_erased_with_them(api: Api) -> None:
+    """Responses of other users stay."""
+    shown = []
+    for number, name in enumerate(("Zuleika", "Quentin")):
+        user = await api.create(firstName=name, email=f"{name}@example.com")
+        shown.append(user)
+        for path, body in (
+            ("suppressions", {"email": f"{name.upper()}@EXAMPLE.com", "reason": "opt_out"}),
+            ("occasions/birthday:render", {"userId": user["id"]}),
+        ):
+            headers = {"Idempotency-Key": f"{path} {number}".replace(" ", "-")}
+            status, _ = await api.call("POST", f"/api/v1/{path}", json=body, headers=headers)
+            assert status in (200, 201)
+
+    assert (await api.call("DELETE", f"{USERS}/{shown[0]['id']}?erase=true"))[0] == 204
+
+    left = await api.database.fetch("-- left\nselect convert_from(body, 'UTF8') as body from idempotency_keys")
+    assert len(left) == 2
+    assert all("quentin" in row["body"].lower() for row in left)
+
+
 async def test_a_crash_between_a_redrive_and_its_response_repeats_the_response(serve: Serve) -> None:
     """The repeated request would be refused, because the message is already scheduled."""
     api = await serve()
