@@ -26,6 +26,7 @@ from tests.simulation.loop import VirtualLoop
 DEADLINES = {
     "postgres": QUERY_TIMEOUT,
     "postgres.beat": BEAT_WITHIN,
+    "postgres.living": BEAT_WITHIN,
     "postgres.read_clock": 5.0,
     "postgres.plan": PLAN_TIMEOUT,
     "redis": COMMAND_TIMEOUT,
@@ -199,7 +200,7 @@ class Link:
         serving.add_done_callback(lambda task: self._under_way.pop(task, None))
         try:
             async with asyncio.timeout(deadline):
-                return await answer
+                found = await answer
         except TimeoutError:
             if not broken:
                 self._server.failed(name, loop.time())
@@ -207,6 +208,9 @@ class Link:
         finally:
             if waits and not serving.done():
                 serving.cancel()
+        if fate == "late":
+            self._server.failed(name, loop.time())  # until now its caller waited
+        return found
 
     async def _serve(
         self,

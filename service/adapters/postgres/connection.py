@@ -86,6 +86,8 @@ def translating() -> Iterator[None]:
 def server_sentence(error: BaseException) -> str:
     """The server's sentence without its detail and hint, which may quote rows: outages are shown to everyone."""
     text = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
+    if not text and isinstance(error, TimeoutError):
+        return "no answer in time"
     return str(text) or type(error).__name__
 
 

@@ -14,7 +14,10 @@ from service.ports import NodeBeat
 _SQL = load("nodes.sql")
 
 BEAT_WITHIN = 2.0
-"""Seconds for a heartbeat. A slower one counts as missed."""
+"""Seconds for a heartbeat, and for a look at those of all nodes. A slower one counts as missed.
+
+One look that hangs must not keep a node from seeing for long that another is dead.
+"""
 
 
 class PostgresNodes:
@@ -54,7 +57,7 @@ class PostgresNodes:
         return await self._heartbeats.row(_SQL.beat, incarnation, within=BEAT_WITHIN) is not None
 
     async def living(self) -> list[NodeBeat]:
-        rows = await self._database.fetch(_SQL.living)
+        rows = await self._database.fetch(_SQL.living, within=BEAT_WITHIN)
         return [NodeBeat(row["incarnation"], row["node"], row["heartbeat"]) for row in rows]
 
     async def end(self, beat: NodeBeat) -> bool:

@@ -7,10 +7,11 @@ from collections import Counter
 from datetime import timedelta
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from service.domain.messages import Answer, Outcome, Status
-from service.ports import Claimed, Result, StaleFencingToken
+from service.ports import Claimed, Result, StaleFencingToken, Unavailable
 from tests.principals import OPERATOR
 from tests.service.adapters.postgres.conftest import LATE_LIMIT, Store
 
@@ -188,3 +189,15 @@ async def test_a_heartbeat_decides_which_node_lives(store: Store) -> None:
 
     assert not await store.nodes.beat(incarnation)
     assert await store.nodes.living() == []
+
+
+async def test_a_look_at_the_living_nodes_that_hangs_is_given_up_soon(store: Store) -> None:
+    """Else a dead node is seen only after the deadline of an ordinary statement."""
+    other = await asyncpg.connect(store.dsn)
+    await other.execute("begin; lock table nodes in access exclusive mode")
+
+    try:
+        with pytest.raises(Unavailable, match="no answer in time"):
+            await store.nodes.living()
+    finally:
+        await other.close()
