@@ -27,6 +27,9 @@ MAX_MESSAGE_IDS = 1000
 
 _NUMBER_ERRORS: Messages = {"invalid": "Expected a whole number from {least} to {most}."}
 _INSTANT_ERRORS: Messages = {"invalid": "Expected an instant with its offset, such as 2027-02-28T09:00:00Z."}
+_INSTANT_OR_DATE_ERRORS: Messages = {
+    "invalid": "Expected a date, or an instant with its offset, such as 2027-02-28 or 2027-02-28T09:00:00Z."
+}
 _MESSAGE_IDS_ERRORS: Messages = {"invalid": "Expected an array of 1 to {most} ids of messages."}
 _ZONE_ERRORS: Messages = {"invalid": "Expected names of IANA time zones, such as Europe/Paris."}
 _DATE_ERRORS: Messages = {"invalid": "Expected a date that exists, as YYYY-MM-DD."}
@@ -123,6 +126,7 @@ class Instant(fields.Field[dt.datetime]):
 class InstantOrDate(Instant):
     """An instant, or a date: its midnight in UTC."""
 
+    default_error_messages = _INSTANT_OR_DATE_ERRORS
     json_schema: JsonSchema = MappingProxyType(
         {"type": "string", "format": "instant-or-date", "description": "An instant, or a date: its midnight in UTC."}
     )
