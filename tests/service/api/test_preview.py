@@ -153,9 +153,9 @@ async def test_a_window_or_filter_that_is_wrong_is_refused(serve: Serve, clock: 
         status, problem = await api.call("GET", f"/api/v1/preview?{query.format(w=window)}")
 
         assert (status, problem.get("type")) == (422, "/problems/invalid-query"), query
+        assert problem["errors"], query
     _, problem = await api.call("GET", "/api/v1/preview?from=2026-02-30")
     assert problem["errors"][0]["message"].startswith("Expected a date, or an instant with its offset")
-        assert problem["errors"], query
 
 
 @pytest.mark.parametrize("hours", ["0", "169", "-1", "1.5", "x"])
