@@ -9,6 +9,7 @@ from importlib import import_module
 
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK, WRONG_USAGE
+from actors.commands.output import OutputFailed, ReaderLeft, discard_output, standard_streams
 from actors.commands.registry import COMMANDS, parser_for
 from service.settings import BadConfiguration
 
@@ -18,17 +19,21 @@ def main(arguments: list[str] | None = None) -> int:
 
     Raises SystemExit after `--help`, `--version` and wrong arguments, as argparse does.
     """
-    try:
+    with standard_streams():
         try:
-            return _run(sys.argv[1:] if arguments is None else arguments)
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has read enough, as in `heyday preview | head`. Without this, Python would flush again at exit.
-        _discard_output()
-        return OK
-    except KeyboardInterrupt:
-        return FAILED
+            try:
+                return _run(sys.argv[1:] if arguments is None else arguments)
+            finally:
+                sys.stdout.flush()
+        except ReaderLeft:
+            discard_output()
+            return OK
+        except OutputFailed as failure:
+            discard_output()
+            _say(str(failure))
+            return FAILED
+        except KeyboardInterrupt:
+            return FAILED
 
 
 def _run(words: list[str]) -> int:
@@ -92,16 +97,6 @@ def _lacks(error: ModuleNotFoundError, *names: str) -> int:
             _say(f"{name} needs the package {error.name}: pip install 'heyday[{extra}]'")
             return FAILED
     raise error
-
-
-def _discard_output() -> None:
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            os.dup2(devnull, stream.fileno())
-    os.close(devnull)
 
 
 def _say(*lines: str) -> None:

@@ -11,6 +11,7 @@ from itertools import groupby
 from actors.commands.arguments import whole_number
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import OK
+from actors.commands.output import OutputFailed
 from actors.commands.principal import command_line
 from actors.commands.progress import Progress
 from service.adapters.postgres.years import RemovedYear, YearNotRemoved, Years, YearTable, opened_years
@@ -51,7 +52,14 @@ async def _run(args: argparse.Namespace, dsn: Secret) -> int:
             if kept := [table.name for table in tables if not table.is_ours]:
                 sys.stderr.write(f"{tables[0].year} is left as it is: {' and '.join(kept)} was detached by hand\n")
             else:
-                await _prune(years, tables, args)
+                try:
+                    await _prune(years, tables, args)
+                except OutputFailed as failure:
+                    if args.dry_run or tables is by_year[-1]:
+                        raise
+                    raise CommandFailed(
+                        f"{tables[0].year} was removed, and later years are left as they are: {failure}"
+                    ) from failure
         if not found and not args.json:
             sys.stdout.write(f"There is no year before {args.before}.\n")
     return OK

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import re
 import subprocess
@@ -120,6 +121,28 @@ def test_an_argument_that_is_no_text_is_wrong_usage(words: list[str], capsys: py
     assert "expected arguments in the encoding of this terminal, not '" in said
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["redrive", "--status", "sent"],
+        ["occasions", "set", "birthday", "--weekend", "never"],
+        ["occasions", "set", "birthday", "--leap-day", "never"],
+        ["occasions", "test-send", "birthday", "--to", "a@example.com", "--service", "third"],
+        ["release", "1"],
+        ["redrive", "1"],
+        ["preview", "--user", "1"],
+    ],
+)
+def test_a_value_that_is_refused_is_answered_in_the_words_of_the_help(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names of Python's classes help nobody."""
+    said = usage_error(*words, capsys=capsys)
+
+    assert not re.search(r"<|UUID", said)
+    assert re.search(r"choose from '[a-z]|expected an id such as", said)
+
+
 def test_a_port_that_no_machine_has_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """The event loop would take its last 16 bits."""
     assert "expected a whole number from 0 to 65535" in usage_error("email-stub", "--port", "99999", capsys=capsys)
@@ -195,6 +218,65 @@ async def test_a_closed_pipe_ends_any_command_quietly(store: Store, redis_url: s
     code, said = await closed_pipe(words.split(), HEYDAY_DATABASE_URL=store.dsn, **settings)
 
     assert (code, said) == (0, "")
+
+
+QUESTION = '{"occasion":"birthday","date":"1990-01-01","timezone":"UTC","year":2027}'
+
+
+@pytest.mark.parametrize("words", ["when", "completion bash", "doctor", "--version"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_one_sentence_with_exit_code_1(words: str, unbuffered: str) -> None:
+    """What was not written is not done. It is no failure of a server either."""
+    away = "HEYDAY_DATABASE_URL=postgresql://127.0.0.1:1/x HEYDAY_REDIS_URL=redis://127.0.0.1:1"
+    settings = f"PYTHONUNBUFFERED={unbuffered} {away} HEYDAY_EMAIL_URL=http://127.0.0.1:1"
+
+    done = in_bash(f"echo '{QUESTION}' | {settings} {sys.executable} -m actors.cli {words} >/dev/full")
+
+    assert done.returncode == 1
+    assert done.stderr == "heyday: standard output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("streams", [">&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+def test_streams_that_are_closed_change_no_exit_code(streams: str) -> None:
+    """Some supervisors start a command without them."""
+    for words, code in (("when </dev/null", 0), ("when", 0), ("completion bash", 0), ("migrate", 2)):
+        done = in_bash(f"{sys.executable} -m actors.cli {words} {streams}")
+
+        assert (words, done.returncode) == (words, code)
+        assert "Traceback" not in done.stderr
+
+
+def test_what_a_terminal_cannot_show_is_escaped_as_in_json() -> None:
+    """Names of people have characters of every script, and a terminal may have an old encoding."""
+    script = (
+        "import sys; from actors.commands.output import standard_streams\nwith standard_streams(): print(sys.argv[1])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, '["Zoë 李 😀"]'],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+    )
+
+    assert done.stdout == '["Zoë \\u674e \\ud83d\\ude00"]\n'.encode("latin-1")
+    assert json.loads(done.stdout.decode("latin-1")) == ["Zoë 李 😀"]
+
+
+def in_bash(command: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of the shell without settings, and with an empty standard input."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HEYDAY_")}
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def test_a_closed_pipe_ends_the_calendar_filter_quietly(tmp_path: Path) -> None:
