@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
+from uuid import UUID
 
 
 def instant(text: str) -> datetime:
@@ -29,3 +31,21 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
         raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {most}, not {text!r}")
 
     return parse
+
+
+def identifier(text: str) -> UUID:
+    """Parse the id of a user, a message or a hold."""
+    try:
+        return UUID(text)
+    except ValueError:
+        expected = "an id such as 01a22f44-155d-7efd-9c53-d829a4ad92f4"
+        raise argparse.ArgumentTypeError(f"expected {expected}, not {text!r}") from None
+
+
+def is_http(url: str) -> bool:
+    """Whether this is an address of HTTP, with a port that a machine can have."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
 
 import orjson
 
+from actors.commands.arguments import is_http
 from actors.commands.exit_codes import FAILED, OK
 from service.api.http.responses import encode
 from service.settings import read_bind
@@ -121,10 +122,6 @@ def url_of(host: str, port: int, *, path: str) -> str:
 
 
 def _http(text: str) -> str:
-    try:
-        is_url = urlsplit(text).scheme in {"http", "https"}
-    except ValueError:
-        is_url = False
-    if not is_url:
-        raise argparse.ArgumentTypeError("expected an address such as http://127.0.0.1:8080/health/live")
+    if not is_http(text):
+        raise argparse.ArgumentTypeError(f"expected an address such as http://127.0.0.1:8080/health/live, not {text!r}")
     return text

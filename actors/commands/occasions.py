@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import time
 from typing import Any
-from uuid import UUID
 
 from marshmallow import ValidationError, fields
 
+from actors.commands.arguments import identifier
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.principal import command_line
@@ -58,9 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     test.add_argument("--to", metavar="ADDRESS", type=_address, required=True, help="where to send it")
     test.add_argument(
         "--service",
-        choices=list(EmailServiceName),
-        type=EmailServiceName,
-        default=EmailServiceName.PRIMARY,
+        choices=[one.value for one in EmailServiceName],
+        default=EmailServiceName.PRIMARY.value,
         help="by which email service (default: primary)",
     )
 
@@ -78,8 +77,12 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--language", metavar="TAG", type=_language, help="the language of these texts, such as de-AT")
     parser.add_argument("--remove-language", metavar="TAG", type=_language, help="remove the texts of a language")
     parser.add_argument("--send-at", metavar="HH:MM", type=_time, help=f"local time of day, or `{DEFAULT}`")
-    parser.add_argument("--leap-day", choices=[*LeapDay, DEFAULT], help="what 29 February becomes in a common year")
-    parser.add_argument("--weekend", choices=list(Weekend), help="what a Saturday or Sunday becomes")
+    parser.add_argument(
+        "--leap-day",
+        choices=[*(rule.value for rule in LeapDay), DEFAULT],
+        help="what 29 February becomes in a common year",
+    )
+    parser.add_argument("--weekend", choices=[rule.value for rule in Weekend], help="what a Saturday or Sunday becomes")
     parser.add_argument("--offset-days", metavar="DAYS", type=int, help="days before (below 0) or after the date")
     active = parser.add_mutually_exclusive_group()
     active.add_argument("--active", action="store_true", default=None, help="plan and send it")
@@ -88,7 +91,7 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
 
 def _add_recipient(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("code", metavar="CODE")
-    parser.add_argument("--user", metavar="ID", type=UUID, help="for this user, instead of made-up values")
+    parser.add_argument("--user", metavar="ID", type=identifier, help="for this user, instead of made-up values")
     parser.add_argument("--first-name", metavar="NAME", type=_name, help="(Ada)")
     parser.add_argument("--last-name", metavar="NAME", type=_last_name, help="empty for none (Lovelace)")
     parser.add_argument("--locale", metavar="TAG", type=_language)
@@ -251,7 +254,7 @@ async def _test_send(
 ) -> int:
     if not may_write_to(email_key(args.to), settings.only_to):
         raise CommandFailed("nothing was sent: expected an address that HEYDAY_ONLY_TO names")
-    chosen = next((one for one in settings.email_services if one.name is args.service), None)
+    chosen = next((one for one in settings.email_services if one.name == args.service), None)
     if chosen is None:
         raise CommandFailed("nothing was sent: expected HEYDAY_EMAIL_FALLBACK_URL for --service fallback")
     if found := await PostgresSuppressions(database).page(email=args.to, reason=None, after=None, limit=1):

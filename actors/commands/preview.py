@@ -7,9 +7,8 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from uuid import UUID
 
-from actors.commands.arguments import instant
+from actors.commands.arguments import identifier, instant
 from actors.commands.errors import WrongUsage
 from actors.commands.reports import ReportSources, report
 from actors.commands.tzdata_diff import write_tzdata_diff
@@ -33,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="starts_at", metavar="INSTANT", type=instant, help="start (default: now)")
     parser.add_argument("--to", dest="ends_at", metavar="INSTANT", type=instant, help="end (default: a day later)")
     parser.add_argument("--occasion", metavar="CODE", help="only this occasion, such as birthday")
-    parser.add_argument("--user", metavar="ID", type=UUID, help="only this user")
+    parser.add_argument("--user", metavar="ID", type=identifier, help="only this user")
     parser.add_argument("--deleted", action="store_true", help="include deleted users who have no message")
     parser.add_argument(
         "--json", action="store_true", help="write a line of JSON for each, as GET /api/v1/preview does"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from uuid import UUID
 
-from actors.commands.arguments import instant
+from actors.commands.arguments import identifier, instant
 from actors.commands.errors import WrongUsage
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.principal import command_line
@@ -37,8 +37,12 @@ BATCH_SIZE = 2_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("ids", metavar="ID", nargs="*", type=UUID, help="ids of messages")
-    parser.add_argument("--status", choices=sorted(REDRIVABLE), help="all messages with this status, instead of ids")
+    parser.add_argument("ids", metavar="ID", nargs="*", type=identifier, help="ids of messages")
+    parser.add_argument(
+        "--status",
+        choices=sorted(status.value for status in REDRIVABLE),
+        help="all messages with this status, instead of ids",
+    )
     parser.add_argument("--occasion", metavar="CODE", help="with --status: only this occasion")
     parser.add_argument(
         "--from", dest="starts_at", metavar="INSTANT", type=instant, help="with --status: due at or after INSTANT"
@@ -59,6 +63,8 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
         raise WrongUsage("expected either ids of messages or --status")
     if args.list and not args.dry_run:
         raise WrongUsage("expected --dry-run with --list")
+    if args.starts_at and args.ends_at and args.ends_at <= args.starts_at:
+        raise WrongUsage("--to: expected an instant after --from")
     return asyncio.run(_run(args, read_database_url(environment)))
 
 

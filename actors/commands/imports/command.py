@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from actors.commands.errors import WrongUsage
+from actors.commands.arguments import is_http
+from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.imports.conversion import CannotConvert, Conversion, suggestions
 from actors.commands.imports.options import FORMATS
@@ -50,15 +51,16 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     if args.refused is not None and args.refused.resolve() == args.file.resolve():
         raise WrongUsage(f"--refused {args.refused}: expected another file than the one to import")
     key = _key(args.key_file, environment)
-    if not args.url.startswith(("http://", "https://")):
-        raise WrongUsage(f"--url: expected http:// or https://, not {args.url!r}")
+    if not is_http(args.url):
+        raise WrongUsage(f"--url: expected http:// or https:// with the address of a node, not {args.url!r}")
     now = datetime.now(UTC)
     conversion = Conversion(args.map, date_format=args.date_format, zone_from=args.zone_from, now=now)
     try:
-        with args.file.open("rb") as file:
-            counts = _import(args, file, kind, key, conversion, now)
+        file = args.file.open("rb")
     except OSError as error:
         raise WrongUsage(f"{args.file}: {error.strerror}") from error
+    with file:
+        counts = _import(args, file, kind, key, conversion, now)
     _report(args, counts)
     return FAILED if counts["refused"] else OK
 
@@ -66,7 +68,7 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
 def _import(
     args: argparse.Namespace, file: IO[bytes], kind: str, key: str | None, conversion: Conversion, now: datetime
 ) -> Counter[str]:
-    source = open_source(file, kind)
+    source = open_source(_read(args.file, file), kind)
     if source.columns:
         fields = conversion.fields_of(source.columns)
         used = {*fields, args.zone_from}
@@ -88,6 +90,14 @@ def _import(
             asyncio.run(_send(client, ready, refusals, progress, counts))
         counts["refused"] = refusals.count
     return counts
+
+
+def _read(path: Path, file: IO[bytes]) -> Iterator[bytes]:
+    """Yield the lines of the file. Raises CommandFailed."""
+    try:
+        yield from file
+    except OSError as error:
+        raise CommandFailed(f"{path}: {error.strerror}") from error
 
 
 def _converted(source: Source, conversion: Conversion, refusals: Refusals, progress: ProgressBar) -> Iterator[Ready]:

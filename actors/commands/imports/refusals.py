@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from actors.commands.errors import WrongUsage
+from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.imports.source import Source, SourceRow
 from actors.commands.progress import CLEAR_LINE
 
@@ -18,7 +18,7 @@ MAX_SHOWN = 20
 
 
 class Refusals:
-    """Entered: records refused rows. `count` is their number."""
+    """Entered: records refused rows. `count` is their number. Raises CommandFailed if the file takes no more."""
 
     def __init__(self, path: Path | None, source: Source) -> None:
         self._path = path
@@ -33,14 +33,19 @@ class Refusals:
             except OSError as error:
                 raise WrongUsage(f"--refused {self._path}: {error.strerror}") from error
             if self._source.delimiter is not None:
-                self._csv(self._file, ["line", "reason", *self._source.columns])
+                self._write(["line", "reason", *self._source.columns])
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
+        if self._file is None:
+            return
+        try:
             self._file.close()
+        except OSError as failure:
+            if error is None:
+                raise self._failed(failure) from failure
 
     def add(self, row: SourceRow, reason: str) -> None:
         """Record a row that was refused for this reason."""
@@ -53,10 +58,24 @@ class Refusals:
                 sys.stderr.write("and more: --refused FILE writes them all\n")
         elif self._source.delimiter is None:
             document = {"line": row.line, "reason": reason, "row": row.text if row.cells is None else row.cells}
-            self._file.write(json.dumps(document, ensure_ascii=False) + "\n")
+            self._write(json.dumps(document, ensure_ascii=False) + "\n")
         else:
             cells = [row.text] if row.cells is None else list(row.cells.values())
-            self._csv(self._file, [row.line, reason, *cells])
+            self._write([row.line, reason, *cells])
 
-    def _csv(self, file: IO[str], cells: list[object]) -> None:
-        csv.writer(file, delimiter=self._source.delimiter or ",").writerow(cells)
+    def _write(self, line: str | list[object]) -> None:
+        """Write a line, or the cells of one. Raises CommandFailed."""
+        assert self._file is not None  # noqa: S101 - the callers know
+        try:
+            if isinstance(line, str):
+                self._file.write(line)
+            else:
+                csv.writer(self._file, delimiter=self._source.delimiter or ",").writerow(line)
+        except OSError as failure:
+            raise self._failed(failure) from failure
+
+    def _failed(self, failure: OSError) -> CommandFailed:
+        return CommandFailed(
+            f"--refused {self._path}: {failure.strerror}. The file lacks refused rows, and later rows may not "
+            "have been sent. Name a file with room, and run the import again with --on-conflict update"
+        )

@@ -133,6 +133,7 @@ async def test_a_key_comes_from_a_file_or_the_environment(serve: Serve, tmp_path
         (["--map", "Nope=email"], "no column 'Nope'"),
         (["--zone-from", "Land"], "no column 'Land'"),
         (["--url", "ftp://x"], "expected http://"),
+        (["--url", "http://127.0.0.1:99999"], "expected http://"),
         (["--key-file", "/nowhere"], "No such file"),
         (["--refused", "/nowhere/x"], "No such file"),
         (["--refused", "{folder}/link.csv"], "expected another file than the one to import"),
@@ -148,6 +149,16 @@ async def test_wrong_usage_is_told_before_anything_is_sent(tmp_path: Path, words
         await imported("http://127.0.0.1:1", file, *(word.format(folder=tmp_path) for word in words))
 
     assert file.read_text() == "Name,firstName,email,timezone\n"
+
+
+@pytest.mark.parametrize("rows", [1, 1000])
+async def test_a_full_disk_of_the_refused_rows_is_told_with_their_file(tmp_path: Path, rows: int) -> None:
+    """It is no mistake of the file that is imported, and not of the usage."""
+    file = tmp_path / "people.csv"
+    file.write_text("firstName,email,timezone\n" + "Ada,no address,UTC\n" * rows)
+
+    with pytest.raises(CommandFailed, match="--refused /dev/full: No space left on device"):
+        await imported("http://127.0.0.1:1", file, "--dry-run", "--refused", "/dev/full")
 
 
 async def test_a_key_of_two_lines_is_wrong_usage(tmp_path: Path) -> None:

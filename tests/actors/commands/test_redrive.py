@@ -51,6 +51,16 @@ async def test_an_occasion_that_is_not_there_is_wrong_usage(store: Store, heyday
     assert "--occasion: expected one of anniversary, birthday, not 'birthdays'" in error
 
 
+async def test_an_end_before_the_start_is_wrong_usage(store: Store, heyday: Run) -> None:
+    """It matches no message, and must not look like a redrive that is done."""
+    await ended(store, "failed", 1)
+
+    code, out, error = await heyday("--status", "failed", "--from", "2027-03-15", "--to", "2027-03-14")
+
+    assert (code, out) == (2, "")
+    assert "--to: expected an instant after --from" in error
+
+
 async def test_all_of_a_status_are_scheduled_again_except_those_of_deleted_users(store: Store, heyday: Run) -> None:
     """The SQL statement excludes deleted users, so every command and route excludes them."""
     unknown = await ended(store, "unknown", 3)
