@@ -42,7 +42,7 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
             sys.stdout.write(f"Within a second no node begins a call. Let it go on with: heyday release {hold.id}\n")
         return OK
 
-    return with_holds(environment, work)
+    return with_holds(environment, work, occasion=args.occasion)
 
 
 def _reason(text: str) -> str:

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
+from actors.commands.errors import WrongUsage
 from actors.commands.exit_codes import OK
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.holds import PostgresHolds
+from service.adapters.postgres.occasions import PostgresOccasions
 from service.adapters.postgres.planning import PostgresPlanning
 from service.api.http.responses import encode
 from service.api.representations.holds import hold_json
@@ -52,10 +54,15 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     return with_holds(environment, work)
 
 
-def with_holds(environment: Mapping[str, str], work: Callable[[Holds, datetime], Awaitable[int]]) -> int:
+def with_holds(
+    environment: Mapping[str, str],
+    work: Callable[[Holds, datetime], Awaitable[int]],
+    *,
+    occasion: str | None = None,
+) -> int:
     """Open the database, and run `work` with its holds and the present instant.
 
-    Raises BadConfiguration, Unavailable.
+    Raises BadConfiguration, Unavailable. Raises WrongUsage, with the codes that exist, if there is no such occasion.
     """
     dsn = read_database_url(environment)
 
@@ -63,6 +70,10 @@ def with_holds(environment: Mapping[str, str], work: Callable[[Holds, datetime],
         database = Database(dsn, size=1)
         await database.open()
         try:
+            if occasion is not None:
+                codes = [entry.occasion.code for entry in await PostgresOccasions(database).all()]
+                if occasion not in codes:
+                    raise WrongUsage(f"--occasion: expected one of {', '.join(codes)}, not {occasion!r}")
             return await work(PostgresHolds(database), (await PostgresPlanning(database).planned()).now)
         finally:
             await database.close()

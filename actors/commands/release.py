@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
+from actors.commands.arguments import identifier
 from actors.commands.errors import WrongUsage
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.holds import add_json, with_holds, write
@@ -18,7 +19,9 @@ from service.ports import Holds
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("ids", metavar="ID", nargs="*", type=UUID, help="ids of holds (default: the only active one)")
+    parser.add_argument(
+        "ids", metavar="ID", nargs="*", type=identifier, help="ids of holds (default: the only active one)"
+    )
     parser.add_argument("--all", action="store_true", help="every active hold")
     parser.add_argument("--occasion", metavar="CODE", help="the active holds of this occasion, not those of everything")
     add_json(parser)
@@ -30,10 +33,12 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
         raise WrongUsage("expected ids of holds, or --all, or --occasion")
 
     async def work(holds: Holds, now: datetime) -> int:
-        ids = args.ids or _chosen(args, await holds.active())
+        active = await holds.active()
+        ids = args.ids or _chosen(args, active)
         if not ids:
             if not args.json:
-                sys.stdout.write("Nothing is held.\n" if args.occasion is None else f"{args.occasion} is not held.\n")
+                _say_none(args.occasion, active)
+                write(active, now, as_json=False)
             return OK
         released = await holds.release(ids, by=command_line())
         write(released, now, as_json=args.json)
@@ -46,7 +51,16 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
             write(left, now, as_json=False)
         return FAILED if missing else OK
 
-    return with_holds(environment, work)
+    return with_holds(environment, work, occasion=args.occasion)
+
+
+def _say_none(occasion: str | None, active: list[Hold]) -> None:
+    if occasion is None:
+        sys.stdout.write("Nothing is held.\n")
+    elif active:
+        sys.stdout.write(f"There is no active hold of {occasion} alone. The active holds:\n")
+    else:
+        sys.stdout.write(f"{occasion} is not held.\n")
 
 
 def _chosen(args: argparse.Namespace, active: list[Hold]) -> list[UUID]:

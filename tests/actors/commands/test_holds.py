@@ -77,3 +77,25 @@ async def test_an_unknown_hold_is_named(heyday: Run) -> None:
     assert code == 1
     assert "there is no such hold" in err
     assert (await heyday("release", "--all", "--occasion", "birthday"))[0] == 2
+
+
+@pytest.mark.parametrize("words", [["hold", "--reason", "a test"], ["release"]])
+async def test_an_occasion_that_is_not_there_is_wrong_usage_with_the_codes(heyday: Run, words: list[str]) -> None:
+    """After a typing error an operator must not believe that sending goes on, or stands still."""
+    assert (await heyday("hold", "--reason", "a test", "--occasion", "birthday"))[0] == 0
+
+    code, out, said = await heyday(*words, "--occasion", "brithday")
+
+    assert (code, out) == (2, "")
+    assert "--occasion: expected one of anniversary, birthday, not 'brithday'" in said
+
+
+async def test_an_occasion_that_only_a_wider_hold_covers_is_not_called_free(heyday: Run) -> None:
+    """`release --occasion` ends no hold of everything, and shows the one that is left."""
+    await heyday("hold", "--reason", "a test")
+    (everything,) = await ids(heyday)
+
+    code, out, _ = await heyday("release", "--occasion", "birthday")
+
+    assert code == 0
+    assert out.startswith("There is no active hold of birthday alone. The active holds:\n" + everything)
