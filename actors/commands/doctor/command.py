@@ -16,7 +16,7 @@ from actors.commands.doctor.check_results import first_line, run_check
 from actors.commands.doctor.checks import run_checks, show
 from actors.commands.doctor.ledger import compare, mend
 from actors.commands.doctor.queries import check_queries
-from actors.commands.errors import CommandFailed
+from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.ledger import opened
@@ -26,21 +26,46 @@ from service.domain.zones import TZDATA_VERSION
 from service.ports import Unavailable
 from service.settings import BadConfiguration, Secret, Settings, read, read_database_url
 
+_NEEDED = {
+    "hold": "adopt",
+    "resend": "adopt",
+    "dry_run": "adopt",
+    "from": "ledger",
+    "to": "ledger",
+    "mend": "ledger",
+}
+"""Options, and the one without which they have no effect."""
+
+_NAMES = {"from": "starts_at", "to": "ends_at"}
+
 CONNECTIONS = 2
 """Connections of the doctor to PostgreSQL. The nodes may hold nearly all of them."""
 
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Do what was asked and return the exit code. Raises BadConfiguration, CommandFailed and nothing else."""
+    """Do what was asked and return the exit code. Raises BadConfiguration, CommandFailed, WrongUsage and no other."""
+    _refuse_without_effect(args)
     try:
         return asyncio.run(_work(args, environment))
-    except (BadConfiguration, BrokenPipeError, CommandFailed):
+    except (BadConfiguration, CommandFailed):
         raise
     except (Unavailable, OSError) as failure:
         raise CommandFailed(str(failure)) from failure
     except Exception as failure:
         # A server may deny any command in its own words. Its sentence helps more than a traceback.
         raise CommandFailed(f"doctor cannot continue: {first_line(failure)}") from failure
+
+
+def _refuse_without_effect(args: argparse.Namespace) -> None:
+    """Raise WrongUsage for options that would have no effect: nobody may believe that they had one."""
+    asked = [name for name in ("adopt", "ledger", "queries") if getattr(args, name)]
+    if len(asked) > 1:
+        raise WrongUsage(f"--{asked[1]}: not allowed with --{asked[0]}")
+    for option, needed in _NEEDED.items():
+        if getattr(args, _NAMES.get(option, option)) and needed not in asked:
+            raise WrongUsage(f"--{option.replace('_', '-')}: expected --{needed} with it")
+    if args.starts_at and args.ends_at and args.ends_at <= args.starts_at:
+        raise WrongUsage("--to: expected an instant after --from")
 
 
 def _work(args: argparse.Namespace, environment: Mapping[str, str]) -> Coroutine[Any, Any, int]:

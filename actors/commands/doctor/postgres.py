@@ -115,9 +115,12 @@ async def _privileges(checkup: PostgresCheckup) -> list[CheckResult]:
 
 
 async def _plan(database: Database) -> list[CheckResult]:
-    planned = await PostgresPlanning(database).planned()
+    planning = PostgresPlanning(database)
+    planned = await planning.planned()
     ahead = planned.complete - planned.now
     text = f"everything is planned up to {planned.complete.isoformat(timespec='seconds')}"
+    if ahead < timedelta(0) and not (await planning.rules()).written:
+        return [warning("nothing is planned yet: the first node plans; start a node")]
     if ahead < timedelta(0):
         return [error(f"{text}, which has passed: greetings are late; check that a node runs")]
     if ahead < PLANNED_AHEAD:

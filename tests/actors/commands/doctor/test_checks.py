@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from actors.cli import main
 from actors.commands.doctor import queries
 from actors.commands.doctor.check_results import Level, ok, run_check
 from actors.commands.sandbox.email_stub import EmailStub
@@ -71,7 +72,11 @@ async def test_json_has_a_level_for_the_whole_and_for_each_check(store: Store, d
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("update planning set planned_until = business_now() - interval '1 minute'", "which has passed"),
+        (
+            "update planning set planned_until = business_now() - interval '1 minute',"
+            " send_at = '09:00', leap_day = 'feb28', rules_version = 1",
+            "which has passed",
+        ),
         ("delete from fencing_tokens", "the row of the ticker in the table fencing_tokens is missing"),
         ("delete from schema_migrations where number = 2", "the schema lacks 0002_api.sql"),
         ("select drop_year(1)", "there is no partition for"),
@@ -200,6 +205,44 @@ async def test_queues_that_another_deployment_uses_are_an_error(
 
     assert code == 1
     assert "another deployment uses these queues: its cluster is another" in said(out, "ERROR")
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--hold"], "--hold: expected --adopt with it"),
+        (["--resend"], "--resend: expected --adopt with it"),
+        (["--dry-run"], "--dry-run: expected --adopt with it"),
+        (["--mend"], "--mend: expected --ledger with it"),
+        (["--mend", "--adopt"], "--mend: expected --ledger with it"),
+        (["--from", "2026-01-01"], "--from: expected --ledger with it"),
+        (["--to", "2026-01-01"], "--to: expected --ledger with it"),
+        (["--queries", "--adopt"], "--queries: not allowed with --adopt"),
+        (
+            ["--ledger", "x", "--from", "2026-02-01", "--to", "2026-01-01"],
+            "--to: expected an instant after --from",
+        ),
+    ],
+)
+def test_an_option_without_effect_is_wrong_usage(
+    words: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After `--hold` or `--mend` alone, a report with exit code 0 would look like a hold or a correction."""
+    with pytest.raises(SystemExit) as ended:
+        main(["doctor", *words])
+
+    assert ended.value.code == 2
+    assert reason in capsys.readouterr().err
+
+
+async def test_a_new_database_is_no_error(store: Store, doctor: Run) -> None:
+    """The doctor is run before the first node, and no greeting is late then."""
+    await store.fetch("update planning set planned_until = business_now() - interval '1 minute'")
+
+    code, out = await doctor()
+
+    assert (code, said(out, "ERROR")) == (0, "")
+    assert "nothing is planned yet: the first node plans; start a node" in said(out, "warn")
 
 
 async def test_an_unknown_variable_is_a_warning_with_the_nearest_name(
