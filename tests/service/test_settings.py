@@ -289,6 +289,14 @@ def test_a_key_that_can_be_guessed_is_refused_beyond_this_machine(keys: str) -> 
     assert read(REQUIRED | {"HEYDAY_API_KEYS": keys}).api_keys == parse_api_keys(keys)
 
 
+@pytest.mark.parametrize("keys", ["", "short"])
+def test_a_mistake_about_an_address_of_ipv6_quotes_it_as_it_was_written(keys: str) -> None:
+    """Without its brackets it could not be found, and would not be taken."""
+    [mistake] = mistakes(BIND="[::]:8080", API_KEYS=keys)
+
+    assert "because HEYDAY_BIND=[::]:8080 is not a loopback address" in mistake
+
+
 def test_the_calendar_needs_no_servers() -> None:
     """`heyday when` reads two variables only."""
     assert read_calendar({"HEYDAY_SEND_AT": "07:00", "HEYDAY_REDIS_URL": "rubbish"}) == (time(7), LeapDay.FEB28)
