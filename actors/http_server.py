@@ -14,7 +14,7 @@ from actors.runtime import Actor, Context
 from service.api.application import application
 from service.api.dependencies import ApiDependencies
 from service.api.http.connections import ConnectionTable, Runner
-from service.environment import host_and_port
+from service.environment import bind_text
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -68,7 +68,7 @@ def check_address(host: str, port: int) -> None:
                 probe.listen(1)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise CannotListen(f"cannot listen on HEYDAY_BIND={host_and_port(host, port)}: {reason}") from error
+        raise CannotListen(f"cannot listen on HEYDAY_BIND={bind_text(host, port)}: {reason}") from error
 
 
 class ApiServer(Actor[Never]):

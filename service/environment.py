@@ -224,7 +224,7 @@ def host_and_port(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def host_and_port(host: str, port: int) -> str:
+def bind_text(host: str, port: int) -> str:
     """Write an address as HEYDAY_BIND takes it, that of IPv6 in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

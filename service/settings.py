@@ -45,10 +45,10 @@ from service.environment import (
     Secret,
     SecretFile,
     UnknownVariable,
+    bind_text,
     cron,
     duration,
     has_cron_gap,
-    host_and_port,
     host_and_port,
     is_loopback,
     member_of,
@@ -273,7 +273,7 @@ def _lasts(text: str) -> timedelta | None:
 
 def _refuse_contradictions(settings: Settings, reader: Environment) -> None:
     """Add an error for values that are valid alone but contradict each other."""
-    bind = host_and_port(settings.bind_host, settings.bind_port)
+    bind = bind_text(settings.bind_host, settings.bind_port)
     if not settings.api_keys and not is_loopback(settings.bind_host):
         reader.error("API_KEYS", "", f"at least one key, because HEYDAY_BIND={bind} is not a loopback address")
     if any(key.length is not None and key.length < settings.min_api_key_length for key in settings.api_keys):
