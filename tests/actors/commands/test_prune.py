@@ -15,6 +15,7 @@ import pytest
 from service.adapters.postgres import years as years_module
 from service.adapters.postgres.years import YearNotRemoved, opened_years
 from tests.actors.commands.conftest import Run
+from tests.actors.commands.test_command_line import closed_pipe
 from tests.node.harness import eventually
 from tests.pgbouncer import pooled
 from tests.principals import OPERATOR
@@ -80,6 +81,15 @@ async def test_years_before_it_are_removed_and_counted_and_the_others_stay(
         for ago in (4, 3)
     ]
     assert await heyday("--before", str(this_year - 2)) == (0, f"There is no year before {this_year - 2}.\n", "")
+
+
+async def test_a_reader_that_leaves_ends_it_with_the_year_that_was_the_last(store: Store, this_year: int) -> None:
+    """It is half done, so the exit code is not 0, and no server is blamed."""
+    code, said = await closed_pipe(["prune", "--before", str(this_year - 2)], HEYDAY_DATABASE_URL=store.dsn)
+
+    assert code == 1
+    assert said == f"heyday: {this_year - 4} was removed, and later years are left as they are: Broken pipe\n"
+    assert f"messages_{this_year - 3}" in await tables(store)
 
 
 async def test_a_dry_run_counts_and_changes_nothing(store: Store, heyday: Run, this_year: int) -> None:
