@@ -55,10 +55,14 @@ def show(reports: list[CheckReport], *, as_json: bool, say: Say) -> bool:
     for one in reports:
         for line in one.as_lines():
             say(line)
-    counts = {level: sum(1 for one in reports for result in one.results if result.level is level) for level in Level}
     say("")
     if worst is Level.ERROR:
-        say(f"Not well: {counts[Level.ERROR]} errors, {counts[Level.WARNING]} warnings.")
+        say(f"Not well: {_count(reports, Level.ERROR)}, {_count(reports, Level.WARNING)}.")
     else:
-        say(f"No errors, {counts[Level.WARNING]} warnings." if counts[Level.WARNING] else "All well.")
+        say(f"No errors, {_count(reports, Level.WARNING)}." if worst is Level.WARNING else "All well.")
     return worst is not Level.ERROR
+
+
+def _count(reports: list[CheckReport], level: Level) -> str:
+    number = sum(1 for one in reports for result in one.results if result.level is level)
+    return f"{number} {level}" if number == 1 else f"{number} {level}s"

@@ -70,8 +70,9 @@ async def check_nodes(database: Database) -> list[CheckResult]:
     ]
     if len(silent) == len(nodes):
         return [*results, error("every running node has stopped sending heartbeats: nothing is sent")]
-    results.append(ok(f"{len(nodes) - len(silent)} nodes are alive"))
-    return [*results, *compare_nodes([one for one in nodes if one not in silent])]
+    alive = [one for one in nodes if one not in silent]
+    results.append(ok(f"{len(alive)} alive: {', '.join(one.node for one in alive)}"))
+    return [*results, *compare_nodes(alive)]
 
 
 def compare_nodes(nodes: Sequence[LivingNode]) -> list[CheckResult]:

@@ -15,7 +15,8 @@ from redis.asyncio import Redis
 
 from actors.cli import main
 from actors.commands.doctor import queries
-from actors.commands.doctor.check_results import Level, ok, run_check
+from actors.commands.doctor.check_results import CheckReport, CheckResult, Level, ok, run_check
+from actors.commands.doctor.checks import show
 from actors.commands.sandbox.email_stub import EmailStub
 from actors.commands.sandbox.servers.ports import free_port
 from actors.commands.sandbox.servers.postgres import UNWRITTEN, PostgresServer
@@ -32,6 +33,25 @@ PLANNED = "update planning set planned_until = business_now() + interval '40 hou
 def said(out: str, mark: str) -> str:
     """The results of that mark."""
     return "\n".join(line for line in out.splitlines() if line.startswith(f"  {mark}"))
+
+
+@pytest.mark.parametrize(
+    ("levels", "summary"),
+    [
+        ("ok", "All well."),
+        ("warning", "No errors, 1 warning."),
+        ("error ok", "Not well: 1 error, 0 warnings."),
+        ("error warning error", "Not well: 2 errors, 1 warning."),
+    ],
+)
+def test_the_summary_counts_what_was_found(levels: str, summary: str) -> None:
+    """The last line is what a person reads first."""
+    lines: list[str] = []
+    results = tuple(CheckResult(Level(level), "a finding") for level in levels.split())
+
+    show([CheckReport("a check", results, 0.1)], as_json=False, say=lines.append)
+
+    assert lines[-1] == summary
 
 
 async def test_the_exit_code_is_0_when_no_result_is_an_error(store: Store, doctor: Run, stub: EmailStub) -> None:
@@ -53,7 +73,7 @@ async def test_the_exit_code_is_0_when_no_result_is_an_error(store: Store, docto
         "limits",
         "tzdata",
     ]
-    assert re.fullmatch(r"No errors, \d+ warnings\.", names[-1])
+    assert re.fullmatch(r"No errors, \d+ warnings?\.", names[-1])
     assert "no node is running" in said(out, "warn")
     assert stub.ledger.requests == 0
 
