@@ -208,6 +208,9 @@ class Soak:
             await self._call("POST", f"/holds/{hold}:release", None)
             del self._holds[occasion]
             self._model.release(occasion)
+        if released:
+            # What was held leaves now. Else the next edit, such as another hold, would race with it.
+            await self._compare("after a release", self._model.advance(self._now))
         return bool(released)
 
     async def _redrive(self) -> None:

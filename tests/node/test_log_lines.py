@@ -49,7 +49,7 @@ async def test_each_request_is_one_line(small_world: World) -> None:
     node = await small_world.node(rehearsal=False)
     await node.logged("node_entered")
 
-    await node.call("GET", "/api/v1/users/nobody?email=ada@example.com", headers={"X-Request-ID": "r-1"})
+    await node.call("GET", "/api/v1/users?email=ada@example.com", headers={"X-Request-ID": "r-1"})
 
     line = await node.logged("http_request", request_id="r-1")
     assert line.keys() == {
@@ -57,7 +57,7 @@ async def test_each_request_is_one_line(small_world: World) -> None:
         "key",
     }
     assert (line["method"], line["route"], line["status"], line["node"], line["actor"]) == (
-        *("GET", "/api/v1/users/{id}", 404),
+        *("GET", "/api/v1/users", 200),
         *("node-1", "api"),
     )
 

@@ -214,6 +214,8 @@ async def test_an_explanation_names_the_limit_that_a_due_message_waits_for(serve
     api = await at_noon(serve, clock)
     await api.database.fetch("-- ahead\nupdate planning set planned_until = $1", NOON + timedelta(days=2))
     ada = await api.create(birthdayDate="1990-03-11", timezone="Europe/London")
+    await clock.rate(0)
+    await clock.set(NOON)
     await api.call("PATCH", "/api/v1/limits", json={"emailRate": "20/s"})
     await clock.set(NOON + timedelta(hours=22))
 

@@ -47,7 +47,7 @@ BUNDLES = [
     ("users", "taken_keys", "{emails}"),
     ("users", "match_users", "{emails}, {emails}"),
     ("idempotency", "reserve", "{keys}, {keys}, 60"),
-    ("idempotency", "keep", "{keys}, {times}, {ones}, {objects}, {keys}"),
+    ("idempotency", "keep", "{keys}, {times}, {ones}, {objects}, {keys}, {nulls}"),
     ("user_lists", "users", "{users}"),
 ]
 """Queries for many rows at once: file, name, and values, which name rows of `KNOWN`."""
