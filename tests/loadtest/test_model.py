@@ -106,6 +106,7 @@ async def test_two_nodes_greet_whom_the_model_expects(world: World, monkeypatch:
     assert found.edits.total() >= 2 * ROUNDS
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(240)
 async def test_a_model_with_another_hour_disagrees(small_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A soak that cannot fail proves nothing."""

@@ -41,6 +41,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python.parent
 
 
+@pytest.mark.nightly
 def test_the_distribution_schema_works_beside_heyday(installed: Path) -> None:
     """Both had a top-level package `schema`, and the later installation overwrote the other."""
     said = run(installed / "python", "-c", "import schema; print(schema.Schema(int).validate(7))")

@@ -44,6 +44,7 @@ async def prometheus(small_world: World, programs: Programs, tmp_path: Path) -> 
     await server.stop()
 
 
+@pytest.mark.nightly
 async def test_every_question_of_the_dashboards_has_an_answer(small_world: World, prometheus: PrometheusServer) -> None:
     """An empty panel looks as if all is well."""
     since = time.time()

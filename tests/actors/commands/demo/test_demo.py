@@ -101,6 +101,7 @@ def test_it_goes_on_from_where_it_stopped_and_ctrl_c_drains_it(once: DemoProcess
     assert 1 <= (told.clock - once.clock).total_seconds() / 86_400 < 2
 
 
+@pytest.mark.nightly
 def test_after_a_kill_nothing_runs_on_and_the_next_start_is_not_blocked(tell: Tell) -> None:
     """After kill -9, no unknown server runs, and the clock has not gone back."""
     told = tell()
@@ -120,6 +121,7 @@ def test_after_a_kill_nothing_runs_on_and_the_next_start_is_not_blocked(tell: Te
     assert f"{after.clock:%m-%d %H:%M}" >= _month_day(last, told)
 
 
+@pytest.mark.nightly
 def test_a_second_ctrl_c_is_quicker_and_leaves_nothing_either(tell: Tell) -> None:
     """A second signal ends the wait for the drain."""
     told = tell()

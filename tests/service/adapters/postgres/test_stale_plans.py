@@ -12,7 +12,7 @@ from loadtest.hot_queries import BIRTHDAY, HOT, INSTANTS, Known, statements
 from service.adapters.postgres.session import SETTINGS, Servers, Session
 from tests.service.adapters.postgres.crowd import NODES, crowd
 
-SIZES = [(0, 20_000), (200, 20_000)]
+SIZES = [(0, 20_000), pytest.param(200, 20_000, marks=pytest.mark.nightly)]
 """Users when the plans are made, and when they are used."""
 
 TIMES, BLOCKS = 3, 50
