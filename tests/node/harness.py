@@ -381,6 +381,14 @@ class World:
         wrong = {key: count for key, count in times.items() if count > 1 + excused[str(key)]}
         assert wrong == {}, wrong
 
+    async def assert_each_was_accepted_once(self, number: int) -> None:
+        """Check that so many messages were accepted: once, and again only after an attempt of unknown outcome.
+
+        On a machine that stands still for the time of a call, the outcome of the call is unknown.
+        """
+        await self.assert_nobody_was_greeted_twice()
+        assert len({one.key for one in self.acceptances()}) == number
+
     async def assert_nobody_was_greeted_early(self) -> None:
         """Check that every attempt began, by the database's clock, at or after the message's instant."""
         query = "select count(*) from attempts a join messages m on m.id = a.message_id where a.started_at < m.send_at"

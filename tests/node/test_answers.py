@@ -51,7 +51,7 @@ async def test_while_the_circuit_is_open_nothing_is_sent_and_no_attempt_is_spent
     assert ended["seconds"] >= 8
     assert node.lines_of("circuit_changed") == []
     assert len(node.lines_of("circuit_opened")) == 1
-    assert len(world.acceptances()) == 300
+    await world.assert_each_was_accepted_once(300)
 
 
 async def test_retry_after_is_honoured(small_world: World) -> None:

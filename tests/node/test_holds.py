@@ -58,7 +58,7 @@ async def test_a_wave_on_three_nodes_is_held_in_its_midst_and_then_sent_once(wor
     await release(nodes[0], made)
 
     await world.all_are("sent", 900)
-    assert len(world.acceptances()) == 900
+    await world.assert_each_was_accepted_once(900)
     assert await world.value("select count(*) from attempts") == 900
     await world.assert_nobody_was_greeted_early()
 
@@ -96,7 +96,7 @@ async def test_an_occasion_is_held_while_another_goes_on(world: World) -> None:
     await release(nodes[2], made)
 
     await world.all_are("sent", 600)
-    assert len(world.acceptances()) == 600
+    await world.assert_each_was_accepted_once(600)
 
 
 async def test_several_holds_all_have_to_end_and_an_end_comes_by_business_time(world: World) -> None:

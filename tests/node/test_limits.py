@@ -45,7 +45,7 @@ async def test_a_rate_is_lowered_in_the_midst_of_a_wave_on_all_nodes(small_world
     for node in nodes:
         await node.logged("limit_changed", limit="email_rate", source="setting", value="200/s")
     await world.all_are("sent", 600)
-    assert len(world.acceptances()) == 600
+    await world.assert_each_was_accepted_once(600)
     assert await world.value("select max(attempts_spent) from messages") == 1
     assert await late.metric("email_concurrency") == 5
 

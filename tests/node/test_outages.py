@@ -56,7 +56,7 @@ async def test_a_store_that_is_emptied_in_mid_wave_loses_no_greeting(world: Worl
     await world.all_are("sent", A_WAVE)
 
     await world.assert_nobody_was_greeted_twice()
-    assert len(world.acceptances()) == A_WAVE
+    await world.assert_each_was_accepted_once(A_WAVE)
     assert world.nodes[0].crashes() == []
 
 
@@ -96,7 +96,7 @@ async def test_a_queue_that_is_purged_in_mid_wave_loses_no_greeting(world: World
         relay.mend()
         await world.all_are("sent", A_WAVE)
 
-    assert len(world.acceptances()) == A_WAVE
+    await world.assert_each_was_accepted_once(A_WAVE)
     await world.assert_nobody_was_greeted_twice()
 
 
@@ -211,7 +211,7 @@ async def test_what_was_accepted_while_postgres_was_out_of_reach_is_not_sent_aga
         await alone.logged("outage_ended", system="postgres")
 
     assert unwritten >= 4
-    assert len(world.acceptances()) == 60
+    await world.assert_each_was_accepted_once(60)
 
 
 async def test_a_node_cut_off_from_postgres_alone_gives_its_bundles_to_others(world: World) -> None:

@@ -101,7 +101,7 @@ async def test_a_row_that_cannot_be_changed_stops_no_other_and_is_named(
     await eventually(lambda: world.has("sent", 99))
     line = await node.logged("message_set_aside")
     assert (line["message"], line["action"], line["level"]) == (str(damaged), action, "error")
-    assert len(world.acceptances()) == accepted
+    await world.assert_each_was_accepted_once(accepted)
     _, health = await node.get("/health/detailed")
     assert [(one["id"], one["action"]) for one in health["database"]["setAside"]] == [(str(damaged), action)]
     assert node.crashes() == []
@@ -109,7 +109,7 @@ async def test_a_row_that_cannot_be_changed_stops_no_other_and_is_named(
     await world.fetch(_HARMLESS)
     await world.clock.advance(timedelta(minutes=10))
     await world.all_are("sent", 100)
-    assert len(world.acceptances()) == 100
+    await world.assert_each_was_accepted_once(100)
     assert node.crashes() == []
 
 

@@ -33,7 +33,7 @@ async def test_changed_urls_of_every_server_are_used_without_a_restart(world: Wo
         await world.clock.set(at)
 
         await world.all_are("sent", 50)
-        assert len(world.acceptances()) == 50
+        await world.assert_each_was_accepted_once(50)
     await world.assert_nobody_was_greeted_twice()
 
 
