@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from service.adapters.postgres.connection import QUERY_TIMEOUT
 from service.domain.messages import Answer, Outcome, Status
 from service.ports import Claimed, Result, StaleFencingToken, Unavailable
 from tests.principals import OPERATOR
@@ -197,7 +198,8 @@ async def test_a_look_at_the_living_nodes_that_hangs_is_given_up_soon(store: Sto
     await other.execute("begin; lock table nodes in access exclusive mode")
 
     try:
-        with pytest.raises(Unavailable, match="no answer in time"):
-            await store.nodes.living()
+        async with asyncio.timeout(QUERY_TIMEOUT / 2):
+            with pytest.raises(Unavailable, match="no answer in time"):
+                await store.nodes.living()
     finally:
         await other.close()
