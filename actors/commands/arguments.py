@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from actors.commands.errors import WrongUsage
+
 
 def instant(text: str) -> datetime:
     """Parse `2026-12-10T09:00:00Z`, with any offset, or `2026-12-10`, which is midnight in UTC."""
@@ -20,6 +22,12 @@ def instant(text: str) -> datetime:
     except (ValueError, OverflowError):
         pass
     raise argparse.ArgumentTypeError(f"expected an instant such as 2026-12-10T09:00:00Z or 2026-12-10, not {text!r}")
+
+
+def refuse_reversed(args: argparse.Namespace) -> None:
+    """Raise WrongUsage if --to is not after --from, and both are given."""
+    if args.starts_at and args.ends_at and args.ends_at <= args.starts_at:
+        raise WrongUsage("--to: expected an instant after --from")
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
@@ -43,7 +51,7 @@ def identifier(text: str) -> UUID:
 
 
 def is_http(url: str) -> bool:
-    """Whether this is an address of HTTP, with a port that a machine can have."""
+    """True for a URL of HTTP or HTTPS with a host, and with a port from 1 to 65535 if it names one."""
     try:
         parts = urlsplit(url)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0

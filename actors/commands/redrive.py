@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from uuid import UUID
 
-from actors.commands.arguments import identifier, instant
+from actors.commands.arguments import identifier, instant, refuse_reversed
 from actors.commands.errors import WrongUsage
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.principal import command_line
@@ -63,8 +63,7 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
         raise WrongUsage("expected either ids of messages or --status")
     if args.list and not args.dry_run:
         raise WrongUsage("expected --dry-run with --list")
-    if args.starts_at and args.ends_at and args.ends_at <= args.starts_at:
-        raise WrongUsage("--to: expected an instant after --from")
+    refuse_reversed(args)
     return asyncio.run(_run(args, read_database_url(environment)))
 
 

@@ -140,13 +140,13 @@ async def run(executable: Path, wanted: list[str], factor: float, folder: Path) 
 
 
 async def _until_quiet(of: Scene, row: Row, last_cause: asyncio.Event) -> None:
-    while row.fired_at is not None and row.quiet_at is None:
-        was_last = last_cause.is_set()
-        row.quiet_at = await of.until(row.alert, fires=False, within=QUIET_WITHIN)
-        if was_last:
-            break
-    if row.fired_at is not None and row.quiet_at is None:
-        row.problem = row.problem or f"{row.alert} still fires after {QUIET_WITHIN:g} s"
+    if row.fired_at is not None:
+        over = False
+        while row.quiet_at is None and not over:
+            over = last_cause.is_set()
+            row.quiet_at = await of.until(row.alert, fires=False, within=QUIET_WITHIN)
+        if row.quiet_at is None:
+            row.problem = row.problem or f"{row.alert} still fires after {QUIET_WITHIN:g} s"
     say(row.line())
 
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+from actors.commands.arguments import refuse_reversed
 from actors.commands.doctor.adopt import adopt
 from actors.commands.doctor.adoption import Adoption
 from actors.commands.doctor.check_results import first_line, run_check
@@ -57,15 +58,14 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 
 def _refuse_without_effect(args: argparse.Namespace) -> None:
-    """Raise WrongUsage for options that would have no effect: nobody may believe that they had one."""
+    """Raise WrongUsage for options that have no effect without another one, and for two actions at once."""
     asked = [name for name in ("adopt", "ledger", "queries") if getattr(args, name)]
     if len(asked) > 1:
         raise WrongUsage(f"--{asked[1]}: not allowed with --{asked[0]}")
     for option, needed in _NEEDED.items():
         if getattr(args, _NAMES.get(option, option)) and needed not in asked:
             raise WrongUsage(f"--{option.replace('_', '-')}: expected --{needed} with it")
-    if args.starts_at and args.ends_at and args.ends_at <= args.starts_at:
-        raise WrongUsage("--to: expected an instant after --from")
+    refuse_reversed(args)
 
 
 def _work(args: argparse.Namespace, environment: Mapping[str, str]) -> Coroutine[Any, Any, int]:
