@@ -136,7 +136,7 @@ def test_an_argument_that_is_no_text_is_wrong_usage(words: list[str], capsys: py
 def test_a_value_that_is_refused_is_answered_in_the_words_of_the_help(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Names of Python's classes help nobody."""
+    """The error names the accepted values, and no class of Python."""
     said = usage_error(*words, capsys=capsys)
 
     assert not re.search(r"<|UUID", said)
@@ -226,7 +226,7 @@ QUESTION = '{"occasion":"birthday","date":"1990-01-01","timezone":"UTC","year":2
 @pytest.mark.parametrize("words", ["when", "completion bash", "doctor", "--version"])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_full_disk_is_one_sentence_with_exit_code_1(words: str, unbuffered: str) -> None:
-    """What was not written is not done. It is no failure of a server either."""
+    """The error names standard output, and not one of the servers that are away as well."""
     away = "HEYDAY_DATABASE_URL=postgresql://127.0.0.1:1/x HEYDAY_REDIS_URL=redis://127.0.0.1:1"
     settings = f"PYTHONUNBUFFERED={unbuffered} {away} HEYDAY_EMAIL_URL=http://127.0.0.1:1"
 

@@ -1,4 +1,4 @@
-"""What a route would ignore is refused: `?dryRun=true` on a route without it must not be a real run."""
+"""Every route answers 422 to a parameter or a field that it does not declare, such as `?dryRun=true`."""
 
 from __future__ import annotations
 
