@@ -134,11 +134,16 @@ class RawServer:
     async def close(self) -> None:
         """Stop listening, and end running connections."""
         assert self._server is not None
+        for listening in self._server.sockets:
+            asyncio.get_running_loop().remove_reader(listening.fileno())
+        # What is accepted already becomes a transport, then a task. asyncio leaks a connection whose server is closed
+        # in between (python/cpython#109564).
+        for _ in range(3):
+            await asyncio.sleep(0)
         self._server.close()
-        while self._tasks:  # a connection may still be accepted meanwhile
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
