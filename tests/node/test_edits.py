@@ -72,7 +72,7 @@ async def test_users_who_move_or_are_deleted_on_their_day_are_greeted_correctly(
     await greeted("east", "stays", "west")
     await tick()
 
-    assert len(world.acceptances()) == 3
+    await world.assert_each_was_accepted_once(3)
     rows = await world.fetch("select user_id::text, status, send_at, claimed_at from messages")
     ways = {row["user_id"]: row for row in rows}
     assert len(ways) == len(rows) == 4

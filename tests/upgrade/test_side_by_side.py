@@ -59,7 +59,7 @@ async def test_a_node_of_the_next_version_waits_for_its_schema_and_then_joins(
     await world.all_are("sent", PEOPLE)
 
     assert await world.value("select count(*) from messages where colour = 'blue'") == PEOPLE
-    assert len(world.acceptances()) == PEOPLE
+    await world.assert_each_was_accepted_once(PEOPLE)
     assert at_work.lines_of("outage_began") == []
     assert at_work.crashes() == early.crashes() == []
 
