@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from actors.commands.errors import WrongUsage
+from actors.commands.errors import CommandFailed, WrongUsage
 
 
 def instant(text: str) -> datetime:
@@ -48,6 +48,21 @@ def identifier(text: str) -> UUID:
     except ValueError:
         expected = "an id such as 01a22f44-155d-7efd-9c53-d829a4ad92f4"
         raise argparse.ArgumentTypeError(f"expected {expected}, not {text!r}") from None
+
+
+async def user_id(user: str, of_address: Callable[[str], Awaitable[UUID | None]]) -> UUID:
+    """The id of a user who is given by an id, or by the address of a user who is not deleted.
+
+    Raises WrongUsage for anything else, and CommandFailed when nobody has the address.
+    """
+    if "@" in user:
+        if (found := await of_address(user)) is None:
+            raise CommandFailed(f"no user has the address {user}; search for a deleted user by id")
+        return found
+    try:
+        return UUID(user)
+    except ValueError:
+        raise WrongUsage(f"USER: expected the id of a user (a UUID) or an email address, not {user!r}") from None
 
 
 def is_http(url: str) -> bool:

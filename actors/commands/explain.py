@@ -6,9 +6,9 @@ import argparse
 import sys
 from collections.abc import Mapping
 from datetime import datetime
-from uuid import UUID
 
-from actors.commands.errors import CommandFailed, WrongUsage
+from actors.commands.arguments import user_id
+from actors.commands.errors import CommandFailed
 from actors.commands.reports import ReportSources, report
 from service.api.http.responses import encode
 from service.api.representations.messages import event_at, events
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
             sources.history,
             sources.rules,
             sources.planned,
-            await _id_of(args.user, sources),
+            await user_id(args.user, sources.previews.user_of),
             late_limit=sources.late_limit,
             holds=sources.holds,
             limits=sources.limits,
@@ -42,18 +42,6 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
         sys.stdout.write(encode(explanation_json(found)).decode() + "\n" if args.json else _text(found))
 
     return report(environment, write)
-
-
-async def _id_of(user: str, sources: ReportSources) -> UUID:
-    if "@" in user:
-        found = await sources.previews.user_of(user)
-        if found is None:
-            raise CommandFailed(f"no user has the address {user}; search for a deleted user by id")
-        return found
-    try:
-        return UUID(user)
-    except ValueError:
-        raise WrongUsage(f"USER: expected the id of a user (a UUID) or an email address, not {user!r}") from None
 
 
 def _text(found: Explanation) -> str:

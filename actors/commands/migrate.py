@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Migrate, and write the name of each applied file. Raises BadConfiguration, CommandFailed, Unavailable."""
-    from service.adapters.postgres.migrations import MigrationFailed, migrate
+    from service.adapters.postgres.migrations import MigrationFailed, migrate, newer_in
 
     dsn = read_database_url(environment)
     try:
@@ -30,9 +30,12 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
             applied = asyncio.run(migrate(dsn))
     except MigrationFailed as failure:
         raise CommandFailed(str(failure)) from failure
+    newer = asyncio.run(newer_in(dsn))
     if args.json:
-        sys.stdout.write(orjson.dumps({"applied": applied}).decode() + "\n")
+        sys.stdout.write(orjson.dumps({"applied": applied, "newer": newer}).decode() + "\n")
         return OK
     lines = [f"applied {name}" for name in applied] or ["nothing to apply"]
+    if newer:
+        lines.append(f"a newer version of heyday has applied {', '.join(newer)}")
     sys.stdout.write("\n".join(lines) + "\n")
     return OK

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from uuid import UUID
 
-from actors.commands.arguments import identifier, instant, refuse_reversed
+from actors.commands.arguments import identifier, instant, refuse_reversed, user_id
 from actors.commands.errors import WrongUsage
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.principal import command_line
@@ -18,6 +18,8 @@ from service.adapters.postgres.connection import Database
 from service.adapters.postgres.history import PostgresHistory
 from service.adapters.postgres.messages import PostgresMessages
 from service.adapters.postgres.occasions import PostgresOccasions
+from service.adapters.postgres.planning import LATE_LIMIT
+from service.adapters.postgres.preview import PostgresPreviews
 from service.api.http.responses import encode
 from service.api.representations.messages import MessageAnswer
 from service.domain.messages import REDRIVABLE, Status
@@ -40,9 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ids", metavar="ID", nargs="*", type=identifier, help="ids of messages")
     parser.add_argument(
         "--status",
+        dest="statuses",
+        action="append",
         choices=sorted(status.value for status in REDRIVABLE),
-        help="all messages with this status, instead of ids",
+        help="all messages with this status, instead of ids; may be given more than once",
     )
+    parser.add_argument("--user", help="with --status: only this user's, by the id or the email address")
     parser.add_argument("--occasion", metavar="CODE", help="with --status: only this occasion")
     parser.add_argument(
         "--from", dest="starts_at", metavar="INSTANT", type=instant, help="with --status: due at or after INSTANT"
@@ -59,8 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Redrive, or list with --dry-run, and return the exit code. Raises BadConfiguration, WrongUsage, Unavailable."""
-    if bool(args.ids) == bool(args.status):
+    if bool(args.ids) == bool(args.statuses):
         raise WrongUsage("expected either ids of messages or --status")
+    filters = {"--user": args.user, "--occasion": args.occasion, "--from": args.starts_at, "--to": args.ends_at}
+    if args.ids and (given := [name for name, value in filters.items() if value is not None]):
+        raise WrongUsage(f"{given[0]}: expected --status instead of ids")
     if args.list and not args.dry_run:
         raise WrongUsage("expected --dry-run with --list")
     refuse_reversed(args)
@@ -78,7 +86,10 @@ async def _run(args: argparse.Namespace, dsn: Secret) -> int:
         codes = [entry.occasion.code for entry in await PostgresOccasions(database).all()]
         if args.occasion not in (None, *codes):
             raise WrongUsage(f"--occasion: expected one of {', '.join(codes)}, not {args.occasion!r}")
-        await redrive.all_of(MessageFilter(None, (Status(args.status),), args.occasion, args.starts_at, args.ends_at))
+        previews = PostgresPreviews(database, late_limit=LATE_LIMIT)
+        user = None if args.user is None else await user_id(args.user, previews.user_of)
+        statuses = tuple(map(Status, args.statuses))
+        await redrive.all_of(MessageFilter(user, statuses, args.occasion, args.starts_at, args.ends_at))
         return OK
     finally:
         await database.close()

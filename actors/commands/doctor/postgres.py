@@ -12,7 +12,7 @@ from service.adapters.postgres.checkup import PostgresCheckup, Server
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.holds import PostgresHolds
 from service.adapters.postgres.messages import PostgresMessages
-from service.adapters.postgres.migrations import available, missing
+from service.adapters.postgres.migrations import available, missing, newer
 from service.adapters.postgres.planning import PostgresPlanning
 from service.domain.planning import CalendarDefaults
 from service.settings import Settings
@@ -37,9 +37,14 @@ async def check_postgres(settings: Settings, database: Database) -> list[CheckRe
     results = list(_server(server))
     async with database.connection() as connection:
         lacking = await missing(connection)
-    if lacking:
-        return [*results, error(f"the schema lacks {', '.join(lacking)}: run `heyday migrate`")]
+        if lacking:
+            return [*results, error(f"the schema lacks {', '.join(lacking)}: run `heyday migrate`")]
+        beyond = await newer(connection)
     results.append(ok(f"the schema is of version {available()[-1].number}"))
+    if beyond:
+        results.append(
+            warning(f"a newer version of heyday has applied {', '.join(beyond)}: update this one when its nodes are")
+        )
     parts: dict[str, Check] = {
         "the clock": partial(_clock, database),
         "connections": partial(_connections, checkup, server, settings.database_connections),

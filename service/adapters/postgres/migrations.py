@@ -220,3 +220,20 @@ async def missing(connection: Connection) -> list[str]:
         return [migration.name for migration in available()]
     numbers = {row["number"] for row in await connection.fetch("select number from schema_migrations")}
     return [migration.name for migration in available() if migration.number not in numbers]
+
+
+async def newer(connection: Connection) -> list[str]:
+    """Names of the applied files that this version does not have: a newer version has migrated."""
+    query = "select name from schema_migrations where number > $1 order by number"
+    return [row["name"] for row in await connection.fetch(query, available()[-1].number)]
+
+
+async def newer_in(dsn: str) -> list[str]:
+    """The same for a migrated database that is not connected yet. Raises Unavailable."""
+    connection = await connect_once(dsn)
+    try:
+        with translating():
+            async with in_one_session(connection):
+                return await newer(connection)
+    finally:
+        connection.terminate()

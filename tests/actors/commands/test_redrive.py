@@ -161,6 +161,39 @@ async def test_messages_are_redriven_by_id_and_each_refusal_has_its_reason(store
     ]
 
 
+async def test_several_statuses_of_one_user_are_redriven(store: Store, heyday: Run) -> None:
+    """After one address was corrected, the others are left alone."""
+    failed, unknown = await ended(store, "failed", 2), await ended(store, "unknown", 1)
+    query = "select user_id from messages where id = $1"
+    (first,), (second,) = await store.fetch(query, failed[0]), await store.fetch(query, unknown[0])
+    await store.fetch("update users set email_key = 'ada@example.com' where id = $1", second["user_id"])
+
+    for user in (str(first["user_id"]), "Ada@example.com"):
+        code, out, _ = await heyday("--status", "failed", "--status", "unknown", "--user", user)
+        assert (code, out) == (0, "1 of 1 messages redriven: they are due now.\n")
+
+    assert await store.statuses() == {failed[0]: "scheduled", failed[1]: "failed", unknown[0]: "scheduled"}
+
+
+async def test_a_user_who_is_not_there_is_no_redrive_of_nothing(store: Store, heyday: Run) -> None:
+    """A typing error must not look like a redrive that is done."""
+    await ended(store, "failed", 1)
+
+    code, out, error = await heyday("--status", "failed", "--user", "nobody@example.com")
+
+    assert (code, out) == (1, "")
+    assert "no user has the address nobody@example.com" in error
+
+
+@pytest.mark.parametrize("option", ["--user", "--occasion", "--from", "--to"])
+async def test_a_filter_beside_ids_is_wrong_usage(heyday: Run, option: str) -> None:
+    """It would be ignored."""
+    code, out, error = await heyday(str(uuid4()), option, "2027-03-14")
+
+    assert (code, out) == (2, "")
+    assert f"{option}: expected --status instead of ids" in error
+
+
 async def test_neither_ids_nor_a_status_is_wrong_usage(heyday: Run) -> None:
     """A missing argument must not redrive everything."""
     code, out, said = await heyday()

@@ -132,6 +132,17 @@ async def test_a_fault_in_postgresql_is_an_error(store: Store, doctor: Run, stat
     assert words in said(out, "ERROR")
 
 
+async def test_a_schema_of_a_newer_version_is_a_warning(store: Store, doctor: Run) -> None:
+    """Somebody went back to an older version, or has not updated this machine yet."""
+    await store.fetch(PLANNED)
+    await store.fetch("insert into schema_migrations (number, name, checksum) values (9999, '9999_next.sql', '')")
+
+    code, out = await doctor()
+
+    assert code == 0
+    assert "a newer version of heyday has applied 9999_next.sql" in said(out, "warn")
+
+
 async def test_unknown_messages_are_a_warning(store: Store, doctor: Run) -> None:
     """Nothing is broken, but a person has to decide."""
     await store.fetch(PLANNED)
