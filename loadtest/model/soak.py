@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import cycle
 from random import Random
 from time import monotonic
 from typing import Any
@@ -71,7 +72,7 @@ class Soak:
         model: Model | None = None,
     ) -> None:
         self.found = Findings()
-        self._urls = urls
+        self._urls = cycle(urls)
         self._stub = stub
         self._set_clock = set_clock
         self._rng = Random(seed)
@@ -87,6 +88,8 @@ class Soak:
         self._read = 0
         self._keys: set[str | None] = set()
         """The keys of all acceptances until the last comparison."""
+        self._calls: list[str] = []
+        """The edits of this round."""
         self._numbers = 0
         self._http: aiohttp.ClientSession | None = None
 
@@ -107,9 +110,14 @@ class Soak:
             *(self._create, self._create, self._import, self._move, self._move, self._redate, self._delete),
             *(self._set_hour, self._set_text, self._hold, self._release),
         )
+        self._calls.clear()
         for edit in self._rng.choices(edits, k=self._rng.randint(4, 12)):
             if await edit():
-                self.found.edits[edit.__name__.strip("_")] += 1
+                name = edit.__name__.strip("_")
+                self.found.edits[name] += 1
+                if must := self._model.advance(self._now):
+                    # What this edit has made due leaves now. Else the next edit would race with it.
+                    await self._compare(f"after {name}", must)
         await self._compare("after the edits", self._model.advance(self._now))
         for texts in self._texts.values():
             newest = max(texts, key=_version)
@@ -208,9 +216,6 @@ class Soak:
             await self._call("POST", f"/holds/{hold}:release", None)
             del self._holds[occasion]
             self._model.release(occasion)
-        if released:
-            # What was held leaves now. Else the next edit, such as another hold, would race with it.
-            await self._compare("after a release", self._model.advance(self._now))
         return bool(released)
 
     async def _redrive(self) -> None:
@@ -224,7 +229,9 @@ class Soak:
         assert self._http is not None
         data = None if body is None else body if isinstance(body, str) else json.dumps(body)
         headers = {"Content-Type": kind} if data is not None else {}
-        url = f"{self._rng.choice(self._urls)}/api/v1{path}"
+        url = f"{next(self._urls)}/api/v1{path}"
+        if method != "GET":
+            self._calls.append(f"{method} {url} {body}")
         async with self._http.request(method, url, data=data, headers=headers) as response:
             text = await response.text()
             if response.status >= 300:
@@ -288,7 +295,12 @@ class Soak:
         if wrong:
             people = {one.partition("'")[2].partition("'")[0] for one in wrong}
             lives = [f"{life}" for email, life in self._model.lives.items() if email in people]
-            self.found.wrong += [f"round {self.found.rounds}, {when}, {self._now:%Y-%m-%d %H:%M}:", *wrong, *lives]
+            self.found.wrong += [
+                f"round {self.found.rounds}, {when}, {self._now:%Y-%m-%d %H:%M}:",
+                *wrong,
+                *lives,
+                *self._calls,
+            ]
 
 
 def _version(text: str) -> int:
