@@ -289,6 +289,21 @@ async def test_hostile_names_are_shown_as_they_are(stage: Stage, opened: Open) -
     assert await page.page.locator("script:not([src]), img").count() == 0
 
 
+async def test_a_long_word_stays_within_the_page(stage: Stage, opened: Open) -> None:
+    """The reason of a hold is in the banner, and in what the page of a person says."""
+    user = await stage.world.value("select user_id::text from messages where status = 'scheduled' limit 1")
+    page = await opened(viewport={"width": 320, "height": 640})
+    async with aiohttp.ClientSession(page.origin) as client:
+        async with client.post("/api/v1/holds", json={"reason": "w" * 300}) as answer:
+            hold = (await answer.json())["id"]
+        for address in ("day", f"person/{user}", "holds"):
+            await page.go(address)
+            await page.page.wait_for_selector(".banner.held")
+            assert await page.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
+        async with client.post(f"/api/v1/holds/{hold}:release") as answer:
+            assert answer.status == 200
+
+
 @pytest.mark.parametrize(("preference", "seconds"), [("no-preference", "1s"), ("reduce", "0s")])
 async def test_nothing_glides_for_those_who_prefer_less_motion(opened: Open, preference: str, seconds: str) -> None:
     """The line of now jumps instead, and nothing else moves either."""
@@ -383,6 +398,17 @@ async def test_an_edit_of_a_text_keeps_what_two_people_changed(stage: Stage, ope
     async with aiohttp.ClientSession(page.origin) as client, client.get(url) as answer:
         stored = await answer.json()
     assert (stored["subject"], stored["text"]) == ("Your new house", "Welcome home, {first_name}")
+
+
+async def test_a_low_window_is_left_to_the_page(opened: Open) -> None:
+    """As a window is at a zoom of 400 %: the bar takes most of it, and goes away with the rest."""
+    page = await opened(viewport={"width": 320, "height": 256})
+    await page.go("nodes")
+    await page.page.wait_for_selector(".card")
+
+    await page.page.evaluate("scrollTo(0, 300)")
+
+    assert await page.page.evaluate("document.querySelector('.bar').getBoundingClientRect().bottom") < 0
 
 
 async def test_a_node_dies_while_somebody_watches_a_wave(stage: Stage, opened: Open) -> None:
