@@ -411,6 +411,13 @@ async def test_a_low_window_is_left_to_the_page(opened: Open) -> None:
     assert await page.page.evaluate("document.querySelector('.bar').getBoundingClientRect().bottom") < 0
 
 
+async def test_the_limits_of_a_node_have_names(opened: Open) -> None:
+    page = await opened()
+    await page.go("nodes")
+
+    await page.says("Email concurrency 8 (setting)")
+
+
 async def test_a_node_dies_while_somebody_watches_a_wave(stage: Stage, opened: Open) -> None:
     """The page of the other node continues: every greeting of the wave ends as sent, and the dead node is shown.
 

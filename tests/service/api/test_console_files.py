@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from service.api.routes.console import console_files
+from service.ports import AuditAction
 
 FOLDER = Path("service/api/console")
 VENDOR = FOLDER / "vendor"
@@ -85,6 +86,12 @@ def test_no_script_makes_markup_from_text() -> None:
             text = path.read_text(encoding="utf-8")
             found = re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text)
             assert found is None, f"{path}: {found}"
+
+
+def test_the_audit_log_can_be_filtered_by_every_action() -> None:
+    script = (FOLDER / "pages/holds.js").read_text(encoding="utf-8")
+
+    assert re.findall(r"^  '(\w+\.\w+)',$", script, re.MULTILINE) == [str(one) for one in AuditAction]
 
 
 @pytest.mark.parametrize("package", sorted({source["package"] for source in SOURCES.values()}))

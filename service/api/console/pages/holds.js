@@ -18,6 +18,7 @@ const ACTIONS = [
   'suppression.added',
   'suppression.removed',
   'messages.redriven',
+  'messages.mended',
   'user.erased',
   'job.run',
   'database.adopted',

@@ -3,9 +3,10 @@
 import { html } from '../html.js';
 import { usePolled } from '../api.js';
 import { duration, number, time, words } from '../format.js';
-import { Facts, Problem, State, Table, Waiting } from '../parts.js';
+import { Facts, Problem, State, Table, Waiting, field } from '../parts.js';
 
-const SILENT = 4; // seconds without a heartbeat: two are missing
+// Seconds without a heartbeat: two are missing.
+const SILENT = 4;
 
 export function Nodes() {
   const { data, error } = usePolled('nodes');
@@ -48,7 +49,9 @@ function Node({ node, report, silentSeconds, startedAt, incarnation, tzdata }) {
         Circuit:
           circuit &&
           html`<${State} of=${circuit.state === 'closed' ? 'sent' : 'failed'}>${words(circuit.state)}<//> ${circuit.reason}`,
-        Limits: limits && Object.values(limits).map(({ value, source }) => html`${value} (${source}) `),
+        Limits:
+          limits &&
+          Object.entries(limits).map(([name, { value, source }]) => html`<div>${field(name)} ${value} (${source})</div>`),
         Connections: pool && `${number(pool.active)} of ${number(pool.max)} busy, ${number(pool.waiting)} wait`,
       }}
     />
