@@ -3,11 +3,15 @@
 
 import { useEffect, useEvent, useRef, useState } from './html.js';
 
-const BASE = new URL('../', import.meta.url); // behind a proxy with a prefix, too
+// Behind a proxy with a prefix, too.
+const BASE = new URL('../', import.meta.url);
 const KEY = 'heyday.key';
-const TIMEOUT = 15_000; // milliseconds for one request
-const EVERY = 2_000; // milliseconds between two looks
-const SHARED = 5_000; // milliseconds: the age that an answer may have
+// Milliseconds for one request.
+const TIMEOUT = 15_000;
+// Milliseconds between two looks.
+export const EVERY = 2_000;
+// Milliseconds: the age that an answer may have.
+const SHARED = 5_000;
 const ROLES = ['read', 'write', 'operate', 'admin'];
 
 export const key = {
@@ -55,7 +59,7 @@ export async function call(method, path, body, headers, ending) {
         ...headers,
       },
       body: body && JSON.stringify(body),
-      signal: AbortSignal.any([limit, ...(ending ? [ending] : [])]),
+      signal: AbortSignal.any([limit, ending].filter(Boolean)),
       credentials: 'omit',
       cache: 'no-store',
     });

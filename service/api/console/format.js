@@ -2,7 +2,8 @@
 
 export const VIEWER_ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
-const kept = {}; // making a formatter is slow
+// Making a formatter is slow.
+const kept = {};
 
 const by = (kind, options) => (kept[JSON.stringify(options)] ||= new Intl[kind](undefined, options));
 

@@ -4,8 +4,9 @@ import { useEvent, useRef } from './html.js';
 import { go } from './address.js';
 
 const SWITCH = 'heyday.keys';
-const PAGES = { d: 'day', m: 'messages', p: 'person', n: 'nodes', o: 'occasions', h: 'holds' };
-const PAUSE = 1500; // milliseconds in which the second key of `g d` counts
+const PAGES = ['day', 'messages', 'person', 'nodes', 'occasions', 'holds'];
+// Milliseconds in which the second key of `g d` counts.
+const PAUSE = 1500;
 
 export const KEYS = {
   'g then d, m, p, n, o, h': 'Go to Day, Messages, People, Nodes, Occasions, Holds',
@@ -51,7 +52,7 @@ export function useKeys({ help, stop }) {
       },
     };
     const key = event.key.toLowerCase();
-    const page = Date.now() - led.current < PAUSE && PAGES[key];
+    const page = Date.now() - led.current < PAUSE && PAGES.find((one) => one[0] === key);
     led.current = 0;
     const act = page ? () => go(page) : acts[key];
     if (!act) return;

@@ -47,7 +47,8 @@ function Shell({ signOut }) {
   const help = () => show('help');
   const stop = () => may('operate') && show('stop');
   useKeys({ help, stop });
-  const today = usePolled('day'); // one look for the shell and the page
+  // One look for the shell and the page.
+  const today = usePolled('day');
   const [Page, title = 'Message'] = PAGES[page] || PAGES.day;
   const main = useRef();
   const arrived = useRef();

@@ -123,16 +123,13 @@ export function useEdit(path, was, etag) {
   return [save, note];
 }
 
-// Copies without the clipboard API where that is missing, as over plain HTTP.
+// Copies without the clipboard API, which is missing over plain HTTP.
 export function Id({ of, what }) {
   const [done, set] = useState();
   const code = useRef();
-  const copy = async () => {
-    if (navigator.clipboard) await navigator.clipboard.writeText(of);
-    else {
-      getSelection().selectAllChildren(code.current);
-      document.execCommand('copy');
-    }
+  const copy = () => {
+    getSelection().selectAllChildren(code.current);
+    document.execCommand('copy');
     set(true);
     setTimeout(set, 1500);
   };
@@ -184,17 +181,15 @@ export function Dialog({ title, close, children }) {
 // `false` are left out, as are their headings.
 export const Table = ({ label, head, rows, kind }) =>
   html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table class=${kind}>
-    <thead><tr>${head.map((one, place) => one && html`<th scope="col" class=${alignment(rows[0]?.[place + 1])}>${one}</th>`)}</tr></thead>
+    <thead><tr>${head.map((one, place) => one && html`<th scope="col" class=${typeof rows[0]?.[place + 1]}>${one}</th>`)}</tr></thead>
     <tbody>${rows.map(
       ([key, ...cells]) =>
         html`<tr key=${key}>${cells.map(
           (cell) =>
-            cell !== false && html`<td class=${alignment(cell)}>${typeof cell === 'number' ? number(cell) : cell}</td>`,
+            cell !== false && html`<td class=${typeof cell}>${typeof cell === 'number' ? number(cell) : cell}</td>`,
         )}</tr>`,
     )}</tbody>
   </table></div>`;
-
-const alignment = (cell) => typeof cell;
 
 // Every drawing has a table behind it.
 export const AsTable = ({ label, ...table }) =>

@@ -53,18 +53,15 @@ export function World({ cells, from, until, now, sendAt }) {
   const narrow = width < 640;
   const left = narrow ? 54 : 168;
   const room = Math.max(60, width - left - (narrow ? 34 : 60));
-  const scale = room / (until - from); // pixels for a millisecond
+  // Pixels for a millisecond.
+  const scale = room / (until - from);
   const x = (at) => left + (at - from) * scale;
   const y = (row) => HEAD + row * ROW;
   const height = y(rows.length) + 6;
   const greatest = Math.max(...bars.map((bar) => bar.planned));
   const zones = Object.fromEntries(bars.map((bar) => [bar.offset, cities(bar.zones.slice(0, 2))]));
   const every = HOUR * (narrow ? 6 : 3);
-  const hours = Array.from(
-    { length: (until - from) / every + 1 },
-    (_, hour) => Math.ceil(from / HOUR) * HOUR + hour * every,
-  );
-  const days = [-1, 0, 1, 2].map((day) => Math.floor(from / DAY + day) * DAY);
+  const hours = Array.from({ length: DAY / every + 1 }, (_, hour) => from + hour * every);
   return html`<figure class="world" ref=${element}>
     ${
       width > 0 &&
@@ -84,8 +81,8 @@ export function World({ cells, from, until, now, sendAt }) {
           <text x=${x(at)} y=${HEAD - 11} text-anchor="middle">${clock(at)}</text>
         </g>`,
       )}
-      ${days.map((day) => {
-        const points = rows.map((offset, row) => [x(day + (sendAt - offset) * MINUTE), y(row) + ROW / 2]);
+      ${[-1, 0, 1].map((day) => {
+        const points = rows.map((offset, row) => [x(from + day * DAY + (sendAt - offset) * MINUTE), y(row) + ROW / 2]);
         return html`<polyline class="sweep" points=${points.filter(([at]) => at >= left && at < left + room).join(' ')} />`;
       })}
       ${bars.map(
@@ -126,7 +123,8 @@ export function World({ cells, from, until, now, sendAt }) {
 }
 
 function Bar({ bar, x, y, width, right }) {
-  const turned = x + width > right; // at the edge it grows to the left
+  // At the edge it grows to the left.
+  const turned = x + width > right;
   const left = turned ? x - width : x;
   let start = left;
   const begun = bar.planned > bar.waiting && bar.waiting;

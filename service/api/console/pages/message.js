@@ -59,7 +59,8 @@ export function Message({ id }) {
 
 function Hops({ events }) {
   const at = (place) => Date.parse(events[Math.max(0, place)].at);
-  const waits = events.map((_, place) => Math.max(0, at(place) - at(place - 1))); // milliseconds
+  // Milliseconds.
+  const waits = events.map((_, place) => Math.max(0, at(place) - at(place - 1)));
   const longest = Math.log1p(Math.max(1000, ...waits));
   return html`<ol class="hops">${events.map(
     (one, place) =>

@@ -8,7 +8,8 @@ import { Button, Dialog, Facts, Field, Form, Id, Problem, State, Waiting, field,
 import { Rows } from './messages.js';
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-const TYPED = 300; // milliseconds without a key before a search begins
+// Milliseconds without a key before a search begins.
+const TYPED = 300;
 const REASONS = ['opt_out', 'bounce', 'complaint', 'manual'];
 const SLOW = { every: 10_000 };
 
@@ -130,10 +131,7 @@ function verdict({ status, held, leftOut, sendAt }, now) {
 
 // One line for each year and occasion, the newest year first.
 function Why({ of }) {
-  const days = [...of.days].sort(
-    (one, other) => other.localYear - one.localYear || (one.occasion < other.occasion ? -1 : 1),
-  );
-  return html`<ul class="verdicts">${days.map((day) => {
+  return html`<ul class="verdicts">${of.days.toReversed().map((day) => {
     const [kind, text] = verdict(day, of.now);
     return html`<li key=${day.occasion + day.localYear}>
       <span class="when"><b>${day.localYear}</b> ${words(day.occasion)}</span>
