@@ -400,6 +400,44 @@ async def test_an_edit_of_a_text_keeps_what_two_people_changed(stage: Stage, ope
     assert (stored["subject"], stored["text"]) == ("Your new house", "Welcome home, {first_name}")
 
 
+@pytest.mark.parametrize("address", ["person/%", "constructor", "day?date=never"])
+async def test_a_wrong_address_leaves_a_page(opened: Open, address: str) -> None:
+    page = await opened()
+    page.allowed += ["404 (Not Found)", "422 (Unprocessable"]
+
+    await page.go(address)
+
+    assert await page.page.get_by_role("navigation", name="Pages").is_visible()
+
+
+async def test_a_key_that_no_header_can_carry_is_refused(stage: Stage, opened: Open) -> None:
+    """As any other wrong key, and the page can be loaded again."""
+    page = await opened(stage.other)
+    page.allowed.append("401 (Unauthorized)")
+    await page.page.goto(f"{page.origin}/console")
+    await page.page.get_by_label("API key").fill("pasted…")
+    await page.page.keyboard.press("Enter")
+    await page.says("The API key is not valid.")
+
+    await page.page.reload()
+    await page.page.get_by_label("API key").fill(KEY.rpartition(":")[2])
+    await page.page.keyboard.press("Enter")
+
+    await page.says("desk · operate")
+
+
+async def test_the_search_follows_its_address(opened: Open) -> None:
+    page = await opened()
+    await page.go("person?q=mary")
+    await page.page.wait_for_selector("ul.people a")
+    await page.page.locator("ul.people a").first.focus()
+
+    await page.page.keyboard.press("/")
+
+    await page.says("You see why somebody was greeted")
+    assert await page.page.locator("input[type=search]:focus").input_value() == ""
+
+
 async def test_a_low_window_is_left_to_the_page(opened: Open) -> None:
     """As a window is at a zoom of 400 %: the bar takes most of it, and goes away with the rest."""
     page = await opened(viewport={"width": 320, "height": 256})

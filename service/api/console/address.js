@@ -4,7 +4,7 @@ import { useEvent, useState } from './html.js';
 
 function parse() {
   const [path, query] = location.hash.replace(/^#\/?/, '').split('?');
-  const [page, id] = path.split('/').map(decodeURIComponent);
+  const [page, id] = path.split('/');
   return { page: page || 'day', id, query: Object.fromEntries(new URLSearchParams(query)) };
 }
 
@@ -15,7 +15,7 @@ export function search(query) {
 }
 
 // The address of a page.
-export const to = (page, id, query = {}) => `#/${page}${id ? `/${encodeURIComponent(id)}` : ''}${search(query)}`;
+export const to = (page, id, query = {}) => `#/${page}${id ? `/${id}` : ''}${search(query)}`;
 
 export const go = (...page) => {
   location.hash = to(...page);

@@ -40,7 +40,11 @@ export function useKeys({ help, stop }) {
     const acts = {
       '?': help,
       s: stop,
-      '/': () => go('person'),
+      '/': () => {
+        go('person');
+        // Where the page is shown already.
+        document.querySelector('[data-focus]')?.focus();
+      },
       j: () => step(1),
       k: () => step(-1),
       x: () =>

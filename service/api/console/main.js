@@ -17,6 +17,7 @@ import { Occasions } from './pages/occasions.js';
 import { Holds } from './pages/holds.js';
 
 const PAGES = {
+  __proto__: null,
   day: [Day, 'Day'],
   messages: [Messages, 'Messages'],
   person: [Person, 'People'],
@@ -28,7 +29,8 @@ const PAGES = {
 
 function SignIn({ ask }) {
   const act = ({ secret }) => {
-    key.set(secret.trim());
+    // A header cannot have others, and no key is right without them.
+    key.set(secret.trim().replace(/[^\0-\xff]/g, '?'));
     return ask();
   };
   const main = useRef();

@@ -24,6 +24,9 @@ function Search({ q }) {
     const timer = text !== q && setTimeout(find, TYPED);
     return () => clearTimeout(timer);
   }, [text]);
+  useEffect(() => {
+    if (!q) set('');
+  }, [q]);
   const submit = (event) => {
     event.preventDefault();
     if (UUID.test(text.trim())) go('person', text.trim());
