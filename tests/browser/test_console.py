@@ -426,6 +426,37 @@ async def test_a_key_that_no_header_can_carry_is_refused(stage: Stage, opened: O
     await page.says("desk · operate")
 
 
+async def test_a_number_opens_the_messages_that_it_counts(stage: Stage, opened: Open) -> None:
+    """Also where others have the same state, and lie at another time."""
+    await stage.world.fetch(
+        """
+        with of_rome as (
+            select id, row_number() over (order by id) as place from messages where timezone = 'Europe/Rome'
+        )
+        update messages set
+            status = case when place = 1 then 'cancelled' else 'failed' end,
+            send_at = case when place = 2 then send_at - interval '9 days' else send_at end,
+            ended_at = send_at, dead_lettered_at = case when place = 1 then null else send_at end
+        from of_rome where messages.id = of_rome.id
+        """
+    )
+    page = await opened()
+    await page.go("day")
+    await page.says(f"{FAILED - 2} failed")
+    numbers = {
+        await link.get_attribute("href"): (await link.inner_text()).split()[0]
+        for link in await page.page.locator(".sums a, .attention .bad").all()
+    }
+    assert len(numbers) >= 3, numbers
+
+    for address, number in numbers.items():
+        await page.go(str(address).removeprefix("#/"))
+        await page.says("essage")
+        shown = await page.page.locator(".tools [role=status]").inner_text()
+        assert number in shown.split() or shown.startswith("The first"), (address, number, shown)
+        assert await page.page.locator("td .cancelled").count() == 0
+
+
 async def test_the_search_follows_its_address(opened: Open) -> None:
     page = await opened()
     await page.go("person?q=mary")

@@ -74,4 +74,7 @@ export const STATES = {
   unknown: 'nobody knows whether the email service took it: a person decides',
 };
 
+// All that count as planned.
+export const PLANNED = Object.keys(STATES).filter((state) => state !== 'cancelled').join();
+
 export const redrivable = (state) => ['failed', 'unknown', 'expired'].includes(state);

@@ -2,7 +2,7 @@
 
 import { html } from '../html.js';
 import { to } from '../address.js';
-import { city, clock, number, offset as offsetText, words } from '../format.js';
+import { PLANNED, city, clock, number, offset as offsetText, words } from '../format.js';
 import { AsTable, useWidth } from '../parts.js';
 
 const MINUTE = 60_000;
@@ -129,6 +129,7 @@ function Bar({ bar, x, y, width, right }) {
   let start = left;
   const begun = bar.planned > bar.waiting && bar.waiting;
   const address = to('messages', null, {
+    status: PLANNED,
     from: new Date(bar.at).toISOString(),
     to: new Date(bar.at + 1000).toISOString(),
     timezone: bar.zones.join(),

@@ -5,22 +5,30 @@ import { replace, to } from '../address.js';
 import { usePolled } from '../api.js';
 import { Forecast } from '../drawings/forecast.js';
 import { World, nineNow, usualTime } from '../drawings/world.js';
-import { clock, count, day, duration, number, title, words } from '../format.js';
+import { PLANNED, clock, count, day, duration, number, time, title, words } from '../format.js';
 import { Waiting } from '../parts.js';
 
-// The sums of the day, and the states of the messages in each.
+// The sums of the day, and the states of the messages in each, if not of that name. What is unsent counts by its instant,
+// too: which end of the span lies at how many milliseconds before now.
 const SUMS = {
-  planned: '',
-  sent: 'sent',
-  waiting: 'scheduled,queued',
-  sending: 'sending',
-  retrying: 'retrying',
-  late: 'scheduled,queued',
-  held: 'scheduled,queued,retrying',
-  unknown: 'unknown',
-  failed: 'failed',
-  expired: 'expired',
+  planned: [PLANNED],
+  sent: [],
+  waiting: ['scheduled,queued', 'from', 60_000],
+  sending: [],
+  retrying: [],
+  late: ['scheduled,queued', 'to', 60_000],
+  held: ['scheduled,queued,retrying', 'to'],
+  unknown: [],
+  failed: [],
+  expired: [],
 };
+
+// The list of the messages that a sum counts.
+function listOf(name, { from, to: until, now }) {
+  const [status = name, end, age = 0] = SUMS[name];
+  const at = new Date(Date.parse(now) - age).toISOString();
+  return to('messages', null, { status, from, to: until, ...(end && at > from && at < until && { [end]: at }) });
+}
 
 // Business time now, which may run faster than the reader's clock: an answer says its instant and its rate.
 function useNow(data) {
@@ -59,13 +67,13 @@ export function Day({ query, today }) {
       </nav>
       <p class="clock"><b>${clock(now)}</b> UTC${nine && html`<small>${clock(sendAt * 60_000)} in ${nine}</small>`}</p>
     </div>
-    <${Attention} of=${data.attention} />
+    <${Attention} of=${data.attention} now=${data.now} />
     <dl class="sums">${Object.keys(SUMS).map(
       (name) =>
         (total[name] > 0 || ['planned', 'sent'].includes(name)) &&
         html`<div key=${name} class=${name}>
           <dt>${name}</dt>
-          <dd><a href=${to('messages', null, { status: SUMS[name], from, to: until })}>${number(total[name])}</a></dd>
+          <dd><a href=${listOf(name, data)}>${number(total[name])}</a></dd>
         </div>`,
     )}</dl>
     ${!total.planned && html`<p class="empty">Nothing is planned for this day. Planning looks 48 hours ahead.</p>`}
@@ -84,16 +92,16 @@ export function Day({ query, today }) {
 }
 
 // What needs a person, or that nothing does.
-function Attention({ of }) {
-  const { circuit, nodes, overdueSince } = of;
-  const list = (status) => to('messages', null, { status });
+function Attention({ of, now }) {
+  const { circuit, nodes, overdueSince, since } = of;
+  const list = (status, within) => to('messages', null, { status, ...within });
   const most = (name) => `${number(of[name])}${of[name] < of.countedUpTo ? '' : ' or more'} ${name}`;
   const shown = [
     ...of.held.map((one) => [`${one.occasion ? title(one.occasion) : 'All sending'} is held`, to('holds'), 'warn']),
-    ...['unknown', 'failed', 'expired'].map((name) => of[name] > 0 && [most(name), list(name), 'bad']),
+    ...['unknown', 'failed', 'expired'].map((name) => of[name] > 0 && [most(name), list(name, { from: since }), 'bad']),
     of.overdue > 0 && [
-      `${most('overdue')}${overdueSince ? ` since ${clock(overdueSince)} UTC` : ''}`,
-      list('scheduled,queued,retrying'),
+      `${most('overdue')} since ${time(overdueSince)} UTC`,
+      list('scheduled,queued,retrying', { to: now }),
       'warn',
     ],
     circuit &&
