@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Route
 
 from actors.commands.sandbox.email_stub import StubOptions, serve
 from service.adapters.redis.connection import connect
@@ -426,6 +426,33 @@ async def test_a_key_that_no_header_can_carry_is_refused(stage: Stage, opened: O
     await page.says("desk · operate")
 
 
+async def test_what_failed_once_is_asked_again(opened: Open) -> None:
+    """Soon, however seldom it changes, and when it is asked only once."""
+    page = await opened()
+    page.allowed.append("503 (Service Unavailable)")
+    away = '{"title": "Unavailable", "detail": "The database is away."}'
+    down = True
+
+    async def answer(route: Route) -> None:
+        if down:
+            await route.fulfill(status=503, content_type="application/problem+json", body=away)
+        else:
+            await route.continue_()
+
+    await page.page.route(lambda url: "/api/v1/forecast" in url, answer)
+    search = await opened()
+    search.allowed.append("503 (Service Unavailable)")
+    await search.page.route(lambda url: "/users?" in url, answer)
+    await page.go("day")
+    await search.go("person?q=mary")
+    for one in (page, search):
+        await one.says("The database is away.")
+    down = False
+
+    await page.says("to come,")
+    await search.page.wait_for_selector("ul.people a")
+
+
 async def test_a_number_opens_the_messages_that_it_counts(stage: Stage, opened: Open) -> None:
     """Also where others have the same state, and lie at another time."""
     await stage.world.fetch(
@@ -455,6 +482,24 @@ async def test_a_number_opens_the_messages_that_it_counts(stage: Stage, opened: 
         shown = await page.page.locator(".tools [role=status]").inner_text()
         assert number in shown.split() or shown.startswith("The first"), (address, number, shown)
         assert await page.page.locator("td .cancelled").count() == 0
+
+
+async def test_the_page_of_somebody_who_was_erased_elsewhere(stage: Stage, opened: Open) -> None:
+    """What was known of them goes away from the screen, too."""
+    page = await opened()
+    page.allowed.append("404 (Not Found)")
+    user = await stage.world.value("select id::text from users where email = '60mary@a.test'")
+    await page.go(f"person/{user}")
+    await page.says("Mary No 60")
+
+    async with (
+        aiohttp.ClientSession(page.origin) as client,
+        client.delete(f"/api/v1/users/{user}?erase=true") as answer,
+    ):
+        assert answer.status == 204
+
+    await page.page.locator("h1", has_text="A deleted user").wait_for()
+    assert "60mary@a.test" not in await page.page.inner_text("main")
 
 
 async def test_the_search_follows_its_address(opened: Open) -> None:

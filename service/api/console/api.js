@@ -35,7 +35,8 @@ const ADVICE = {
 export class Refused extends Error {
   constructor(status, problem) {
     super(problem.errors?.length ? `${problem.title}.` : problem.detail || `The node answered ${status}.`);
-    Object.assign(this, { status, errors: problem.errors, requestId: problem.requestId });
+    const passes = !status || status === 429 || status >= 500;
+    Object.assign(this, { status, passes, errors: problem.errors, requestId: problem.requestId });
     // What the reader can do about it.
     this.advice =
       status === 403
@@ -93,18 +94,19 @@ export function usePolled(path, { every = EVERY, quiet } = {}) {
     let timer;
     let etag;
     let looking;
-    let refused; // asking again would change nothing
+    // 0: asking again would change nothing.
+    let wait = every;
     // After a change of one's own the answer must be new. Else it may be as old as a look, so many watch for the price of one.
     look.current = async (asked, age = Math.max(every, SHARED) / 1000) => {
       if (looking) return;
       clearTimeout(timer);
-      if (asked || !(refused || document.hidden || still.current || freshness.paused)) {
+      if (asked || !(!wait || document.hidden || still.current || freshness.paused)) {
         looking = true;
         try {
           const headers = { ...(age && { 'Cache-Control': `max-age=${age}` }), ...(etag && { 'If-None-Match': etag }) };
           const answer = await call('GET', path, undefined, headers, ending.signal);
           etag = answer.etag;
-          refused = false;
+          wait = every;
           freshness.answered = Date.now();
           freshness.failed = 0;
           if (answer.status !== 304) set({ path, etag, data: answer.data });
@@ -112,14 +114,15 @@ export function usePolled(path, { every = EVERY, quiet } = {}) {
         } catch (error) {
           if (ending.signal.aborted) return;
           if (!(error instanceof Refused)) throw error;
-          refused = error.status >= 400 && error.status < 500 && error.status !== 429;
-          if (!refused) freshness.failed = Date.now();
-          set((before) => ({ ...(before.path === path && before), path, error }));
+          wait = error.passes ? EVERY : 0;
+          if (wait) freshness.failed = Date.now();
+          // What is refused, such as one that was erased, is not shown any longer.
+          set((before) => ({ ...(wait && before.path === path && before), path, error }));
         } finally {
           looking = false;
         }
       }
-      timer = setTimeout(look.current, every);
+      timer = setTimeout(look.current, wait || every);
     };
     look.current(true);
     return () => {

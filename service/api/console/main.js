@@ -7,7 +7,7 @@ import { key, may, me, send, usePolled } from './api.js';
 import { Held, StopDialog } from './holding.js';
 import { HelpDialog, applyTheme } from './help.js';
 import { useKeys } from './keyboard.js';
-import { Button, Field, Form, Stale, Waiting } from './parts.js';
+import { Button, Field, Form, Stale, Waiting, useOnce } from './parts.js';
 import { Day } from './pages/day.js';
 import { Messages } from './pages/messages.js';
 import { Message } from './pages/message.js';
@@ -90,27 +90,16 @@ function Shell({ signOut }) {
 
 function Console() {
   const [known, set] = useState();
-  const [error, fail] = useState();
-  const out = () => {
-    fail({ status: 401 });
-    set(false);
-  };
+  const out = () => set(false);
   const ask = async () => set(Object.assign(me, await send('GET', 'me')));
-  const start = () =>
-    ask().catch((problem) => {
-      fail(problem);
-      if (problem.status !== 401) setTimeout(start, 2000);
-    });
-  useEffect(() => {
-    start();
-  }, []);
+  const { error } = useOnce(ask);
   useEvent('signed-out', out);
   const signOut = () => {
     key.set('');
     out();
   };
   if (known) return html`<${Shell} signOut=${signOut} />`;
-  if (error?.status === 401) return html`<${SignIn} ask=${ask} />`;
+  if (known === false) return html`<${SignIn} ask=${ask} />`;
   return html`<header class="bar"><strong class="brand"><span class="sun" aria-hidden="true"></span>heyday</strong></header>
     <main class="page"><${Waiting} error=${error} /></main>`;
 }

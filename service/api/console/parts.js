@@ -2,7 +2,7 @@
 
 import { html, useEffect, useRef, useState } from './html.js';
 import { to } from './address.js';
-import { call, freshness, may, send, usePolled } from './api.js';
+import { EVERY, call, freshness, may, send, usePolled } from './api.js';
 import { STATES, VIEWER_ZONE, city, count, duration, fullTime, number, shortId, title, words } from './format.js';
 
 // A state in words and colour, never in colour alone.
@@ -138,9 +138,15 @@ export function Id({ of, what }) {
 
 export const PersonLink = ({ id }) => html`<a href=${to('person', id)} title=${id}><code>${shortId(id)}</code></a>`;
 
-// Give the focus back once the page is drawn: to an element if it is still there, else to the page.
-const giveFocus = (element) =>
-  requestAnimationFrame(() => (element?.isConnected ? element : document.getElementById('main'))?.focus());
+// When what has the focus goes away, such as a button that ends what it is for, the page gets the focus.
+export function keepFocus() {
+  let last = document.body;
+  addEventListener('focusin', (event) => {
+    last = event.target;
+  });
+  const look = () => last.isConnected || document.getElementById('main')?.focus({ preventScroll: true });
+  new MutationObserver(() => requestAnimationFrame(look)).observe(document, { childList: true, subtree: true });
+}
 
 // Ends a hold. The button goes away with it.
 export const Release = ({ id, done }) =>
@@ -258,10 +264,18 @@ export function useWidth() {
 export function useOnce(read) {
   const [state, set] = useState({});
   useEffect(() => {
-    read().then(
-      (data) => set({ data }),
-      (error) => set({ error }),
-    );
+    let look = () =>
+      read().then(
+        (data) => set({ data }),
+        (error) => {
+          set({ error });
+          if (error.passes) setTimeout(() => look?.(), EVERY);
+        },
+      );
+    look();
+    return () => {
+      look = null;
+    };
   }, []);
   return state;
 }

@@ -118,7 +118,7 @@ function One({ id }) {
       <h2>Messages</h2>
       ${messages.data ? html`<${Rows} items=${messages.data.items} />` : html`<${Waiting} error=${messages.error} />`}
     </section>
-    ${dialog && html`<${Shown} user=${one} etag=${user.etag} close=${close} done=${done} />`}`;
+    ${one && dialog && html`<${Shown} user=${one} etag=${user.etag} close=${close} done=${done} />`}`;
 }
 
 // The state that a day's line has the colour of, and its words.
