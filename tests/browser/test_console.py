@@ -400,6 +400,68 @@ async def test_an_edit_of_a_text_keeps_what_two_people_changed(stage: Stage, ope
     assert (stored["subject"], stored["text"]) == ("Your new house", "Welcome home, {first_name}")
 
 
+async def test_the_focus_stays_in_the_page(stage: Stage, opened: Open) -> None:
+    """A button that is pressed by keyboard keeps the focus, and hands it to the page when it goes away."""
+    page = await opened()
+    page.allowed.append("422 (Unprocessable")
+    keyboard = page.page.keyboard
+    await page.go("day")
+    await page.page.focus("a[aria-label='Day after']")
+    await page.polled_by("/api/v1/day?date", keyboard.press("Enter"))
+    await page.page.get_by_text("Nothing is planned").or_(page.page.locator(".world")).first.wait_for()
+    assert await page.page.locator("a[aria-label='Day after']:focus").count() == 1
+
+    await page.go("occasions/birthday")
+    await page.page.get_by_label("Text", exact=True).fill("Hey, {fullname}")
+    await page.page.get_by_role("button", name="Save").focus()
+    await keyboard.press("Enter")
+    await page.says("column 6: expected {full_name}")
+    assert await page.focused() == "button Save"
+
+    user = await stage.world.value("select user_id::text from messages where timezone = 'Europe/Rome' limit 1")
+    await page.go(f"person/{user}")
+    await page.page.get_by_role("button", name="Suppress").focus()
+    await keyboard.press("Enter")
+    await page.page.locator("dialog button", has_text="Suppress").focus()
+    await keyboard.press("Enter")
+    await page.says("The address gets nothing")
+    assert await page.focused() == "button Suppress"
+    await page.page.get_by_role("button", name="Remove the suppression").focus()
+    await keyboard.press("Enter")
+    await page.page.get_by_text("The address gets nothing").wait_for(state="detached")
+    await page.page.wait_for_selector("main:focus")
+
+
+async def test_what_is_typed_stays_while_the_page_is_drawn_again(stage: Stage, opened: Open) -> None:
+    """Of a filter, and of a date, which is chosen part by part."""
+    page = await opened(locale="en-US")
+    await page.go("messages")
+    zones = page.page.get_by_label("Zones")
+    await zones.press_sequentially("Europe/Ro")
+    async with aiohttp.ClientSession(page.origin) as client:
+        async with client.post("/api/v1/holds", json={"reason": "drawn again"}) as answer:
+            hold = (await answer.json())["id"]
+        await page.says("drawn again")
+        async with client.post(f"/api/v1/holds/{hold}:release") as answer:
+            assert answer.status == 200
+    await page.page.get_by_text("drawn again").wait_for(state="detached")
+    assert await zones.input_value() == "Europe/Ro"
+    await page.page.keyboard.type("me")
+    await page.page.keyboard.press("Enter")
+    await page.page.wait_for_function("location.hash.endsWith('timezone=Europe%2FRome')")
+    await page.page.get_by_role("link", name="Clear").click()
+    await page.page.wait_for_function("document.querySelector('[placeholder=\"Europe/Paris\"]').value === ''")
+
+    await page.go("day")
+    await page.page.focus("input[type=date]")
+    await page.page.keyboard.type("1125", delay=30)
+    await page.page.get_by_text("Nothing is planned").wait_for()  # nothing is drawn for that day
+    await page.page.keyboard.type("2026", delay=30)
+    await page.page.wait_for_function("location.hash.endsWith('date=2026-11-25')")
+    await page.page.locator("h1", has_text="25 2026".replace(" ", ", ")).wait_for()
+    assert await page.page.locator("input[type=date]:focus").input_value() == "2026-11-25"
+
+
 @pytest.mark.parametrize("address", ["person/%", "constructor", "day?date=never"])
 async def test_a_wrong_address_leaves_a_page(opened: Open, address: str) -> None:
     page = await opened()
@@ -512,6 +574,23 @@ async def test_the_search_follows_its_address(opened: Open) -> None:
 
     await page.says("You see why somebody was greeted")
     assert await page.page.locator("input[type=search]:focus").input_value() == ""
+
+
+async def test_the_audit_log_says_that_it_rests(stage: Stage, opened: Open) -> None:
+    """With added pages it stands still, as any list, until the reader wants it to go on."""
+    await stage.world.fetch(
+        "insert into audit (key_name, role, action, subject_kind, subject_id)"
+        " select 'a test', 'admin', 'job.run', 'job', 'daily' from generate_series(1, 60)"
+    )
+    page = await opened()
+    await page.go("holds")
+    await page.page.get_by_role("button", name="Show 50 more").click()
+    await page.says("The list rests while you read it.")
+
+    await page.page.get_by_role("button", name="Go on").click()
+
+    await page.page.get_by_text("The list rests").wait_for(state="detached")
+    await page.page.get_by_role("button", name="Show 50 more").wait_for()
 
 
 async def test_a_low_window_is_left_to_the_page(opened: Open) -> None:

@@ -7,7 +7,7 @@ import { key, may, me, send, usePolled } from './api.js';
 import { Held, StopDialog } from './holding.js';
 import { HelpDialog, applyTheme } from './help.js';
 import { useKeys } from './keyboard.js';
-import { Button, Field, Form, Stale, Waiting, useOnce } from './parts.js';
+import { Button, Field, Form, Stale, Waiting, keepFocus, useOnce } from './parts.js';
 import { Day } from './pages/day.js';
 import { Messages } from './pages/messages.js';
 import { Message } from './pages/message.js';
@@ -105,6 +105,7 @@ function Console() {
 }
 
 applyTheme();
+keepFocus();
 const root = document.getElementById('console');
 root.replaceChildren();
 render(html`<${Console} />`, root);

@@ -72,7 +72,7 @@ export function Form({ act, label, kind = 'main', cancel, disabled, children }) 
     ${
       label &&
       html`<p class="actions">
-        <button class=${kind} disabled=${disabled || busy}>${busy ? 'Sending…' : label}</button>
+        <button class=${kind} disabled=${disabled}>${busy ? 'Sending…' : label}</button>
         ${cancel && html`<${Button} kind="quiet" act=${cancel}>Cancel<//>`}
       </p>`
     }
@@ -81,12 +81,18 @@ export function Form({ act, label, kind = 'main', cancel, disabled, children }) 
 
 const heard = (act) => act && ((event) => act(event.target.value));
 
-// A field with its label. `set` hears a value that is chosen, `typed` hears each key. Without them, what is typed stays
-// until its form is sent, whatever is drawn again around it.
+// A field with its label. `set` hears a value that is chosen, `typed` hears each key. Without `typed`, what is typed stays
+// until it is chosen or its form is sent, whatever is drawn again around it.
 export function Field({ label, hint, as = 'input', options, value = '', set, typed, ...rest }) {
+  const input = useRef();
+  useEffect(() => {
+    // Not at once: a date has no focus for a moment when it goes on to its next part.
+    const put = () => input.current === document.activeElement || Object.assign(input.current || {}, { value });
+    if (set) requestAnimationFrame(put);
+  }, [value]);
   const listen = { onChange: heard(set), onInput: heard(typed), ...rest };
-  const kept = { [set || typed ? 'value' : 'defaultValue']: value };
-  return html`<label class="field"><span>${label}</span> ${
+  const kept = { ref: input, ...(typed ? { value } : !set && { defaultValue: value }) };
+  return html`<label class="field">${label && html`<span>${label}</span>`} ${
     options
       ? html`<select ...${listen}>${options.map(
           ([name, text]) => html`<option value=${name} selected=${name === (value || '')}>${text}</option>`,
@@ -148,14 +154,9 @@ export function keepFocus() {
   new MutationObserver(() => requestAnimationFrame(look)).observe(document, { childList: true, subtree: true });
 }
 
-// Ends a hold. The button goes away with it.
+// Ends a hold.
 export const Release = ({ id, done }) =>
-  may('operate') &&
-  html`<${Button} act=${async () => {
-    await send('POST', `holds/${id}:release`);
-    done();
-    giveFocus();
-  }}>Release<//>`;
+  may('operate') && html`<${Button} act=${() => send('POST', `holds/${id}:release`).then(done)}>Release<//>`;
 
 // A modal dialog. Polling pauses while it is open, and the focus returns to where it was.
 export function Dialog({ title, close, children }) {
@@ -167,14 +168,10 @@ export function Dialog({ title, close, children }) {
     dialog.current.querySelector('[data-focus]')?.focus();
     return () => {
       freshness.paused -= 1;
-      giveFocus(opener);
+      requestAnimationFrame(() => opener.focus());
     };
   }, []);
-  const cancel = (event) => {
-    event.preventDefault();
-    close();
-  };
-  return html`<dialog ref=${dialog} aria-labelledby="dialog-title" onCancel=${cancel}>
+  return html`<dialog ref=${dialog} aria-labelledby="dialog-title" onCancel=${close}>
     <header>
       <h2 id="dialog-title">${title}</h2>
       <${Button} kind="quiet" act=${close} aria-label="Close">✕<//>
@@ -204,21 +201,26 @@ export const AsTable = ({ label, ...table }) =>
 const LIMIT = 50;
 
 // A list that is polled, with the pages that the reader adds. While they are there, nothing moves under the reader.
-export function usePages(path, options) {
+export function usePages(path, quiet) {
   const [added, set] = useState({});
   const here = added.path === path && added;
   const list = `${path}${path.includes('?') ? '&' : '?'}limit=${LIMIT}`;
-  const first = usePolled(list, { ...options, quiet: options.quiet || here });
+  const resting = quiet || here;
+  const first = usePolled(list, { quiet: resting });
   const { nextCursor } = here || first.data || {};
   const items = [...(first.data?.items || []), ...(here.items || [])];
   const add = async () => {
     const page = await send('GET', `${list}&cursor=${nextCursor}`);
     set({ ...page, path, items: [...(here.items || []), ...page.items] });
   };
+  const again = () => {
+    set({});
+    first.again();
+  };
   return {
     ...first,
     items,
-    resting: options.quiet || here,
+    rest: (act = again) => resting && html`<${Button} kind="link" act=${() => act()}>The list rests while you read it. Go on<//>`,
     shown:
       first.data?.total >= items.length
         ? `${number(items.length)} of ${count(first.data.total, 'message')}`
@@ -226,24 +228,26 @@ export function usePages(path, options) {
           ? `The first ${number(items.length)}; there are more`
           : count(items.length, 'message'),
     more: nextCursor && html`<p class="more"><${Button} act=${add}>Show ${LIMIT} more<//></p>`,
-    again: () => {
-      set({});
-      first.again();
-    },
+    again,
   };
+}
+
+// Draw again every second.
+export function useSeconds() {
+  const [, tick] = useState();
+  useEffect(() => {
+    const timer = setInterval(() => tick({}), 1000);
+    return () => clearInterval(timer);
+  }, []);
 }
 
 // Says in the banner that what is shown is old, and for how long. Goes away by itself.
 export function Stale() {
-  const [now, set] = useState(Date.now());
-  useEffect(() => {
-    const timer = setInterval(() => set(Date.now()), 1000);
-    return () => clearInterval(timer);
-  }, []);
+  useSeconds();
   return html`<div role="status" class="banner stale">${
     freshness.failed > 0 &&
     `The node does not answer, or cannot read its servers. You see what was known ${duration(
-      Math.max(1, Math.round((now - freshness.answered) / 1000)),
+      Math.max(1, Math.round((Date.now() - freshness.answered) / 1000)),
     )} ago. The console tries again every two seconds.`
   }</div>`;
 }
@@ -260,7 +264,7 @@ export function useWidth() {
   return [element, width];
 }
 
-// Read once, such as what a dialog asks.
+// Read once, such as what a dialog asks, and again while no node answers.
 export function useOnce(read) {
   const [state, set] = useState({});
   useEffect(() => {

@@ -1,12 +1,12 @@
 // Day: where 09:00 is now, what became of every greeting of the day, and what needs a person.
 
-import { html, useEffect, useRef, useState } from '../html.js';
+import { html, useRef } from '../html.js';
 import { replace, to } from '../address.js';
 import { usePolled } from '../api.js';
 import { Forecast } from '../drawings/forecast.js';
 import { World, nineNow, usualTime } from '../drawings/world.js';
 import { PLANNED, clock, count, day, duration, number, time, title, words } from '../format.js';
-import { Waiting } from '../parts.js';
+import { Field, Waiting, useSeconds } from '../parts.js';
 
 // The sums of the day, and the states of the messages in each, if not of that name. What is unsent counts by its instant,
 // too: which end of the span lies at how many milliseconds before now.
@@ -32,13 +32,9 @@ function listOf(name, { from, to: until, now }) {
 
 // Business time now, which may run faster than the reader's clock: an answer says its instant and its rate.
 function useNow(data) {
-  const [, tick] = useState();
+  useSeconds();
   const read = useRef({});
   if (read.current.data !== data) read.current = { data, at: performance.now() };
-  useEffect(() => {
-    const timer = setInterval(() => tick({}), 1000);
-    return () => clearInterval(timer);
-  }, []);
   return data && Date.parse(data.now) + (performance.now() - read.current.at) * data.rate;
 }
 
@@ -47,37 +43,24 @@ export function Day({ query, today }) {
   const { data, error } = query.date ? other : today;
   const forecast = usePolled('forecast?hours=48', { every: 300_000 });
   const now = useNow(data);
-  if (!data) return html`<${Waiting} title="Day" error=${error} />`;
-  const { cells, total, from, to: until } = data;
-  const at = (days) => ({ date: new Date(Date.parse(data.date) + days * 86_400_000).toISOString().slice(0, 10) });
+  const date = [query.date, today.data?.date].find((one) => isFinite(Date.parse(one)));
+  if (!date) return html`<${Waiting} title="Day" error=${error} />`;
+  const near = (days) =>
+    to('day', null, { date: new Date(Date.parse(date) + days * 86_400_000).toISOString().slice(0, 10) });
+  const cells = data?.cells || [];
   const sendAt = usualTime(cells);
   const nine = nineNow(cells, now, sendAt);
   return html`<div class="title">
-      <h1>${day(data.date)}</h1>
+      <h1>${day(date)}</h1>
       <nav aria-label="Days">
-        <a class="button" href=${to('day', null, at(-1))} aria-label="Day before">‹</a>
-        <input
-          type="date"
-          aria-label="Date"
-          value=${data.date}
-          onChange=${(event) => event.target.value && replace('day', null, { date: event.target.value })}
-        />
-        <a class="button" href=${to('day', null, at(1))} aria-label="Day after">›</a>
+        <a class="button" href=${near(-1)} aria-label="Day before">‹</a>
+        <${Field} type="date" aria-label="Date" value=${date} set=${(value) => value && replace('day', null, { date: value })} />
+        <a class="button" href=${near(1)} aria-label="Day after">›</a>
         <a class="button" href=${to('day')}>Today</a>
       </nav>
-      <p class="clock"><b>${clock(now)}</b> UTC${nine && html`<small>${clock(sendAt * 60_000)} in ${nine}</small>`}</p>
+      ${data && html`<p class="clock"><b>${clock(now)}</b> UTC${nine && html`<small>${clock(sendAt * 60_000)} in ${nine}</small>`}</p>`}
     </div>
-    <${Attention} of=${data.attention} now=${data.now} />
-    <dl class="sums">${Object.keys(SUMS).map(
-      (name) =>
-        (total[name] > 0 || ['planned', 'sent'].includes(name)) &&
-        html`<div key=${name} class=${name}>
-          <dt>${name}</dt>
-          <dd><a href=${listOf(name, data)}>${number(total[name])}</a></dd>
-        </div>`,
-    )}</dl>
-    ${!total.planned && html`<p class="empty">Nothing is planned for this day. Planning looks 48 hours ahead.</p>`}
-    <${World} ...${{ cells, now, sendAt, from: Date.parse(from), until: Date.parse(until) }} />
+    ${data ? html`<${Figures} ...${{ data, now, sendAt }} />` : html`<${Waiting} error=${error} />`}
     <section>
       <h2>The next 48 hours</h2>
       ${
@@ -89,6 +72,21 @@ export function Day({ query, today }) {
           : html`<${Waiting} error=${forecast.error} />`
       }
     </section>`;
+}
+
+function Figures({ data, now, sendAt }) {
+  const { cells, total, from, to: until } = data;
+  return html`<${Attention} of=${data.attention} now=${data.now} />
+    <dl class="sums">${Object.keys(SUMS).map(
+      (name) =>
+        (total[name] > 0 || ['planned', 'sent'].includes(name)) &&
+        html`<div key=${name} class=${name}>
+          <dt>${name}</dt>
+          <dd><a href=${listOf(name, data)}>${number(total[name])}</a></dd>
+        </div>`,
+    )}</dl>
+    ${!total.planned && html`<p class="empty">Nothing is planned for this day. Planning looks 48 hours ahead.</p>`}
+    <${World} ...${{ cells, now, sendAt, from: Date.parse(from), until: Date.parse(until) }} />`;
 }
 
 // What needs a person, or that nothing does.

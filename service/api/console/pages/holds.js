@@ -68,7 +68,7 @@ export function Holds({ query, today }) {
 }
 
 function Audit({ query }) {
-  const { data, items, error, more } = usePages(`audit${search(query)}`, {});
+  const { data, items, error, more, rest } = usePages(`audit${search(query)}`);
   const change = (name) => (value) => replace('holds', null, { ...query, [name]: value });
   return html`<div class="filters">
       <${Field} label="Action" value=${query.action} options=${[['', 'All'], ...ACTIONS.map((one) => [one, action(one)])]} set=${change('action')} />
@@ -89,7 +89,7 @@ function Audit({ query }) {
                 html`<code>${one.requestId && shortId(one.requestId)}</code>`,
               ])}
             />
-            ${more}`
+            ${rest()}${more}`
         : html`<${Waiting} error=${error} />`
     }`;
 }

@@ -28,7 +28,7 @@ function List({ query }) {
   const [picked, pick] = useState(NONE);
   const [asked, ask] = useState();
   const [report, say] = useState();
-  const list = usePages(`messages${search({ order: 'desc', ...query })}`, { quiet: picked.size > 0 });
+  const list = usePages(`messages${search({ order: 'desc', ...query })}`, picked.size > 0);
   const { items, data, error } = list;
   const done = (text) => {
     ask();
@@ -41,7 +41,7 @@ function List({ query }) {
   return html`<div class="tools">
       <p role="status">
         <span>${report || (data && list.shown)}</span>
-        ${list.resting && html`<${Button} kind="link" act=${() => done()}>The list rests while you read it. Go on<//>`}
+        ${list.rest(done)}
       </p>
       ${
         may('operate') &&
