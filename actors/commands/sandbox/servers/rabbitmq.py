@@ -82,11 +82,11 @@ class RabbitMQServer(Server):
             "log.file": "false",
         }
         self._home.keep("rabbitmq.conf", "".join(f"{name} = {value}\n" for name, value in settings.items()))
-        mapper, distribution = str(free_port()), str(free_port())
-        epmd = self._spawn(["epmd", "-address", LOOPBACK, "-port", mapper])
+        self._inner_ports = mapper, distribution = free_port(), free_port()
+        epmd = self._spawn(["epmd", "-address", LOOPBACK, "-port", str(mapper)])
         self._found_by = {
             "ERL_EPMD_ADDRESS": LOOPBACK,
-            "ERL_EPMD_PORT": mapper,
+            "ERL_EPMD_PORT": str(mapper),
             "RABBITMQ_NODENAME": NODE,
             "RABBITMQ_CONF_ENV_FILE": str(self._home.path / "none"),
         }
@@ -94,7 +94,7 @@ class RabbitMQServer(Server):
             [str(self._scripts / "rabbitmq-server")],
             # With this the script replaces itself by the Erlang machine, so its process is the broker.
             RUNNING_UNDER_SYSTEMD="true",
-            RABBITMQ_DIST_PORT=distribution,
+            RABBITMQ_DIST_PORT=str(distribution),
             RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
             RABBITMQ_CONFIG_FILE=str(self._home.path / "rabbitmq.conf"),
             RABBITMQ_ADVANCED_CONFIG_FILE=str(self._home.path / "none"),

@@ -51,6 +51,8 @@ class Server(ABC):
         self._password = ""
         self._claimed: Home | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._inner_ports: tuple[int, ...] = ()
+        """Ports of the present launch beside the one for clients."""
 
     @property
     def port(self) -> int:
@@ -164,6 +166,13 @@ class Server(ABC):
     async def _try(self, port: int) -> None:
         if not is_free(port):
             raise PortTaken(f"{self.name}: port {port} is taken")
+        for _ in range(PORTS_TRIED):
+            if await self._answers(port):
+                return
+        raise ServerFailed(self.name, f"lost {PORTS_TRIED} ports to others", self._home.log_tail())
+
+    async def _answers(self, port: int) -> bool:
+        """Launch it, and return when it answers. False if another process has taken one of its inner ports."""
         self._processes = self._launch(port)
         while True:
             try:
@@ -173,10 +182,12 @@ class Server(ABC):
                 pass
             else:
                 if self.running:
-                    return
+                    return True
             if not self.running:
                 code = self._processes[-1].returncode
                 await self.kill()
+                if not all(map(is_free, self._inner_ports)):
+                    return False
                 if not is_free(port):
                     raise PortTaken(f"{self.name}: port {port} was taken meanwhile")
                 raise ServerFailed(self.name, f"ended with code {code} instead of starting", self._home.log_tail())

@@ -10,10 +10,12 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from actors.commands.sandbox.servers import rabbitmq as rabbitmq_module
 from actors.commands.sandbox.servers import server as server_module
 from actors.commands.sandbox.servers.errors import DirectoryInUse, PortTaken, ServerFailed
 from actors.commands.sandbox.servers.ports import free_port, is_free
 from actors.commands.sandbox.servers.postgres import UNWRITTEN, PostgresServer
+from actors.commands.sandbox.servers.rabbitmq import RabbitMQServer
 from actors.commands.sandbox.servers.redis import RedisServer
 from actors.commands.sandbox.servers.server import Server
 from tests.actors.commands.sandbox.looking import listening, processes_of
@@ -189,3 +191,23 @@ async def test_a_port_lost_between_look_and_launch_is_replaced(
 
     assert redis.port != other.port
     assert "Address already in use" in (place / "redis" / "log").read_text()
+
+
+@pytest.mark.parametrize("lost", [0, 1], ids=["of the port mapper", "of the broker"])
+async def test_an_inner_port_lost_between_look_and_launch_is_replaced(
+    place: Path, made: list[Server], monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    """RabbitMQ listens on three ports, and clients know one of them."""
+    other = RedisServer(place / "other")
+    made.append(other)
+    await other.start()
+    offered = [free_port(), free_port(), free_port(), free_port()]
+    offered[lost] = other.port
+    left = iter(offered)
+    monkeypatch.setattr(rabbitmq_module, "free_port", lambda: next(left))
+    broker = RabbitMQServer(place / "rabbitmq", port=free_port())
+    made.append(broker)
+
+    await broker.start()
+
+    assert next(left, None) is None
