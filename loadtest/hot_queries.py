@@ -51,7 +51,7 @@ HOT = [
         "create_users",
         "array['A'], array['B'], array['a@b.c'], array['a@b.c'], array['UTC'], array[null], array[null], array[1], "
         f"array[1], array['birthday'], array[date '2000-03-15'], array[1], {BIRTHDAY}, 'test', "
-        "array[null::uuid], null, array[null], array[null], array[true], null, null",
+        "array[null::uuid], null, array[null], array[null], array[true], null, null, '-infinity'",
     ),
     ("users", "get_users", "array[{user}, gen_random_uuid()]"),
     ("users", "lock_user", "{user}"),

@@ -96,10 +96,12 @@ class Users(Protocol):
         *,
         ids: Sequence[UUID] | None = None,
         again: bool = False,
+        now: datetime | None = None,
     ) -> list[Created]:
         """Store many users in one statement, as `create` does one.
 
         Returns, in order, the id of each, None where the address is taken, also by an earlier row, ExternalIdTaken
         where the key is, and RowRefused where the database refuses the row: no row stops another. `ids` are those to
         give. With `again`, rows that an earlier call stored under these ids count as stored: its answer may be lost.
+        `now` is business time as the caller knows it: it spares the database the instants before it.
         """

@@ -52,6 +52,7 @@ class FakeUsers:
         *,
         ids: Sequence[UUID] | None = None,
         again: bool = False,
+        now: datetime | None = None,
     ) -> list[Created]:
         made: list[Created] = []
         given: Sequence[UUID | None] = ids or [None] * len(rows)

@@ -57,6 +57,11 @@ _ONE_KEY = "users_external_id"
 MOST_AT_ONCE = 64
 """Users created or read by one statement for concurrent requests."""
 
+PAST_MARGIN = timedelta(minutes=1)
+"""How far before the caller's time an instant is still handed to the database."""
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
 ROUNDS = 2
 """Such statements at the same time. While the server commits one, it can work on another."""
 
@@ -119,13 +124,15 @@ class PostgresUsers:
         *,
         ids: Sequence[UUID] | None = None,
         again: bool = False,
+        now: datetime | None = None,
     ) -> list[Created]:
+        since = _LONG_AGO if now is None else now - PAST_MARGIN
         given: Sequence[UUID | None] = ids or [None] * len(rows)
         new = [_NewUser(profile, desired, id_) for (profile, desired), id_ in zip(rows, given, strict=True)]
         made: list[Created] = [None] * len(new)
 
         async def create(lines: Sequence[int]) -> list[None]:
-            for line, row in zip(lines, await self._create([new[line] for line in lines]), strict=True):
+            for line, row in zip(lines, await self._create([new[line] for line in lines], since=since), strict=True):
                 made[line] = row["id"]
             return []
 
@@ -154,12 +161,22 @@ class PostgresUsers:
         return {row["external_id"] for row in await self._database.fetch(_SQL.taken_keys, keys)} if keys else set()
 
     async def _create(
-        self, rows: Sequence[_NewUser], query: str = _SQL.create_users, more: Sequence[object] = ()
+        self,
+        rows: Sequence[_NewUser],
+        query: str = _SQL.create_users,
+        more: Sequence[object] = (),
+        since: datetime = _LONG_AGO,
     ) -> list[asyncpg.Record]:
-        """Return one row for each. Its id is null for a taken address, and if its key is `in_use`."""
+        """Return one row for each. Its id is null for a taken address, and if its key is `in_use`.
+
+        Instants before `since` are left out. If the database's clock is not there yet, it creates nothing, and is asked
+        again with all of them.
+        """
         lines = range(len(rows))
         days = [(line, *day) for line in lines for day in rows[line].profile.dates.items()]
-        instants = [(line, w) for line in lines for w in rows[line].desired if w.send_at is not None]
+        instants = [
+            (line, w) for line in lines for w in rows[line].desired if w.send_at is not None and w.send_at >= since
+        ]
         version = _rules_version(row.desired for row in rows)
         with _translating_rules():
             found = await self._database.fetch(
@@ -179,8 +196,11 @@ class PostgresUsers:
                 [not isinstance(day, MonthDay) for _, _, day in days],
                 _column([row.key and row.key.key for row in rows]),
                 _column([row.key and row.key.fingerprint for row in rows]),
+                since,
                 *more,
             )
+        if rows and not found:
+            return await self._create(rows, query, more)
         return sorted(found, key=lambda row: int(row["line"]))
 
     async def get(self, user_id: UUID) -> User | None:
@@ -216,7 +236,7 @@ class PostgresUsers:
                 found = await connection.fetch(_SQL.get_users, ids) if ids else []
                 users = {row["id"]: user_of(row) for row in found}
                 # Without a user nobody asks for the instant.
-                now = locked[0]["now"] if locked else datetime.min.replace(tzinfo=UTC)
+                now = locked[0]["now"] if locked else _LONG_AGO
                 yield _Edits(connection, users, now, late_limit=self._late_limit, tzdata=self._tzdata)
 
     async def delete(self, user_id: UUID, *, version: int | None, erase_by: Principal | None = None) -> bool:

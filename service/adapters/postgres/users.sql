@@ -5,6 +5,7 @@ given as materialized (
                 $17::uuid[], $19::text[], $20::text[], $22::bytea[], $23::bytea[])
         as t (first_name, last_name, email, email_key, timezone, location_city, location_country, line,
               given_id, external_id, locale, key, fingerprint)
+    where f.now >= $24::timestamptz
 )
 
 -- fragment: days
@@ -37,7 +38,8 @@ fence as materialized (
 -- one order, so that of two with the same users one waits for the other. The fence comes before the ids. It refuses
 -- instants by old rules ($18), and is held until the commit. $8: lines; $9..$11, $21: line, occasion, date of each day,
 -- and if its year is known; $12..$15: line, occasion, local year and instant of each greeting around now.
--- $19, $20: external ids, and languages. $22, $23: not used here.
+-- $19, $20: external ids, and languages. $22, $23: not used here. $24: instants before it were left out; no row if that
+-- is not the past.
 with {{fence}},
 {{given}},
 new_users as (
@@ -58,7 +60,7 @@ left join new_users n on n.id = g.id
 -- The same for requests with an Idempotency-Key ($22, and $23: what their requests are): the responses are kept in the
 -- same commit. A key that is in use creates nothing. Keys are locked before addresses, in one order. A taken address is
 -- an error, because the response would be wrong: the callers are then served one by one.
--- When a key may be taken over: see `reserve`. $24: its seconds.
+-- When a key may be taken over: see `reserve`. $25: its seconds.
 with {{fence}},
 {{given}},
 asked as materialized (
@@ -75,7 +77,7 @@ kept as (
         resource = excluded.resource, created = excluded.created
     where stored.started_at < clock_timestamp() - interval '24 hours'
         or (stored.status is null and stored.fingerprint = excluded.fingerprint
-            and stored.started_at < clock_timestamp() - make_interval(secs => $24))
+            and stored.started_at < clock_timestamp() - make_interval(secs => $25))
     returning key
 ),
 ours as materialized (

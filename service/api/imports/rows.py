@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from service.api.http.body import load
 from service.api.http.ndjson import MAX_LINE_BYTES, Line
 from service.api.http.problems import TOO_LARGE, Problem, invalid_fields
-from service.api.occasion_cache import codes, desired_for_new_user
+from service.api.occasion_cache import codes
 from service.api.representations.users import future_dates, loader, profile_of
-from service.domain.planning import DesiredMessage, PlanningRules
+from service.domain.planning import PlanningRules
 from service.domain.users import Profile
-
-_MARGIN = timedelta(minutes=1)
 
 Parse: TypeAlias = Callable[[bytes], Any]
 """Makes a JSON document of a line. Raises Problem."""
@@ -58,14 +56,3 @@ def _text(line: Line) -> bytes:
     if line.text is None:
         raise Problem(TOO_LARGE, f"A line has {MAX_LINE_BYTES} bytes at most.")
     return line.text
-
-
-def desired_soon(rules: PlanningRules, profile: Profile, now: datetime) -> list[DesiredMessage]:
-    """The messages of a new user. The statement leaves out instants of the past; this spares it most of them.
-
-    One stays in any case: it has the version of the rules, by which the database refuses what outdated rules computed.
-    """
-    since = now - _MARGIN
-    desired = desired_for_new_user(rules, profile, now)
-    soon = [one for one in desired if one.send_at is not None and one.send_at > since]
-    return soon or [DesiredMessage(one.occasion, one.local_year, None, one.rules_version) for one in desired[:1]]

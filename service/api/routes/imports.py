@@ -34,11 +34,11 @@ from service.api.http.query import Choice, Query
 from service.api.http.responses import encode
 from service.api.http.streaming import RESULTS_NOT_READ, ResultsNotRead, SpooledResponse, streamed
 from service.api.http.turns import Turns
-from service.api.imports.rows import Parse, Row, desired_soon, read_row
+from service.api.imports.rows import Parse, Row, read_row
 from service.api.imports.slots import ImportSlots
 from service.api.imports.updates import Result, Stored, UpdatingBatch, keys_of
 from service.api.middleware.clients import CLIENT
-from service.api.occasion_cache import OccasionCache, codes
+from service.api.occasion_cache import OccasionCache, codes, desired_for_new_user
 from service.api.openapi.decorators import ResponseSpec, operation
 from service.api.representations.users import UserSchema, loader
 from service.domain.planning import PlanningRules
@@ -226,8 +226,8 @@ class ImportRoutes:
     ) -> list[Created]:
         """Store users by these rules."""
         now = await self._occasions.now()
-        rows = [(profile, desired_soon(rules, profile, now)) for profile in profiles]
-        return await self._users.create_many(rows, ids=ids, again=again)
+        rows = [(profile, desired_for_new_user(rules, profile, now)) for profile in profiles]
+        return await self._users.create_many(rows, ids=ids, again=again, now=now)
 
     async def _create(self, batch: list[Row]) -> Outcome:
         """Store the rows that describe users.

@@ -100,6 +100,7 @@ async def test_an_announcement_waits_for_writers_of_users(store: Store) -> None:
             [True],
             [],
             [],
+            datetime.min.replace(tzinfo=UTC),
         )
         announcing = asyncio.ensure_future(announce(store, day))
         await eventually(lambda: somebody_waits(store), within=5)

@@ -115,6 +115,21 @@ async def test_a_user_created_during_planning_is_planned_once(store: Store, cloc
     assert without > 0
 
 
+async def test_an_import_that_knows_a_later_time_than_the_database_loses_no_greeting(
+    store: Store, clock: Clock
+) -> None:
+    """The database's clock was set back, and the node has not read it again yet: what it takes for past is to come."""
+    await begin_at(store, clock, BEGIN + timedelta(days=20))
+    await clock.set(BEGIN)
+    outdated = BEGIN + timedelta(days=20)
+    people = [profile(date(1990, 5, 5), "UTC"), profile(date(1990, 5, 20), "UTC"), profile(date(1990, 8, 1), "UTC")]
+
+    await store.users.create_many([(who, rules_for(who, outdated)) for who in people], now=outdated)
+
+    rows = await store.fetch("select send_at from messages order by send_at")
+    assert [row["send_at"] for row in rows] == [utc("2030-05-05 09:00"), utc("2030-05-20 09:00")]
+
+
 async def test_a_user_who_moves_during_planning_is_greeted_by_the_new_day_and_zone(store: Store, clock: Clock) -> None:
     """A planner must not use old values, and an editor must not miss a message that is being planned."""
     await begin_slowly(store, clock, "messages")

@@ -40,7 +40,8 @@ BUNDLES = [
         "create_users_under_keys",
         "array['A'], array['B'], array['a@b.c'], array['a@b.c'], array['UTC'], array[null], array[null], array[1], "
         f"array[1], array['birthday'], array[date '2000-03-15'], array[1], {BIRTHDAY}, 'test', "
-        "array[null::uuid], null, array[null], array[null], array[true], array['k'::bytea], array['r'::bytea], 60",
+        "array[null::uuid], null, array[null], array[null], array[true], array['k'::bytea], array['r'::bytea], "
+        "'-infinity', 60",
     ),
     ("users", "get_users", "{users}"),
     ("users", "existing_ids", "{users}"),
