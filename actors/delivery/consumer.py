@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Never
 
 import structlog
@@ -12,7 +13,7 @@ from actors.context import NodeContext
 from actors.delivery.sender import Deliver
 from actors.failpoints import Failpoint
 from actors.periodic import LeasedActor, Tick
-from actors.runtime import Address, Context
+from actors.runtime import Address, Context, Stopped
 from service.ports import Circuit, DeliveryQueue, Emptied, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -75,10 +76,14 @@ class Consumer(LeasedActor[Never]):
         """Wait for a sender. If the node drains or loses its lease first, another node gets the delivery."""
         if self._delivery.offer(message):
             return
-        telling = self.ctx.spawn(self._delivery.tell(message), name="hand on")
+        telling = self.ctx.spawn(self._tell(message), name="hand on")
         while self.node.lease.held and not (telling.done() or self.ctx.draining):
             await asyncio.wait((telling,), timeout=WAIT_FOR)
         telling.cancel()
+
+    async def _tell(self, message: Deliver) -> None:
+        with suppress(Stopped):  # every sender has failed, and a node that drains restarts none
+            await self._delivery.tell(message)
 
     async def drain(self) -> None:
         """Give back bundles that were prefetched and not received."""

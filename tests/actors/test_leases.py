@@ -169,6 +169,43 @@ async def test_a_consumer_without_a_lease_takes_nothing(context: NodeContext, br
     assert senders.depth == 0
 
 
+class QueueAskedAgain(FakeDeliveryQueue):
+    """Tells when the consumer asks for another delivery: it is done with the first."""
+
+    def __init__(self, broker: Broker, *, prefetch: int) -> None:
+        super().__init__(broker, prefetch=prefetch)
+        self.asked_again = asyncio.Event()
+        self._asked = False
+
+    async def receive(self, *, within: float) -> Delivery | None:
+        if self._asked:
+            self.asked_again.set()
+        self._asked = True
+        return await super().receive(within=within)
+
+
+async def test_a_consumer_outlives_senders_that_are_not_restarted(context: NodeContext, broker: Broker) -> None:
+    """A node that drains restarts nobody: what the last sender leaves goes to another node."""
+    queue, other = QueueAskedAgain(broker, prefetch=PREFETCH), FakeDeliveryQueue(broker, prefetch=PREFETCH)
+    bundle = (uuid4(),)
+    await queue.publish([bundle])
+    senders: Address[Deliver] = Address("senders", capacity=10)
+    senders.mailbox.seal()
+    stage = alone(lambda: a_consumer(context, queue, senders), Address[Tick]("consumer", capacity=1))
+    await stage.start()
+
+    async with asyncio.timeout(5):
+        await queue.asked_again.wait()
+    (consumer,) = stage.view().children
+    report = await stage.drain(5)
+    await queue.close()
+    delivery = await other.receive(within=5)
+
+    assert (report.clean, consumer.restarts, consumer.last_error) == (True, 0, None)
+    assert delivery is not None
+    assert delivery.ids == bundle
+
+
 class Idle(LeasedActor[Never]):
     """Does nothing. `passes` is released at each pass without a lease."""
 
