@@ -295,6 +295,7 @@ class Soak:
         if wrong:
             people = {one.partition("'")[2].partition("'")[0] for one in wrong}
             lives = [f"{life}" for email, life in self._model.lives.items() if email in people]
+            lives += [f"{await self._call('GET', f'/users/{self._ids[one]}/explanation', None)}" for one in people]
             self.found.wrong += [
                 f"round {self.found.rounds}, {when}, {self._now:%Y-%m-%d %H:%M}:",
                 *wrong,
