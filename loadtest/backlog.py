@@ -65,6 +65,10 @@ _GROUPS = """
     group by 1 order by 1
 """
 
+COUNT_INTERVAL = 10.0
+"""Seconds between two counts of the messages on their way. While a snapshot is held, a count reads an entry for every
+message that was ever queued: five a second took a processor in the end, and made the wave look slower by 0.4."""
+
 _OVERTAKEN = """
     with begun as (
         select m.send_at, min(a.started_at) as first, max(a.started_at) as last
@@ -205,8 +209,14 @@ def _gauges(
             return float(await redis.xlen(STREAM_QUEUE))
         return float((await delivery_queue.depth()).ready)
 
+    counted_at, on_the_way = -COUNT_INTERVAL, 0.0
+
     async def on_their_way() -> float:
-        return float(await pool.fetchval("select count(*) from messages where status = 'queued'"))
+        nonlocal counted_at, on_the_way
+        if time.monotonic() - counted_at >= COUNT_INTERVAL:
+            on_the_way = float(await pool.fetchval("select count(*) from messages where status = 'queued'"))
+            counted_at = time.monotonic()
+        return on_the_way
 
     return {
         "accepted": accepted,
