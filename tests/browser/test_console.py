@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Route
+from playwright.async_api import Browser, Route, expect
 
 from actors.commands.sandbox.email_stub import StubOptions, serve
 from service.adapters.redis.connection import connect
@@ -448,16 +449,16 @@ async def test_what_is_typed_stays_while_the_page_is_drawn_again(stage: Stage, o
     assert await zones.input_value() == "Europe/Ro"
     await page.page.keyboard.type("me")
     await page.page.keyboard.press("Enter")
-    await page.page.wait_for_function("location.hash.endsWith('timezone=Europe%2FRome')")
+    await expect(page.page).to_have_url(re.compile("timezone=Europe%2FRome$"))
     await page.page.get_by_role("link", name="Clear").click()
-    await page.page.wait_for_function("document.querySelector('[placeholder=\"Europe/Paris\"]').value === ''")
+    await expect(zones).to_have_value("")
 
     await page.go("day")
     await page.page.focus("input[type=date]")
     await page.page.keyboard.type("1125", delay=30)
     await page.page.get_by_text("Nothing is planned").wait_for()  # nothing is drawn for that day
     await page.page.keyboard.type("2026", delay=30)
-    await page.page.wait_for_function("location.hash.endsWith('date=2026-11-25')")
+    await expect(page.page).to_have_url(re.compile("date=2026-11-25$"))
     await page.page.locator("h1", has_text="25 2026".replace(" ", ", ")).wait_for()
     assert await page.page.locator("input[type=date]:focus").input_value() == "2026-11-25"
 
