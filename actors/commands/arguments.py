@@ -53,7 +53,7 @@ def identifier(text: str) -> UUID:
 async def user_id(user: str, of_address: Callable[[str], Awaitable[UUID | None]]) -> UUID:
     """The id of a user who is given by an id, or by the address of a user who is not deleted.
 
-    Raises WrongUsage for anything else, and CommandFailed when nobody has the address.
+    Raises WrongUsage for other text, and CommandFailed when no user has the address.
     """
     if "@" in user:
         if (found := await of_address(user)) is None:

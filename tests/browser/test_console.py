@@ -548,7 +548,7 @@ async def test_a_number_opens_the_messages_that_it_counts(stage: Stage, opened: 
 
 
 async def test_the_page_of_somebody_who_was_erased_elsewhere(stage: Stage, opened: Open) -> None:
-    """What was known of them goes away from the screen, too."""
+    """The page no longer shows the name and the address."""
     page = await opened()
     page.allowed.append("404 (Not Found)")
     user = await stage.world.value("select id::text from users where email = '60mary@a.test'")

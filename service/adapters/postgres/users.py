@@ -58,7 +58,7 @@ MOST_AT_ONCE = 64
 """Users created or read by one statement for concurrent requests."""
 
 PAST_MARGIN = timedelta(minutes=1)
-"""How far before the caller's time an instant is still handed to the database."""
+"""`create_many` leaves out the greetings that were due longer ago than this by the caller's clock."""
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 

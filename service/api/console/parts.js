@@ -82,7 +82,7 @@ export function Form({ act, label, kind = 'main', cancel, disabled, children }) 
 const heard = (act) => act && ((event) => act(event.target.value));
 
 // A field with its label. `set` hears a value that is chosen, `typed` hears each key. Without `typed`, what is typed stays
-// until it is chosen or its form is sent, whatever is drawn again around it.
+// until it is chosen or its form is sent, also when the page is drawn again.
 export function Field({ label, hint, as = 'input', options, value = '', set, typed, ...rest }) {
   const input = useRef();
   useEffect(() => {

@@ -179,10 +179,10 @@ async def test_a_user_who_is_not_there_is_no_redrive_of_nothing(store: Store, he
     """A typing error must not look like a redrive that is done."""
     await ended(store, "failed", 1)
 
-    code, out, error = await heyday("--status", "failed", "--user", "nobody@example.com")
+    code, out, error = await heyday("--status", "failed", "--user", "absent@example.com")
 
     assert (code, out) == (1, "")
-    assert "no user has the address nobody@example.com" in error
+    assert "no user has the address absent@example.com" in error
 
 
 @pytest.mark.parametrize("option", ["--user", "--occasion", "--from", "--to"])

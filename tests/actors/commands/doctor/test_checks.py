@@ -133,7 +133,7 @@ async def test_a_fault_in_postgresql_is_an_error(store: Store, doctor: Run, stat
 
 
 async def test_a_schema_of_a_newer_version_is_a_warning(store: Store, doctor: Run) -> None:
-    """Somebody went back to an older version, or has not updated this machine yet."""
+    """An older version was installed again, or this machine is not updated yet."""
     await store.fetch(PLANNED)
     await store.fetch("insert into schema_migrations (number, name, checksum) values (9999, '9999_next.sql', '')")
 
