@@ -7,6 +7,7 @@ clock, and so notices when it jumps.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,15 +43,14 @@ FIRST_CLAIM = 50
 """Messages of the first claim of a wave: few, so that the first greeting leaves soon. Each later claim is twice as
 large as the one before, until nothing is due."""
 
-LARGEST_CLAIM = 4_000
-"""Messages of one claim: a statement of a fraction of a second."""
+LARGEST_CLAIM = 12_500
+"""Messages of one claim: a statement of a fraction of a second, and all the room that a wait makes."""
 
 IDS_PER_ENTRY = 400
 """Ids of one stream entry: whole bundles of the delivery queue."""
 
 NO_ROOM_WAIT = 0.1
-"""Seconds, at least, until the next look at the outstanding work when there is no room for more. The wait is a tenth of
-the time that the work takes, if that is longer."""
+"""Seconds, at least, until the next look at the outstanding work when there is no room for more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,24 +89,31 @@ class Ticker(PeriodicActor[RunMinute]):
         self._highest_token = 0
         self._pressure = Backpressure(at_most=email_rate)
         self._size = FIRST_CLAIM
+        self._room_at = -math.inf
+        """The instant of the steady clock before which there is too little room for more."""
         self._claim_may_be_lost = True
         """True while rows may be queued of which this ticker does not know: an answer was lost, or its predecessor
         crashed before it could hand them on."""
 
     async def run_once(self) -> float:
-        await self._read_clock()
         clock = self.node.clock
+        had_worked, is_full = self._token is not None, self._room_at > clock.steady()
+        await self._read_clock(next_due=had_worked and not is_full)
         now = clock.now()
         if now is not None and self._cron.due(now) and self._token is not None:
             await self._job()
         await self._undo_lost_claim()
         if not await self._may_work():
             return CLOCK_POLL_INTERVAL
+        if not had_worked:
+            await self._read_clock(next_due=True)
+        elif is_full:
+            return min(CLOCK_POLL_INTERVAL, max(0.0, self._room_at - clock.steady()))
         await self._hand_out()
         if self._next_due is None:
             return CLOCK_POLL_INTERVAL
-        waiting = clock.seconds_until(self._next_due)
-        return min(CLOCK_POLL_INTERVAL, waiting if waiting > 0 else max(NO_ROOM_WAIT, self._pressure.seconds() / 10))
+        waiting = clock.seconds_until(self._next_due) or NO_ROOM_WAIT
+        return min(CLOCK_POLL_INTERVAL, max(waiting, self._room_at - clock.steady()))
 
     async def on_message(self, message: RunMinute) -> None:
         await reply_with(message.reply, self._run_minute())
@@ -114,7 +121,7 @@ class Ticker(PeriodicActor[RunMinute]):
         self.wake()
 
     async def _run_minute(self) -> dict[str, int]:
-        await self._read_clock()
+        await self._read_clock(next_due=True)
         # Raises LeaseLost: without the lease nothing is handed out, and "0" would look as if nothing were due.
         _ = self.node.lease.incarnation
         return await self._job()
@@ -127,10 +134,10 @@ class Ticker(PeriodicActor[RunMinute]):
             except Unavailable:
                 log.debug("ticker_lock_left_to_expire")
 
-    async def _read_clock(self) -> None:
+    async def _read_clock(self, *, next_due: bool) -> None:
         clock, metrics = self.node.clock, self.node.metrics
         asked_at = clock.steady()
-        reading = await self._messages.read_clock()
+        reading = await self._messages.read_clock(next_due=next_due)
         jump = clock.read(reading, asked_at=asked_at)
         self._next_due = reading.next_due
         metrics.clock_skew.set(clock.skew)
@@ -167,8 +174,12 @@ class Ticker(PeriodicActor[RunMinute]):
                 # Once a pass: in a backlog this counts tens of thousands of rows. What is handed out is added to it.
                 self._pressure.measured(await self._messages.outstanding(MAX_ROOM), clock.steady())
                 counted = True
+                self._room_at = clock.steady() + self._pressure.seconds_until_room()
+            if self._room_at > clock.steady():
+                break
             limit = min(self._size, self._pressure.room())
             if limit == 0:
+                self._room_at = clock.steady() + max(NO_ROOM_WAIT, self._pressure.seconds_until_room())
                 break
             with self.node.tracing.claim() as span:
                 claimed, too_late = await self._claim(limit, span)
@@ -176,7 +187,7 @@ class Ticker(PeriodicActor[RunMinute]):
             expired += too_late
             if claimed + too_late < limit:
                 self._size = FIRST_CLAIM
-                await self._read_clock()
+                await self._read_clock(next_due=True)
                 break
             self._size = min(self._size * 2, LARGEST_CLAIM)
         return handed_out, expired
@@ -185,7 +196,7 @@ class Ticker(PeriodicActor[RunMinute]):
         """Take the latest claim back if it may be lost. If it is in the stream too, its rows are queued once more."""
         if self._claim_may_be_lost and self.node.lease.held:
             if await self._messages.requeue_claim(incarnation=self.node.lease.incarnation):
-                await self._read_clock()
+                await self._read_clock(next_due=True)
             self._claim_may_be_lost = False
 
     async def _claim(self, limit: int, span: Span) -> tuple[int, int]:

@@ -13,7 +13,7 @@ INSTANTS = """'{{"UTC": "2026-03-15T09:00Z", "Asia/Tokyo": "2026-03-15T00:00Z"}}
 OF_DAY = f"'birthday', {{year}}, 315, {INSTANTS}"
 
 HOT = [
-    ("messages", "read_clock", ""),
+    ("messages", "read_clock", "true"),
     ("messages", "outstanding", "20000"),
     (
         "messages",

@@ -25,6 +25,17 @@ MIN_ROOM = 100
 MAX_ROOM = 50_000
 """Messages that may be on their way at most. The limit bounds the streams and the queue."""
 
+REFILLED_AT = 1 / 4
+"""Share of the limit that is free when more is handed out, once the rate is known.
+
+A claim reads every index entry from the oldest on, also those of messages that left. While a session holds a snapshot
+nothing cleans those up, so few large claims cost less than many small ones.
+"""
+
+FASTEST = 10_000.0
+"""Messages per second that a cluster sends at most. A wait for room is shorter than this rate needs for what is on its
+way, so senders never wait for the ticker, even if the service becomes faster meanwhile."""
+
 SHORTEST = 0.001
 """Measurements that are closer together, in seconds, say nothing about the rate."""
 
@@ -58,7 +69,7 @@ class Backpressure:
 
     def measured(self, outstanding: int, at: float) -> None:
         """`outstanding` messages were on their way at `at`, in seconds of any steady clock."""
-        before = self._outstanding + self._handed_out
+        before = self._on_their_way
         if self._measured_at is not None and (took := at - self._measured_at) >= SHORTEST and before > 0:
             done = max(0, before - outstanding)
             rate = self._rate + (1 - math.exp(-took / AVERAGED_OVER)) * (done / took - self._rate)
@@ -79,16 +90,26 @@ class Backpressure:
         """Add `count` messages to those on their way."""
         self._handed_out += count
 
-    def seconds(self) -> float:
-        """Return the seconds that the outstanding messages take at that rate; 0 while the rate is unknown."""
-        return (self._outstanding + self._handed_out) / self._rate if self._known and self._rate > 0 else 0.0
+    def seconds_until_room(self) -> float:
+        """Return the seconds until it is worth while to measure and hand out again; 0 while the rate is unknown."""
+        surplus = self._on_their_way - self._allowed() * (1 - REFILLED_AT)
+        if not self._known or surplus <= 0:
+            return 0.0
+        return min(surplus / self._rate if self._rate > 0 else math.inf, self._on_their_way / FASTEST)
 
     def room(self) -> int:
         """Return the number of messages that may be handed out now."""
+        return max(0, self._allowed() - self._on_their_way)
+
+    def _allowed(self) -> int:
+        """Return the number of messages that may be on their way."""
         at_most = self._at_most()
         most = MAX_ROOM if at_most is None else min(MAX_ROOM, max(1, int(at_most * HORIZON)))
-        allowed = min(most, max(MIN_ROOM if self._known else UNMEASURED_ROOM, int(self._rate * HORIZON)))
-        return max(0, allowed - self._outstanding - self._handed_out)
+        return min(most, max(MIN_ROOM if self._known else UNMEASURED_ROOM, int(self._rate * HORIZON)))
+
+    @property
+    def _on_their_way(self) -> int:
+        return self._outstanding + self._handed_out
 
     @property
     def _known(self) -> bool:

@@ -16,7 +16,10 @@ from service.ports.requests import Keep
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    """Business time, the database's own clock, seconds of business time per second, and the next due instant."""
+    """Business time, the database's own clock, seconds of business time per second, and the next due instant.
+
+    `next_due` is None if nothing is due later, or if it was not looked for.
+    """
 
     now: datetime
     real_now: datetime
@@ -167,8 +170,8 @@ class Messages(Protocol):
     the next look. The attempt of its result is recorded all the same.
     """
 
-    async def read_clock(self) -> ClockReading:
-        """Time and the next due instant."""
+    async def read_clock(self, *, next_due: bool = False) -> ClockReading:
+        """Return the time and, if wanted, the next due instant. To look for it costs more than the time."""
 
     async def outstanding(self, limit: int) -> int:
         """Return the number of queued messages, counted up to `limit`."""

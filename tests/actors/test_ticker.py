@@ -16,25 +16,28 @@ from actors.ticker import RunMinute, Ticker
 from service.domain.bundles import decode
 from service.ports import ClockReading, Due, Unavailable
 from service.ports.names import DUE
-from tests.actors.contexts import NOW, AcceptingEmailService, alone
+from tests.actors.contexts import INCARNATION, NOW, AcceptingEmailService, alone
 from tests.fakes.coordination import FakeLocks
 from tests.fakes.messages import FakeMessages
 from tests.fakes.redis_memory import RedisMemory
 from tests.fakes.streams import FakeWorkStream
 from tests.fakes.truth import Truth
+from tests.service.node.steady import Steady
 
 
 class Wave(FakeMessages):
     """Messages without rows, due now and delivered at once: ten thousand rows would take the fake seconds."""
 
-    def __init__(self, truth: Truth, due: int) -> None:
+    def __init__(self, truth: Truth, due: int, steady: Steady) -> None:
         super().__init__(truth)
         self.left = due
+        self._steady = steady
         self.limits: list[int] = []
         self.claimed = asyncio.Event()
 
-    async def read_clock(self) -> ClockReading:
-        return ClockReading(NOW, NOW, 1.0, NOW if self.left else None)
+    async def read_clock(self, *, next_due: bool = False) -> ClockReading:
+        self._steady.passes(0.1)
+        return ClockReading(NOW, NOW, 0.0, NOW if next_due and self.left else None)
 
     async def claim_due(self, *, fence: int, incarnation: int, limit: int, late_limit: timedelta) -> Due:
         self.limits.append(limit)
@@ -64,22 +67,57 @@ class WaveWithALostAnswer(Wave):
         return found
 
 
+class Backlog(Wave):
+    """A wave that leaves at 3,000 a second. It counts the statements that read past all that left."""
+
+    def __init__(self, truth: Truth, due: int, steady: Steady) -> None:
+        super().__init__(truth, due, steady)
+        self._on_their_way = 0.0
+        self._at = steady.at
+        self.looks = 0
+        self.counts = 0
+        self.idle = 0
+
+    def _leave(self) -> None:
+        passed, self._at = self._steady.at - self._at, self._steady.at
+        left = self._on_their_way - 3_000 * passed
+        self.idle += bool(self.limits) and left < 0
+        self._on_their_way = max(0.0, left)
+
+    async def read_clock(self, *, next_due: bool = False) -> ClockReading:
+        self.looks += next_due
+        return await super().read_clock(next_due=next_due)
+
+    async def outstanding(self, limit: int) -> int:
+        self._leave()
+        self.counts += 1
+        return int(self._on_their_way)
+
+    async def claim_due(self, *, fence: int, incarnation: int, limit: int, late_limit: timedelta) -> Due:
+        self._leave()
+        due = await super().claim_due(fence=fence, incarnation=incarnation, limit=limit, late_limit=late_limit)
+        self._on_their_way += len(due.queued)
+        return due
+
+
 def ticker_of(context: NodeContext, messages: FakeMessages, memory: RedisMemory) -> Supervisor:
     """A ticker alone, which hands out what is due to `DUE`."""
     address: Address[RunMinute | Tick] = Address("ticker", capacity=1)
-    return alone(
-        lambda: Ticker(
-            context,
-            messages,
-            FakeWorkStream(memory, DUE, consumer="node"),
-            FakeLocks(memory, owner="node"),
-            AcceptingEmailService(),
-            cron="0 0 1 1 *",
-            late_limit=timedelta(hours=48),
-            email_rate=lambda: None,
-            on_jump=lambda _: None,
-        ),
-        address,
+    return alone(lambda: make_ticker(context, messages, memory), address)
+
+
+def make_ticker(context: NodeContext, messages: FakeMessages, memory: RedisMemory) -> Ticker:
+    """A ticker without a supervisor."""
+    return Ticker(
+        context,
+        messages,
+        FakeWorkStream(memory, DUE, consumer="node"),
+        FakeLocks(memory, owner="node"),
+        AcceptingEmailService(),
+        cron="0 0 1 1 *",
+        late_limit=timedelta(hours=48),
+        email_rate=lambda: None,
+        on_jump=lambda _: None,
     )
 
 
@@ -89,13 +127,13 @@ def handed_out(memory: RedisMemory) -> int:
 
 
 async def test_a_wave_begins_with_one_bundle_and_each_claim_is_twice_the_one_before(
-    context: NodeContext, truth: Truth, memory: RedisMemory
+    context: NodeContext, truth: Truth, memory: RedisMemory, steady: Steady
 ) -> None:
     """The first greeting waits for the whole first claim and its publication, so the first claim is small.
 
     The rest of the wave uses few, large statements.
     """
-    wave = Wave(truth, 10_000)
+    wave = Wave(truth, 10_000, steady)
     stage = ticker_of(context, wave, memory)
 
     await stage.start()
@@ -111,10 +149,10 @@ async def test_a_wave_begins_with_one_bundle_and_each_claim_is_twice_the_one_bef
 
 @pytest.mark.parametrize("due", [20, 1_000])
 async def test_a_claim_whose_answer_was_lost_is_handed_out_at_once(
-    context: NodeContext, truth: Truth, memory: RedisMemory, due: int
+    context: NodeContext, truth: Truth, memory: RedisMemory, steady: Steady, due: int
 ) -> None:
     """Its rows are queued, so no other claim finds them, and recovery looks at them only after 90 seconds."""
-    wave = WaveWithALostAnswer(truth, due)
+    wave = WaveWithALostAnswer(truth, due, steady)
     stage = ticker_of(context, wave, memory)
 
     await stage.start()
@@ -123,3 +161,23 @@ async def test_a_claim_whose_answer_was_lost_is_handed_out_at_once(
     await stage.drain(5)
 
     assert handed_out(memory) == due
+
+
+async def test_a_backlog_is_claimed_by_few_large_statements(
+    context: NodeContext, truth: Truth, memory: RedisMemory, steady: Steady
+) -> None:
+    """While a session holds a snapshot, each look at what is due or queued reads past all that left since."""
+    began_at = steady.at
+    backlog = Backlog(truth, 300_000, steady)
+    ticker = make_ticker(context, backlog, memory)
+    statements: dict[float, int] = {}
+
+    while backlog.left and steady.at < began_at + 200:
+        context.lease.renew(INCARNATION, steady.at)
+        steady.passes(await ticker.run_once())
+        memory.streams[DUE].entries.clear()
+        statements[steady.at] = len(backlog.limits) + backlog.counts + backlog.looks
+
+    assert (backlog.left, backlog.idle) == (0, 0)
+    begin = next(at for at in statements if at > began_at + 10)
+    assert (statements[steady.at] - statements[begin]) / (steady.at - begin) < 1

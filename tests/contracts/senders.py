@@ -192,7 +192,8 @@ class Senders:
         def comparable(reading: ClockReading) -> object:
             return reading.now, reading.rate, reading.next_due
 
-        await self._sides.ask("read_clock", lambda side: side.messages.read_clock(), comparable=comparable)
+        await self._sides.ask("read_clock", lambda side: side.messages.read_clock(next_due=True), comparable=comparable)
+        await self._sides.ask("read_clock alone", lambda side: side.messages.read_clock(), comparable=comparable)
         await self._sides.ask(f"outstanding up to {limit}", lambda side: side.messages.outstanding(limit))
         await self._sides.ask("open_by_status", lambda side: side.messages.open_by_status())
         await self._sides.ask("next_wave", lambda side: side.messages.next_wave())

@@ -52,11 +52,10 @@ class FakeMessages:
         self._truth = truth
         self._only_to = only_to
 
-    async def read_clock(self) -> ClockReading:
+    async def read_clock(self, *, next_due: bool = False) -> ClockReading:
         truth = self._truth
-        waiting = (row.due_at for row in self._at_hand(*_WAITING) if not truth.is_held(row.occasion))
-        next_due = min(waiting, default=None)
-        return ClockReading(truth.now(), truth.real_now(), truth.rate(), next_due)
+        waiting = (row.due_at for row in self._at_hand(*_WAITING) if next_due and not truth.is_held(row.occasion))
+        return ClockReading(truth.now(), truth.real_now(), truth.rate(), min(waiting, default=None))
 
     async def outstanding(self, limit: int) -> int:
         return min(limit, len(list(self._truth.in_state(Status.QUEUED))))

@@ -64,8 +64,8 @@ class PostgresMessages:
         """True when an occasion was held at the last reading. It decides how due messages are found, not which."""
         self._aside = SetAsideMessages(database, on_set_aside)
 
-    async def read_clock(self) -> ClockReading:
-        row = await self._database.row(_SQL.read_clock, within=5.0)
+    async def read_clock(self, *, next_due: bool = False) -> ClockReading:
+        row = await self._database.row(_SQL.read_clock, next_due, within=5.0)
         assert row is not None  # noqa: S101 - a SELECT without FROM has one row
         self._occasion_held = bool(row["held"])
         return ClockReading(row["now"], row["real_now"], row["rate"], row["next_due"])

@@ -126,15 +126,15 @@ where outcome is not null
 on conflict do nothing
 
 -- name: read_clock
--- The instant, the rate of the clock, and the next due instant without held messages. It reads one index entry per
--- year, or per year and occasion during a hold of an occasion, about once a second. `held` has the occasions; '' means
--- all.
+-- The instant, the rate of the clock, and if $1, the next due instant without held messages. For it, it reads one index
+-- entry per year, or per year and occasion during a hold of an occasion. While a session holds a snapshot it also reads
+-- the entry of every message that was due since then. `held` has the occasions; '' means all.
 select
     business_now() as now,
     clock_timestamp() as real_now,
     business_rate() as rate,
     h.held,
-    case when '' = any(h.held) then null
+    case when not $1::boolean or '' = any(h.held) then null
          when h.held = '{}' then (
             select min(due_at) from messages where status in ('scheduled', 'retrying') and {{not_set_aside}})
          else (

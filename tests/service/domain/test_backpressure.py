@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.backpressure import HORIZON, MAX_ROOM, MIN_ROOM, UNMEASURED_ROOM, Backpressure
+from service.domain.backpressure import (
+    FASTEST,
+    HORIZON,
+    MAX_ROOM,
+    MIN_ROOM,
+    REFILLED_AT,
+    UNMEASURED_ROOM,
+    Backpressure,
+)
 
 
 def worked(
@@ -113,10 +121,10 @@ def story(per_second: float, *, at_most: float | None = None, due: int = 20_000,
         on_its_way.append(outstanding)
         if at >= look_at:
             pressure.measured(outstanding, at)
-            while claimed := min(size, pressure.room(), due):
-                outstanding, due, size = outstanding + claimed, due - claimed, min(2 * size, 4_000)
+            while pressure.seconds_until_room() == 0 and (claimed := min(size, pressure.room(), due)):
+                outstanding, due, size = outstanding + claimed, due - claimed, min(2 * size, 12_500)
                 pressure.handed_out(claimed)
-            look_at = at + min(1.0, max(0.1, pressure.seconds() / 10))
+            look_at = at + max(0.1, pressure.seconds_until_room())
     return on_its_way
 
 
@@ -126,6 +134,27 @@ def test_a_wave_that_begins_is_never_held_up(per_second: int) -> None:
     lasts = 15_000 / per_second
 
     assert min(story(per_second, lasts=min(lasts, 60.0))[1:]) > 0
+
+
+def test_more_is_handed_out_when_a_quarter_of_the_room_is_free() -> None:
+    """A claim reads past all that left while a session holds a snapshot, so there are few and large ones."""
+    pressure = Backpressure()
+    worked(pressure, per_second=1_000, seconds=60, outstanding=30_000)
+    pressure.measured(27_000, 63)
+    later = pressure.seconds_until_room()
+    pressure.measured(22_400, 67.5)
+
+    assert later == pytest.approx(27_000 / FASTEST)
+    assert pressure.seconds_until_room() == 0
+    assert pressure.room() > 30_000 * REFILLED_AT
+
+
+def test_a_wait_for_room_ends_before_any_cluster_could_be_idle() -> None:
+    """When a throttle ends, little is on its way, and the next measurement must not be a minute away."""
+    pressure = Backpressure()
+    worked(pressure, per_second=1, seconds=60, outstanding=MIN_ROOM)
+
+    assert 0 < pressure.seconds_until_room() <= MIN_ROOM / FASTEST
 
 
 @pytest.mark.parametrize("per_second", [5, 15, 22, 100])

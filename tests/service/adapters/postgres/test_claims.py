@@ -193,11 +193,11 @@ async def test_a_redrive_after_the_clock_has_jumped_back_is_not_early(store: Sto
 
 async def test_the_clock_is_read_with_the_next_due_instant(store: Store, clock: Clock) -> None:
     """The ticker sleeps until then."""
-    empty = await store.messages.read_clock()
+    empty = await store.messages.read_clock(next_due=True)
     await store.due(3, ago=timedelta(hours=-1))
     await clock.rate(60)
 
-    reading = await store.messages.read_clock()
+    reading = await store.messages.read_clock(next_due=True)
 
     assert (empty.next_due, empty.rate) == (None, 1.0)
     assert reading.rate == 60.0
