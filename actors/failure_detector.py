@@ -7,6 +7,7 @@ compare-and-set, so any number of nodes may do it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Never
@@ -24,6 +25,13 @@ log = structlog.get_logger(__name__)
 
 HEARTBEAT_POLL_INTERVAL = 1.0
 """Seconds between two looks at the heartbeats."""
+
+RELEASE_INTERVAL = 5.0
+"""Seconds between two looks at the claims of ended nodes while the living nodes are the same.
+
+Only a claim that was committed after the end of its node is found then. While a session holds a snapshot, a look reads
+past every message that left since.
+"""
 
 OBSERVER_STALLED = 3.0
 """After this many seconds between two looks the table starts again, because this process stood still."""
@@ -72,26 +80,36 @@ class FailureDetector(LeasedActor[Never]):
         self._heartbeats = HeartbeatTable()
         self._tickers_to_undo: list[int] = []
         """Incarnations ended here whose ticker's last claim is not taken back yet."""
+        self._released: tuple[Sequence[int], float] = ((), -math.inf)
+        """The living incarnations when the claims of all others were released last, and when that was."""
 
     async def run_leased(self) -> float:
-        await self._end_dead()
+        living = await self._end_dead()
         while self._tickers_to_undo:
             # The ticker may have died between the claim and the stream. If its entries are in the stream, too, the
             # second of the two finds that the rows have moved.
             await self._messages.requeue_claim(incarnation=self._tickers_to_undo[0])
             del self._tickers_to_undo[0]
             self._on_death()
-        await self._release_claims()
+        at = self.node.clock.steady()
+        before, released_at = self._released
+        if living != before or at - released_at >= RELEASE_INTERVAL:
+            await self._release_claims()
+            self._released = living, at
         return HEARTBEAT_POLL_INTERVAL
 
-    async def _end_dead(self) -> None:
+    async def _end_dead(self) -> Sequence[int]:
+        """End the incarnations of dead nodes; return the others in order."""
         beats = await self._nodes.living()
-        self._on_living([beat.incarnation for beat in beats])
+        living = sorted(beat.incarnation for beat in beats)
+        self._on_living(living)
         for beat in self._heartbeats.dead(beats, self.node.clock.steady()):
             if beat.incarnation != self.node.lease.incarnation and await self._nodes.end(beat):
                 self.node.metrics.node_deaths.inc()
                 log.warning("node_died", dead_node=beat.node, incarnation=beat.incarnation)
                 self._tickers_to_undo.append(beat.incarnation)
+                living.remove(beat.incarnation)
+        return living
 
     async def _release_claims(self) -> None:
         """Free the claims of all ended incarnations. An earlier call may have ended one without getting an answer."""

@@ -21,6 +21,13 @@ NAN = float("nan")
 SAMPLE_INTERVAL = 5.0
 """Seconds between two samples: less than a usual scrape interval."""
 
+SHARE_OF_TIME = 1 / 20
+"""Share of the time that samples take at most. While a session holds a snapshot, counts read past every message that
+left since: about a second after two millions."""
+
+LONGEST_INTERVAL = 30.0
+"""Seconds between two samples at most."""
+
 
 class Gauges(PeriodicActor[Never]):
     """Sets the gauges of this node, and those of the whole deployment while `samples_for_all()` is true.
@@ -66,6 +73,8 @@ class Gauges(PeriodicActor[Never]):
         self._lag.stop()
 
     async def run_once(self) -> float:
+        steady = self.node.clock.steady
+        began_at = steady()
         self._sample_node()
         away: Unavailable | None = None
         samples: tuple[tuple[Callable[[], Awaitable[None]], Callable[[], Iterable[Gauge]]], ...] = (
@@ -85,7 +94,7 @@ class Gauges(PeriodicActor[Never]):
         if away is not None:
             raise away
         await self._begin_series()
-        return SAMPLE_INTERVAL
+        return min(LONGEST_INTERVAL, max(SAMPLE_INTERVAL, (steady() - began_at) / SHARE_OF_TIME))
 
     async def _begin_series(self) -> None:
         """Create the series of each occasion. Otherwise a rate misses its first failure."""

@@ -53,14 +53,17 @@ class Network:
 
 
 class FarMessages(FakeMessages):
-    """The messages behind a network."""
+    """The messages behind a network. A count of them takes `seconds`."""
 
-    def __init__(self, truth: Truth, network: Network) -> None:
+    def __init__(self, truth: Truth, network: Network, steady: Steady) -> None:
         super().__init__(truth)
         self._network = network
+        self._steady = steady
+        self.seconds = 0.0
 
     async def open_by_status(self) -> dict[Status, int]:
         self._network.check("postgres")
+        self._steady.passes(self.seconds)
         return await super().open_by_status()
 
     async def oldest_due_age(self) -> float:
@@ -114,11 +117,13 @@ class Stage:
         self.metrics = Metrics()
         truth = Truth(now=lambda: NOW)
         truth.planned_until = NOW + timedelta(hours=30)
-        self.memory = RedisMemory(monotonic=Steady())
+        steady = Steady()
+        self.memory = RedisMemory(monotonic=steady)
+        self.messages = FarMessages(truth, self.network, steady)
         self.queue = FarQueue(Broker(), self.network)
         self.gauges = Gauges(
-            node_context(metrics=self.metrics),
-            FarMessages(truth, self.network),
+            node_context(steady, metrics=self.metrics),
+            self.messages,
             FarPlanning(truth, self.network),
             {DUE: FarStream(self.memory, self.network, consumer="node-1")},
             self.queue,
@@ -169,6 +174,15 @@ async def test_a_node_that_is_cut_off_does_not_go_on_showing_what_it_last_read(s
     assert (pending is None) == (system == "redis")
     assert stage.values() == before
     assert before['stream_pending{stream="heyday:due"}'] == before["delivery_queue_ready"] == 1
+
+
+@pytest.mark.parametrize(("takes", "wait"), [(0.0, 5.0), (0.25, 5.0), (0.5, 10.0), (1.0, 20.0), (3.0, 30.0)])
+async def test_slow_counts_are_made_less_often(takes: float, wait: float) -> None:
+    """While a session holds a snapshot, each count reads past all that left, and must not take a processor."""
+    stage = Stage()
+    stage.messages.seconds = takes
+
+    assert await stage.gauges.run_once() == pytest.approx(wait)
 
 
 async def test_the_holders_of_bundles_are_shown_where_the_delivery_queue_is_a_stream() -> None:

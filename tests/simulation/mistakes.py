@@ -76,9 +76,9 @@ def is_kept_from_looking(patch: Patch) -> None:
     """
     look = FailureDetector._end_dead
 
-    async def late(self: FailureDetector) -> None:
+    async def late(self: FailureDetector) -> Sequence[int]:
         await asyncio.sleep(OBSERVER_STALLED + 1)
-        await look(self)
+        return await look(self)
 
     patch.setattr(FailureDetector, "_end_dead", late)
 
