@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Run a node and return its exit code. Raises BadConfiguration, CommandFailed."""
+    gc.disable()  # modules make no garbage, and looking for it is a seventh of the time that importing takes
     import structlog
 
     from actors.admission import Refused
@@ -46,6 +48,7 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     from service.telemetry.logs import configure
     from service.telemetry.tracing import start
 
+    gc.enable()
     settings = read(environment)
     if args.rehearsal:
         _require_loopback_email(settings)
