@@ -1,3 +1,8 @@
-// Starts the console after the first paint: the browser shows the head of the page before it runs anything longer.
+// Starts the console after the first paint: the browser shows the head of the page before it loads anything longer.
 
-requestAnimationFrame(() => setTimeout(() => import('./main.js')));
+requestAnimationFrame(() =>
+  setTimeout(() => {
+    document.head.append(document.getElementById('modules').content);
+    import('./main.js');
+  }),
+);
