@@ -290,8 +290,8 @@ async def test_only_after_the_final_dot_the_outcome_is_unknown(
 
 
 async def test_no_more_connections_are_open_than_allowed() -> None:
-    """Mail servers limit connections."""
-    async with mail_server() as server, opened(plain(server), concurrency=3) as service:
+    """Mail servers limit connections. An attempt's time includes its wait for one: the last waits for 82 messages."""
+    async with mail_server() as server, opened(plain(server), concurrency=3, timeout=60.0) as service:
         answers = await asyncio.gather(*(service.attempt(greeting(number)) for number in range(250)))
 
     assert {one.outcome for one in answers} == {Outcome.ACCEPTED}
