@@ -23,7 +23,7 @@ SAMPLE_INTERVAL = 5.0
 
 SHARE_OF_TIME = 1 / 20
 """Share of the time that samples take at most. While a session holds a snapshot, counts read past every message that
-left since: about a second after two millions."""
+left since."""
 
 LONGEST_INTERVAL = 30.0
 """Seconds between two samples at most."""

@@ -33,8 +33,11 @@ nothing cleans those up, so few large claims cost less than many small ones.
 """
 
 FASTEST = 10_000.0
-"""Messages per second that a cluster sends at most. A wait for room is shorter than this rate needs for what is on its
-way, so senders never wait for the ticker, even if the service becomes faster meanwhile."""
+"""Messages per second that a cluster sends at most. A wait for room is no longer than this rate needs for what is on
+its way, or a second: so senders wait for the ticker a second at most, even if the service becomes faster meanwhile."""
+
+SHORT = 1.0
+"""Seconds that a wait for room may last however little is on its way. A slow service is not asked for all the time."""
 
 SHORTEST = 0.001
 """Measurements that are closer together, in seconds, say nothing about the rate."""
@@ -95,7 +98,7 @@ class Backpressure:
         surplus = self._on_their_way - self._allowed() * (1 - REFILLED_AT)
         if not self._known or surplus <= 0:
             return 0.0
-        return min(surplus / self._rate if self._rate > 0 else math.inf, self._on_their_way / FASTEST)
+        return min(surplus / self._rate if self._rate > 0 else math.inf, max(SHORT, self._on_their_way / FASTEST))
 
     def room(self) -> int:
         """Return the number of messages that may be handed out now."""
