@@ -43,7 +43,7 @@ async def test_a_change_that_cannot_be_recorded_is_not_made(store: Store) -> Non
         await store.users.delete(user[0]["id"], version=None, erase_by=OPERATOR)
 
     assert sorted(redriven) == sorted([ids[0], ids[2]])
-    assert await entries(store) == sorted(map(str, redriven))
+    assert sorted(await entries(store)) == sorted(map(str, redriven))  # entries of one millisecond have no order
     assert await store.fetch("select from users where deleted_at is not null") == []
 
 
