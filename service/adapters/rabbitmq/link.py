@@ -76,17 +76,20 @@ class Link:
     async def channel(self, *, within: float) -> AsyncIterator[AbstractChannel]:
         """A channel in a broker where the topology exists, connecting if necessary; then `within` seconds to use it.
 
-        Raises Unavailable, after dropping the connection, for every error of the broker or the network inside.
+        Raises Unavailable, after dropping the connection, for every error of the broker or the network inside. A
+        connection that the broker blocks is kept: it is told when publishers may go on, and until then each use fails
+        at once. What was being published then may still arrive.
         """
         channel = await self._connected()
+        if await self._is_blocked(channel):
+            raise Unavailable("rabbitmq", BLOCKED)
         try:
             async with translating(within=within):
                 yield channel
         except Unavailable as error:
-            blocked = self._channel is channel and self._connection is not None and await is_blocked(self._connection)
-            await self.drop(channel)
-            if blocked:
+            if await self._is_blocked(channel):
                 raise Unavailable("rabbitmq", BLOCKED) from error
+            await self.drop(channel)
             raise
 
     async def declare(self) -> None:
@@ -111,6 +114,9 @@ class Link:
         """Close the connection, also one that is being made; the next use connects again."""
         async with self._lock:
             await self._discard()
+
+    async def _is_blocked(self, channel: AbstractChannel) -> bool:
+        return self._channel is channel and self._connection is not None and await is_blocked(self._connection)
 
     async def _discard(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
