@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import AsyncIterator
@@ -376,29 +377,92 @@ async def test_an_edit_keeps_what_two_people_changed(stage: Stage, opened: Open)
 
 
 async def test_an_edit_of_a_text_keeps_what_two_people_changed(stage: Stage, opened: Open) -> None:
-    """The same holds for an occasion."""
+    """The same holds for an occasion, for each of its languages, and for the mark that it is active."""
     code = "house_warming"
+    german, french, italian = ({"text": text} for text in ("Hallo", "Salut", "Ciao"))
     url = f"/api/v1/occasions/{code}"
     page = await opened()
     page.allowed.append("412 (Precondition Failed)")
     async with aiohttp.ClientSession(page.origin) as client:
-        async with client.put(url, json={"text": "Hey, {first_name}", "active": False}) as answer:
+        async with client.put(url, json={"text": "Hey, {first_name}", "texts": {"de": german, "fr": french}}) as answer:
             assert answer.status == 201, await answer.text()
         await page.go(f"occasions/{code}")
-        await page.page.get_by_label("Text", exact=True).fill("Welcome home, {first_name}")
+        await page.page.get_by_label("Active").uncheck()
+        await page.page.get_by_label("Text", exact=True).first.fill("Welcome home, {first_name}")
+        await page.page.get_by_label("Text", exact=True).last.fill("Bonjour")
         merge = {"Content-Type": "application/merge-patch+json"}
-        async with client.patch(url, data='{"subject": "Your new house"}', headers=merge) as answer:
+        async with client.patch(
+            url, data=json.dumps({"subject": "Your new house", "texts": {"fr": french, "it": italian}}), headers=merge
+        ) as answer:
             assert answer.status == 200, await answer.text()
 
     await page.page.get_by_role("button", name="Save").click()
     await page.says("Subject is now “Your new house”")
-    assert await page.page.get_by_label("Text", exact=True).input_value() == "Welcome home, {first_name}"
+    assert await page.page.get_by_label("Text", exact=True).first.input_value() == "Welcome home, {first_name}"
     await page.page.get_by_role("button", name="Save").click()
-    await page.page.locator(".letter b", has_text="Your new house").wait_for()
+    await page.page.locator(".letter b", has_text="Your new house").first.wait_for()
+    await page.says("Saved")
 
     async with aiohttp.ClientSession(page.origin) as client, client.get(url) as answer:
         stored = await answer.json()
-    assert (stored["subject"], stored["text"]) == ("Your new house", "Welcome home, {first_name}")
+    assert (stored["subject"], stored["text"], stored["active"]) == (
+        "Your new house", "Welcome home, {first_name}", False,
+    )  # fmt: skip
+    assert {tag: one["text"] for tag, one in stored["texts"].items()} == {"fr": "Bonjour", "it": "Ciao"}
+
+
+async def test_what_is_typed_stays_when_the_key_ends(opened: Open) -> None:
+    """A key that was replaced meanwhile costs nobody a text."""
+    page = await opened()
+    page.allowed.append("401 (Unauthorized)")
+    ended = False
+
+    async def answer(route: Route) -> None:
+        if ended:
+            await route.fulfill(status=401, content_type="application/problem+json", body="{}")
+        else:
+            await route.continue_()
+
+    await page.page.route(lambda url: "/api/v1/" in url, answer)
+    await page.go("occasions/birthday")
+    await page.page.get_by_label("Text", exact=True).first.fill("A long text")
+    ended = True
+    await page.says("Your key is not valid any more")
+    await page.page.get_by_label("API key").fill(KEY.rpartition(":")[2])
+    ended = False
+    await page.page.keyboard.press("Enter")
+    await page.page.wait_for_selector("dialog[open]", state="detached")
+
+    assert await page.page.get_by_label("Text", exact=True).first.input_value() == "A long text"
+
+
+async def test_an_occasion_that_is_there_is_not_created_again(opened: Open) -> None:
+    page = await opened()
+    page.allowed.append("412 (Precondition Failed)")
+    await page.go("occasions")
+    await page.page.get_by_label("Code").fill("birthday")
+    await page.page.get_by_role("button", name="Create, not active").click()
+
+    await page.says("There is an occasion birthday.")
+
+
+async def test_a_search_goes_on_beyond_the_users_of_one_page(opened: Open) -> None:
+    """A page looks at a bounded number of users, so it may have none although there are some."""
+    page = await opened()
+    found = {"id": str(uuid.UUID(int=5)), "firstName": "Zeb", "email": "zeb@a.test", "timezone": "UTC"}
+
+    async def answer(route: Route) -> None:
+        there = "&cursor=two" in route.request.url
+        listed = {"items": [found] if there else [], "nextCursor": "three" if there else "two"}
+        await route.fulfill(
+            status=200, json=listed if "&q=" in route.request.url else {"items": [], "nextCursor": None}
+        )
+
+    await page.page.route(lambda url: "/users?" in url, answer)
+    await page.go("person?q=zeb")
+
+    await page.says("1 person so far")
+    assert await page.page.get_by_role("button", name="Search on").is_visible()
 
 
 async def test_the_focus_stays_in_the_page(stage: Stage, opened: Open) -> None:

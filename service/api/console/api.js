@@ -114,8 +114,8 @@ export function usePolled(path, { every = EVERY, quiet } = {}) {
         } catch (error) {
           if (ending.signal.aborted) return;
           if (!(error instanceof Refused)) throw error;
-          wait = error.passes ? EVERY : 0;
-          if (wait) freshness.failed = Date.now();
+          wait = error.passes || error.status === 401 ? EVERY : 0;
+          if (error.passes) freshness.failed = Date.now();
           // What is refused, such as one that was erased, is not shown any longer.
           set((before) => ({ ...(wait && before.path === path && before), path, error }));
         } finally {

@@ -7,7 +7,7 @@ import { key, may, me, send, usePolled } from './api.js';
 import { Held, StopDialog } from './holding.js';
 import { HelpDialog, applyTheme } from './help.js';
 import { useKeys } from './keyboard.js';
-import { Button, Field, Form, Stale, Waiting, keepFocus, useOnce } from './parts.js';
+import { Button, Dialog, Field, Form, Stale, Waiting, keepFocus, useOnce } from './parts.js';
 import { Day } from './pages/day.js';
 import { Messages } from './pages/messages.js';
 import { Message } from './pages/message.js';
@@ -33,13 +33,12 @@ function SignIn({ ask }) {
     key.set(secret.trim().replace(/[^\0-\xff]/g, '?'));
     return ask();
   };
-  const main = useRef();
-  useEffect(() => main.current.querySelector('input').focus(), []);
-  return html`<main class="sign-in" ref=${main}>
-    <h1>heyday</h1>
+  const asked = useRef();
+  useEffect(() => asked.current.querySelector('input').focus(), []);
+  return html`<div ref=${asked}>
     <p>Sign in with a key from <code>HEYDAY_API_KEYS</code>. It stays in this tab, and goes when you close it.</p>
     <${Form} act=${act} label="Sign in"><${Field} label="API key" name="secret" type="password" autocomplete="off" required /><//>
-  </main>`;
+  </div>`;
 }
 
 function Shell({ signOut }) {
@@ -90,16 +89,21 @@ function Shell({ signOut }) {
 
 function Console() {
   const [known, set] = useState();
-  const out = () => set(false);
-  const ask = async () => set(Object.assign(me, await send('GET', 'me')));
+  const [ended, end] = useState();
+  const ask = async () => {
+    set(Object.assign(me, await send('GET', 'me')));
+    end(false);
+  };
   const { error } = useOnce(ask);
-  useEvent('signed-out', out);
+  useEvent('signed-out', () => (known ? end(true) : set(false)));
   const signOut = () => {
     key.set('');
-    out();
+    end(false);
+    set(false);
   };
-  if (known) return html`<${Shell} signOut=${signOut} />`;
-  if (known === false) return html`<${SignIn} ask=${ask} />`;
+  // What is being typed stays behind the dialog when a key ends.
+  if (known) return html`<${Shell} signOut=${signOut} />${ended && html`<${Dialog} title="Your key is not valid any more" close=${signOut}><${SignIn} ask=${ask} /><//>`}`;
+  if (known === false) return html`<main class="sign-in"><h1>heyday</h1><${SignIn} ask=${ask} /></main>`;
   return html`<header class="bar"><strong class="brand"><span class="sun" aria-hidden="true"></span>heyday</strong></header>
     <main class="page"><${Waiting} error=${error} /></main>`;
 }

@@ -28,7 +28,7 @@ export const Problem = ({ error }) =>
   error &&
   html`<div class="problem" role="alert">
     <strong>${error.message}</strong> ${error.advice}
-    <ul>${error.errors?.map((one) => html`<li><b>${one.field}</b>: ${one.message}</li>`)}</ul>
+    <ul>${error.errors?.map((one) => html`<li><b>${field(one.field)}</b>: ${one.message}</li>`)}</ul>
     ${error.requestId && html`<small>Request ${error.requestId}</small>`}
   </div>`;
 
@@ -103,6 +103,16 @@ export function Field({ label, hint, as = 'input', options, value = '', set, typ
 
 const text = (value) => (value && typeof value === 'object' ? JSON.stringify(value) : `${value ?? ''}`);
 
+// What the reader made of `was`, and what others made of it where the reader changed nothing. Objects are merged by name.
+const merged = (mine, was, theirs) =>
+  mine && typeof mine === 'object'
+    ? Object.fromEntries(
+        Object.keys({ ...theirs, ...mine })
+          .map((name) => [name, (text(mine[name]) === text(was[name]) ? theirs : mine)[name]])
+          .filter(([, one]) => one),
+      )
+    : mine;
+
 // The name of a field as words.
 export const field = (name) => title(name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`));
 
@@ -111,9 +121,12 @@ export const field = (name) => title(name.replace(/[A-Z]/g, (letter) => ` ${lett
 export function useEdit(path, was, etag) {
   const [now, set] = useState();
   const changed = (one) =>
-    Object.keys(one).filter((name) => text(one[name]) !== text(was[name]) && name !== 'updatedAt');
+    Object.keys(one).filter((name) => text(one[name]) !== text(was[name]) && !['updatedAt', 'textVersion'].includes(name));
   const save = async (typed) => {
-    const changes = Object.fromEntries(changed(typed).map((name) => [name, typed[name]]));
+    const theirs = now?.data || was;
+    const changes = Object.fromEntries(
+      changed(typed).map((name) => [name, merged(typed[name], was[name], theirs[name])]),
+    );
     try {
       await send('PATCH', path, changes, { 'If-Match': now?.etag || etag });
     } catch (error) {
@@ -155,8 +168,15 @@ export function keepFocus() {
 }
 
 // Ends a hold.
-export const Release = ({ id, done }) =>
-  may('operate') && html`<${Button} act=${() => send('POST', `holds/${id}:release`).then(done)}>Release<//>`;
+export const Release = ({ id, done }) => {
+  const act = async () => {
+    await send('POST', `holds/${id}:release`);
+    // A node reads the holds four times a second.
+    await new Promise((go) => setTimeout(go, 300));
+    done();
+  };
+  return may('operate') && html`<${Button} act=${act}>Release<//>`;
+};
 
 // A modal dialog. Polling pauses while it is open, and the focus returns to where it was.
 export function Dialog({ title, close, children }) {

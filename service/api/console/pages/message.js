@@ -43,7 +43,7 @@ export function Message({ id }) {
         <${Facts}
           of=${{
             Person: html`<${PersonLink} id=${data.userId} />`,
-            'Attempts spent': number(data.attempts),
+            Attempts: number(data.attempts),
             'Acts next': !data.endedAt && `${time(data.dueAt)} UTC`,
             Id: html`<${Id} of=${id} what="message" />`,
           }}

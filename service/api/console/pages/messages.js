@@ -69,7 +69,7 @@ function Filters({ query }) {
         .filter((one) => states.includes(one) !== (one === state))
         .join(),
     );
-  const instant = (value) => value && new Date(`${value}Z`).toISOString();
+  const instant = (value) => /^\d{4}-/.test(value) ? new Date(`${value}Z`).toISOString() : '';
   const codes = new Set([...occasions.map((one) => one.code), query.occasion].filter(Boolean));
   return html`<div class="filters" role="group" aria-label="Filters">
     <fieldset>

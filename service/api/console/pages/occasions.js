@@ -28,7 +28,10 @@ function List() {
   const { data, error } = usePolled('occasions');
   const create = async ({ code }) => {
     const text = `Hey, {first_name}, it is your ${words(code)}`;
-    await send('PUT', `occasions/${code}`, { text, active: false }, { 'If-None-Match': '*' });
+    await send('PUT', `occasions/${code}`, { text, active: false }, { 'If-None-Match': '*' }).catch((error) => {
+      if (error.status === 412) Object.assign(error, { message: `There is an occasion ${code}.`, advice: '' });
+      throw error;
+    });
     go('occasions', code);
   };
   if (!data) return html`<${Waiting} title="Occasions" error=${error} />`;
@@ -62,15 +65,20 @@ function List() {
 }
 
 function One({ code }) {
+  const [saved, set] = useState();
   const { data, error, etag, again } = usePolled(`occasions/${code}`, { quiet: true });
   if (!data) return html`<${Waiting} title=${title(code)} error=${error} />`;
   // A new version makes new fields: nobody edits over a change that they have not seen.
   return html`<div class="title"><h1>${title(code)}</h1><a href=${to('occasions')}>All occasions</a></div>
-    <${Editor} key=${etag} one=${data} etag=${etag} again=${again} />
+    <p role="status" class=${saved && 'done'}>${saved}</p>
+    <${Editor} key=${etag} one=${data} etag=${etag} saved=${() => {
+      set('Saved');
+      again();
+    }} />
     ${may('operate') && html`<${Test} code=${code} />`}`;
 }
 
-function Editor({ one, etag, again }) {
+function Editor({ one, etag, saved }) {
   const [texts, set] = useState({ '': one, ...one.texts });
   const [language, name] = useState('');
   const [save, note] = useEdit(`occasions/${one.code}`, one, etag);
@@ -86,7 +94,7 @@ function Editor({ one, etag, again }) {
       offsetDays: Number(offsetDays),
       active: active === 'on',
     });
-    again();
+    saved();
   };
   const still = !may('operate');
   return html`<${Form} act=${act} label=${!still && 'Save'}>
@@ -119,10 +127,10 @@ function Editor({ one, etag, again }) {
       <div class="fields">
         <${Field} label="At a weekend" name="weekend" value=${one.weekend} options=${WEEKEND} />
         <${Field} label="29 February in other years" name="leapDay" value=${one.leapDay} options=${LEAP} />
-        <${Field} label="Local time" name="sendAt" value=${one.sendAt} placeholder="as the setting says" />
+        <${Field} label="Send at, local time" name="sendAt" value=${one.sendAt} placeholder="as the setting says" />
         <${Field} label="Days from the date" name="offsetDays" type="number" value=${one.offsetDays} />
       </div>
-      <label class="check"><input type="checkbox" name="active" checked=${one.active} /> Active: greetings are sent for it</label>
+      <label class="check"><input type="checkbox" name="active" defaultChecked=${one.active} /> Active: greetings are sent for it</label>
       <p class="muted">What is unsent follows a change, at once. Taking the mark away cancels what is unsent.</p>
       ${note}
     </fieldset>

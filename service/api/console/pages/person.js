@@ -40,21 +40,37 @@ function Search({ q }) {
 }
 
 function Found({ q }) {
+  const [users, add] = useState({});
+  const read = async (by, cursor) => {
+    const list = await send('GET', `users?limit=30&${by}=${encodeURIComponent(q)}${cursor ? `&cursor=${cursor}` : ''}`);
+    add((before) => Object.assign({ ...before }, ...list.items.map((one) => ({ [one.id]: one }))));
+    return list;
+  };
+  const [next, goOn] = useState();
+  // A page looks at a bounded number of users, so it may have none of them although there are more.
+  const search = async () => {
+    for (let pages = 20, cursor = next, list; pages && !list?.items.length && cursor !== null; pages -= 1) {
+      list = await read('q', cursor);
+      cursor = list.nextCursor;
+      goOn(cursor);
+    }
+  };
   const { data, error } = useOnce(async () => {
-    const by = UUID.test(q) ? ['q'] : ['q', 'externalId'];
-    const lists = await Promise.all(by.map((name) => send('GET', `users?limit=30&${name}=${encodeURIComponent(q)}`)));
-    const users = Object.fromEntries(lists.flatMap((list) => list.items).map((one) => [one.id, one]));
-    return { items: Object.values(users), more: lists[0].nextCursor };
+    if (!UUID.test(q)) await Promise.all(['externalId', ...(q.includes('@') ? ['email'] : [])].map((by) => read(by)));
+    await search();
+    return true;
   });
-  if (!data) return html`<${Waiting} error=${error} />`;
-  return html`<p role="status" class="muted">${count(data.items.length, 'person', 'people')}${data.more && '; there are more'}</p>
-    <ul class="people">${data.items.map(
+  const items = Object.values(users);
+  if (!data && !items.length) return html`<${Waiting} error=${error} />`;
+  return html`<p role="status" class="muted">${count(items.length, 'person', 'people')}${next && ' so far'}</p>
+    <ul class="people">${items.map(
       (one) =>
         html`<li key=${one.id}>
           <a data-row href=${to('person', one.id)}><bdi>${nameOf(one)}</bdi></a>
           <span class="muted"><bdi>${one.email}</bdi> · ${one.timezone}</span>
         </li>`,
-    )}</ul>`;
+    )}</ul>
+    ${next && html`<p class="more"><${Button} act=${search}>Search on<//></p>`}`;
 }
 
 function One({ id }) {
@@ -63,6 +79,9 @@ function One({ id }) {
   const why = usePolled(`users/${id}/explanation`, SLOW);
   const messages = usePolled(`users/${id}/messages?order=desc&limit=20`, SLOW);
   const suppressed = usePolled(user.data && `suppressions?email=${encodeURIComponent(user.data.email)}`, SLOW);
+  useEffect(() => {
+    if (user.error) why.again();
+  }, [user.error]);
   const close = () => show();
   const done = () => {
     close();
