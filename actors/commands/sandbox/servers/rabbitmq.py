@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import aio_pika
 
+from actors.commands.sandbox.servers import processes
 from actors.commands.sandbox.servers.errors import NotInstalled, ServerFailed
 from actors.commands.sandbox.servers.ports import LOOPBACK, free_port
 from actors.commands.sandbox.servers.server import Server
@@ -23,7 +24,7 @@ NODE = "heyday@localhost"
 PROBE_WITHIN = 5.0
 """Seconds for one attempt to open an AMQP connection."""
 
-CONTROL_WITHIN = 60.0
+CONTROL_WITHIN = 240.0
 """Seconds for `rabbitmqctl`, which starts an Erlang machine."""
 
 INSTALLATIONS = (
@@ -58,9 +59,20 @@ class RabbitMQServer(Server):
         return self._url(self.port)
 
     async def control(self, *words: str) -> None:
-        """Run `rabbitmqctl` with these words. Its output goes to the log. Raises ServerFailed if it fails."""
+        """Run `rabbitmqctl` with these words. Its output goes to the log. Raises ServerFailed if it fails.
+
+        It is killed if it does not end within `CONTROL_WITHIN`.
+        """
         process = self._spawn([str(self._scripts / "rabbitmqctl"), *words], **self._found_by)
-        if (code := await asyncio.to_thread(process.wait, CONTROL_WITHIN)) != 0:
+        try:
+            code = await asyncio.to_thread(process.wait, CONTROL_WITHIN)
+        except subprocess.TimeoutExpired:
+            await processes.kill(processes.family([process]))
+            process.wait()
+            raise ServerFailed(
+                self.name, f"rabbitmqctl {words[0]} did not end within {CONTROL_WITHIN:g} s", ""
+            ) from None
+        if code != 0:
             raise ServerFailed(self.name, f"rabbitmqctl {words[0]} ended with {code}", "")
 
     async def _prepare(self) -> None:

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from actors.commands.sandbox.servers import rabbitmq as rabbitmq_server
 from actors.commands.sandbox.servers.clock import business_clock_is_real, restore_clock, run_clock
 from actors.commands.sandbox.servers.errors import ServerFailed
 from actors.commands.sandbox.servers.rabbitmq import RabbitMQServer
@@ -139,6 +140,17 @@ async def test_a_test_can_set_a_policy_of_the_broker(servers: Servers, rabbitmq_
     with pytest.raises(ServerFailed, match="rabbitmqctl clear_policy"):
         await broker.control("clear_policy", "none of that name")
     await broker.control("clear_policy", "full")
+
+
+async def test_a_control_that_hangs_is_ended(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise it would go on behind the tests that follow."""
+    broker = servers.rabbitmq
+    if not isinstance(broker, RabbitMQServer):
+        return
+    monkeypatch.setattr(rabbitmq_server, "CONTROL_WITHIN", 0.05)
+
+    with pytest.raises(ServerFailed, match=r"clear_policy did not end within 0\.05 s"):
+        await broker.control("clear_policy", "full")
 
 
 async def test_no_server_is_reachable_from_other_machines_or_runs_as_root(servers: Servers) -> None:
