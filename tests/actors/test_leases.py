@@ -107,7 +107,7 @@ async def test_a_sender_that_cannot_claim_leaves_with_its_node(
     report = await senders.stage.drain(10)
 
     assert report.clean
-    assert report.took < 5
+    assert report.took < 9  # it is cut off after ten
     assert senders.results.depth == 0
     assert (messages.claims > 0) == (lost == "the database")
 
@@ -123,7 +123,7 @@ async def test_a_sender_claims_as_soon_as_its_node_has_a_lease_again(
     await senders.address.tell(Deliver(Delivery((uuid4(),), "receipt")))
 
     context.lease.renew(8, steady.at)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await messages.claimed.wait()
     report = await senders.stage.drain(5)
 
@@ -145,7 +145,7 @@ async def test_a_restarted_consumer_first_gives_back_what_was_taken_before(
     stage = alone(lambda: a_consumer(context, queue, senders), Address[Tick]("consumer", capacity=1))
 
     await stage.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await queue.asked.wait()
     report = await stage.drain(5)
 
@@ -162,7 +162,7 @@ async def test_a_consumer_without_a_lease_takes_nothing(context: NodeContext, br
     stage = alone(lambda: a_consumer(context, queue, senders), Address[Tick]("consumer", capacity=1))
     await stage.start()
 
-    delivery = await other.receive(within=5)
+    delivery = await other.receive(within=60)
     await stage.drain(5)
 
     assert delivery is not None
@@ -194,12 +194,12 @@ async def test_a_consumer_outlives_senders_that_are_not_restarted(context: NodeC
     stage = alone(lambda: a_consumer(context, queue, senders), Address[Tick]("consumer", capacity=1))
     await stage.start()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await queue.asked_again.wait()
     (consumer,) = stage.view().children
     report = await stage.drain(5)
     await queue.close()
-    delivery = await other.receive(within=5)
+    delivery = await other.receive(within=60)
 
     assert (report.clean, consumer.restarts, consumer.last_error) == (True, 0, None)
     assert delivery is not None
@@ -252,12 +252,12 @@ async def test_a_lost_lease_gives_every_bundle_to_another_node(
     senders: Address[Deliver] = Address("senders", capacity=capacity)
     stage = alone(lambda: a_consumer(context, queue, senders), Address[Tick]("consumer", capacity=1))
     await stage.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while senders.depth < min(capacity, PREFETCH):  # noqa: ASYNC110 - a mailbox has no event for it
             await asyncio.sleep(0)
 
     steady.passes(60)  # without a heartbeat
-    received = [await other.receive(within=5) for _ in bundles]
+    received = [await other.receive(within=60) for _ in bundles]
     await stage.drain(5)
 
     assert sorted(one.ids for one in received if one is not None) == sorted(bundles)
@@ -290,7 +290,7 @@ async def test_the_daily_job_by_hand_is_refused_while_the_lease_is_lost(
 
     for _ in range(2):
         with pytest.raises(Unavailable, match="has no lease"):
-            await address.ask(RunDaily, within=5)
+            await address.ask(RunDaily, within=60)
 
     assert stage.view().children[0].restarts == 0
     assert truth.planned_until == NOW - timedelta(days=2)
@@ -320,7 +320,7 @@ async def test_the_minute_job_by_hand_is_refused_while_the_lease_is_lost(
     await stage.start()
 
     with pytest.raises(Unavailable, match="has no lease"):
-        await address.ask(RunMinute, within=5)
+        await address.ask(RunMinute, within=60)
 
     assert stage.view().children[0].restarts == 0
     assert memory.locks == {}

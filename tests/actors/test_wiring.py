@@ -28,6 +28,8 @@ async def test_a_heartbeat_does_not_wait_for_a_connection(database: str, redis_u
     await resources.open()
     blocker = await asyncpg.connect(database)
     try:
+        # A statement has five seconds; opening connections is not to be a part of them.
+        await asyncio.gather(*(resources.messages.read_clock() for _ in range(CONNECTIONS)))
         incarnation = await resources.nodes.enter("node")
         async with blocker.transaction():
             await blocker.execute("lock table messages in access exclusive mode")
@@ -46,4 +48,4 @@ async def test_a_heartbeat_does_not_wait_for_a_connection(database: str, redis_u
         await resources.close()
 
     assert (taken, still_slow) == (True, len(slow))
-    assert took < 1
+    assert took < 3  # one that waits for a connection waits until the table is free, which is after this

@@ -38,7 +38,7 @@ async def ask_redis(url: str) -> None:
 async def ask_rabbitmq(url: str) -> None:
     link = Link(url, name="test")
     try:
-        async with link.channel(within=5):
+        async with link.channel(within=60):
             pass
     finally:
         await link.close()

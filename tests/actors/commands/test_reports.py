@@ -25,7 +25,8 @@ NOON = datetime(2027, 3, 10, 12, tzinfo=UTC)
 
 
 async def ada(store: Store, clock: Clock, birthday: date = date(1990, 3, 11)) -> str:
-    """The id of Ada Smith in London, created at noon."""
+    """The id of Ada Smith in London, created at noon, at which the clock stays."""
+    await clock.rate(0)
     await begin_at(store, clock, NOON)
     user = await store.users.create(
         Profile("Ada", "Smith", "Ada@example.com", "Europe/London", {"birthday": birthday}), []

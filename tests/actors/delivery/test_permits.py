@@ -42,7 +42,7 @@ async def test_a_waiter_that_is_cancelled_holds_up_no_other() -> None:
         await asyncio.sleep(0)
         first.cancel()
         held.release()
-        async with asyncio.timeout(5), permits.claims(permits.most_claims):
+        async with asyncio.timeout(60), permits.claims(permits.most_claims):
             pass
 
     assert first.cancelled()
@@ -57,7 +57,7 @@ async def test_a_task_that_never_ran_releases_what_it_was_handed() -> None:
         task.cancel()
     await asyncio.wait([task])
 
-    async with asyncio.timeout(5), permits.claims(permits.most_claims):
+    async with asyncio.timeout(60), permits.claims(permits.most_claims):
         pass
 
 
@@ -71,7 +71,7 @@ async def test_a_lower_limit_lets_what_has_begun_go_on() -> None:
         for _ in range(5):
             await asyncio.sleep(0)
         assert not waiting.done()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await waiting
         await _claimed(permits, 1)
 
@@ -83,7 +83,7 @@ async def test_a_higher_limit_wakes_those_who_wait() -> None:
         waiting = asyncio.ensure_future(_claimed(permits, CLAIMS_PER_CALL))
         await asyncio.sleep(0)
         permits.resize(2)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await waiting
 
 

@@ -76,6 +76,13 @@ class ServedPorts:
     request_rate: RequestRate | None = None
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests wait for a connection as long as it takes: a hundred at once, on a busy machine, are no outage."""
+    take = Database._take_at_once
+    monkeypatch.setattr(Database, "_take_at_once", lambda self, pool, within: take(self, pool, max(within, 60.0)))
+
+
 @dataclass
 class Api:
     """A served API, a client for it, and its resources."""

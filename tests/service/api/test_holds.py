@@ -88,6 +88,7 @@ async def test_a_hold_that_makes_no_sense_is_refused(serve: Serve, body: dict[st
     assert await listed(api) == []
 
 
+@pytest.mark.usefixtures("patient")
 async def test_there_is_a_bound_to_the_active_holds(serve: Serve) -> None:
     """Every node reads them several times a second. Concurrent requests must not exceed the limit."""
     api = await serve()

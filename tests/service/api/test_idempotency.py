@@ -58,6 +58,7 @@ async def test_another_request_under_a_used_key_is_refused(api: Api) -> None:
     assert (status, problem["type"]) == (422, "/problems/idempotency-key-reused")
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_hundred_requests_under_one_key_make_one_user(api: Api) -> None:
     """The others get the same answer, or learn that the first is under way."""
     document = a_user()

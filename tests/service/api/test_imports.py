@@ -149,8 +149,9 @@ async def test_an_outage_in_the_middle_is_told_row_by_row(serve: Serve, monkeypa
 class Waiting:
     """Stores a batch when the next one is ready, or after a moment."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float) -> None:
         self.under_way = self.most = 0
+        self._patience = patience
         self.another = asyncio.Event()
 
     async def new_ids(self, count: int) -> list[UUID]:
@@ -162,7 +163,7 @@ class Waiting:
         if self.under_way > 1:
             self.another.set()
         with suppress(TimeoutError):
-            async with asyncio.timeout(0.1):
+            async with asyncio.timeout(self._patience):
                 await self.another.wait()
         self.under_way -= 1
         return [uuid4() for _ in rows]
@@ -173,7 +174,7 @@ async def test_batches_are_stored_two_at_a_time_unless_they_have_an_address_in_c
     serve: Serve, monkeypatch: pytest.MonkeyPatch, address: str, at_once: int
 ) -> None:
     """PostgreSQL works on one while it commits the other. Of two rows with one address, the first must win."""
-    users = Waiting()
+    users = Waiting(patience=0.1 if at_once == 1 else 30.0)
     monkeypatch.setattr(imports, "BATCH_ROWS", 1)
     api = await serve(users=users)
 

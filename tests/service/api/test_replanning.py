@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
+import pytest
 
 from service.adapters.postgres.queries import load
 from service.domain.calendar import occurrence
@@ -207,6 +208,7 @@ async def test_deleting_cancels_and_coming_back_is_a_new_user(serve: Serve, cloc
     assert [m["status"] for m in await messages(api, again["id"])] == ["scheduled"]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_fifty_clients_that_change_one_user_leave_matching_messages(serve: Serve, clock: Clock) -> None:
     """Without If-Match the last one wins, and the message matches its row."""
     api = await start(serve, clock)
@@ -236,6 +238,7 @@ async def test_fifty_clients_that_change_one_user_leave_matching_messages(serve:
     assert {name: datetime.fromisoformat(m["sendAt"]) for name, m in found.items()} == expected
 
 
+@pytest.mark.usefixtures("patient")
 async def test_with_if_match_one_of_fifty_wins(api: Api) -> None:
     """The others get an error and change nothing."""
     user = await api.create()

@@ -9,7 +9,7 @@ from service.api_keys import parse_api_keys
 from service.ports import Holds
 from tests.service.api.conftest import Serve
 
-ACCEPTS = {"Cache-Control": "max-age=5"}
+ACCEPTS = {"Cache-Control": "max-age=300"}
 
 
 class CountedHolds:

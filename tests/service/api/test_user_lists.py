@@ -72,6 +72,7 @@ async def test_pages_pass_by_no_user_who_is_committed_late(
     api: Api, query: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A transaction that began before others can commit after them, and after a page with them was read."""
+    monkeypatch.setattr(user_lists, "SETTLING_TIMEOUT", 60.0)
     asked, value = asyncio.Event(), api.database.value
 
     async def noted(*arguments: Any) -> Any:

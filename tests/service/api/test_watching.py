@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from service.adapters.redis import snapshots as shared
 from service.adapters.redis.connection import connect
 from service.adapters.redis.snapshots import RedisSnapshots
+from service.api import watching
 from service.ports import Overview, Overviews, SharedText, Unavailable
 from tests.service.api.conftest import Api, Serve
 
@@ -47,6 +50,7 @@ class AwayLater:
 
 async def insert(api: Api, *, at: datetime, timezone: str, status: str, count: int = 1, late: bool = False) -> None:
     """Store messages without users."""
+    await api.database.fetch("select ensure_year($1)", at.year)
     ended = status in ("sent", "failed", "cancelled", "expired", "unknown")
     await api.database.fetch(
         """
@@ -105,7 +109,7 @@ async def test_new_year_counts_messages_of_both_years(serve: Serve) -> None:
     """In the east the next local year has begun, while it is still the last day in UTC."""
     api = await serve()
     at = datetime(2026, 12, 31, 19, tzinfo=UTC)
-    await api.database.fetch("select ensure_year(2027)")
+    await api.database.fetch("select ensure_year(year) from generate_series(2026, 2027) year")
     for year in (2026, 2027):
         await api.database.fetch(
             """
@@ -152,8 +156,14 @@ async def test_what_is_held_is_shown_at_once(serve: Serve, clock: Any) -> None:
     assert [one["id"] for one in after["attention"]["held"]] == [hold["id"]]
 
 
-async def test_watchers_on_two_nodes_cost_one_statement(serve: Serve, redis_url: str) -> None:
+async def test_watchers_on_two_nodes_cost_one_statement(
+    serve: Serve, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The figures are computed once for all clients on all nodes and pages, and a 304 has their age."""
+    monkeypatch.setattr(shared, "CALL_TIMEOUT", 30.0)
+    monkeypatch.setattr(watching, "FIRST_WAIT", 60.0)
+    monkeypatch.setattr(watching, "REFRESH_INTERVAL", 60.0)
+    began = time.monotonic()
     redis = connect(redis_url)
     first = await serve(snapshots=RedisSnapshots(redis.commands))
     counted = CountedOverviews(first.dependencies.ports.overviews)
@@ -170,7 +180,8 @@ async def test_watchers_on_two_nodes_cost_one_statement(serve: Serve, redis_url:
     assert {answer.status for answer in answers} == {200}
     assert counted.days.count(True) == 1
     assert len(counted.days) <= 2  # the first who ask for the nodes may not know yet that others watch the day
-    assert (again.status, body, again.headers["ETag"], again.headers["Age"]) == (304, b"", tag, "0")
+    assert (again.status, body, again.headers["ETag"]) == (304, b"", tag)
+    assert 0 <= int(again.headers["Age"]) <= round(time.monotonic() - began)
 
 
 class AwaySnapshots:
@@ -197,15 +208,17 @@ async def test_a_redis_that_is_away_is_asked_once_a_second(serve: Serve) -> None
     """However many watch: each question may take as long as the deadline of a call."""
     redis = AwaySnapshots()
     api = await serve(snapshots=redis)
+    began = time.monotonic()
 
     answers = [await api.call("GET", "/api/v1/nodes") for _ in range(20)]
 
     assert {status for status, _ in answers} == {200}
-    assert redis.looks <= 5  # as long as these answers take, and one
+    assert redis.looks <= 1 + (time.monotonic() - began)
 
 
-async def test_without_redis_a_node_computes_for_itself(serve: Serve) -> None:
-    """It does so once in five seconds, too."""
+async def test_without_redis_a_node_computes_for_itself(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does so once in an interval, too."""
+    monkeypatch.setattr(watching, "REFRESH_INTERVAL", 60.0)
     first = await serve()
     counted = CountedOverviews(first.dependencies.ports.overviews)
     api = await serve(overviews=counted)
@@ -217,8 +230,11 @@ async def test_without_redis_a_node_computes_for_itself(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("text", ["no JSON", "[]", "5", '{"counts": []}', '{"now": "2027-01-01T00:00:00Z"}'])
-async def test_texts_of_somebody_else_are_computed_again(serve: Serve, redis_url: str, text: str) -> None:
+async def test_texts_of_somebody_else_are_computed_again(
+    serve: Serve, redis_url: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of another version during an upgrade, or written by a person."""
+    monkeypatch.setattr(shared, "CALL_TIMEOUT", 30.0)
     redis = connect(redis_url)
     snapshots = RedisSnapshots(redis.commands)
     await snapshots.share("now", text, fresh=0.001)
@@ -254,7 +270,7 @@ async def test_nodes_that_ended_are_shown_for_a_while(api: Api) -> None:
             ('stopped', clock_timestamp() - interval '61 seconds', clock_timestamp() - interval '1 minute'),
             ('long ago', clock_timestamp() - interval '70 minutes', clock_timestamp() - interval '1 hour'),
             ('back', clock_timestamp() - interval '70 seconds', clock_timestamp() - interval '1 minute'),
-            ('back', clock_timestamp(), null),
+            ('back', clock_timestamp() + interval '1 minute', null),
             ('silent', clock_timestamp() - interval '6 seconds', null)
         """
     )

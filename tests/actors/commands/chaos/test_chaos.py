@@ -18,7 +18,7 @@ from actors.commands.sandbox.servers.processes import strays
 from tests.servers import data_directory
 
 ROOT = Path(__file__).parents[4]
-REHEARSAL_TIMEOUT = 110
+REHEARSAL_TIMEOUT = 280
 
 SERVERS = {"postgres", "valkey-server", "redis-server", "beam.smp", "epmd"}
 
@@ -107,6 +107,7 @@ def test_mistakes_in_the_configuration_are_reported_before_anything_starts() -> 
     assert "HEYDAY_DATABASE_URL is not set" in done.stderr
 
 
+@pytest.mark.timeout(2 * REHEARSAL_TIMEOUT)
 async def test_given_servers_are_used_and_not_harmed(database: str, redis_url: str, tmp_path: Path) -> None:
     """On a staging cluster, faults that others would notice are left out and listed."""
     given = {"HEYDAY_DATABASE_URL": database, "HEYDAY_REDIS_URL": redis_url}

@@ -63,7 +63,7 @@ def test_a_real_node_refuses_its_database(running: DemoProcess) -> None:
         },
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
 

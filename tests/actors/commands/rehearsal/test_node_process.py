@@ -114,6 +114,7 @@ async def test_a_cancelled_drain_kills_it_at_once(place: DemoDirectory) -> None:
 
 async def test_one_that_was_killed_is_started_again(place: DemoDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Users of the demo kill a node on purpose. A node that keeps ending is not started again at once."""
+    monkeypatch.setattr(node_process, "RESTART_INTERVAL", 3600.0)
     async with NodeProcess(place.path, place.log, settings()) as node:
         first = psutil.Process(node.pid)
         first.kill()

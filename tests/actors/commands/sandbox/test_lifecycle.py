@@ -141,8 +141,8 @@ async def test_a_server_that_never_answers_is_given_up_and_ended(place: Path) ->
     mute.chmod(0o755)
     redis = RedisServer(place / "redis", executable=mute)
 
-    with pytest.raises(ServerFailed, match=r"did not answer within 0\.5 s\nI am mute"):
-        await redis.start(within=0.5)
+    with pytest.raises(ServerFailed, match=r"did not answer within 3 s\nI am mute"):
+        await redis.start(within=3)
 
     assert not redis.running
 

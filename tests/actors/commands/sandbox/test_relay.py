@@ -16,7 +16,7 @@ import uvloop
 from actors.commands.sandbox.servers.ports import free_port
 from actors.commands.sandbox.servers.relay import Relay, relayed
 
-READ_TIMEOUT = 5.0
+READ_TIMEOUT = 60.0
 
 
 class Heard:

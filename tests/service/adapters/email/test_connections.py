@@ -148,7 +148,7 @@ async def test_nothing_is_left_behind_when_it_closes(raw_server: StartServer, cl
     await service.close()
     await service.close()
 
-    await asyncio.wait_for(server.all_closed.wait(), 2)
+    await asyncio.wait_for(server.all_closed.wait(), 30)
     await server.close()
     assert server.connections > 0
     assert asyncio.all_tasks() == before

@@ -130,10 +130,15 @@ async def test_once_the_request_was_written_the_lack_of_an_answer_is_unknown(
 ) -> None:
     """If it counted as a failure, a greeting that the service accepted would be sent twice."""
     behaviour, error = UNANSWERED[fault]
-    server = await raw_server(behaviour)
-    service = await client(server.url, timeout=0.3 if error == "no answer in time" else 5)
+    # The second is for a machine that stood still until the time was up, before it had connected.
+    for timeout in (0.3, 5) if error == "no answer in time" else (60,):
+        server = await raw_server(behaviour)
+        service = await client(server.url, timeout=timeout)
 
-    answer = await service.attempt(greeting)
+        answer = await service.attempt(greeting)
+
+        if answer.error != "no connection in time":
+            break
 
     assert (answer.outcome, answer.status_code, answer.retry_after) == (Outcome.UNKNOWN, None, None)
     assert answer.error == error
@@ -312,7 +317,7 @@ async def test_the_end_of_a_call_cuts_its_connection(
         attempt.cancel()
     await asyncio.wait([attempt])
 
-    await asyncio.wait_for(cut.wait(), 2)
+    await asyncio.wait_for(cut.wait(), 30)
     assert attempt.cancelled() == (end == "cancellation")
 
 
@@ -328,7 +333,7 @@ async def test_what_was_not_yet_sent_when_time_is_up_is_never_sent(client: MakeC
     with bound_socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         await server.listen(sock)
-        service = await client(server.url, timeout=0.3)
+        service = await client(server.url, timeout=2)
         long = replace(greeting, text="x" * 1_000_000)  # more than fits between the two
 
         answer = await service.attempt(long)

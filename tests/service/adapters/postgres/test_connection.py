@@ -65,7 +65,7 @@ async def test_a_server_that_dies_under_a_statement_is_an_outage(server: Postgre
     asking = asyncio.ensure_future(pool.value("select pg_sleep(60)"))
     watcher = await asyncpg.connect(server.dsn("postgres"))
     query = "select count(*) from pg_stat_activity where query = 'select pg_sleep(60)'"
-    await eventually(lambda: watcher.fetchval(query), within=5)
+    await eventually(lambda: watcher.fetchval(query))
 
     with unavailable(within=5):
         await server.kill()
@@ -186,7 +186,7 @@ async def test_a_statement_that_an_operator_ends_is_an_outage(pool: Database, da
         stack.push_async_callback(operator.close)
         asking = asyncio.ensure_future(pool.value("select pg_sleep(60)"))
         end = f"select {how}(pid) from pg_stat_activity where query = 'select pg_sleep(60)'"  # noqa: S608 - our words
-        await eventually(lambda: operator.fetchval(end), within=5)
+        await eventually(lambda: operator.fetchval(end))
 
         with unavailable(within=5):
             await asking
@@ -202,7 +202,7 @@ async def test_a_transaction_that_the_server_has_ended_is_an_outage(pool: Databa
             await connection.execute("set local idle_in_transaction_session_timeout = '50ms'")
             pid = await connection.fetchval("select pg_backend_pid()")
             gone = "select not exists (select from pg_stat_activity where pid = $1)"
-            await eventually(lambda: operator.fetchval(gone, pid), within=5)
+            await eventually(lambda: operator.fetchval(gone, pid))
             await connection.execute("select 1")
 
     assert await pool.value("select 42") == 42

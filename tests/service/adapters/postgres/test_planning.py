@@ -55,10 +55,12 @@ async def test_a_user_who_is_created_while_planning_is_announced_is_never_missed
     """The range finds users written before the announcement. Users written after it plan for themselves."""
     day = await in_three_days(store)
     announced: list[int] = []
-    some_are_there = asyncio.Event()
+    some_are_there, is_announced = asyncio.Event(), asyncio.Event()
 
     async def many(first: int) -> None:
         for number in range(25):
+            if number == 24:
+                await is_announced.wait()
             await store.users.create(profile(day), nine(day))
             if (first, number) == (0, 8):
                 some_are_there.set()
@@ -66,6 +68,7 @@ async def test_a_user_who_is_created_while_planning_is_announced_is_never_missed
     async def announce_in_between() -> None:
         await some_are_there.wait()
         announced.extend(await announce(store, day))
+        is_announced.set()
 
     await asyncio.gather(*(many(n) for n in range(0, 300, 25)), announce_in_between())
     by_themselves = await store.database.value("select count(*) from messages")
@@ -103,7 +106,7 @@ async def test_an_announcement_waits_for_writers_of_users(store: Store) -> None:
             datetime.min.replace(tzinfo=UTC),
         )
         announcing = asyncio.ensure_future(announce(store, day))
-        await eventually(lambda: somebody_waits(store), within=5)
+        await eventually(lambda: somebody_waits(store))
 
     assert await plan(store, await announcing) == 1
 
@@ -116,7 +119,7 @@ async def test_the_planner_waits_for_a_change_of_a_user(store: Store) -> None:
     async with store.database.transaction() as connection:
         await connection.execute("update users set deleted_at = business_now() where id = $1", user.id)
         planning = asyncio.ensure_future(plan(store, ranges))
-        await eventually(lambda: somebody_waits(store), within=5)
+        await eventually(lambda: somebody_waits(store))
 
     assert await planning == 0
 
@@ -131,7 +134,7 @@ async def test_a_change_of_a_user_waits_for_the_planner(store: Store) -> None:
     async with store.database.transaction() as connection:
         await connection.execute(PLANNING.plan_range, *arguments)
         deleting = asyncio.ensure_future(store.users.delete(user.id, version=None))
-        await eventually(lambda: somebody_waits(store), within=5)
+        await eventually(lambda: somebody_waits(store))
 
     assert await deleting
     assert set((await store.statuses()).values()) == {"cancelled"}

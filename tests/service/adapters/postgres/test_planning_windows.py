@@ -88,7 +88,7 @@ async def test_the_partitions_of_a_year_are_there_before_it_is_announced(store: 
     async with store.database.transaction() as connection:
         await connection.execute("select planning_fence()")
         announcing = asyncio.ensure_future(announce(store, utc("2031-01-03 00:00")))
-        await eventually(lambda: somebody_waits(store), within=5)
+        await eventually(lambda: somebody_waits(store))
 
         there = await store.database.value("select to_regclass('messages_2031') is not null")
 

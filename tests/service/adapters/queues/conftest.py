@@ -57,7 +57,7 @@ class RabbitMQ:
         self.url = url
 
     def queue(self, node: str, url: str) -> tuple[DeliveryQueue, Callable[[], Awaitable[None]]]:
-        queue = RabbitMQDeliveryQueue(url, prefetch=PREFETCH, confirm_within=5, connect_within=2)
+        queue = RabbitMQDeliveryQueue(url, prefetch=PREFETCH, confirm_within=5, connect_within=5)
         return queue, queue.close
 
     def server(self, servers: Servers) -> Addressed:

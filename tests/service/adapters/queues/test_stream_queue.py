@@ -24,7 +24,7 @@ async def clients(redis_url: str) -> AsyncIterator[RedisClients]:
 
 
 async def receive(queue: StreamDeliveryQueue) -> Delivery:
-    delivery = await queue.receive(within=5)
+    delivery = await queue.receive(within=60)
     assert delivery is not None
     return delivery
 

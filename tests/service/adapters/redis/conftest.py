@@ -21,6 +21,7 @@ PATIENCE = 20.0
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give calls time. After its usual deadline, a part of a second, a node goes on without Redis."""
     monkeypatch.setattr(rate, "RESERVE_TIMEOUT", PATIENCE)
+    monkeypatch.setattr(rate, "VERSION_KEPT", PATIENCE)
     for module in (accepted, cluster, request_rate, snapshots):
         monkeypatch.setattr(module, "CALL_TIMEOUT", PATIENCE)
 

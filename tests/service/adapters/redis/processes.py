@@ -21,13 +21,20 @@ CLUSTER_BUS = 10_000
 """The port of the cluster bus is so far above that of clients."""
 
 
+_taken: set[int] = set()
+"""Ports of members that may not listen yet."""
+
+
 def _port(*, cluster: bool) -> int:
     """A free port. The bus of a cluster must not be in the range of outgoing connections, which may have it."""
-    while cluster:
+    while True:
         port = free_port()
-        if port + CLUSTER_BUS in CANDIDATES and is_free(port + CLUSTER_BUS):
+        ports = {port, port + CLUSTER_BUS} if cluster else {port}
+        if cluster and not (port + CLUSTER_BUS in CANDIDATES and is_free(port + CLUSTER_BUS)):
+            continue
+        if _taken.isdisjoint(ports):
+            _taken.update(ports)
             return port
-    return free_port()
 
 
 def program() -> str:
@@ -60,7 +67,7 @@ class Member:
         """Start it and return when it answers."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)  # noqa: ASYNC220 -- it is quick
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while True:
                 with suppress(RedisError, OSError):
                     await self.client.ping()
@@ -105,7 +112,7 @@ def sentinel_of(primary: Member, directory: Path) -> Member:
         directory,
         f"sentinel monitor greetings 127.0.0.1 {primary.port} 2",
         f"sentinel auth-pass greetings {PASSWORD}",
-        "sentinel down-after-milliseconds greetings 500",
+        "sentinel down-after-milliseconds greetings 3000",
         "sentinel failover-timeout greetings 2000",
         sentinel=True,
     )

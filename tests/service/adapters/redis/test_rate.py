@@ -83,10 +83,12 @@ async def test_the_next_reservation_goes_behind_the_last(store: Store) -> None:
     """The reservations of two nodes share one sequence."""
     one, other = (store.rate(2, nodes=2) for _ in range(2))
 
+    began = time.monotonic()
     await one.reserve(4)
     [wait] = await other.reserve(1)
+    took = time.monotonic() - began
 
-    assert wait == pytest.approx(2, abs=0.2)
+    assert 2 - took - 0.001 <= wait <= 2.001
 
 
 async def test_nothing_reserved_nothing_waited_for(store: Store) -> None:
@@ -159,7 +161,7 @@ async def test_an_earlier_version_counts_again_when_the_later_is_not_used(
     monkeypatch.setattr(rate, "VERSION_KEPT", 0.0)
     later, restored = (RedisRateLimit(clients.commands, 1_000, nodes=lambda: 1) for _ in range(2))
     later.configure(10, 5)
-    await later.reserve(1)
+    await later.reserve(100)
 
     waits = await restored.reserve(100)
 
@@ -299,10 +301,12 @@ async def test_a_pause_is_kept_by_all(store: Store) -> None:
     """Every node honours Retry-After, for all messages."""
     one, other = (store.rate(1_000, nodes=2) for _ in range(2))
 
+    began = time.monotonic()
     await one.throttled(timedelta(seconds=30))
     [wait] = await other.reserve(1)
+    took = time.monotonic() - began
 
-    assert wait == pytest.approx(30, abs=0.5)
+    assert 30 - took - 0.001 <= wait <= 30.001
     assert (one.per_second, other.per_second) == (0, 0)
 
 

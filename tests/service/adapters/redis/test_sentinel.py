@@ -58,7 +58,7 @@ async def test_work_goes_on_after_a_failover(group: Group, clients: RedisClients
 
     with pytest.raises(Unavailable):
         await blocked
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             with suppress(Unavailable, Emptied):
                 await work.append(["after"])
@@ -78,7 +78,7 @@ async def test_a_primary_that_was_demoted_is_left(group: Group, clients: RedisCl
     await group.sentinels[0].client.execute_command("SENTINEL", "FAILOVER", "greetings")  # type: ignore[no-untyped-call]
     await until("role:slave", group.primary, "INFO", "replication")
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while True:
             with suppress(Unavailable, Emptied):
                 await work.append(["after"])

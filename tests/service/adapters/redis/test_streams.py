@@ -86,7 +86,7 @@ async def test_a_blocking_read_returns_as_soon_as_work_is_there(store: Store, st
 
     await stream.append(["now"])
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert [entry.body for entry in await reading] == ["now"]
 
 
@@ -94,7 +94,7 @@ async def test_a_read_without_waiting_does_not_wait_for_ever(stream: WorkStream)
     """Redis waits for ever with BLOCK 0. The port must not wait at all."""
     await stream.open()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await stream.read(count=1, block=0) == []
         assert await stream.read(count=1, block=-1) == []
         assert await stream.read(count=1, block=0.01) == []
@@ -223,7 +223,7 @@ async def test_a_reader_waiting_while_it_is_taken_for_dead_still_gets_work(store
     assert await store.consumers() == set()
     await stream.append(["work"])
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         [entry] = await reading
     assert entry.body == "work"
     assert (await stream.state()).pending == {"late": 1}
@@ -261,7 +261,7 @@ async def test_a_flush_wakes_a_waiting_reader(store: Store, stream: WorkStream) 
 
     await store.flush()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         with pytest.raises(Emptied):
             await reading
 
