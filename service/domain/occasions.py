@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import NamedTuple
 from service.domain.calendar import MAX_OFFSET_DAYS, LeapDay, Weekend
 from service.domain.holds import EVERYTHING
 from service.domain.languages import language_tag
-from service.domain.texts import MAX_LANGUAGES, Text, mistake
+from service.domain.texts import MAX_LANGUAGES, Text
 from service.domain.texts import mistakes as text_mistakes
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -86,6 +87,10 @@ class StoredOccasion(NamedTuple):
     offset_days: int = 0
     active: bool = True
     active_since: datetime | None = None
+    subject: str | None = None
+    template_with_years: str | None = None
+    texts: str = "{}"
+    """JSON: a text for each language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,7 @@ def understand(
     """Parse stored occasions, in the order of their codes.
 
     The database refuses to store what cannot be understood. A row that is there all the same leaves out its own
-    occasion and no other. A template that cannot be rendered is a problem, but leaves nothing out: it takes no part in
+    occasion and no other. A text that cannot be rendered is a problem, but leaves nothing out: it takes no part in
     planning, and its messages fail with a reason.
     """
     occasions: list[OccasionRow] = []
@@ -146,13 +151,40 @@ def understand(
             )
             if (other := fields.setdefault(date_field(code), code)) != code:
                 raise InvalidOccasion(f"code {code!a}: occasion {other!a} has the same JSON field")
+            wrong = _text_mistakes(stored)
         except ValueError as error:
             problems.append(OccasionProblem(code, str(error), left_out=True, offset_days=stored.offset_days))
             continue
         occasions.append(row)
-        if (wrong := mistake(stored.template)) is not None:
-            problems.append(OccasionProblem(code, f"template: {wrong}", left_out=False))
+        problems += (OccasionProblem(code, f"{field}: {sentence}", left_out=False) for field, sentence in wrong)
     return tuple(occasions), tuple(problems)
+
+
+def _text_mistakes(stored: StoredOccasion) -> list[tuple[str, str]]:
+    with_years = stored.template_with_years
+    default = Text(stored.subject, with_years or stored.template, stored.template if with_years else None)
+    return text_mistakes(default, default=stored.subject is not None) + [
+        (f"texts.{tag}.{field}", sentence)
+        for tag, text in texts_of(stored.texts).items()
+        for field, sentence in text_mistakes(text, default=False)
+    ]
+
+
+def texts_of(document: str) -> dict[str, Text]:
+    """Parse stored texts, by language. Raises InvalidOccasion for JSON of another shape."""
+    given = json.loads(document)
+    if not isinstance(given, dict):
+        raise InvalidOccasion("texts: expected an object with a text for each language")
+    texts: dict[str, Text] = {}
+    for tag, one in given.items():
+        parts = one if isinstance(one, dict) else {}
+        subject, text, without_years = (parts.get(name) for name in ("subject", "text", "textWithoutYears"))
+        if not isinstance(text, str) or not all(
+            part is None or isinstance(part, str) for part in (subject, without_years)
+        ):
+            raise InvalidOccasion(f"texts.{tag}: expected an object with a text")
+        texts[tag] = Text(subject, text, without_years)
+    return texts
 
 
 def time_of_day(text: str | None) -> time | None:

@@ -10,7 +10,7 @@ from service.adapters.postgres.connection import Database, server_sentence
 from service.adapters.postgres.queries import load
 from service.adapters.postgres.set_aside import ROW_FAULTS
 from service.domain.calendar import LeapDay, Weekend
-from service.domain.occasions import InvalidOccasion, Occasion, time_of_day
+from service.domain.occasions import InvalidOccasion, Occasion, texts_of, time_of_day
 from service.domain.texts import Text
 from service.ports import AuditAction, OccasionChanged, OccasionEntry, OccasionInUse, Principal, RowRefused
 
@@ -109,14 +109,10 @@ def _understood(row: asyncpg.Record) -> OccasionEntry | None:
 
 def _entry(row: asyncpg.Record) -> OccasionEntry:
     with_years = row["template_with_years"]
-    texts = {
-        tag: Text(given.get("subject"), given["text"], given.get("textWithoutYears"))
-        for tag, given in orjson.loads(row["texts"]).items()
-    }
     occasion = Occasion(
         row["code"],
         Text(row["subject"], with_years or row["template"], row["template"] if with_years else None),
-        texts,
+        texts_of(row["texts"]),
         time_of_day(row["send_at"]),
         LeapDay(row["leap_day"]) if row["leap_day"] else None,
         Weekend(row["weekend"]),

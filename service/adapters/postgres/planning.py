@@ -78,6 +78,9 @@ class PostgresPlanning:
                 row["offset_days"],
                 row["active"],
                 row["active_since"],
+                row["subject"],
+                row["template_with_years"],
+                row["texts"],
             )
             for row in rows
             if row["code"] is not None

@@ -2,7 +2,7 @@
 -- send_at of an occasion is text, because 24:00 is a time of day in PostgreSQL only.
 select p.rules_version as version, p.send_at, p.leap_day,
     o.code, o.template, o.send_at::text as own_send_at, o.leap_day as own_leap_day,
-    o.weekend, o.offset_days, o.active, o.active_since
+    o.weekend, o.offset_days, o.active, o.active_since, o.subject, o.template_with_years, o.texts
 from planning p
 left join occasions o on true
 order by o.code

@@ -71,6 +71,31 @@ def test_what_is_not_understood_leaves_out_its_own_occasion(stored: tuple[Any, .
     assert (problem.code, problem.left_out) == (stored[0], True)
 
 
+@pytest.mark.parametrize("texts", ["[1]", "null", '{"de": 5}', '{"de": {"subject": "x"}}', '{"de": {"text": 1}}'])
+def test_texts_of_another_shape_leave_out_their_own_occasion(texts: str) -> None:
+    """They would stop the statement that claims messages of it."""
+    rows, (problem,) = understand([StoredOccasion("birthday", "Hey"), StoredOccasion("eve", "Hi", texts=texts)])
+
+    assert [row.code for row in rows] == ["birthday"]
+    assert (problem.code, problem.left_out) == ("eve", True)
+    assert problem.sentence.startswith("texts")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"template_with_years": "{bad"}, "text"),
+        ({"subject": ""}, "subject"),
+        ({"texts": '{"de": {"text": "{bad"}}'}, "texts.de.text"),
+    ],
+)
+def test_every_text_that_cannot_be_rendered_is_named(wrong: dict[str, Any], field: str) -> None:
+    (row,), (problem, *_) = understand([StoredOccasion("birthday", "Hey", **wrong)])
+
+    assert (row.code, problem.left_out) == ("birthday", False)
+    assert problem.sentence.startswith(f"{field}: ")
+
+
 def test_a_template_that_cannot_be_rendered_is_a_problem_that_leaves_nothing_out() -> None:
     (row,), (problem,) = understand([StoredOccasion("birthday", "Hey {name}")])
 
