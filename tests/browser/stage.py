@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
@@ -13,9 +14,10 @@ from typing import Any
 from playwright.async_api import Browser, Page, Request, async_playwright
 from playwright.async_api import TimeoutError as NotInTime
 
+from tests.node.harness import eventually
 from tests.servers import install_with_apt, one_process_at_a_time
 
-PATIENCE = 30_000
+PATIENCE = 90_000
 """Milliseconds to wait for what a page is to show, on a busy machine."""
 
 REMOTE = "heyday.test"
@@ -46,6 +48,7 @@ async def browser() -> AsyncIterator[Browser]:
         started = await playwright.chromium.launch(
             executable_path=chromium(),
             args=["--no-sandbox", "--disable-dev-shm-usage", f"--host-resolver-rules=MAP {REMOTE} 127.0.0.1"],
+            timeout=120_000,
         )
         yield started
         await started.close()
@@ -67,11 +70,14 @@ class Watched:
         self.allowed: list[str] = []
         self.polls: dict[str, int] = {}
         """The number of requests for each path."""
+        self._open: Counter[str] = Counter()
         page.set_default_timeout(PATIENCE)
         page.on("console", lambda message: self._note(message.text) if message.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: self._note(str(error)))
         page.on("dialog", lambda dialog: self._note(f"dialog: {dialog.message}"))
         page.on("request", self._asked)
+        page.on("requestfinished", self._ended)
+        page.on("requestfailed", self._ended)
 
     def _note(self, text: str) -> None:
         self.wrong.append(text)
@@ -79,8 +85,15 @@ class Watched:
     def _asked(self, request: Request) -> None:
         if not request.url.startswith(self.origin):
             self._note(f"left the origin: {request.url}")
-        path = request.url.removeprefix(self.origin).partition("?")[0]
+        path = self._path(request)
         self.polls[path] = self.polls.get(path, 0) + 1
+        self._open[path] += 1
+
+    def _ended(self, request: Request) -> None:
+        self._open[self._path(request)] -= 1
+
+    def _path(self, request: Request) -> str:
+        return request.url.removeprefix(self.origin).partition("?")[0]
 
     async def go(self, address: str) -> None:
         """Go to a page of the console, and wait until it shows something."""
@@ -99,6 +112,14 @@ class Watched:
         """Wait until that path is answered because of what is done."""
         async with self.page.expect_response(lambda response: path in response.url, timeout=PATIENCE):
             await act
+
+    async def answered(self, path: str) -> None:
+        """Wait until no request for that path is under way."""
+
+        async def none_is_open() -> bool:
+            return self._open[path] == 0
+
+        await eventually(none_is_open)
 
     async def hide(self, hidden: bool) -> None:
         """Tell the page that its tab is hidden, or seen again."""

@@ -56,7 +56,7 @@ async def results_read_at_the_end(node: NodeProcess, body: bytes) -> list[dict[s
             b"Content-Length: %d\r\n\r\n" % len(body)
         )
         writer.write(body)
-        await node.logged("users_imported", within=30)
+        await node.logged("users_imported")
         response = await reader.read()
     finally:
         writer.close()

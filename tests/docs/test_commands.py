@@ -226,8 +226,18 @@ async def test_every_command_that_looks_succeeds(small_world: World, tmp_path: P
         refused = '"status":4' in said or '"status":5' in said
         return (one.line, process.returncode, said) if process.returncode or refused else None
 
+    async def run_patiently(one: Command) -> tuple[str, int | None, str] | None:
+        """A check of the node's health that is slow on a busy machine fails, so health is asked for again."""
+        result = await run(one)
+        for _ in range(5 if re.match(r"heyday health\b|curl .*/health", one.line) else 0):
+            if result is None:
+                break
+            await asyncio.sleep(1)
+            result = await run(one)
+        return result
+
     commands = looking()
-    failed = [result for one in commands if (result := await run(one))]
+    failed = [result for one in commands if (result := await run_patiently(one))]
 
     assert failed == []
     assert len(commands) >= 20

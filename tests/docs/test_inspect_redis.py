@@ -26,6 +26,7 @@ VARYING = re.compile(
     | \b[0-9a-f]{32}\b                               # a client
     | \b\d{16,}\b                                    # an instant in microseconds
     | (?<=\(integer\)\ )\d{3,}\b                     # milliseconds that are left, or have passed
+    | (?<=")\d+(?=:node-1")                          # the fencing token of a lock
     """,
     re.VERBOSE,
 )
@@ -40,7 +41,7 @@ async def test_every_command_of_the_page_answers_what_it_prints(world: World) ->
     found = steps(DOCUMENT)
     await world.begin()
     async with relayed(str(world.rabbitmq_url)) as rabbitmq:
-        node = await world.node(RABBITMQ_URL=rabbitmq.url, RATE_LIMIT="6/m", EMAIL_RATE="30/m")
+        node = await world.node(RABBITMQ_URL=rabbitmq.url, RATE_LIMIT="6/m", EMAIL_RATE="15/m")
         due = await world.wave(3)
         await node.logged("node_entered")
         rabbitmq.cut()
@@ -52,9 +53,10 @@ async def test_every_command_of_the_page_answers_what_it_prints(world: World) ->
             if step.heading != heading:
                 heading = step.heading
                 if heading == "Rates":
-                    await node.get("/api/v1/users")
                     rabbitmq.mend()
                     await _exists(world, "heyday:rate:email")
+                    for _ in range(3):  # the key lives for ten seconds more after each
+                        await node.get("/api/v1/users")
                 elif heading == "What was accepted":
                     await world.all_are("sent", 3)
                     step_key = await _exists(world, "heyday:dedupe:*")
@@ -97,7 +99,7 @@ async def _check(step: Step, url: str) -> None:
         return _agree(step, answered)
 
     try:
-        await eventually(as_printed, within=10, every=0.2)
+        await eventually(as_printed, every=0.2)
     except NeverCame:
         raise AssertionError(f"{step.command}\nprinted:\n{step.printed}\nanswered:\n{answered}") from None
 
@@ -108,6 +110,8 @@ def _agree(step: Step, answered: str) -> bool:
         wanted, got = sorted(wanted), sorted(got)
     if re.search(r"XPENDING .* - \+|XINFO CONSUMERS", step.command):  # times, and how often something happened
         wanted, got = ([re.sub(r"\(integer\) .+", "…", line) for line in lines] for lines in (wanted, got))
+    if ":fence" in step.command:
+        wanted, got = ([re.sub(r"\d+", "…", line) for line in lines] for lines in (wanted, got))
     if "XINFO" in step.command:  # newer servers tell more
         rest = iter(got)
         got = [line for line in wanted if line in rest]

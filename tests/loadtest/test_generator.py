@@ -61,7 +61,7 @@ def _generator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.usefixtures("_generator")
 async def test_a_load_is_counted_and_no_two_requests_are_alike(url: str, heard: Heard, tmp_path: Path) -> None:
     """A repeated address would measure refusals."""
-    answered = await put(Load("POST", ("/a", "/b"), keyed=True), url, tmp_path, connections=5, seconds=1)
+    answered = await put(Load("POST", ("/a", "/b"), keyed=True), url, tmp_path, connections=5, seconds=2)
 
     assert answered.errors == 0
     assert 0 < answered.requests <= len(heard.addresses) == len(set(heard.addresses))
@@ -74,7 +74,7 @@ async def test_a_load_is_counted_and_no_two_requests_are_alike(url: str, heard: 
 @pytest.mark.usefixtures("_generator")
 async def test_what_is_refused_is_an_error(url: str, tmp_path: Path) -> None:
     """A rate of refusals is not a result."""
-    answered = await put(Load("GET", ("/refused",)), url, tmp_path, connections=5, seconds=1)
+    answered = await put(Load("GET", ("/refused",)), url, tmp_path, connections=5, seconds=2)
 
     assert answered.errors >= answered.requests > 0
 

@@ -123,6 +123,10 @@ class NodeProcess:
             text = await response.text()
             return response.status, json.loads(text) if response.content_type.endswith(("/json", "+json")) else text
 
+    async def ready(self) -> bool:
+        """Return True if it is ready. Wait for it by `eventually`: a check that is slow on a busy machine fails."""
+        return (await self.get("/health/ready"))[0] == 200
+
     async def metric(self, name: str) -> float:
         """Return the value of the first series whose line begins with `name`."""
         _, text = await self.get("/metrics")

@@ -6,10 +6,10 @@ from collections import Counter
 from datetime import timedelta
 
 import aio_pika
-import pytest
 from redis.asyncio import Redis
 
 from tests.node.harness import ROOT, World, eventually, heyday
+from tests.stopwatch import Stopwatch
 
 
 async def dead_letters(world: World) -> list[bytes]:
@@ -80,7 +80,7 @@ async def test_retry_after_is_honoured(small_world: World) -> None:
 async def test_what_is_refused_fails_and_leaves_a_copy(world: World) -> None:
     """Operators find failed messages among the dead letters, by id only."""
     await world.begin()
-    await world.node()
+    await world.node(EMAIL_TIMEOUT="20s")
     due = await world.wave(5)
     # This fake refuses a blank address with 400.
     await world.fetch("update users set email = ' ' where id = (select user_id from messages order by id limit 1)")
@@ -106,7 +106,7 @@ async def test_a_held_outcome_waits_for_a_person(small_world: World) -> None:
     world = small_world
     world.stub.change(world.stub.options.changed({"acceptThenFailRate": 1.0}))
     await world.begin()
-    node = await world.node(UNKNOWN_OUTCOME="hold", CIRCUIT_FAILURES="1000")
+    node = await world.node(UNKNOWN_OUTCOME="hold", CIRCUIT_FAILURES="1000", EMAIL_TIMEOUT="20s")
     await world.clock.set(await world.wave(40))
 
     await world.all_are("unknown", 40)
@@ -123,7 +123,7 @@ async def test_what_was_held_is_sent_once_a_person_says_so(small_world: World) -
     world = small_world
     world.stub.change(world.stub.options.changed({"acceptThenFailRate": 1.0}))
     await world.begin()
-    node = await world.node(UNKNOWN_OUTCOME="hold", CIRCUIT_FAILURES="1000")
+    node = await world.node(UNKNOWN_OUTCOME="hold", CIRCUIT_FAILURES="1000", EMAIL_TIMEOUT="20s")
     await world.clock.set(await world.wave(6))
     await world.all_are("unknown", 6)
     world.stub.change(world.stub.options.changed({"acceptThenFailRate": 0.0}))
@@ -145,7 +145,7 @@ async def test_a_service_that_never_answers_is_called_until_its_key_is_forgotten
     world = small_world
     world.stub.change(world.stub.options.changed({"acceptThenFailRate": 1.0}))
     await world.begin()
-    node = await world.node(EMAIL_ATTEMPTS="3", CIRCUIT_FAILURES="1000", IDEMPOTENCY_LASTS="3s")
+    node = await world.node(EMAIL_ATTEMPTS="3", CIRCUIT_FAILURES="1000", IDEMPOTENCY_LASTS="10s")
     await world.clock.set(await world.wave(4))
     await world.all_are("unknown", 4)
 
@@ -163,21 +163,26 @@ async def test_the_rate_holds_over_all_nodes(small_world: World) -> None:
     """HEYDAY_EMAIL_RATE is the limit of the email service for the whole deployment."""
     world = small_world
     await world.begin()
-    nodes = [await world.node(EMAIL_RATE="50") for _ in range(2)]
+    nodes = [await world.node(EMAIL_RATE="50", EMAIL_TIMEOUT="20s") for _ in range(2)]
     due = await world.wave(300)
     for node in nodes:
         await node.logged("node_entered")
 
+    watch = Stopwatch()
     await world.clock.set(due)
     await world.all_are("sent", 300)
+    starved = watch.starved()
 
     times = [one.at / 1000 for one in world.acceptances()]
     assert len(times) == 300
-    assert 299 / (times[-1] - times[0]) == pytest.approx(50, rel=0.05)
+    # Any call may be late on a busy machine, also the first, so the most punctual of the first second shows the begin.
+    begin = min(at - number / 50 for number, at in enumerate(times[:50]))
+    assert 299 / (times[-1] - begin) <= 50 * 1.05
+    assert times[-1] - times[0] - starved <= 299 / (50 * 0.95)
     # The calls are ahead of the rate by no more than the catch-up after 0.05 s of idle time, and by the delay of the
-    # first call, which is long on a busy machine.
+    # first call.
     ahead = max(number - 50 * (at - times[0]) for number, at in enumerate(times))
-    assert ahead <= 50 * (0.05 + 0.5)
+    assert ahead <= 50 * (0.05 + 0.5 + starved)
 
 
 async def test_foreign_entries_and_bundles_delay_no_greeting(world: World) -> None:

@@ -32,17 +32,20 @@ async def test_what_a_broker_confirms_and_drops_is_taken_back_counted_named_and_
             return relay.swallowed > 0 and (await world.counts())["queued"] == PEOPLE
 
         await eventually(dropped)
-        assert node.lines_of("outage_began") == []
+        assert node.lines_of("outage_began", system="rabbitmq") == []
         bundles = relay.swallowed
         await world.clock.set(due + QUEUED_FOR + timedelta(seconds=30))
-        status, moved = await node.call("POST", "/api/v1/jobs/recovery:run")
-        assert (status, moved["result"]["messages_requeued"]) == (202, PEOPLE)
+        status, _ = await node.call("POST", "/api/v1/jobs/recovery:run")  # the node's own pass may be first
+        assert status == 202
+
+        async def all_are_counted() -> bool:
+            return await node.metric("queue_messages_lost_total") == PEOPLE
 
         async def dropped_again() -> bool:
             return relay.swallowed > bundles and (await world.counts())["queued"] == PEOPLE
 
+        await eventually(all_are_counted)
         await eventually(dropped_again)
-        assert await node.metric("queue_messages_lost_total") == PEOPLE
         for name, value in world.environment().items():
             monkeypatch.setenv(name, value)
         await asyncio.to_thread(main, ["doctor"])

@@ -166,11 +166,11 @@ async def test_what_was_remembered_as_accepted_is_not_sent_again(small_world: Wo
     """The time in which a greeting may be sent twice ends when Redis knows it, before the row does."""
     world = small_world
     await world.begin()
-    node = await world.node("--crash-at", Failpoint.REMEMBERED)
+    node = await world.node("--crash-at", Failpoint.REMEMBERED, EMAIL_TIMEOUT="20s")
     await world.clock.set(await world.wave(1))
     assert await node.ended() == -signal.SIGKILL
 
-    survivor = await world.node()
+    survivor = await world.node(EMAIL_TIMEOUT="20s")
     await world.all_are("sent", 1)
 
     assert len(world.acceptances()) == 1

@@ -15,9 +15,12 @@ async def test_a_node_sends_by_the_api_of_a_provider(small_world: World) -> None
     fake.faults = ["token", "rate", "busy", "pending"]
     try:
         await world.begin()
-        node = await world.node(EMAIL_URL=fake.url, EMAIL_FORMAT="postmark", EMAIL_FROM=SENDER, EMAIL_TOKEN=TOKEN)
+        node = await world.node(
+            EMAIL_URL=fake.url, EMAIL_FORMAT="postmark", EMAIL_FROM=SENDER, EMAIL_TOKEN=TOKEN, EMAIL_TIMEOUT="20s"
+        )
         await world.clock.set(await world.wave(20))
         await world.all_are("sent", 20)
+        await node.logged("greeting_sent", times=20)  # a line follows its row
     finally:
         await fake.close()
 
@@ -37,7 +40,7 @@ async def test_a_node_sends_by_smtp(small_world: World) -> None:
     url = f"smtp://{USER}:s3cret%3A%20p%40ss@127.0.0.1:{server.port}?starttls=off"
     try:
         await world.begin()
-        await world.node(EMAIL_URL=url, EMAIL_FROM=SENDER)
+        await world.node(EMAIL_URL=url, EMAIL_FROM=SENDER, EMAIL_TIMEOUT="20s")
         await world.clock.set(await world.wave(20))
         await world.all_end()
     finally:

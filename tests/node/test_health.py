@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -35,17 +34,8 @@ async def node_behind_relays(world: World, stack: AsyncExitStack) -> tuple[NodeP
     relays = {system: await stack.enter_async_context(relayed(url)) for system, url in urls.items()}
     settings: dict[str, Any] = {URLS[system]: relay.url for system, relay in relays.items()}
     node = await world.node(rehearsal=False, **settings)
-    await eventually(ready(node))
+    await eventually(node.ready)
     return node, relays
-
-
-def ready(node: NodeProcess) -> Callable[[], Awaitable[bool]]:
-    """Return True if the node is ready."""
-
-    async def is_ready() -> bool:
-        return (await node.get("/health/ready"))[0] == 200
-
-    return is_ready
 
 
 @pytest.mark.parametrize("system", ["postgres", "redis", "rabbitmq"])
@@ -72,13 +62,13 @@ async def test_a_server_that_freezes_shows_within_two_seconds(world: World, syst
         assert detailed[0] < 2
         check = {"postgres": "database"}.get(system, system)
         assert detailed[2][check]["status"] == "down"
-        await eventually(ready(node))
+        await eventually(node.ready)
 
 
 async def test_a_redis_that_never_answers_shows_within_two_seconds(small_world: World) -> None:
     """Its connections stay open, but its commands never end."""
     node = await small_world.node(rehearsal=False)
-    await eventually(ready(node))
+    await eventually(node.ready)
     async with Redis.from_url(small_world.redis_url) as redis:
         await redis.execute_command("CLIENT", "PAUSE", "5000", "ALL")  # type: ignore[no-untyped-call]
         since_pause = Stopwatch()
@@ -88,21 +78,22 @@ async def test_a_redis_that_never_answers_shows_within_two_seconds(small_world: 
 
         assert since_pause.seconds() < 2.5
         assert last[2]["missing"] == ["redis"]
-    await eventually(ready(node))
+    await eventually(node.ready)
 
 
 async def test_detailed_health_tells_of_the_database_the_queues_the_nodes_and_the_circuit(world: World) -> None:
     """It shows the schema version of the database, not the one that this version expects."""
     one, other = await world.node(rehearsal=False), await world.node(rehearsal=False)
     for node in (one, other):
-        await eventually(ready(node))
+        await eventually(node.ready)
     await world.fetch("delete from schema_migrations where number = $1", available()[-1].number)
 
-    async def looked_again() -> bool:  # which it does once a second at most
-        return bool((await one.get("/health/detailed"))[1]["database"]["schemaVersion"] == available()[-2].number)
+    async def looked_again() -> Any:  # which it does once a second at most
+        _, health = await one.get("/health/detailed")
+        up = health["database"]["status"] == health["rabbitmq"]["status"] == "up"
+        return health if up and health["database"]["schemaVersion"] == available()[-2].number else None
 
-    await eventually(looked_again)
-    _, health = await one.get("/health/detailed")
+    health = await eventually(looked_again)
 
     assert sorted(health["database"]["nodes"]) == ["node-1", "node-2"]
     assert health["rabbitmq"]["queue"] == "heyday.delivery"

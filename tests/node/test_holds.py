@@ -29,7 +29,12 @@ async def release(node: NodeProcess, made: dict[str, Any]) -> None:
 
 async def stops_calling(world: World, occasion: str | None = None) -> int:
     """Wait for the promised second, and check that no call follows for as long again. Return the calls so far."""
-    await asyncio.sleep(BOUND)  # the time that is promised
+    watch = Stopwatch()
+
+    async def promised_time_is_over() -> bool:  # on a machine that stays busy, after five times as long
+        return watch.seconds() >= BOUND or watch.elapsed() >= 5 * BOUND
+
+    await eventually(promised_time_is_over)
     calls = world.stub.ledger.requests
     await asyncio.sleep(BOUND)
     assert world.stub.ledger.requests == calls
@@ -40,7 +45,7 @@ async def test_a_wave_on_three_nodes_is_held_in_its_midst_and_then_sent_once(wor
     """Queued, prefetched, claimed and waiting messages all go back, and nothing is spent."""
     world.stub.change(world.stub.options.changed({"latency": 0.02}))
     await world.begin()
-    nodes = [await world.node(EMAIL_RATE="250/s") for _ in range(3)]
+    nodes = [await world.node(EMAIL_RATE="250/s", EMAIL_TIMEOUT="20s") for _ in range(3)]
     await world.clock.set(await world.wave(900))
     await world.accepted(200)
     made = await hold(nodes[0], **{"for": "2h"})

@@ -17,16 +17,16 @@ async def test_a_rate_is_lowered_in_the_midst_of_a_wave_on_all_nodes(small_world
     """It is above the settings of all nodes, also of one that is started later."""
     world = small_world
     await world.begin()
-    nodes = [await world.node(EMAIL_RATE="200/s") for _ in range(2)]
-    await world.clock.set(await world.wave(600))
+    nodes = [await world.node(EMAIL_RATE="200/s", EMAIL_TIMEOUT="20s") for _ in range(2)]
+    await world.clock.set(await world.wave(1_200))
     await world.accepted(100)
 
     status, changed = await nodes[0].call("PATCH", "/api/v1/limits", json={"emailRate": "10/s", "logLevel": "debug"})
     assert (status, changed["emailRate"]["value"]) == (200, "10/s")
     await asyncio.sleep(BOUND)  # the time that is promised
     calls = world.stub.ledger.requests
-    assert calls < 600
-    late = await world.node(EMAIL_RATE="200/s")
+    assert calls < 1_200
+    late = await world.node(EMAIL_RATE="200/s", EMAIL_TIMEOUT="20s")
     nodes.append(late)
     for node in nodes:
         said = await node.logged("limit_changed", limit="email_rate")
@@ -44,8 +44,8 @@ async def test_a_rate_is_lowered_in_the_midst_of_a_wave_on_all_nodes(small_world
     await nodes[1].call("PATCH", "/api/v1/limits", json={"emailRate": None, "emailConcurrency": 5, "logLevel": None})
     for node in nodes:
         await node.logged("limit_changed", limit="email_rate", source="setting", value="200/s")
-    await world.all_are("sent", 600)
-    await world.assert_each_was_accepted_once(600)
+    await world.all_are("sent", 1_200)
+    await world.assert_each_was_accepted_once(1_200)
     assert await world.value("select max(attempts_spent) from messages") == 1
     assert await late.metric("email_concurrency") == 5
 

@@ -11,7 +11,7 @@ async def test_each_attempt_is_one_line_with_what_became_of_it(small_world: Worl
     """An operator searches the logs for the id of one greeting."""
     small_world.stub.change(small_world.stub.options.changed({"errorRate": 0.5}))
     await small_world.begin()
-    node = await small_world.node()
+    node = await small_world.node(EMAIL_TIMEOUT="20s")
     due = await small_world.wave(20)
     await small_world.fetch(
         "update users set email = ' ' where id = (select user_id from messages order by id limit 1)"

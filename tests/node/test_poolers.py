@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.node.harness import World
+from tests.node.harness import World, eventually
 from tests.pgbouncer import pooled
 
 ADA = {
@@ -27,11 +27,11 @@ async def test_a_wave_leaves_and_users_are_created_through_a_pooler(small_world:
         await world.all_are("sent", 300)
         created, _ = await nodes[0].call("POST", "/api/v1/users", json=ADA)
         again, _ = await nodes[1].call("POST", "/api/v1/users", json=ADA)
-        ready, _ = await nodes[0].get("/health/ready")
+        await eventually(nodes[0].ready)
 
-        assert (created, again, ready) == (201, 409, 200)
+        assert (created, again) == (201, 409)
         await world.assert_each_was_accepted_once(300)
         for node in nodes:
             assert node.crashes() == []
-            assert node.lines_of("outage_began") == []
+            assert node.lines_of("outage_began", system="postgres") == []
             assert await node.drained() == 0

@@ -79,7 +79,7 @@ async def doctor(world: World, *words: str) -> int:
 async def backed_up_and_then_sent(world: World, file: Path) -> None:
     """Plan a wave, back it up, then send it."""
     await world.begin()
-    node = await world.node()
+    node = await world.node(EMAIL_TIMEOUT="20s")
     due = await world.wave(PEOPLE)
     await dump(world.dsn, file)
     await world.clock.set(due)
@@ -94,7 +94,7 @@ async def restored_after_sending(world: World, elsewhere: str, file: Path) -> No
     await empty_redis(world)
     await move(world, elsewhere)
     await world.clock.set(NOON + timedelta(hours=21) + LATER)
-    node = await world.node()
+    node = await world.node(EMAIL_TIMEOUT="20s")
     await waits_for_a_person(node)
     return node
 
@@ -120,7 +120,7 @@ async def test_what_was_sent_after_the_backup_waits_for_a_person(
     assert await world.counts() == {"unknown": PEOPLE}
     assert await world.value("select count(*) from attempts where outcome = 'unknown'") == PEOPLE
     assert world.stub.ledger.accepted == PEOPLE
-    assert (await node.get("/health/ready"))[0] == 200
+    await eventually(node.ready)
     await drop(servers, world)
 
 
@@ -159,7 +159,7 @@ async def test_what_redis_remembers_as_accepted_is_recorded_as_sent(
     await restore(elsewhere, tmp_path / "backup")
     await move(world, elsewhere)
     await world.clock.set(NOON + timedelta(hours=21) + later)
-    node = await world.node()
+    node = await world.node(EMAIL_TIMEOUT="20s")
     await waits_for_a_person(node)
 
     assert await doctor(world, "--adopt", *words) == 0
@@ -176,7 +176,7 @@ async def test_greetings_that_the_backup_had_not_planned_are_planned_and_held(
     """A backup of last week has no rows for them, so they would be neither sent nor seen."""
     world = small_world
     await world.begin()
-    node = await world.node()
+    node = await world.node(EMAIL_TIMEOUT="20s")
     await world.users(PEOPLE, (NOON + timedelta(days=5)).date())
     await node.logged("node_entered")
     await eventually(lambda: is_planned(world))
@@ -205,7 +205,7 @@ async def test_a_backup_that_takes_the_place_of_the_database_of_a_running_node_s
     """The node's own row is in the backup, so its heartbeat would succeed; only its memory shows the change."""
     world = small_world
     await world.begin()
-    node = await world.node()
+    node = await world.node(EMAIL_TIMEOUT="20s")
     due = await world.wave(PEOPLE)
     await dump(world.dsn, tmp_path / "backup")
     await world.clock.set(due)
@@ -259,7 +259,7 @@ async def test_a_database_that_moved_while_no_node_ran_is_the_same(
     """After a new server or an upgrade by dump, Redis shows that nothing was lost, so no operator has to decide."""
     world = small_world
     await world.begin()
-    node = await world.node()
+    node = await world.node(EMAIL_TIMEOUT="20s")
     due = await world.wave(PEOPLE)
     assert await node.drained() == 0
     await dump(world.dsn, tmp_path / "backup")
@@ -267,7 +267,7 @@ async def test_a_database_that_moved_while_no_node_ran_is_the_same(
     await half_a_minute_later(world)
     await move(world, elsewhere)
 
-    moved = await world.node()
+    moved = await world.node(EMAIL_TIMEOUT="20s")
 
     await moved.logged("database_moved")
     await moved.logged("node_entered")
@@ -282,18 +282,18 @@ async def test_a_copy_beside_the_database_at_work_is_refused_and_cannot_be_adopt
     """A test system with production's Redis must neither send nor stop production."""
     world = small_world
     await world.begin()
-    node = await world.node()
+    node = await world.node(EMAIL_TIMEOUT="20s")
     await node.logged("node_entered")
     await dump(world.dsn, tmp_path / "backup")
     await restore(elsewhere, tmp_path / "backup")
     at_work = world.dsn
     await move(world, elsewhere)
 
-    copy = await world.node()
+    copy = await world.node(EMAIL_TIMEOUT="20s")
 
     await waits_for_a_person(copy)
     assert await doctor(world, "--adopt") == 1
-    assert (await node.get("/health/ready"))[0] == 200
+    await eventually(node.ready)
     await copy.kill()
     await node.kill()
     await drop(servers, world)
@@ -308,24 +308,24 @@ async def test_a_node_of_another_cluster_does_not_work_with_the_database(small_w
     await first.logged("node_entered")
 
     staging = await world.node(CLUSTER="staging")
-    nameless = await world.node()
+    nameless = await world.node(EMAIL_TIMEOUT="20s")
 
     await waits_for_a_person(staging)
     await waits_for_a_person(nameless)
-    assert (await first.get("/health/ready"))[0] == 200
+    await eventually(first.ready)
 
 
 async def test_an_emptied_redis_and_new_nodes_need_no_operator(small_world: World) -> None:
     """Redis may be emptied at any moment, also while every node is down."""
     world = small_world
     await world.begin()
-    node = await world.node()
+    node = await world.node(EMAIL_TIMEOUT="20s")
     due = await world.wave(PEOPLE)
     await empty_redis(world)
     await node.kill()
     await empty_redis(world)
 
-    again = await world.node()
+    again = await world.node(EMAIL_TIMEOUT="20s")
 
     await again.logged("node_entered")
     await world.clock.set(due)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 
-import psutil  # type: ignore[import-untyped]  # has no annotations
-
 from tests.node.harness import World, heyday
 from tests.stopwatch import Stopwatch
 
@@ -18,8 +16,7 @@ GREETINGS = 200
 async def test_600_silent_connections_stop_neither_greetings_nor_other_clients(world: World) -> None:
     """Each connection uses a descriptor, and opening one needs no key. Without the limit nothing was sent for 100 s."""
     await world.begin()
-    node = await world.node()
-    psutil.Process(node.pid).rlimit(psutil.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+    node = await world.node(under=("sh", "-c", f'ulimit -n {DESCRIPTORS} && exec "$@"', "sh"))
     listening = await node.logged("api_listening")
     due = await world.wave(GREETINGS)
     silent: list[socket.socket] = []

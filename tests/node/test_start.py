@@ -151,5 +151,5 @@ async def test_a_database_without_schema_is_said_so_and_waited_for(small_world: 
 
     await node.logged("outage_ended", system="postgres")
     await node.logged("node_entered")
-    assert (await node.get("/health/ready"))[0] == 200
+    await eventually(node.ready)
     assert await world.clock.now() < NOON - timedelta(days=1)

@@ -116,7 +116,7 @@ async def test_a_clock_jump_back_in_a_wave_sends_nothing_early_or_twice(
     world: World,
 ) -> None:
     """After a jump back by an hour, queued messages are not due and wait for their instant again."""
-    people = 400
+    people = 1_000
     world.stub.change(world.stub.options.changed({"latency": 0.1}))
     await world.begin()
     node = await world.node(EMAIL_CONCURRENCY="20", EMAIL_TIMEOUT="20s")
@@ -188,12 +188,16 @@ async def test_a_jump_of_the_clock_is_noticed_within_two_seconds(small_world: Wo
     assert jump["seconds"] == pytest.approx(-3600, abs=5)
     for job in ("daily", "minute", "recovery"):
         assert (await node.call("POST", f"/api/v1/jobs/{job}:run"))[0] == 202
-    # Messages due in that hour are sent now; the node does not wait for the previous time.
+    # Messages due in that hour are sent when it comes again; the node does not wait for the previous time.
     await world.users(1, (NOON + timedelta(days=1)).date(), timezone="Etc/GMT+4")
+    await world.fetch("update planning set planned_until = least(planned_until, $1)", NOON)  # planned without that user
+    assert (await node.call("POST", "/api/v1/jobs/daily:run"))[0] == 202
+    await world.planned(INSTANTS * EACH + 1)
+    assert await world.counts() == {"sent": INSTANTS * EACH, "scheduled": 1}
     await world.clock.set(NOON + timedelta(hours=25, minutes=2))
-    await world.all_are("sent", INSTANTS * EACH)
+    await world.all_are("sent", INSTANTS * EACH + 1)
 
-    await world.assert_each_was_accepted_once(INSTANTS * EACH)
+    await world.assert_each_was_accepted_once(INSTANTS * EACH + 1)
 
 
 async def test_a_node_whose_own_clock_is_ten_minutes_fast_sends_nothing_early(
@@ -212,7 +216,7 @@ async def test_a_node_whose_own_clock_is_ten_minutes_fast_sends_nothing_early(
     await world.assert_nobody_was_greeted_early()
     early = await world.value("select min(claimed_at) - $1 from messages", due)
     assert early >= timedelta(0)
-    assert await node.metric("clock_skew_seconds") == pytest.approx(600, abs=1)
+    assert await node.metric("clock_skew_seconds") == pytest.approx(600, abs=30)
 
 
 def fast_clock(directory: Path) -> dict[str, str]:
