@@ -15,6 +15,7 @@ from service.adapters.postgres.messages import PostgresMessages
 from service.adapters.postgres.migrations import available, missing, newer
 from service.adapters.postgres.planning import PostgresPlanning
 from service.domain.planning import CalendarDefaults
+from service.ports import Unavailable
 from service.settings import Settings
 
 SHOWN = 10
@@ -35,11 +36,16 @@ async def check_postgres(settings: Settings, database: Database) -> list[CheckRe
     checkup = PostgresCheckup(database)
     server = await checkup.server()
     results = list(_server(server))
-    async with database.connection() as connection:
-        lacking = await missing(connection)
-        if lacking:
-            return [*results, error(f"the schema lacks {', '.join(lacking)}: run `heyday migrate`")]
-        beyond = await newer(connection)
+    try:
+        async with database.connection() as connection:
+            lacking = await missing(connection)
+            if lacking:
+                return [*results, error(f"the schema lacks {', '.join(lacking)}: run `heyday migrate`")]
+            beyond = await newer(connection)
+    except Unavailable:
+        if grants := await checkup.lacking_grants():  # a role that may not read the schema's version either
+            return [*results, *map(_lacks, grants)]
+        raise
     results.append(ok(f"the schema is of version {available()[-1].number}"))
     if beyond:
         results.append(
@@ -112,11 +118,12 @@ async def _connections(checkup: PostgresCheckup, server: Server, per_node: int) 
     return [ok(used)]
 
 
+def _lacks(grant: str) -> CheckResult:
+    return error(f"this role lacks privileges: run as the owner of the tables: {grant};")
+
+
 async def _privileges(checkup: PostgresCheckup) -> list[CheckResult]:
-    grants = await checkup.lacking_grants()
-    return [error(f"this role lacks privileges: run as the owner of the tables: {grant};") for grant in grants] or [
-        ok("this role has the privileges that a node needs")
-    ]
+    return [*map(_lacks, await checkup.lacking_grants())] or [ok("this role has the privileges that a node needs")]
 
 
 async def _plan(database: Database) -> list[CheckResult]:

@@ -10,8 +10,8 @@ select current_setting('server_version_num')::integer as version_number, current
 
 -- name: lacking_grants
 -- The grants that this role lacks: privileges on tables (grouped by privilege), sequences and functions. The sequence
--- of an identity column, and the function of a trigger, need no privilege of their own.
-with home as (select relnamespace as oid from pg_class where oid = 'messages'::regclass),
+-- of an identity column, and the function of a trigger, need no privilege of their own. None without the schema.
+with home as (select relnamespace as oid from pg_class where oid = to_regclass('messages')),
 lacking as (
     select c.relname, string_agg(upper(wanted.privilege), ', ' order by wanted.place) as privileges
     from pg_class c

@@ -70,6 +70,24 @@ async def test_a_postgresql_role_without_privileges_causes_no_traceback(
     )
 
 
+async def test_a_role_that_may_only_log_in_is_told_every_grant(
+    store: Store, doctor: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may not read the schema's version either, which must not end the check."""
+    await store.fetch(PLANNED)
+    role = f"poor_{store.dsn[-8:]}"
+    await store.fetch(f"create role {role} login password 'poor'")
+    await store.fetch(f"revoke all on all tables in schema public from {role}, public")
+    monkeypatch.setenv("HEYDAY_DATABASE_URL", re.sub(r"//[^@]+@", f"//{role}:poor@", store.dsn))
+
+    _, out = await doctor()
+
+    await store.fetch(f"drop role {role}")
+    grants = [line for line in said(out, "ERROR").splitlines() if "GRANT" in line]
+    for table in ("messages", "schema_migrations", "audit", "holds"):
+        assert any(table in line for line in grants), grants
+
+
 async def test_wrong_credentials_are_errors_and_the_other_checks_run(
     store: Store, doctor: Run, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
