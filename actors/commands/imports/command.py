@@ -7,7 +7,7 @@ import asyncio
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import IO
 from actors.commands.arguments import is_http
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
-from actors.commands.imports.conversion import CannotConvert, Conversion, suggestions
+from actors.commands.imports.conversion import CannotConvert, Conversion, is_date_of_occasion, suggestions
 from actors.commands.imports.options import FORMATS
 from actors.commands.imports.refusals import Refusals
 from actors.commands.imports.sending import ImportClient, chunks
@@ -60,14 +60,15 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     except OSError as error:
         raise WrongUsage(f"{args.file}: {error.strerror}") from error
     with file:
-        counts = _import(args, file, kind, key, conversion, now)
-    _report(args, counts)
+        counts, unchecked = _import(args, file, kind, key, conversion, now)
+    _report(args, counts, unchecked)
     return FAILED if counts["refused"] else OK
 
 
 def _import(
     args: argparse.Namespace, file: IO[bytes], kind: str, key: str | None, conversion: Conversion, now: datetime
-) -> Counter[str]:
+) -> tuple[Counter[str], list[str]]:
+    """Return the counts, and the fields that a dry run could not check."""
     source = open_source(_read(args.file, file), kind)
     if source.columns:
         fields = conversion.fields_of(source.columns)
@@ -78,18 +79,19 @@ def _import(
                 words = " ".join(f"--map {shlex.quote(f'{column}={field}')}" for column, field in meant)
                 sys.stderr.write(f"perhaps you mean: {words}\n")
     counts: Counter[str] = Counter()
+    unchecked: set[str] = set()
     with (
         Refusals(args.refused, source) as refusals,
         ProgressBar("importing users", total=_lines_of(args.file)) as progress,
     ):
         ready = _converted(source, conversion, refusals, progress)
         if args.dry_run:
-            counts["valid"] = sum(_is_valid(one, refusals, progress, now) for one in ready)
+            counts["valid"] = sum(_is_valid(one, refusals, progress, now, unchecked) for one in ready)
         else:
             client = ImportClient(args.url, key, updates=args.on_conflict == "update")
             asyncio.run(_send(client, ready, refusals, progress, counts))
         counts["refused"] = refusals.count
-    return counts
+    return counts, sorted(unchecked)
 
 
 def _read(path: Path, file: IO[bytes]) -> Iterator[bytes]:
@@ -135,10 +137,12 @@ async def _send(
                 counts[result.outcome] += 1
 
 
-def _is_valid(one: Ready, refusals: Refusals, progress: ProgressBar, now: datetime) -> bool:
-    """Check a row by the API's rules that need no database."""
+def _is_valid(one: Ready, refusals: Refusals, progress: ProgressBar, now: datetime, unchecked: set[str]) -> bool:
+    """Check a row by the API's rules that need no database. Adds its dates of other occasions to `unchecked`."""
     known = tuple(occasion.code for occasion in DEFAULTS)
-    core = {field: value for field, value in one.document.items() if field in loader(known).names or value is None}
+    others = {field for field in one.document if is_date_of_occasion(field)}
+    unchecked |= others
+    core = {field: value for field, value in one.document.items() if field not in others}
     progress.advance()
     try:
         loaded = load(loader(known), core)
@@ -174,12 +178,17 @@ def _lines_of(path: Path) -> int | None:
         return sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
 
 
-def _report(args: argparse.Namespace, counts: Counter[str]) -> None:
+def _report(args: argparse.Namespace, counts: Counter[str], unchecked: Sequence[str]) -> None:
     names = ("valid", "refused") if args.dry_run else ("created", "updated", "unchanged", "refused")
     if args.json:
-        sys.stdout.write(encode({name: counts[name] for name in names}).decode() + "\n")
+        content: dict[str, object] = {name: counts[name] for name in names}
+        if args.dry_run:
+            content["notChecked"] = unchecked
+        sys.stdout.write(encode(content).decode() + "\n")
         return
     sys.stdout.write(", ".join(f"{counts[name]} {name}" for name in names) + "\n")
+    if unchecked:
+        sys.stdout.write(f"Not checked: {', '.join(unchecked)}: only the import knows the occasions.\n")
     if args.dry_run:
         sys.stdout.write(
             "Nothing was sent: this was a dry run. Only the import finds addresses and keys that are taken.\n"

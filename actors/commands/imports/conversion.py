@@ -153,8 +153,13 @@ def _meant(column: str, fields: Sequence[str]) -> str | None:
     return known or suggest_field(column, fields)
 
 
+def is_date_of_occasion(name: str) -> bool:
+    """True for the field of an occasion that heyday does not come with, if there is one of this name."""
+    return name not in FIELDS and re.fullmatch(r"[a-z][a-zA-Z0-9]*Date", name) is not None
+
+
 def _is_field(name: str) -> bool:
-    return name in FIELDS or re.fullmatch(r"[a-z][a-zA-Z0-9]*Date", name) is not None
+    return name in FIELDS or is_date_of_occasion(name)
 
 
 def _field_named(column: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -52,8 +52,8 @@ def open_source(lines: Iterable[bytes], kind: str) -> Source:
         columns = tuple(cell.strip() for cell in next(csv.reader([first[1]], delimiter=delimiter)))
     except csv.Error as error:
         raise CommandFailed(f"line {first[0]}: expected a header of CSV ({error})") from error
-    if len(set(columns)) < len(columns):
-        raise CommandFailed(f"line {first[0]}: the header has a column twice")
+    if twice := [column for column, count in Counter(columns).items() if count > 1]:
+        raise CommandFailed(f"line {first[0]}: the header has column {', '.join(map(repr, twice))} more than once")
     return Source(columns, _records(texts, columns, delimiter), delimiter)
 
 

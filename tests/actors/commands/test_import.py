@@ -108,7 +108,46 @@ async def test_a_dry_run_sends_nothing(api: Api, tmp_path: Path, capsys: pytest.
 
     code = await imported("http://127.0.0.1:1", file, "--dry-run", "--json")
 
-    assert (code, json.loads(capsys.readouterr().out)) == (1, {"valid": 1, "refused": 2})
+    assert (code, json.loads(capsys.readouterr().out)) == (1, {"valid": 1, "refused": 2, "notChecked": []})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("people.csv", "firstName,email,timezone,nopeDate,eveDate\nAda,ada@example.com,UTC,2020-01-01,\n"),
+        (
+            "people.ndjson",
+            '{"firstName": "Ada", "email": "ada@example.com", "timezone": "UTC", "nopeDate": "2020-01-01"}\n'
+            '{"firstName": "Bo", "email": "bo@example.com", "timezone": "UTC", "eveDate": null}\n',
+        ),
+    ],
+)
+async def test_a_dry_run_names_the_dates_that_it_cannot_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str
+) -> None:
+    """The import refuses them if there is no such occasion, and only the database knows."""
+    file = tmp_path / name
+    file.write_text(text)
+
+    code = await imported("http://127.0.0.1:1", file, "--dry-run")
+    said = capsys.readouterr().out
+    await imported("http://127.0.0.1:1", file, "--dry-run", "--json")
+
+    assert code == 0
+    assert " valid, 0 refused\nNot checked: eveDate, nopeDate: only the import knows the occasions.\n" in said
+    assert json.loads(capsys.readouterr().out)["notChecked"] == ["eveDate", "nopeDate"]
+
+
+async def test_a_dry_run_refuses_a_field_that_no_occasion_can_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The import refuses it whatever occasions there are."""
+    file = tmp_path / "people.ndjson"
+    file.write_text('{"firstName": "Ada", "email": "ada@example.com", "timezone": "UTC", "nickname": "A"}\n')
+
+    code = await imported("http://127.0.0.1:1", file, "--dry-run")
+
+    assert (code, "line 1: nickname: Unknown field." in capsys.readouterr().err) == (1, True)
 
 
 async def test_a_key_comes_from_a_file_or_the_environment(serve: Serve, tmp_path: Path) -> None:  # noqa: F811
@@ -268,8 +307,12 @@ def test_a_quote_without_an_end_costs_its_own_row() -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [(b"a,b\r1,2\r3,4\r", "end with CR alone"), (b'"' + b"a" * 200_000 + b'",b\n1,2\n', "line 1: expected a header")],
-    ids=["CR alone", "a large field"],
+    [
+        (b"a,b\r1,2\r3,4\r", "end with CR alone"),
+        (b'"' + b"a" * 200_000 + b'",b\n1,2\n', "line 1: expected a header"),
+        (b"a,b,a\n", "line 1: the header has column 'a' more than once"),
+    ],
+    ids=["CR alone", "a large field", "a column twice"],
 )
 def test_a_header_that_cannot_be_read_is_one_sentence(text: bytes, said: str) -> None:
     """Without a header no row can be read."""
