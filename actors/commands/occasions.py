@@ -29,7 +29,7 @@ from service.api.http.fields import Text as NameText
 from service.api.http.responses import encode
 from service.api.representations.occasions import OccasionDetailsAnswer, RenderedTextAnswer, TimeOfDay, test_send_json
 from service.domain.calendar import LeapDay, Weekend
-from service.domain.languages import language_tag
+from service.domain.languages import language_tag, suggest_tag
 from service.domain.messages import EmailServiceName, Outcome
 from service.domain.occasions import DEFAULT_SUBJECT, Occasion
 from service.domain.suppressions import may_write_to
@@ -124,7 +124,9 @@ def _years(text: str) -> int:
 
 def _language(text: str) -> str:
     if (tag := language_tag(text)) is None:
-        raise argparse.ArgumentTypeError(f"expected a language tag (BCP 47) such as de or pt-BR, not {text!r}")
+        meant = suggest_tag(text)
+        hint = f"; did you mean {meant}?" if meant else ""
+        raise argparse.ArgumentTypeError(f"expected a language tag (BCP 47) such as de or pt-BR, not {text!r}{hint}")
     return tag
 
 
@@ -140,6 +142,8 @@ def _time(text: str) -> time | str:
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Run the sub-command and return the exit code. Raises BadConfiguration, CommandFailed, WrongUsage, Unavailable."""
+    if args.action == "set" and args.language is not None and not _texts(args):
+        raise WrongUsage("--language: expected --text, --subject or --text-without-years with it")
     settings = read(environment) if args.action == "test-send" else None
     return asyncio.run(_run(args, read_database_url(environment), settings))
 
@@ -190,6 +194,8 @@ async def _set(occasions: PostgresOccasions, args: argparse.Namespace) -> int:
     before = await occasions.get(args.code)
     if before is None and (args.text is None or args.language is not None):
         raise WrongUsage("a new occasion needs --text, and a text without --language first")
+    if args.remove_language is not None and (before is None or args.remove_language not in before.occasion.texts):
+        raise CommandFailed(f"{args.code} has no text in {args.remove_language}")
     occasion = _changed(before.occasion if before else Occasion(args.code, Text(DEFAULT_SUBJECT, "")), args)
     if mistakes := occasion.mistakes():
         raise CommandFailed("nothing was changed: " + "; ".join(f"{field}: {sentence}" for field, sentence in mistakes))
@@ -204,16 +210,13 @@ async def _set(occasions: PostgresOccasions, args: argparse.Namespace) -> int:
     return OK
 
 
+def _texts(args: argparse.Namespace) -> dict[str, Any]:
+    given = (("subject", args.subject), ("text", args.text), ("without_years", args.text_without_years))
+    return {name: value for name, value in given if value is not None}
+
+
 def _changed(one: Occasion, args: argparse.Namespace) -> Occasion:
-    given = {
-        name: value
-        for name, value in (
-            ("subject", args.subject),
-            ("text", args.text),
-            ("without_years", args.text_without_years),
-        )
-        if value is not None
-    }
+    given = _texts(args)
     if args.text is not None and args.text_without_years is None:
         given["without_years"] = None
     texts = {tag: text for tag, text in one.texts.items() if tag != args.remove_language}

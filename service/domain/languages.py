@@ -24,3 +24,8 @@ def language_tag(text: str) -> str | None:
         return None
     script, region = found["script"] or "", found["region"] or ""
     return f"{found['language'].lower()}{script.title()}{region.upper()}{found['rest'].lower()}"
+
+
+def suggest_tag(text: str) -> str | None:
+    """The tag that is meant by a locale of POSIX or Java (`de_AT.UTF-8`, `de_AT`), or None."""
+    return language_tag(text.partition(".")[0].replace("_", "-"))

@@ -17,7 +17,7 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, valida
 from marshmallow import fields
 
 from service.domain.dates import OccasionDate, parse_day, suggest_day
-from service.domain.languages import MAX_TAG_CHARACTERS, language_tag
+from service.domain.languages import MAX_TAG_CHARACTERS, language_tag, suggest_tag
 from service.domain.zone_suggestions import suggest_zone
 from service.domain.zones import zone_names
 
@@ -178,8 +178,7 @@ class Language(fields.Field[str]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         tag = language_tag(value) if isinstance(value, str) else None
         if tag is None:
-            # Locales of POSIX and Java: de_AT.UTF-8, de_AT.
-            meant = isinstance(value, str) and language_tag(value.partition(".")[0].replace("_", "-"))
+            meant = suggest_tag(value) if isinstance(value, str) else None
             raise self.make_error("meant", tag=meant) if meant else self.make_error("invalid")
         return tag
 

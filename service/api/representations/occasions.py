@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from marshmallow import RAISE, Schema, fields
+from marshmallow import RAISE, Schema, ValidationError, fields
 
 from service.api.http.fields import JsonSchema, Messages, WholeNumber
 from service.api.http.problems import FieldError
@@ -16,7 +16,7 @@ from service.api.http.query import Choice, JsonBoolean
 from service.api.representations import kinds
 from service.api.representations.answers import Answer, Member, Part
 from service.domain.calendar import MAX_OFFSET_DAYS, LeapDay, Weekend
-from service.domain.languages import language_tag
+from service.domain.languages import language_tag, suggest_tag
 from service.domain.messages import Answer as Answered
 from service.domain.occasions import DEFAULT_SUBJECT, Occasion
 from service.domain.texts import MAX_LANGUAGES, MAX_SUBJECT, MAX_TEXT, Text
@@ -29,7 +29,9 @@ _TEMPLATE_ERRORS: Messages = {
 _TEXTS_ERRORS: Messages = {
     "invalid": "Expected an object whose names are languages, such as de, each with text, and perhaps subject and "
     "textWithoutYears.",
-    "language": "Expected language tags (BCP 47), such as de or pt-BR, each once.",
+    "language": "Expected a language tag (BCP 47), such as de or pt-BR.",
+    "meant": "Expected a language tag (BCP 47). Did you mean {tag}?",
+    "twice": "Expected each language once, and {tag} is there in another spelling, too.",
 }
 _TIME_ERRORS: Messages = {"invalid": "Expected a time of day as HH:MM or HH:MM:SS, or null."}
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?")
@@ -78,8 +80,12 @@ class Texts(fields.Field[dict[str, Text]]):
         found: dict[str, Text] = {}
         for name, given in value.items():
             tag = language_tag(name)
-            if tag is None or tag in found:
-                raise self.make_error("language")
+            if tag is None:
+                meant = suggest_tag(name)
+                error = self.make_error("meant", tag=meant) if meant else self.make_error("language")
+                raise ValidationError({name: error.messages})
+            if tag in found:
+                raise ValidationError({name: self.make_error("twice", tag=tag).messages})
             one = {"text": given} if isinstance(given, str) else given
             if not isinstance(one, dict) or not one.keys() <= {"subject", "text", "textWithoutYears"}:
                 raise self.make_error("invalid")
