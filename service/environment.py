@@ -278,7 +278,7 @@ def duration(text: str) -> timedelta:
         # A timedelta rounds what is below a microsecond to zero.
         if seconds <= 366 * 86400 and (parsed := timedelta(seconds=seconds)):
             return parsed
-    raise ValueError("a duration above zero and up to a year, such as 500ms, 10s, 15m, 48h or 2d")
+    raise ValueError("a duration above zero and up to 366 days, such as 500ms, 10s, 15m, 48h or 2d")
 
 
 def rate(text: str) -> Rate | None:

@@ -94,6 +94,6 @@ def _sentence(hold: Hold, now: datetime) -> str:
     if hold.active(now):
         return str(hold)
     ended, by = (hold.released_at, hold.released_by) if hold.released_at else (hold.until, "its end")
-    return f"{hold.subject}, {hold.created_at:%Y-%m-%d %H:%M} to {ended:%Y-%m-%d %H:%M} UTC, " + (
+    return f"{hold.words}, {hold.created_at:%Y-%m-%d %H:%M} to {ended:%Y-%m-%d %H:%M} UTC, " + (
         f"by {hold.author}: {hold.reason} (ended by {by})"
     )

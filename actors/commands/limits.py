@@ -64,12 +64,20 @@ async def _run(dsn: Secret, values: Mapping[LimitName, str | None], *, as_json: 
     await database.open()
     try:
         limits = PostgresLimits(database)
-        changes = await limits.change(values, by=command_line()) if values else await limits.read()
+        changes = before = await limits.read()
+        if values:
+            changes = await limits.change(values, by=command_line())
         nodes = await PostgresCheckup(database).nodes()
     finally:
         await database.close()
     _write({one.name: one for one in changes}, nodes, as_json=as_json)
-    if values and not as_json:
+    if as_json or not values:
+        return OK
+    set_before = {one.name for one in before if one.value is not None}
+    none = [name for name, value in values.items() if value is None and name not in set_before]
+    for name in none:
+        sys.stdout.write(f"There was no limit {_OPTIONS[name]} to remove.\n")
+    if len(none) < len(values):
         sys.stdout.write("Within a second no node begins a call by an earlier value.\n")
     return OK
 

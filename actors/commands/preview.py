@@ -98,7 +98,8 @@ async def _preview(args: argparse.Namespace, sources: ReportSources) -> None:
     if not args.json:
         total = ", ".join(f"{count} {status}" for status, count in sorted(counted.items()))
         for hold in sources.holds:
-            _say(f"{hold}.")
+            if args.occasion is None or hold.covers(args.occasion):
+                _say(f"{hold}.")
         _say(f"{counted.total()} in all" + (f": {total}" if total else ""))
         if outage is not None:
             _say(str(costs))

@@ -142,11 +142,16 @@ class Redrive:
             redriven = await self._redrive_all(wanted, matched)
             if self._as_json:
                 _write_json({"matched": matched, "redriven": redriven})
+            elif not matched and not redriven:
+                _write("No message that can be redriven matches. Nothing was changed.")
             else:
                 _write(f"{redriven} of {matched} messages redriven: they are due now.")
             return
         listed = await (self._list(wanted) if self._each else self._group(wanted))
         if self._as_json:
+            return
+        if not listed and not matched:
+            _write("No message that can be redriven matches. Nothing was changed: this was a dry run.")
             return
         _write(f"{matched} messages would be redriven. Nothing was changed: this was a dry run.")
         if listed > matched:

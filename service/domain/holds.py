@@ -39,10 +39,14 @@ class Hold:
         """The occasion, or `all`."""
         return self.occasion or EVERYTHING
 
+    @property
+    def words(self) -> str:
+        """The occasion, or `everything`, for people."""
+        return self.occasion or "everything"
+
     def __str__(self) -> str:
         end = f"until {_minute(self.until)}" if self.until else "until it is released"
-        what = self.occasion or "everything"
-        return f"{what} is held since {_minute(self.created_at)} {end}, by {self.author}: {self.reason}"
+        return f"{self.words} is held since {_minute(self.created_at)} {end}, by {self.author}: {self.reason}"
 
 
 def hold_of(holds: Iterable[Hold], occasion: str) -> Hold | None:

@@ -29,7 +29,9 @@ from service.ports import HoldRefused, Keep
 _REASON_ERRORS: Messages = {
     "required": "Expected, and missing: people who find sending held need to know why.",
 }
-_DURATION_ERRORS: Messages = {"invalid": "Expected a duration such as 90s, 15m, 2h or 1d."}
+_DURATION_ERRORS: Messages = {
+    "invalid": "Expected a duration above zero and up to 366 days, such as 90s, 15m, 2h or 1d.",
+}
 
 
 class Reason(Text):
@@ -47,7 +49,7 @@ class Duration(fields.Field[timedelta]):
     json_schema: JsonSchema = MappingProxyType(
         {
             "type": "string",
-            # Above zero, and up to a year.
+            # Above zero, and up to 366 days.
             "pattern": "^([1-9][0-9]{0,8}ms|[1-9][0-9]{0,6}s|[1-9][0-9]{0,4}m|([1-9][0-9]{0,2}|[1-7][0-9]{3})h"
             "|([1-9][0-9]?|[12][0-9]{2}|3[0-5][0-9]|36[0-6])d)$",
             "examples": ["2h"],

@@ -32,6 +32,7 @@ async def test_an_operator_holds_looks_and_releases(heyday: Run) -> None:
     assert (await heyday("release"))[0] == 0
     assert await ids(heyday) == []
     assert await ids(heyday, "--all") == [made]
+    assert (await heyday("holds", "--all"))[1].startswith(f"{made}  everything, ")
     assert (await heyday("release"))[:2] == (0, "Nothing is held.\n")
     assert (await heyday("release", "--occasion", "birthday"))[:2] == (0, "birthday is not held.\n")
     assert (await heyday("release", "--all", "--json"))[:2] == (0, "")

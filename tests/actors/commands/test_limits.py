@@ -61,6 +61,10 @@ async def test_an_operator_sets_looks_and_removes(heyday: Run, store: Store) -> 
 
     code, out, _ = await heyday("limits", "remove", "email-rate")
     assert (code, f"email-rate  removed by {user} since " in out) == (0, True)
+    assert "There was no limit" not in out
+    code, out, _ = await heyday("limits", "remove", "email-rate", "email-concurrency")  # removed, and never set
+    assert code == 0
+    assert out.endswith("There was no limit email-rate to remove.\nThere was no limit email-concurrency to remove.\n")
     assert json.loads((await heyday("limits", "--json"))[1])["logLevel"]["limit"] == "debug"
     audited = await store.fetch("select action, subject_id, os_user from audit order by action, subject_id")
     assert [tuple(row) for row in audited] == [

@@ -61,6 +61,21 @@ async def test_an_end_before_the_start_is_wrong_usage(store: Store, heyday: Run)
     assert "--to: expected an instant after --from" in error
 
 
+async def test_that_no_message_matches_is_said(store: Store, heyday: Run) -> None:
+    """Nothing is due now. Messages of deleted users count as none."""
+    (of_nobody,) = await ended(store, "failed", 1)
+    await delete_user_of(store, of_nobody)
+
+    for status in ("failed", "unknown"):
+        code, out, _ = await heyday("--status", status)
+        assert (code, out) == (0, "No message that can be redriven matches. Nothing was changed.\n")
+    _, dry, _ = await heyday("--status", "unknown", "--dry-run")
+    _, as_json, _ = await heyday("--status", "unknown", "--json")
+
+    assert dry == "No message that can be redriven matches. Nothing was changed: this was a dry run.\n"
+    assert json.loads(as_json) == {"matched": 0, "redriven": 0}
+
+
 async def test_all_of_a_status_are_scheduled_again_except_those_of_deleted_users(store: Store, heyday: Run) -> None:
     """The SQL statement excludes deleted users, so every command and route excludes them."""
     unknown = await ended(store, "unknown", 3)

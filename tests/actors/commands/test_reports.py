@@ -49,6 +49,19 @@ async def test_a_preview_is_a_table_for_people(store: Store, clock: Clock, heyda
     assert lines[2:] == ["    Ada Smith <Ada@example.com>: Hey, Ada Smith it's your birthday", "1 in all: 1 expected"]
 
 
+async def test_a_preview_shows_the_holds_of_its_occasion(store: Store, clock: Clock, heyday: Run) -> None:
+    """A hold of another occasion says nothing about these greetings."""
+    await ada(store, clock)
+    await heyday("hold", "--occasion", "anniversary", "--reason", "the text is wrong")
+    await heyday("hold", "--occasion", "birthday", "--reason", "a test")
+
+    _, of_one, _ = await heyday("preview", "--occasion", "birthday")
+    _, of_all, _ = await heyday("preview")
+
+    assert ("birthday is held since" in of_one, "anniversary is held since" in of_one) == (True, False)
+    assert ("birthday is held since" in of_all, "anniversary is held since" in of_all) == (True, True)
+
+
 async def test_a_preview_is_lines_of_json_for_programs(store: Store, clock: Clock, heyday: Run) -> None:
     """The items are those of the API. The default period is the next day."""
     user = await ada(store, clock)

@@ -26,6 +26,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"reason": "why", "for": "0s"}, "for"),
     ({"reason": "why", "for": "2 hours"}, "for"),
     ({"reason": "why", "for": 7200}, "for"),
+    ({"reason": "why", "for": "400d"}, "for"),
     ({"reason": "why", "for": "1h", "until": "2099-01-01T00:00:00Z"}, "for"),
     ({"reason": "why", "author": "somebody else"}, "author"),
 ]
@@ -86,6 +87,15 @@ async def test_a_hold_that_makes_no_sense_is_refused(serve: Serve, body: dict[st
     assert status == 422
     assert field in {error["field"] for error in problem["errors"]}
     assert await listed(api) == []
+
+
+async def test_a_hold_that_is_too_long_is_refused_with_the_longest(serve: Serve) -> None:
+    """The sentence was that of a text which is no duration."""
+    api = await serve()
+
+    _, problem = await api.call("POST", "/api/v1/holds", json={"reason": "why", "for": "400d"})
+
+    assert "up to 366 days" in problem["errors"][0]["message"]
 
 
 @pytest.mark.usefixtures("patient")
