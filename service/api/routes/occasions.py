@@ -186,8 +186,9 @@ class OccasionRoutes:
         headers=["If-Match"],
     )
     async def change(self, request: web.Request) -> web.Response:
-        """A merge patch (RFC 7396), also as `application/json`: fields that are left out stay. `texts` is replaced as a
-        whole. With `"active": false` nothing is sent any more, and what is unsent is cancelled."""
+        """A merge patch (RFC 7396) of every field but `texts`, also as `application/json`: fields that are left out
+        stay. `texts` is one value: if it is there, it replaces the texts of all languages, so send those that shall
+        stay, too. With `"active": false` nothing is sent any more, and what is unsent is cancelled."""
         loaded = load(_PARTIAL, await read_json(request))
         given = if_match_versions(request)
         for left in reversed(range(TRIES)):
