@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from actors.commands.errors import CommandFailed
+from service.api.http.body import MAX_FIELD_NAME, repeated_name
 
 MAX_RECORD_LINES = 50
 """Lines that a record with line breaks in quotes may have."""
@@ -75,6 +76,9 @@ def _documents(texts: Iterable[tuple[int, str | None]]) -> Iterator[SourceRow]:
                 found = orjson.loads(text)
             except orjson.JSONDecodeError as error:
                 yield SourceRow(number, text.strip(), None, f"expected JSON: {error}")
+                continue
+            if (name := repeated_name(text.encode(), found)) is not None:
+                yield SourceRow(number, text.strip(), None, f"{name[:MAX_FIELD_NAME]}: Given more than once.")
                 continue
             cells = found if isinstance(found, dict) else None
             yield SourceRow(number, text.strip(), cells, "" if cells is not None else "expected a JSON object")

@@ -27,7 +27,7 @@ from hashlib import sha256
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from service.api.http.body import parse
+from service.api.http.body import parse_foreign
 from service.domain.email_formats import EmailFormat
 
 SENDGRID_SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
@@ -111,7 +111,7 @@ def _by_ecdsa(keys: Sequence[bytes], webhook: Webhook) -> int:
 
 
 def _in_body(keys: Sequence[bytes], webhook: Webhook) -> int:
-    document = parse(webhook.body)
+    document = parse_foreign(webhook.body)
     signed = document.get("signature") if isinstance(document, dict) else None
     if not isinstance(signed, dict):
         raise NotAuthentic("expected a signature in the body")

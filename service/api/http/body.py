@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections import Counter
 from functools import cache
 from typing import Any, Protocol
 
@@ -114,12 +116,51 @@ async def read_json(request: web.Request) -> Any:
 def parse(text: bytes) -> Any:
     """Parse JSON; a byte order mark before it is ignored (RFC 8259, 8.1).
 
-    Raises Problem, also for nesting beyond 1024 levels and for lone surrogates.
+    Raises Problem, also for nesting beyond 1024 levels, for lone surrogates and for an object with a name twice.
     """
+    document = parse_foreign(text)
+    if (name := repeated_name(text, document)) is not None:
+        errors = [FieldError(name[:MAX_FIELD_NAME], "Given more than once.")]
+        raise Problem(MALFORMED, _detail(errors), errors=errors)
+    return document
+
+
+def parse_foreign(text: bytes) -> Any:
+    """Parse JSON of a program that may repeat names: the last of them counts. Raises Problem as `parse` does."""
     try:
         return orjson.loads(text.removeprefix(BYTE_ORDER_MARK))
     except orjson.JSONDecodeError as error:
         raise Problem(MALFORMED, f"The body is not JSON in UTF-8: {error}.") from error
+
+
+class _RepeatedName(Exception):
+    """An object has this name twice."""
+
+
+def repeated_name(text: bytes, document: Any) -> str | None:
+    """A name that an object of this JSON has twice (RFC 7493, 2.3), or None. `document` is the text as parsed."""
+    # Each member has a colon. If there are more, they are in texts or in inner objects, or a name is repeated.
+    if text.count(b":") <= (len(document) if isinstance(document, dict) else 0):
+        return None
+    try:
+        _NAMES_ONCE.decode(text.removeprefix(BYTE_ORDER_MARK).decode())
+    except _RepeatedName as repeated:
+        return str(repeated)
+    except RecursionError:  # nested far beyond any schema, which refuses it
+        return None
+    return None
+
+
+def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        counts = Counter(name for name, _ in members)
+        raise _RepeatedName(next(name for name, count in counts.items() if count > 1))
+    return found
+
+
+_NAMES_ONCE = json.JSONDecoder(object_pairs_hook=_once)
+"""Some ten times slower than orjson."""
 
 
 def _too_large(most: int = MAX_BODY_BYTES) -> Problem:

@@ -12,7 +12,7 @@ from service.api.dependencies import ApiDependencies
 from service.api.email_events.payloads import read_events
 from service.api.email_events.secrets import EmailEventSecrets
 from service.api.email_events.signatures import NotAuthentic, Webhook, verify
-from service.api.http.body import BodyMemory, parse, read_large_body, require_json
+from service.api.http.body import BodyMemory, parse_foreign, read_large_body, require_json
 from service.api.http.fields import EmailAddress
 from service.api.http.problems import MEDIA_TYPE, NOT_AUTHENTIC, NOT_FOUND, TIMEOUT, TOO_LARGE, UNAVAILABLE, Problem
 from service.api.http.responses import json_response
@@ -71,7 +71,7 @@ class EmailEventRoutes:
         require_json(request)
         body = await read_large_body(request, MAX_WEBHOOK_BYTES, self._memory)
         self._verify(email_format, keys, Webhook(request.headers, body))
-        events = read_events(email_format, parse(body))
+        events = read_events(email_format, parse_foreign(body))
         suppressions = []
         turns = Turns()
         for event in events:

@@ -138,6 +138,16 @@ async def test_a_dry_run_names_the_dates_that_it_cannot_check(
     assert json.loads(capsys.readouterr().out)["notChecked"] == ["eveDate", "nopeDate"]
 
 
+async def test_a_row_with_a_field_twice_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of its values would be lost unseen."""
+    file = tmp_path / "people.ndjson"
+    file.write_text('{"firstName": "Ada", "email": "ada@example.com", "timezone": "UTC", "firstName": "Bo"}\n')
+
+    code = await imported("http://127.0.0.1:1", file, "--dry-run")
+
+    assert (code, "line 1: firstName: Given more than once.\n" in capsys.readouterr().err) == (1, True)
+
+
 async def test_a_dry_run_refuses_a_field_that_no_occasion_can_be(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

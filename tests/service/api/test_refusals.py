@@ -60,6 +60,33 @@ async def test_a_body_that_is_wrong_is_refused(api: Api) -> None:
         assert (got, problem["status"], problem["instance"]) == (status, status, USERS), (body[:40], headers, problem)
 
 
+REPEATED = [
+    (b'{"firstName": "Ada", "firstName": "Bo"}', "firstName"),
+    (b'{"firstName": "Ada", "\\u0066irstName": null}', "firstName"),
+    (b'{"a": {"b": 1, "b": 1}}', "b"),
+    (b'{"a": 1, "": [%s, {"c": 1, "c": 1}]}' % (b"9" * 300), "c"),
+]
+
+
+@pytest.mark.parametrize(("body", "field"), REPEATED)
+async def test_a_name_that_is_repeated_is_refused(api: Api, body: bytes, field: str) -> None:
+    """The last value won, so what a client had written first was lost unseen (I-JSON, RFC 7493, 2.3)."""
+    for path, headers in ((USERS, JSON), (f"{USERS}:import", {"Content-Type": "application/x-ndjson"})):
+        async with api.client.post(path, data=body, headers=headers) as response:
+            problem = json.loads(await response.text())
+
+        assert problem["status"] == 400, problem
+        assert [(one["field"], one["message"]) for one in problem["errors"]] == [(field, "Given more than once.")]
+
+
+async def test_names_in_different_objects_and_colons_in_texts_repeat_nothing(api: Api) -> None:
+    """Only one object may not have a name twice."""
+    texts = {"de": {"text": "Hallo: {first_name}"}, "fr": {"text": "Salut: {first_name}"}}
+    status, _ = await api.call("PUT", "/api/v1/occasions/eve", json={"text": 'Hey "x": {first_name}', "texts": texts})
+
+    assert status == 201
+
+
 NOWHERE = [
     ("GET", "/nothing", 404),
     ("GET", f"{USERS}/not-an-id", 404),
