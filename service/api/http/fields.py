@@ -78,6 +78,7 @@ _DAY_ERRORS: Messages = {
     "meant": "Expected a date as YYYY-MM-DD. Did you mean {day}?",
     "none": "Expected a date; 0001-01-01 stands for no date in some languages: send null.",
 }
+_NO_DAY = "0001-01-01"
 _KEY_ERRORS: Messages = {**_TEXT_ERRORS, "space": "Expected no white space at the begin or the end."}
 _LANGUAGE_ERRORS: Messages = {
     "invalid": "Expected a language tag (BCP 47), such as de or pt-BR.",
@@ -259,8 +260,10 @@ class Day(fields.Field[OccasionDate]):
             day = parse_day(value)
         except ValueError as error:
             meant = suggest_day(value)
+            if str(meant) == _NO_DAY:
+                raise self.make_error("none") from error
             raise (self.make_error("meant", day=meant) if meant else self.make_error("invalid")) from error
-        if value == "0001-01-01":
+        if value == _NO_DAY:
             raise self.make_error("none")
         return day
 

@@ -487,3 +487,11 @@ async def test_a_date_that_stands_for_no_date_stops_no_other_row(api: Api, day: 
 
     assert {result["status"] for line, result in enumerate(results) if line != 351} == {201}
     assert results[351]["status"] == alone == (201 if day == "0001-01-02" else 422)
+
+
+async def test_no_date_with_a_time_is_not_taken_for_a_date(api: Api) -> None:
+    """So .NET writes it. A suggestion that is refused in turn would help nobody."""
+    status, problem = await api.call("POST", "/api/v1/users", json=a_user(birthdayDate="0001-01-01T00:00:00"))
+
+    assert (status, problem["errors"][0]["field"]) == (422, "birthdayDate")
+    assert "send null" in problem["errors"][0]["message"]
