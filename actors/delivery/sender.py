@@ -61,6 +61,8 @@ NOT_ATTEMPTED = "not attempted"
 
 HELD = "not attempted: sending is held"
 
+CIRCUIT_OPEN = "not attempted: the circuit of the email service is open"
+
 KEPT_BY_SERVICE = "not attempted: it waits for the email service that may have taken it"
 
 NO_SUCH_SERVICE = "not attempted: the fallback service may have taken it, and this node has no fallback service"
@@ -314,7 +316,9 @@ class Sender(Actor[Deliver]):
                     answer = await self._attempt(claimed, path, last_attempt)
             except CircuitOpen:
                 not_sent = self._services.not_sent(claimed)  # and no attempt is spent
-                why_not = KEPT_BY_SERVICE if not_sent.delay else NOT_ATTEMPTED
+                cause = path.email.unavailable
+                circuit = CIRCUIT_OPEN if cause is None else f"{CIRCUIT_OPEN} ({cause})"
+                why_not = KEPT_BY_SERVICE if not_sent.delay else circuit
             except asyncio.CancelledError:
                 if _is_being_cancelled():
                     raise

@@ -79,6 +79,14 @@ async def test_a_wrong_key_fails_no_message_and_is_named(world: World) -> None:
     assert health["email"]["reason"] == "not authorised"
     assert await world.value("select count(*) from messages where status = 'failed'") == 0
     assert world.stub.ledger.requests < 200
+
+    async def given_back_with_the_reason() -> bool:
+        reasons = await world.fetch("select distinct status_reason as said from messages where status = 'retrying'")
+        return "not attempted: the circuit of the email service is open (not authorised)" in {
+            one["said"] for one in reasons
+        }
+
+    await eventually(given_back_with_the_reason)
     world.stub.change(world.stub.options.changed({"status": 0}))
 
     await world.all_are("sent", 500)
