@@ -44,6 +44,9 @@ DEFAULT = "default"
 """The word for a rule that the cluster's defaults decide, and for the text without a language."""
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands and their arguments."""
     actions = parser.add_subparsers(required=True, metavar="ACTION", dest="action")
@@ -308,4 +311,6 @@ def _page(entry: OccasionEntry) -> str:
 
 
 def _write(what: Mapping[str, object] | str) -> None:
-    sys.stdout.write((what if isinstance(what, str) else encode(what).decode()) + "\n")
+    """Write JSON, or text for people: a control character of a stored text does nothing to their terminal."""
+    text = _CONTROL.sub(lambda found: repr(found[0])[1:-1], what) if isinstance(what, str) else encode(what).decode()
+    sys.stdout.write(text + "\n")

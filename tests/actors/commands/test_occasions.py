@@ -51,6 +51,16 @@ async def test_an_occasion_is_created_and_changed_piece_by_piece(heyday: Run, st
     assert [tuple(row) for row in rows] == [("occasion.created", True), *[("occasion.changed", True)] * 2]
 
 
+async def test_a_text_for_a_terminal_does_nothing_to_it(heyday: Run) -> None:
+    """Who may change a text must not write to the terminal of whoever lists it."""
+    assert (await heyday("set", "eve", "--text", "\x1b[2JHey\nyou"))[0] == 0
+
+    _, out, _ = await heyday("show", "eve")
+
+    assert "\\x1b[2JHey\nyou" in out
+    assert "\x1b" not in out
+
+
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
