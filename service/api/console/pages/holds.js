@@ -3,7 +3,7 @@
 import { html } from '../html.js';
 import { replace, search, to } from '../address.js';
 import { may, usePolled } from '../api.js';
-import { shortId, time, title, words } from '../format.js';
+import { fullTime as time, shortId, title, words } from '../format.js';
 import { Field, Problem, Release, State, Table, Waiting, usePages } from '../parts.js';
 
 const ACTIONS = [
