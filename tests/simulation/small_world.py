@@ -30,12 +30,12 @@ from actors.runtime import AnyChild, ChildSpec, Strategy, Supervisor
 from service.domain.bundles import decode
 from service.domain.messages import Answer, Outcome, Status
 from service.domain.users import Profile
-from service.ports import Delivery, Emptied, Greeting, NodeBeat, StaleFencingToken, Unavailable
+from service.ports import Delivery, Emptied, Entry, Greeting, NodeBeat, StaleFencingToken, Unavailable
 from service.ports.names import DUE
 from service.settings import Settings, read
 from service.telemetry.metrics import Metrics
 from tests.fakes.nodes import FakeNodes
-from tests.fakes.rows import ENDED, UserRow
+from tests.fakes.rows import ENDED, MessageRow, UserRow
 from tests.simulation import world as world_module
 from tests.simulation.loop import INSIDE, Process, VirtualLoop
 from tests.simulation.network import Link, Server
@@ -436,7 +436,12 @@ class SmallWorld(World):
             there = {message for body in self._bundles() for message in decode(body)} | self.swallowed
             for entry in step.args[0]:
                 for message in decode(entry.body):
-                    if messages[message].status is Status.QUEUED and message not in there:
+                    row = messages[message]
+                    if (
+                        row.status is Status.QUEUED
+                        and message not in there
+                        and not self._is_of_a_later_claim(row, entry)
+                    ):
                         self.report(f"the entry of {message} is finished, and no bundle has it")
         if step.name == "acknowledge":
             bundles = [message for body in self._bundles() for message in decode(body)]
@@ -445,6 +450,15 @@ class SmallWorld(World):
                 own = row.status is Status.SENDING and row.claimed_by == step.node.incarnation
                 if own and bundles.count(message) == 1:  # no other bundle will repeat it
                     self.report(f"the bundle of {message} is acknowledged, and its outcome is not recorded")
+
+    def _is_of_a_later_claim(self, row: MessageRow, entry: Entry) -> bool:
+        """True if the message was taken back and claimed again since this entry was appended: another entry has it."""
+        stream = self.memory.streams.get(DUE)
+        stored = None if stream is None else stream.entries.get(int(entry.id))
+        if stored is None or row.queued_at is None:
+            return False
+        appended_at = self.truth.now() - self.truth.business(self.loop.time() - stored.appended_at)
+        return row.queued_at > appended_at + timedelta(milliseconds=1)
 
     def _check_token(self, step: Step, result: Any) -> None:
         if step.name == "claim_due" and result is not None and result.queued:
