@@ -14,7 +14,7 @@ import gc
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,6 +113,25 @@ def _run(
     finally:
         asyncio.events._set_running_loop(None)
         world.close()
+
+
+def follow(scope: Scope, names: Sequence[str]) -> list[str]:
+    """Make the choices of these names, let everything settle, and return the sentences about what broke."""
+    with _quietly(apart=scope.apart):
+        world = SmallWorld(nodes=scope.nodes, messages=scope.messages)
+        asyncio.events._set_running_loop(world.loop)
+        try:
+            world.start()
+            for name in names:
+                while not world.possible:
+                    world.pass_time()
+                next(choice for choice in world.choices() if choice.name == name).happens()
+            if not world.violations:
+                world.finish()
+            return world.violations
+        finally:
+            asyncio.events._set_running_loop(None)
+            world.close()
 
 
 def _to_walk(choices: list[Choice], only: str, faults: int) -> list[Choice]:

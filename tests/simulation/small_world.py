@@ -30,12 +30,12 @@ from actors.runtime import AnyChild, ChildSpec, Strategy, Supervisor
 from service.domain.bundles import decode
 from service.domain.messages import Answer, Outcome, Status
 from service.domain.users import Profile
-from service.ports import Delivery, Emptied, Entry, Greeting, NodeBeat, StaleFencingToken, Unavailable
+from service.ports import Delivery, Emptied, Greeting, NodeBeat, StaleFencingToken, Unavailable
 from service.ports.names import DUE
 from service.settings import Settings, read
 from service.telemetry.metrics import Metrics
 from tests.fakes.nodes import FakeNodes
-from tests.fakes.rows import ENDED, MessageRow, UserRow
+from tests.fakes.rows import ENDED, UserRow
 from tests.simulation import world as world_module
 from tests.simulation.loop import INSIDE, Process, VirtualLoop
 from tests.simulation.network import Link, Server
@@ -250,6 +250,10 @@ class SmallWorld(World):
         self.trace: list[str] = []
         self.swallowed: set[UUID] = set()
         self._highest_token = 0
+        self._claims = 0
+        self._claim_of: dict[UUID, int] = {}
+        self._last_claim: dict[str, int] = {}
+        self._claim_of_entry: dict[int, int] = {}
         for number in range(messages):
             self._person(number)
         self.nodes += [SmallNode(self, f"node-{number + 1}") for number in range(nodes)]
@@ -363,6 +367,7 @@ class SmallWorld(World):
             try:
                 self._check(step)
                 result = step.serve()
+                self._note(step, result)
             except (Unavailable, Emptied, StaleFencingToken) as raised:
                 error = raised
             self._check_token(step, result)
@@ -436,12 +441,8 @@ class SmallWorld(World):
             there = {message for body in self._bundles() for message in decode(body)} | self.swallowed
             for entry in step.args[0]:
                 for message in decode(entry.body):
-                    row = messages[message]
-                    if (
-                        row.status is Status.QUEUED
-                        and message not in there
-                        and not self._is_of_a_later_claim(row, entry)
-                    ):
+                    lost = messages[message].status is Status.QUEUED and message not in there
+                    if lost and not self._is_of_a_later_claim(message, int(entry.id)):
                         self.report(f"the entry of {message} is finished, and no bundle has it")
         if step.name == "acknowledge":
             bundles = [message for body in self._bundles() for message in decode(body)]
@@ -451,14 +452,20 @@ class SmallWorld(World):
                 if own and bundles.count(message) == 1:  # no other bundle will repeat it
                     self.report(f"the bundle of {message} is acknowledged, and its outcome is not recorded")
 
-    def _is_of_a_later_claim(self, row: MessageRow, entry: Entry) -> bool:
-        """True if the message was taken back and claimed again since this entry was appended: another entry has it."""
-        stream = self.memory.streams.get(DUE)
-        stored = None if stream is None else stream.entries.get(int(entry.id))
-        if stored is None or row.queued_at is None:
-            return False
-        appended_at = self.truth.now() - self.truth.business(self.loop.time() - stored.appended_at)
-        return row.queued_at > appended_at + timedelta(milliseconds=1)
+    def _is_of_a_later_claim(self, message: UUID, entry: int) -> bool:
+        """True if the message was taken back and claimed again since the claim of this entry: another entry has it."""
+        return self._claim_of.get(message, 0) > self._claim_of_entry.get(entry, 0)
+
+    def _note(self, step: Step, result: Any) -> None:
+        """Number the claims of the tickers, and note of which of them each entry is."""
+        if step.name == "claim_due" and result.queued:
+            self._claims += 1
+            self._last_claim[step.node.name] = self._claims
+            self._claim_of.update(dict.fromkeys(result.queued, self._claims))
+        if step.name == "append":
+            entries = self.memory.streams[DUE].entries
+            for number in sorted(entries)[-len(step.args[0]) :]:
+                self._claim_of_entry[number] = self._last_claim.get(step.node.name, 0)
 
     def _check_token(self, step: Step, result: Any) -> None:
         if step.name == "claim_due" and result is not None and result.queued:
@@ -486,7 +493,13 @@ class SmallWorld(World):
             ]
             for node in self.small
         ]
+        due = self.memory.streams.get(DUE)
+        later = [
+            [self._is_of_a_later_claim(message, number) for message in decode(stored.body)]
+            for number, stored in (due.entries if due is not None else {}).items()
+        ]
         whole = (
+            later,
             *(list(truth.messages.values()), list(truth.attempts.values()), truth.fencing_tokens),
             *([row.ended for row in truth.nodes.values()], memory.streams, memory.locks, memory.accepted),
             *([(bundle.body, bundle.returns) for bundle in broker.ready], held, sorted(self.post.accepted.items())),

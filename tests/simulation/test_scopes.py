@@ -22,7 +22,7 @@ from tests.simulation.mistakes import (
     takes_no_answer_for_yes,
     takes_nothing_back,
 )
-from tests.simulation.scopes import Scope, walk
+from tests.simulation.scopes import Scope, follow, walk
 
 Patch = pytest.MonkeyPatch
 
@@ -111,6 +111,23 @@ def test_two_nodes_in_every_order() -> None:
 
     assert found.broken == []
     assert found.whole
+
+
+CLAIMED_AGAIN = (
+    "node-1 is evicted, node-1 claim_due, node-2 requeue_claim, node-1 append, node-1 read, all is slow, "
+    "node-2 release_claims, node-1 publish, node-1 claim_for_sending, node-1 acknowledge, node-1 claim_due, "
+    "node-2 claim_due, node-1 finish",
+    "node-1 is evicted, node-1 claim_due, node-2 requeue_claim, all is slow, node-1 append, node-1 read, "
+    "node-1 publish, node-1 claim_for_sending, node-1 acknowledge, node-2 release_claims, node-2 claim_due, "
+    "node-1 finish",
+)
+"""Orders with two faults in which a message is claimed again before the entry of its first claim is finished."""
+
+
+@pytest.mark.parametrize("order", CLAIMED_AGAIN)
+def test_an_entry_of_an_earlier_claim_may_be_finished(order: str) -> None:
+    """The entry of the later claim has the message. It is sent once in the end."""
+    assert follow(Scope(nodes=2, messages=1, faults=2), order.split(", ")) == []
 
 
 def test_to_take_a_step_first_that_commutes_hides_no_outcome(monkeypatch: Patch) -> None:
