@@ -254,13 +254,13 @@ async def test_a_redrive_takes_what_its_dialog_says(stage: Stage, opened: Open) 
 
     await page.page.get_by_role("button", name="Redrive 3 selected").click()
     await page.says("3 messages that you selected")
-    await page.page.locator("dialog button", has_text="Redrive 3").click()
+    await page.page.locator("dialog[open] button", has_text="Redrive 3").click()
     await page.says("3 messages redriven.")
     assert await stage.world.value(waiting) == failed - 3
 
     await page.page.get_by_role("button", name="Redrive all that match").click()
     await page.page.locator("dialog .large", has_text=f"{failed - 3} messages that are failed").wait_for()
-    await page.page.locator("dialog button", has_text=f"Redrive {failed - 3}").click()
+    await page.page.locator("dialog[open] button", has_text=f"Redrive {failed - 3}").click()
     await page.says(f"{failed - 3} messages redriven.")
     assert await stage.world.value(waiting) == 0
     await page.page.wait_for_selector("main:focus, main :focus")
@@ -492,7 +492,7 @@ async def test_the_focus_stays_in_the_page(stage: Stage, opened: Open) -> None:
     await page.go(f"person/{user}")
     await page.page.get_by_role("button", name="Suppress").focus()
     await keyboard.press("Enter")
-    await page.page.locator("dialog button", has_text="Suppress").focus()
+    await page.page.locator("dialog[open] button", has_text="Suppress").focus()
     await keyboard.press("Enter")
     await page.says("The address gets nothing")
     assert await page.focused() == "button Suppress"
