@@ -29,7 +29,7 @@ function List() {
   const create = async ({ code }) => {
     const text = `Hey, {first_name}, it is your ${words(code)}`;
     await send('PUT', `occasions/${code}`, { text, active: false }, { 'If-None-Match': '*' }).catch((error) => {
-      if (error.status === 412) Object.assign(error, { message: `There is an occasion ${code}.`, advice: '' });
+      if (error.status === 412) Object.assign(error, { message: `There is an occasion ${code}.`, advice: null });
       throw error;
     });
     go('occasions', code);
@@ -71,19 +71,17 @@ function One({ code }) {
   // A new version makes new fields: nobody edits over a change that they have not seen.
   return html`<div class="title"><h1>${title(code)}</h1><a href=${to('occasions')}>All occasions</a></div>
     <p role="status" class=${saved && 'done'}>${saved}</p>
-    <${Editor} key=${etag} one=${data} etag=${etag} saved=${() => {
-      set('Saved');
-      again();
-    }} />
+    <${Editor} key=${etag} one=${data} etag=${etag} again=${again} tell=${set} />
     ${may('operate') && html`<${Test} code=${code} />`}`;
 }
 
-function Editor({ one, etag, saved }) {
+function Editor({ one, etag, again, tell }) {
   const [texts, set] = useState({ '': one, ...one.texts });
   const [language, name] = useState('');
   const [save, note] = useEdit(`occasions/${one.code}`, one, etag);
   const change = (tag, text) => set({ ...texts, [tag]: { ...texts[tag], ...text } });
   const act = async ({ weekend, leapDay, sendAt, offsetDays, active }) => {
+    tell('');
     const { '': base, ...others } = texts;
     await save({
       ...base,
@@ -94,7 +92,8 @@ function Editor({ one, etag, saved }) {
       offsetDays: Number(offsetDays),
       active: active === 'on',
     });
-    saved();
+    tell('Saved');
+    again();
   };
   const still = !may('operate');
   return html`<${Form} act=${act} label=${!still && 'Save'}>

@@ -49,7 +49,7 @@ function Found({ q }) {
   const [next, goOn] = useState();
   // A page looks at a bounded number of users, so it may have none of them although there are more.
   const search = async () => {
-    for (let pages = 20, cursor = next, list; pages && !list?.items.length && cursor !== null; pages -= 1) {
+    for (let pages = 20, cursor = next, list; pages-- && !list?.items.length && cursor !== null; ) {
       list = await read('q', cursor);
       cursor = list.nextCursor;
       goOn(cursor);
@@ -58,7 +58,7 @@ function Found({ q }) {
   const { data, error } = useOnce(async () => {
     if (!UUID.test(q)) await Promise.all(['externalId', ...(q.includes('@') ? ['email'] : [])].map((by) => read(by)));
     await search();
-    return true;
+    return 1;
   });
   const items = Object.values(users);
   if (!data && !items.length) return html`<${Waiting} error=${error} />`;
