@@ -149,9 +149,9 @@ def understand(
                 stored.active,
                 stored.active_since,
             )
+            wrong = _text_mistakes(stored)
             if (other := fields.setdefault(date_field(code), code)) != code:
                 raise InvalidOccasion(f"code {code!a}: occasion {other!a} has the same JSON field")
-            wrong = _text_mistakes(stored)
         except ValueError as error:
             problems.append(OccasionProblem(code, str(error), left_out=True, offset_days=stored.offset_days))
             continue
@@ -161,13 +161,17 @@ def understand(
 
 
 def _text_mistakes(stored: StoredOccasion) -> list[tuple[str, str]]:
-    with_years = stored.template_with_years
-    default = Text(stored.subject, with_years or stored.template, stored.template if with_years else None)
+    default = default_text(stored.subject, stored.template, stored.template_with_years)
     return text_mistakes(default, default=stored.subject is not None) + [
         (f"texts.{tag}.{field}", sentence)
         for tag, text in texts_of(stored.texts).items()
         for field, sentence in text_mistakes(text, default=False)
     ]
+
+
+def default_text(subject: str | None, template: str, template_with_years: str | None) -> Text:
+    """The text without a language, from its columns."""
+    return Text(subject, template_with_years or template, template if template_with_years else None)
 
 
 def texts_of(document: str) -> dict[str, Text]:

@@ -10,7 +10,7 @@ from service.adapters.postgres.connection import Database, server_sentence
 from service.adapters.postgres.queries import load
 from service.adapters.postgres.set_aside import ROW_FAULTS
 from service.domain.calendar import LeapDay, Weekend
-from service.domain.occasions import InvalidOccasion, Occasion, texts_of, time_of_day
+from service.domain.occasions import InvalidOccasion, Occasion, default_text, texts_of, time_of_day
 from service.domain.texts import Text
 from service.ports import AuditAction, OccasionChanged, OccasionEntry, OccasionInUse, Principal, RowRefused
 
@@ -108,10 +108,9 @@ def _understood(row: asyncpg.Record) -> OccasionEntry | None:
 
 
 def _entry(row: asyncpg.Record) -> OccasionEntry:
-    with_years = row["template_with_years"]
     occasion = Occasion(
         row["code"],
-        Text(row["subject"], with_years or row["template"], row["template"] if with_years else None),
+        default_text(row["subject"], row["template"], row["template_with_years"]),
         texts_of(row["texts"]),
         time_of_day(row["send_at"]),
         LeapDay(row["leap_day"]) if row["leap_day"] else None,

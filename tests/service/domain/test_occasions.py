@@ -81,6 +81,13 @@ def test_texts_of_another_shape_leave_out_their_own_occasion(texts: str) -> None
     assert problem.sentence.startswith("texts")
 
 
+def test_one_that_is_left_out_takes_no_json_field() -> None:
+    """Otherwise it would leave out another one."""
+    rows, problems = understand([StoredOccasion("day1", "Hi", texts="[]"), StoredOccasion("day_1", "Hi")])
+
+    assert ([row.code for row in rows], [one.code for one in problems]) == (["day_1"], ["day1"])
+
+
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [
