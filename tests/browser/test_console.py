@@ -417,7 +417,7 @@ async def test_an_edit_of_a_text_keeps_what_two_people_changed(stage: Stage, ope
 
 
 async def test_what_is_typed_stays_when_the_key_ends(opened: Open) -> None:
-    """A key that was replaced meanwhile costs nobody a text."""
+    """The page stays behind a dialog that asks for a valid key."""
     page = await opened()
     page.allowed.append("401 (Unauthorized)")
     ended = False

@@ -151,7 +151,7 @@ async def test_a_row_with_a_field_twice_is_refused(tmp_path: Path, capsys: pytes
 async def test_a_dry_run_refuses_a_field_that_no_occasion_can_be(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The import refuses it whatever occasions there are."""
+    """No occasion can have a field of this name, so the import refuses it, too."""
     file = tmp_path / "people.ndjson"
     file.write_text('{"firstName": "Ada", "email": "ada@example.com", "timezone": "UTC", "nickname": "A"}\n')
 

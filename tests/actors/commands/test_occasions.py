@@ -52,7 +52,7 @@ async def test_an_occasion_is_created_and_changed_piece_by_piece(heyday: Run, st
 
 
 async def test_a_text_for_a_terminal_does_nothing_to_it(heyday: Run) -> None:
-    """Who may change a text must not write to the terminal of whoever lists it."""
+    """A stored text could otherwise move the cursor or change the title of the operator's terminal."""
     assert (await heyday("set", "eve", "--text", "\x1b[2JHey\nyou"))[0] == 0
 
     _, out, _ = await heyday("show", "eve")

@@ -63,8 +63,8 @@ async def test_an_end_before_the_start_is_wrong_usage(store: Store, heyday: Run)
 
 async def test_that_no_message_matches_is_said(store: Store, heyday: Run) -> None:
     """Nothing is due now. Messages of deleted users count as none."""
-    (of_nobody,) = await ended(store, "failed", 1)
-    await delete_user_of(store, of_nobody)
+    (of_deleted,) = await ended(store, "failed", 1)
+    await delete_user_of(store, of_deleted)
 
     for status in ("failed", "unknown"):
         code, out, _ = await heyday("--status", status)
