@@ -141,7 +141,7 @@ class FakePlanning:
         truth.planned_until = up_to
         return made
 
-    async def open_ranges(self, *, older_than: float, limit: int) -> list[int]:
+    async def open_ranges(self, *, older_than: float, limit: int | None) -> list[int]:
         before = self._truth.real_now() - timedelta(seconds=older_than)
         return [number for number, (_, at) in sorted(self._truth.plan_ranges.items()) if at < before][:limit]
 

@@ -129,6 +129,6 @@ class Adoption:
         if planned.announced < (up_to := horizon(planned.now)):
             to_plan = days_to_announce(rules, planned.announced, up_to)
             await self._planning.announce("daily", planned.now, incarnation=incarnation, up_to=up_to, days=to_plan)
-        while ranges := await self._planning.open_ranges(older_than=0, limit=100):
-            for one in ranges:
-                await self._planning.plan(one, rules, tzdata=TZDATA_VERSION)
+        # They are read once: a range whose occasion or user has a fault stays open.
+        for one in await self._planning.open_ranges(older_than=0, limit=None):
+            await self._planning.plan(one, rules, tzdata=TZDATA_VERSION)

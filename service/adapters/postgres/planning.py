@@ -167,7 +167,7 @@ class PostgresPlanning:
             await connection.execute(_SQL.announce, up_to)
             return ranges
 
-    async def open_ranges(self, *, older_than: float, limit: int) -> list[int]:
+    async def open_ranges(self, *, older_than: float, limit: int | None) -> list[int]:
         return [row["id"] for row in await self._database.fetch(_SQL.open_ranges, older_than, limit)]
 
     async def plan(self, range_id: int, rules: PlanningRules, *, tzdata: str) -> int | None:
