@@ -5,6 +5,9 @@ The statement that moves them decides which may be redriven: those of users who 
 
 from __future__ import annotations
 
+from datetime import datetime
+from uuid import UUID
+
 from service.ports import History, MessageFilter, Messages, Principal
 
 AT_ONCE = 2_000
@@ -16,10 +19,12 @@ async def redrive_all(
 ) -> int:
     """Redrive about `most` matching messages at most, oldest first. Returns their number. Raises Unavailable."""
     redriven = 0
+    after: tuple[datetime, UUID] | None = None
     while most is None or redriven < most:
-        ids = await history.redrivable(wanted, limit=AT_ONCE)
-        redriven += len(await messages.redrive(ids, by=by)) if ids else 0
-        # Messages that did not move were moved by another caller, and are not found again.
-        if len(ids) < AT_ONCE:
+        # Each page begins after the one before: messages that cannot be moved now would be found again.
+        page = await history.redrivable(wanted, after=after, limit=AT_ONCE)
+        if not page:
             break
+        redriven += len(await messages.redrive([message for _, message in page], by=by))
+        after = page[-1]
     return redriven

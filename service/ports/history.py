@@ -105,8 +105,13 @@ class History(Protocol):
     async def timeline(self, message_id: UUID) -> Timeline | None:
         """One message with its timeline, or None if there is none."""
 
-    async def redrivable(self, wanted: MessageFilter, *, limit: int) -> list[UUID]:
-        """Up to `limit` messages of that status, which may be redriven, of users not deleted, oldest first."""
+    async def redrivable(
+        self, wanted: MessageFilter, *, after: tuple[datetime, UUID] | None, limit: int
+    ) -> list[tuple[datetime, UUID]]:
+        """Up to `limit` messages that may be redriven, by instant and id, oldest first, those after `after`.
+
+        Their users are not deleted, and their occasions are active.
+        """
 
     async def count_redrivable(self, wanted: MessageFilter) -> int:
         """Return the number of those messages."""

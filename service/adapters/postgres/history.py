@@ -88,9 +88,12 @@ class PostgresHistory:
             ),
         )
 
-    async def redrivable(self, wanted: MessageFilter, *, limit: int) -> list[UUID]:
-        rows = await self._database.fetch(_SQL.redrivable, None, *_filters(wanted), limit)
-        return [row["id"] for row in rows]
+    async def redrivable(
+        self, wanted: MessageFilter, *, after: tuple[datetime, UUID] | None, limit: int
+    ) -> list[tuple[datetime, UUID]]:
+        send_at, message = after or (None, None)
+        rows = await self._database.fetch(_SQL.redrivable, message, *_filters(wanted), limit, send_at)
+        return [(row["send_at"], row["id"]) for row in rows]
 
     async def reasons(self, wanted: MessageFilter, *, limit: int) -> list[Reason]:
         """The reasons of the failed, unknown and expired messages that match, the most frequent first."""

@@ -62,11 +62,12 @@ where a.message_id = $1 and a.local_year = $2
 order by a.number, a.recorded_at
 
 -- name: redrivable
--- It has the filters of a page. Messages of deleted users, and of inactive occasions, are left out.
-select m.id
+-- It has the filters of a page, and pages by instant and id. Messages of deleted users, and of inactive occasions, are
+-- left out.
+select m.send_at, m.id
 from (
     select id, user_id, occasion, send_at from messages
-    where status in ('failed', 'unknown', 'expired') and ($1::uuid is null or id > $1) and
+    where status in ('failed', 'unknown', 'expired') and ($1::uuid is null or (send_at, id) > ($11::timestamptz, $1)) and
     {{filters}}
 ) m
 join users u on u.id = m.user_id and u.deleted_at is null

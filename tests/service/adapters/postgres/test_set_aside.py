@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -9,14 +10,19 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from service.adapters.postgres.history import PostgresHistory
 from service.adapters.postgres.messages import PostgresMessages
 from service.adapters.postgres.planning import PostgresPlanning
 from service.adapters.postgres.set_aside import SetAsideMessages, run_in_halves
 from service.domain.messages import Answer, Outcome, Status
-from service.ports import Claim, Result, SetAside
+from service.ports import Claim, MessageFilter, Result, SetAside
+from service.redrive import redrive_all
 from tests.conftest import Clock
 from tests.principals import OPERATOR
 from tests.service.adapters.postgres.conftest import LATE_LIMIT, Store
+
+DEADLINE = 60.0
+"""Seconds for a redrive of five messages, which took for ever."""
 
 DAMAGED = """
 create table damaged (id uuid primary key);
@@ -294,6 +300,24 @@ async def test_an_error_of_the_fencing_token_sets_no_message_aside(damage: Damag
         await claim_due(damage.store)
 
     assert damage.told == []
+
+
+async def test_a_redrive_passes_by_messages_that_cannot_move(damage: Damage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page begins after the one before, so the redrive ends, and reaches those behind the damaged ones."""
+    monkeypatch.setattr("service.redrive.AT_ONCE", 2)
+    store = damage.store
+    ids = await store.due(5)
+    await store.fetch("update messages set status = 'failed', ended_at = business_now(), attempt = 1")
+    for damaged in ids[:2]:
+        await damage.at(damaged)
+
+    async with asyncio.timeout(DEADLINE):
+        redriven = await redrive_all(
+            store.messages, PostgresHistory(store.database), MessageFilter(statuses=(Status.FAILED,)), by=OPERATOR
+        )
+
+    assert redriven == 3
+    assert {one for one, status in (await store.statuses()).items() if status == "failed"} == set(ids[:2])
 
 
 async def test_a_user_for_whom_no_message_can_be_made_keeps_no_other_from_being_planned(store: Store) -> None:
