@@ -131,8 +131,10 @@ class Redrive:
             return "its user is deleted", message
         if message.status not in REDRIVABLE:
             return f"its status is {message.status}; only {', '.join(sorted(REDRIVABLE))} can be redriven", message
+        if not timeline.has_active_occasion:
+            return "its occasion is not active", message
         if not self._dry_run and not await self._messages.redrive([message_id], by=command_line()):
-            return "its status has just changed", message
+            return "it has just changed, or PostgreSQL cannot change it", message
         return None, message
 
     async def all_of(self, wanted: MessageFilter) -> None:
@@ -155,7 +157,7 @@ class Redrive:
             return
         _write(f"{matched} messages would be redriven. Nothing was changed: this was a dry run.")
         if listed > matched:
-            _write(f"{listed - matched} of those listed belong to deleted users and are not redriven.")
+            _write(f"{listed - matched} of those listed are not redriven: their user is deleted, or their occasion is not active.")
 
     async def _redrive_all(self, wanted: MessageFilter, matched: int) -> int:
         redriven = 0

@@ -66,6 +66,7 @@ class Timeline:
     claimed_at: datetime | None
     claimed_node: str | None
     has_user: bool
+    has_active_occasion: bool
     attempts: tuple[PastAttempt, ...]
     text_version: int | None = None
 

@@ -70,6 +70,7 @@ class PostgresHistory:
             claimed_at=row["claimed_at"],
             claimed_node=row["claimed_node"],
             has_user=row["has_user"],
+            has_active_occasion=row["has_active_occasion"],
             text_version=row["text_version"],
             attempts=tuple(
                 PastAttempt(

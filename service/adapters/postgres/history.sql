@@ -42,13 +42,14 @@ select count(*) from (
 select exists (select from users where id = $1)
 
 -- name: message
--- A message with the nodes that claimed it, and whether its user still exists.
+-- A message with the nodes that claimed it, whether its user still exists, and whether its occasion is active.
 select m.*, queued.node as queued_node,
     coalesce(claimed.node, (
         select n.node from attempts a join nodes n on n.incarnation = a.incarnation
         where a.message_id = m.id and a.local_year = m.local_year
         order by a.number desc, a.recorded_at desc limit 1)) as claimed_node,
-    coalesce((select u.deleted_at is null from users u where u.id = m.user_id), false) as has_user
+    coalesce((select u.deleted_at is null from users u where u.id = m.user_id), false) as has_user,
+    coalesce((select o.active from occasions o where o.code = m.occasion), false) as has_active_occasion
 from messages m
 left join nodes queued on queued.incarnation = m.queued_by
 left join nodes claimed on claimed.incarnation = m.claimed_by

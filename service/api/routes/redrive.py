@@ -85,13 +85,14 @@ class RedriveRoutes:
             raise Problem(NOT_FOUND, "There is no such message.")
         if not timeline.has_user:
             raise Problem(NOT_REDRIVABLE, "Its user is deleted.")
+        if (status := timeline.message.status) not in REDRIVABLE:
+            raise Problem(NOT_REDRIVABLE, f"It was {status}; only failed, unknown and expired ones can be redriven.")
+        if not timeline.has_active_occasion:
+            raise Problem(NOT_REDRIVABLE, "Its occasion is not active.")
         response = json_response(RedrivenAnswer.json(id=message_id, status=Status.SCHEDULED), status=202)
         keep = keep_of(request, response)
         if not await self._messages.redrive([message_id], by=principal(request), keep=keep):
-            raise Problem(
-                NOT_REDRIVABLE,
-                f"It was {timeline.message.status}; only failed, unknown and expired ones can be redriven.",
-            )
+            raise Problem(NOT_REDRIVABLE, "It has just changed, or PostgreSQL cannot change it.")
         if keep is not None:
             mark_kept(request)
         return response

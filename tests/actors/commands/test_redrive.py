@@ -17,6 +17,9 @@ from tests.principals import OPERATOR
 from tests.service.adapters.postgres.conftest import Store
 
 
+NOT_REDRIVEN = "1 of those listed are not redriven: their user is deleted, or their occasion is not active."
+
+
 @pytest.fixture
 def heyday(heyday: Run) -> Run:
     """Runs `heyday redrive`."""
@@ -111,7 +114,7 @@ async def test_a_dry_run_lists_them_with_their_reasons_and_changes_nothing(
     assert {line.split()[0] for line in lines[:3]} == {str(one) for one in ids}
     assert all("no answer in time" in line for line in lines[:3])
     assert lines[3] == "2 messages would be redriven. Nothing was changed: this was a dry run."
-    assert lines[4] == "1 of those listed belong to deleted users and are not redriven."
+    assert lines[4] == NOT_REDRIVEN
     assert set((await store.statuses()).values()) == {status}
 
 
@@ -131,7 +134,7 @@ async def test_a_dry_run_counts_by_reason(store: Store, heyday: Run) -> None:
         ["2", "HTTP 422: no such domain"],
     ]
     assert lines[2] == "4 messages would be redriven. Nothing was changed: this was a dry run."
-    assert lines[3] == "1 of those listed belong to deleted users and are not redriven."
+    assert lines[3] == NOT_REDRIVEN
     assert [(one["reason"], one["messages"], one["redrivable"]) for one in map(json.loads, as_json.splitlines())] == [
         ("no answer in time", 3, 2),
         ("HTTP 422: no such domain", 2, 2),
@@ -174,6 +177,19 @@ async def test_messages_are_redriven_by_id_and_each_refusal_has_its_reason(store
         f"{scheduled}: its status is scheduled; only expired, failed, unknown can be redriven",
         f"{nobody}: there is no such message",
     ]
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+async def test_a_message_of_an_occasion_that_is_not_active_is_refused(
+    store: Store, heyday: Run, words: tuple[str, ...]
+) -> None:
+    """The person activates the occasion, and does not look for another change of the message."""
+    (failed,) = await ended(store, "failed", 1)
+    await store.fetch("update occasions set active = false where code = 'birthday'")
+
+    code, out, _ = await heyday(str(failed), *words)
+
+    assert (code, out) == (1, f"{failed}: its occasion is not active\n")
 
 
 async def test_several_statuses_of_one_user_are_redriven(store: Store, heyday: Run) -> None:

@@ -120,6 +120,18 @@ async def test_a_failed_message_is_redriven_once(serve: Serve, clock: Clock) -> 
     assert user["id"] == (await api.call("GET", path))[1]["userId"]
 
 
+async def test_a_message_of_an_inactive_occasion_is_refused_for_that(serve: Serve, clock: Clock) -> None:
+    """The reason names what to change: the occasion, and not the message."""
+    api, _ = await due(serve, clock, 1)
+    await send(api, Outcome.PERMANENT_FAILURE, Status.FAILED, 422)
+    _, page = await api.call("GET", f"{MESSAGES}?status=failed")
+    await api.call("PATCH", "/api/v1/occasions/birthday", json={"active": False})
+
+    status, problem = await api.call("POST", f"{MESSAGES}/{page['items'][0]['id']}:redrive")
+
+    assert (status, problem["detail"]) == (409, "Its occasion is not active.")
+
+
 async def test_a_dry_run_counts_and_the_real_one_does(serve: Serve, clock: Clock) -> None:
     """An operator checks the number first. Deleted users are left out."""
     api, users = await due(serve, clock, 5)
