@@ -77,7 +77,11 @@ class Consumer(LeasedActor[Never]):
         if self._delivery.offer(message):
             return
         telling = self.ctx.spawn(self._tell(message), name="hand on")
-        while self.node.lease.held and not (telling.done() or self.ctx.draining):
+        while not (telling.done() or self.ctx.draining):
+            if not self.node.lease.held:
+                # Also if it is held again at the next pass: else this delivery would stay unacknowledged for ever.
+                await self.without_lease()
+                break
             await asyncio.wait((telling,), timeout=WAIT_FOR)
         telling.cancel()
 

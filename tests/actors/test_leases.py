@@ -22,7 +22,7 @@ from actors.ticker import RunMinute, Ticker
 from service.domain.messages import EmailServiceName
 from service.ports import Claims, Delivery, Unavailable
 from service.ports.names import DUE, PLAN
-from tests.actors.contexts import NOW, AcceptingEmailService, alone, only_service
+from tests.actors.contexts import NOW, AcceptingEmailService, alone, node_context, only_service
 from tests.fakes.broker import Broker
 from tests.fakes.coordination import FakeAcceptedKeys, FakeLocks
 from tests.fakes.delivery_queue import FakeDeliveryQueue
@@ -204,6 +204,55 @@ async def test_a_consumer_outlives_senders_that_are_not_restarted(context: NodeC
     assert (report.clean, consumer.restarts, consumer.last_error) == (True, 0, None)
     assert delivery is not None
     assert delivery.ids == bundle
+
+
+class LapsingClock(Steady):
+    """Is read as ten seconds late, once, after `lapse`."""
+
+    late = False
+
+    def __call__(self) -> float:
+        late, self.late = self.late, False
+        return self.at + 10 * late
+
+    def lapse(self) -> None:
+        """Be late at the next reading."""
+        self.late = True
+
+
+class LapsingQueue(FakeDeliveryQueue):
+    """The lease of its node lapses as soon as the consumer has received the second bundle."""
+
+    def __init__(self, broker: Broker, clock: LapsingClock) -> None:
+        super().__init__(broker, prefetch=PREFETCH)
+        self.lapsed = asyncio.Event()
+        self._clock = clock
+        self._received = 0
+
+    async def receive(self, *, within: float) -> Delivery | None:
+        delivery = await super().receive(within=within)
+        self._received += delivery is not None
+        if delivery is not None and self._received == 2:
+            self._clock.lapse()
+            self.lapsed.set()
+        return delivery
+
+
+async def test_a_lease_that_lapses_for_a_moment_leaves_no_delivery_behind(broker: Broker) -> None:
+    """All senders are busy, so the delivery is with nobody. Four such would keep the node from receiving any more."""
+    clock = LapsingClock()
+    queue, other = LapsingQueue(broker, clock), FakeDeliveryQueue(broker, prefetch=PREFETCH)
+    bundles = {(uuid4(),), (uuid4(),)}
+    await queue.publish([*bundles])
+    senders: Address[Deliver] = Address("senders", capacity=1)
+    stage = alone(lambda: a_consumer(node_context(clock), queue, senders), Address[Tick]("consumer", capacity=1))
+    await stage.start()
+
+    await queue.lapsed.wait()
+    taken_over = {delivery.ids for _ in bundles if (delivery := await other.receive(within=10))}
+    await stage.drain(5)
+
+    assert taken_over == bundles
 
 
 class Idle(LeasedActor[Never]):
