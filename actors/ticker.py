@@ -172,7 +172,8 @@ class Ticker(PeriodicActor[RunMinute]):
         while self._next_due is not None and clock.seconds_until(self._next_due) <= 0 and await self._may_work():
             if not counted:
                 # Once a pass: in a backlog this counts tens of thousands of rows. What is handed out is added to it.
-                self._pressure.measured(await self._messages.outstanding(MAX_ROOM), clock.steady())
+                found = await self._messages.outstanding(MAX_ROOM)
+                self._pressure.measured(found.queued, clock.steady(), taken_back=found.taken_back)
                 counted = True
                 self._room_at = clock.steady() + self._pressure.seconds_until_room()
             if self._room_at > clock.steady():

@@ -60,6 +60,7 @@ class Backpressure:
         self._at_most = at_most
         self._handed_out = 0
         self._outstanding = 0
+        self._taken_back = 0
         self._measured_at: float | None = None
         self._busy_since: float | None = None
         self._busy_at = -math.inf
@@ -70,9 +71,12 @@ class Backpressure:
         """Messages done per second, a moving average; 0 while it is unknown."""
         return self._rate
 
-    def measured(self, outstanding: int, at: float) -> None:
-        """`outstanding` messages were on their way at `at`, in seconds of any steady clock."""
-        before = self._on_their_way
+    def measured(self, outstanding: int, at: float, *, taken_back: int = 0) -> None:
+        """`outstanding` messages were on their way at `at`, in seconds of any steady clock.
+
+        `taken_back` messages had ever left without being done: they were queued for too long.
+        """
+        before = max(0, self._on_their_way - (taken_back - self._taken_back))
         if self._measured_at is not None and (took := at - self._measured_at) >= SHORTEST and before > 0:
             done = max(0, before - outstanding)
             rate = self._rate + (1 - math.exp(-took / AVERAGED_OVER)) * (done / took - self._rate)
@@ -87,7 +91,7 @@ class Backpressure:
                 self._busy_at = at
             elif at - self._busy_at > HORIZON:
                 self._rate = 0.0  # the next wave is independent, and the service may have changed
-        self._measured_at, self._outstanding, self._handed_out = at, outstanding, 0
+        self._measured_at, self._outstanding, self._handed_out, self._taken_back = at, outstanding, 0, taken_back
 
     def handed_out(self, count: int) -> None:
         """Add `count` messages to those on their way."""

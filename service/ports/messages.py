@@ -38,6 +38,14 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class Outstanding:
+    """The number of queued messages, and how many were ever taken back because they had been queued for too long."""
+
+    queued: int
+    taken_back: int
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """The messages that a ticker's claim moved, oldest first. `expired` has the late ones, expired or unknown."""
 
@@ -173,8 +181,8 @@ class Messages(Protocol):
     async def read_clock(self, *, next_due: bool = False) -> ClockReading:
         """Return the time and, if wanted, the next due instant. To look for it costs more than the time."""
 
-    async def outstanding(self, limit: int) -> int:
-        """Return the number of queued messages, counted up to `limit`."""
+    async def outstanding(self, limit: int) -> Outstanding:
+        """Count the messages on their way, up to `limit`."""
 
     async def claim_due(self, *, fence: int, incarnation: int, limit: int, late_limit: timedelta) -> Due:
         """Move up to `limit` due messages to queued.

@@ -14,7 +14,7 @@ from actors.periodic import Tick
 from actors.runtime import Address, Supervisor
 from actors.ticker import RunMinute, Ticker
 from service.domain.bundles import decode
-from service.ports import ClockReading, Due, Unavailable
+from service.ports import ClockReading, Due, Outstanding, Unavailable
 from service.ports.names import DUE
 from tests.actors.contexts import INCARNATION, NOW, AcceptingEmailService, alone
 from tests.fakes.coordination import FakeLocks
@@ -88,10 +88,10 @@ class Backlog(Wave):
         self.looks += next_due
         return await super().read_clock(next_due=next_due)
 
-    async def outstanding(self, limit: int) -> int:
+    async def outstanding(self, limit: int) -> Outstanding:
         self._leave()
         self.counts += 1
-        return int(self._on_their_way)
+        return Outstanding(int(self._on_their_way), 0)
 
     async def claim_due(self, *, fence: int, incarnation: int, limit: int, late_limit: timedelta) -> Due:
         self._leave()

@@ -28,6 +28,7 @@ _KEYS = {
     "plan_ranges": ("id",),
     "job_runs": ("job", "scheduled_at"),
     "fencing_tokens": ("name",),
+    "taken_back": (),
     "audit": ("at", "action", "subject_id"),
     "holds": ("id",),
     "limits": ("name",),
@@ -110,6 +111,7 @@ def of_fake(truth: Truth) -> Tables:
         "suppressions": [_columns(row) for row in truth.suppressions.values()],
         "set_aside": [_renamed(_columns(row), id="message_id") for row in truth.set_aside.values()],
         "fencing_tokens": [{"name": name, "token": token} for name, token in truth.fencing_tokens.items()],
+        "taken_back": [{"only_row": True, "messages": truth.taken_back}],
         "audit": [_audit(one) for one in truth.audit],
     }
     return {table: _by_key(table, found) for table, found in rows.items()}

@@ -23,6 +23,7 @@ from service.ports import (
     Due,
     Keep,
     Moved,
+    Outstanding,
     Principal,
     Recorded,
     Result,
@@ -57,8 +58,8 @@ class FakeMessages:
         waiting = (row.due_at for row in self._at_hand(*_WAITING) if next_due and not truth.is_held(row.occasion))
         return ClockReading(truth.now(), truth.real_now(), truth.rate(), min(waiting, default=None))
 
-    async def outstanding(self, limit: int) -> int:
-        return min(limit, len(list(self._truth.in_state(Status.QUEUED))))
+    async def outstanding(self, limit: int) -> Outstanding:
+        return Outstanding(min(limit, len(list(self._truth.in_state(Status.QUEUED)))), self._truth.taken_back)
 
     async def claim_due(self, *, fence: int, incarnation: int, limit: int, late_limit: timedelta) -> Due:
         truth, now = self._truth, self._truth.now()
@@ -331,9 +332,11 @@ class FakeMessages:
         lost = [row for row in self._at_hand(Status.QUEUED) if self._since(row.queued_at, before)]
         lost = sorted(lost, key=lambda row: row.queued_at or before)[:AT_ONCE]
         reason = "taken back: it had been queued for too long"
-        return self._try_each(
+        taken_back = self._try_each(
             "requeue_lost", ((row, {"status": _before_queued(row), "status_reason": reason}) for row in lost)
         )
+        self._truth.taken_back += taken_back
+        return taken_back
 
     def _since(self, at: datetime | None, before: datetime) -> bool:
         """True if it has been so since before that instant, or since a future instant (the clock was set back)."""

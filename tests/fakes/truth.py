@@ -79,6 +79,7 @@ class Truth:
         self.job_runs: dict[tuple[str, datetime], tuple[int, datetime]] = {}
         """By job and scheduled instant: the incarnation, and when it started."""
         self.fencing_tokens = {"ticker": 0}
+        self.taken_back = 0
         self.audit: list[AuditRecord] = []
         self.holds: dict[UUID, Hold] = {}
         self.limits: dict[LimitName, LimitChange] = {}

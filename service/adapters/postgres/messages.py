@@ -26,6 +26,7 @@ from service.ports import (
     Due,
     Keep,
     Moved,
+    Outstanding,
     Principal,
     Recorded,
     ReservationLost,
@@ -70,8 +71,10 @@ class PostgresMessages:
         self._occasion_held = bool(row["held"])
         return ClockReading(row["now"], row["real_now"], row["rate"], row["next_due"])
 
-    async def outstanding(self, limit: int) -> int:
-        return int(await self._database.value(_SQL.outstanding, limit))
+    async def outstanding(self, limit: int) -> Outstanding:
+        row = await self._database.row(_SQL.outstanding, limit)
+        assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+        return Outstanding(row["queued"], row["taken_back"] or 0)
 
     async def claim_due(self, *, fence: int, incarnation: int, limit: int, late_limit: timedelta) -> Due:
         async def claim(ids: Sequence[UUID] | None) -> list[asyncpg.Record]:

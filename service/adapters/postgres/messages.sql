@@ -154,9 +154,9 @@ from (
 
 -- name: outstanding
 -- Counts the messages on their way, up to a limit: enough to decide on back-pressure.
-select count(*) from (
-    select from messages where status = 'queued' limit $1
-) as queued
+select
+    (select count(*) from (select from messages where status = 'queued' limit $1) as queued) as queued,
+    (select messages from taken_back) as taken_back
 
 -- name: claim_due
 -- Oldest first. Messages that are too late expire in the same pass. $5: only these ids, or null for all.
@@ -448,13 +448,21 @@ with lost as (
     order by queued_at
     limit 5000
     for update skip locked
+),
+moved as (
+    update messages m set
+        status = {{unsent_status}},
+        status_reason = 'taken back: it had been queued for too long'
+    from lost
+    where m.id = lost.id and m.local_year = lost.local_year
+    returning m.id
+),
+counted as (
+    update taken_back set messages = messages + found.count
+    from (select count(*) from moved) found
+    where found.count > 0
 )
-update messages m set
-    status = {{unsent_status}},
-    status_reason = 'taken back: it had been queued for too long'
-from lost
-where m.id = lost.id and m.local_year = lost.local_year
-returning m.id
+select id from moved
 
 -- name: lost_in_queue
 select id from messages where {{queued_for_long}} and {{not_set_aside}} order by queued_at limit 5000

@@ -29,7 +29,7 @@ ROW_FAULTS = (
 )
 """Errors that one row can cause. A syntax error or a missing privilege is the fault of the statement."""
 
-SHARED_ROWS = frozenset({"fencing_tokens"})
+SHARED_ROWS = frozenset({"fencing_tokens", "taken_back"})
 """Other tables that the statements change. An error there is not about a message."""
 
 FIRST_LOOK = 60.0

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.recovery import PASS_INTERVAL, QUEUED_FOR
 from service.domain.backpressure import (
     FASTEST,
     HORIZON,
@@ -106,27 +111,69 @@ def test_an_hour_later_the_service_may_be_another() -> None:
     assert pressure.room() == UNMEASURED_ROOM
 
 
-def story(per_second: float, *, at_most: float | None = None, due: int = 20_000, lasts: float = 120.0) -> list[int]:
-    """Return the number on its way, fifty times a second, of a wave that the ticker hands out.
+@dataclass
+class Story:
+    """A wave that the ticker hands out, and what recovery takes back of it.
 
-    It is delivered at this rate from a tenth of a second on.
+    Its messages leave in their order, at the rate that `per_second` has at an instant, from a tenth of a second on.
     """
-    pressure = Backpressure(at_most=lambda: at_most)
-    outstanding, done, size, look_at = 0, 0.0, 50, 0.0
-    on_its_way = []
-    for step in range(int(lasts * 50)):
-        at = step / 50
-        done += per_second / 50 if at > 0.1 else 0.0
-        taken = min(outstanding, int(done))
-        outstanding, done = outstanding - taken, done - int(done)
-        on_its_way.append(outstanding)
-        if at >= look_at:
-            pressure.measured(outstanding, at)
-            while pressure.seconds_until_room() == 0 and (claimed := min(size, pressure.room(), due)):
-                outstanding, due, size = outstanding + claimed, due - claimed, min(2 * size, 12_500)
-                pressure.handed_out(claimed)
-            look_at = at + max(0.1, pressure.seconds_until_room())
-    return on_its_way
+
+    per_second: Callable[[float], float]
+    at_most: float | None = None
+    due: int = 20_000
+    on_its_way: list[int] = field(default_factory=list)
+    """Fifty times a second."""
+    taken_back: int = 0
+
+    def lasts(self, seconds: float) -> Story:
+        """Let it go on for so long."""
+        pressure = Backpressure(at_most=lambda: self.at_most)
+        queue: deque[tuple[float, int]] = deque()
+        done, size, look_at, pass_at = 0.0, 50, 0.0, 0.0
+        for step in range(int(seconds * 50)):
+            at = step / 50
+            done += self.per_second(at) / 50 if at > 0.1 else 0.0
+            done -= _leave(queue, int(done))
+            done -= int(done)  # nobody works in advance
+            if at >= pass_at:
+                self._take_back(queue, at)
+                pass_at = at + PASS_INTERVAL
+            self.on_its_way.append(_length(queue))
+            if at >= look_at:
+                pressure.measured(_length(queue), at, taken_back=self.taken_back)
+                while pressure.seconds_until_room() == 0 and (claimed := min(size, pressure.room(), self.due)):
+                    queue.append((at, claimed))
+                    self.due, size = self.due - claimed, min(2 * size, 12_500)
+                    pressure.handed_out(claimed)
+                look_at = at + max(0.1, pressure.seconds_until_room())
+        return self
+
+    def _take_back(self, queue: deque[tuple[float, int]], at: float) -> None:
+        while queue and at - queue[0][0] >= QUEUED_FOR.total_seconds():
+            count = queue.popleft()[1]
+            self.taken_back += count
+            self.due += count
+
+
+def _length(queue: deque[tuple[float, int]]) -> int:
+    return sum(count for _, count in queue)
+
+
+def _leave(queue: deque[tuple[float, int]], most: int) -> int:
+    """Take up to `most` from the front, and return how many."""
+    left = most
+    while left and queue:
+        at, count = queue.popleft()
+        taken = min(left, count)
+        left -= taken
+        if count > taken:
+            queue.appendleft((at, count - taken))
+    return most - left
+
+
+def story(per_second: float, *, at_most: float | None = None, lasts: float = 120.0) -> list[int]:
+    """Return the number on its way, fifty times a second, of a wave that leaves at this rate."""
+    return Story(lambda _at: per_second, at_most).lasts(lasts).on_its_way
 
 
 @pytest.mark.parametrize("per_second", [200, 1_500, 5_000])
@@ -165,6 +212,15 @@ def test_no_more_is_handed_out_than_is_sent_in_half_a_minute(per_second: int) ->
 
     assert max(on_its_way) <= max(UNMEASURED_ROOM, per_second * HORIZON * 1.2)
     assert max(on_its_way[-600:]) <= max(MIN_ROOM, per_second * HORIZON * 1.2)
+
+
+@pytest.mark.parametrize(("at_first", "then"), [(10, 10), (500, 50), (5_000, 100)])
+def test_what_was_taken_back_does_not_count_as_sent(at_first: float, then: float) -> None:
+    """Else the more is taken back, the more is handed out, until all of it waits too long, for ever."""
+    slower = Story(lambda at: at_first if at < 60 else then, due=1_000_000).lasts(900.0)
+
+    assert slower.taken_back <= max(UNMEASURED_ROOM, at_first * HORIZON)
+    assert max(slower.on_its_way[-600:]) <= then * HORIZON * 1.2
 
 
 @pytest.mark.parametrize("at_most", [0.02, 1, 15, 100])

@@ -14,7 +14,7 @@ from service.domain.messages import Answer, Outcome, Status
 from service.domain.planning import DesiredMessage
 from service.domain.retry import FIRST
 from service.domain.users import Profile, User
-from service.ports import Result, StaleFencingToken
+from service.ports import Outstanding, Result, StaleFencingToken
 from tests.conftest import Clock
 from tests.edits import edited
 from tests.principals import OPERATOR
@@ -210,8 +210,18 @@ async def test_what_is_on_its_way_is_counted_no_further_than_asked(store: Store)
     """Back-pressure needs a bounded count, which must not cost more with a million rows."""
     await store.queued(20)
 
-    assert await store.messages.outstanding(50) == 20
-    assert await store.messages.outstanding(7) == 7
+    assert await store.messages.outstanding(50) == Outstanding(20, 0)
+    assert await store.messages.outstanding(7) == Outstanding(7, 0)
+
+
+async def test_what_was_taken_back_is_counted_with_the_move(store: Store) -> None:
+    """The ticker must not take it for sent."""
+    await store.queued(3)
+
+    await store.messages.requeue_lost(queued_for=timedelta(0))
+    await store.messages.requeue_lost(queued_for=timedelta(0))
+
+    assert await store.messages.outstanding(50) == Outstanding(0, 3)
 
 
 async def test_the_figures_of_the_open_are_those_of_the_rows(store: Store) -> None:
