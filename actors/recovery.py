@@ -199,8 +199,6 @@ class Recovery(LeasedActor[RunRecovery | RebuildQueues | DeadLetter | NodeDied])
                 continue
             requeued_entries += requeued.entries
             reclaimed_metric.labels(name).inc(requeued.entries)
-            for body in requeued.given_up:
-                log.error("stream_entry_given_up", stream=name, body=body[:200])
         try:
             reclaimed = await self._queue.requeue_abandoned(living=living)
         except Emptied:

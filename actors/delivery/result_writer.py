@@ -187,11 +187,7 @@ class ResultWriter(Actor[Record | Acknowledge | Flush]):
                 return moved
 
     async def _acknowledge(self, delivery: Delivery) -> None:
-        try:
-            await self._queue.acknowledge(delivery)
-        except Unavailable as error:
-            # The broker delivers it again, and the rows show that it is done.
-            log.debug("delivery_not_acknowledged", reason=error.reason)
+        await self._queue.acknowledge(delivery)
         self._failpoint(Failpoint.ACKNOWLEDGED)
 
     def _count(self, records: list[Record], moved: list[Recorded]) -> None:
