@@ -157,7 +157,10 @@ class Redrive:
             return
         _write(f"{matched} messages would be redriven. Nothing was changed: this was a dry run.")
         if listed > matched:
-            _write(f"{listed - matched} of those listed are not redriven: their user is deleted, or their occasion is not active.")
+            left_out = listed - matched
+            _write(
+                f"{left_out} of those listed are not redriven: their user is deleted, or their occasion is not active."
+            )
 
     async def _redrive_all(self, wanted: MessageFilter, matched: int) -> int:
         redriven = 0

@@ -102,7 +102,9 @@ EMAIL_TAKEN = Kind(
 )
 EXTERNAL_ID_TAKEN = Kind("external-id-taken", 409, "External id taken", "Another user has this externalId.")
 NOT_REDRIVABLE = Kind(
-    "not-redrivable", 409, "Not redrivable",
+    "not-redrivable",
+    409,
+    "Not redrivable",
     "The message is not failed, unknown or expired, its user is deleted, or its occasion is not active.",
 )
 OCCASION_IN_USE = Kind("occasion-in-use", 409, "Occasion in use", "The occasion has dates or messages.")

@@ -16,7 +16,6 @@ from tests.actors.commands.conftest import Run
 from tests.principals import OPERATOR
 from tests.service.adapters.postgres.conftest import Store
 
-
 NOT_REDRIVEN = "1 of those listed are not redriven: their user is deleted, or their occasion is not active."
 
 

@@ -19,7 +19,11 @@ DEADLINE = 60.0
 @pytest.fixture
 async def adoption(store: Store, redis_url: str) -> AsyncIterator[Adoption]:
     """The adoption of the test's database."""
-    environment = {"HEYDAY_DATABASE_URL": store.dsn, "HEYDAY_REDIS_URL": redis_url, "HEYDAY_EMAIL_URL": "http://localhost"}
+    environment = {
+        "HEYDAY_DATABASE_URL": store.dsn,
+        "HEYDAY_REDIS_URL": redis_url,
+        "HEYDAY_EMAIL_URL": "http://localhost",
+    }
     redis = connect(redis_url)
     yield Adoption(read(environment), store.database, redis)
     await redis.close()

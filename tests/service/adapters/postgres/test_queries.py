@@ -56,7 +56,8 @@ LISTINGS = [
     (
         "history",
         "redrivable",
-        "null, null, array['expired'], 'birthday', now() - interval '9 days', now(), null, array['UTC'], null, 1000, null",
+        "null, null, array['expired'], 'birthday', now() - interval '9 days', now(), null, array['UTC'], null, 1000,"
+        " null",
     ),
     ("history", "redrivable", "null, null, array['failed'], null, null, null, null, null, {ids}, 1000, null"),
     ("history", "redrivable", "{message}, null, array['failed'], null, null, null, null, null, null, 1000, now()"),
