@@ -8,7 +8,7 @@ from uuid import UUID
 from actors.context import NodeContext
 from service.node.email_services import EmailServices
 from service.ports import Messages
-from service.telemetry.greeting_log import log_moved
+from service.telemetry.greeting_log import log_claims_lost
 
 
 async def release_claims(
@@ -23,7 +23,7 @@ async def release_claims(
     hold_fallback = fallback.policy.hold if fallback else None
     while freed := await messages.release_claims(lost, hold=hold, hold_fallback=hold_fallback):
         node.metrics.claims_freed([(one.status, one.occasion) for one in freed])
-        await log_moved(actor, freed)
+        await log_claims_lost(actor, freed)
         total += len(freed)
         lost = ()  # released now, or ended meanwhile
     return total

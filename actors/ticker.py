@@ -25,7 +25,7 @@ from service.domain.messages import Status
 from service.node.clock import Jump
 from service.node.cron import CronSchedule
 from service.ports import Circuit, CircuitState, Locks, Messages, StaleFencingToken, Unavailable, WorkStream
-from service.telemetry.greeting_log import log_moved
+from service.telemetry.greeting_log import log_too_late
 from service.telemetry.job_runs import job_run
 from service.telemetry.tracing import Span
 
@@ -227,10 +227,11 @@ class Ticker(PeriodicActor[RunMinute]):
             self.node.failpoint(Failpoint.DUE_APPENDED)
             self._pressure.handed_out(len(due.queued))
         self._claim_may_be_lost = False
-        if due.expired:
-            log.warning("messages_expired", count=len(due.expired))
-            expired = (one.occasion for one in due.expired if one.status is Status.EXPIRED)
-            for occasion, count in Counter(expired).items():
+        if due.too_late:
+            expired = Counter(one.occasion for one in due.too_late if one.status is Status.EXPIRED)
+            if expired:
+                log.warning("messages_expired", count=expired.total())
+            for occasion, count in expired.items():
                 self.node.metrics.expired.labels(occasion).inc(count)
-            await log_moved(self.ctx.name, due.expired)
-        return len(due.queued), len(due.expired)
+            await log_too_late(self.ctx.name, due.too_late)
+        return len(due.queued), len(due.too_late)

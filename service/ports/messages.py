@@ -47,10 +47,10 @@ class Outstanding:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The messages that a ticker's claim moved, oldest first. `expired` has the late ones, expired or unknown."""
+    """The messages that a ticker's claim moved, oldest first. `too_late` has those that are expired or unknown now."""
 
     queued: tuple[UUID, ...]
-    expired: tuple[Moved, ...]
+    too_late: tuple[Moved, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from service.domain.messages import Answer, Outcome, Status
@@ -20,7 +20,10 @@ LINES_PER_YIELD = 500
 LOST = frozenset({Status.FAILED, Status.EXPIRED})
 """States in which the greeting does not leave unless a person acts: logged as a warning."""
 
-TOO_LATE = "too late to send"
+TOO_LATE = {
+    Status.EXPIRED: "too late to send",
+    Status.UNKNOWN: "too late to send, and the email service may have the message",
+}
 CLAIM_LOST = "its node died, or lost it while it was sending"
 """Why a message moved without an attempt of its own."""
 
@@ -72,28 +75,35 @@ def _said(answer: Answer) -> dict[str, object]:
     return {"provider_id": answer.provider_id} if answer.provider_id is not None else {}
 
 
-async def log_moved(actor: str, moved: Sequence[Moved]) -> None:
-    """Log a line for each message that `actor` moved without an attempt of its own: expired, or its node died."""
+async def log_too_late(actor: str, moved: Sequence[Moved]) -> None:
+    """Log a line for each message that `actor` found too late to send: expired, or unknown by an earlier attempt."""
+    await _log_moved(moved, lambda one: _line(actor, one, "not_attempted", TOO_LATE[one.status]))
+
+
+async def log_claims_lost(actor: str, moved: Sequence[Moved]) -> None:
+    """Log a line for each message whose claim `actor` released: it had an attempt, and its outcome is not known."""
+    await _log_moved(moved, lambda one: _line(actor, one, Outcome.UNKNOWN.value, CLAIM_LOST))
+
+
+async def _log_moved(moved: Sequence[Moved], line: Callable[[Moved], dict[str, object]]) -> None:
     for first in range(0, len(moved), LINES_PER_YIELD):
         some = moved[first : first + LINES_PER_YIELD]
         for level, lost in (("info", False), ("warning", True)):
-            log_batch(level, [_line(actor, one) for one in some if (one.status in LOST) == lost])
+            log_batch(level, [line(one) for one in some if (one.status in LOST) == lost])
         await asyncio.sleep(0)
 
 
-def _line(actor: str, moved: Moved) -> dict[str, object]:
-    # An expired message had no attempt now. A message of a dead node had one, and its outcome is not known.
-    expired = moved.status is Status.EXPIRED
+def _line(actor: str, moved: Moved, outcome: str, reason: str) -> dict[str, object]:
     return {
         "event": f"greeting_{moved.status.value}",
         "message": str(moved.id),
         "occasion": moved.occasion,
         "attempt": moved.attempt,
-        "outcome": "not_attempted" if expired else Outcome.UNKNOWN.value,
+        "outcome": outcome,
         "status_code": None,
         "seconds": None,
         "lateness": None,
         "recorded": True,
         "actor": actor,
-        "reason": TOO_LATE if expired else CLAIM_LOST,
+        "reason": reason,
     }

@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from actors.context import NodeContext
 from actors.dispatcher import IDS_PER_BUNDLE
@@ -14,12 +15,15 @@ from actors.periodic import Tick
 from actors.runtime import Address, Supervisor
 from actors.ticker import RunMinute, Ticker
 from service.domain.bundles import decode
+from service.domain.messages import Outcome
 from service.ports import ClockReading, Due, Outstanding, Unavailable
 from service.ports.names import DUE
 from tests.actors.contexts import INCARNATION, NOW, AcceptingEmailService, alone
+from tests.actors.due import due_messages
 from tests.fakes.coordination import FakeLocks
 from tests.fakes.messages import FakeMessages
 from tests.fakes.redis_memory import RedisMemory
+from tests.fakes.rows import AttemptRow
 from tests.fakes.streams import FakeWorkStream
 from tests.fakes.truth import Truth
 from tests.service.node.steady import Steady
@@ -181,3 +185,42 @@ async def test_a_backlog_is_claimed_by_few_large_statements(
     assert (backlog.left, backlog.idle) == (0, 0)
     begin = next(at for at in statements if at > began_at + 10)
     assert (statements[steady.at] - statements[begin]) / (steady.at - begin) < 1
+
+
+async def test_a_late_message_that_may_have_been_sent_is_not_logged_as_expired(
+    context: NodeContext, truth: Truth, memory: RedisMemory
+) -> None:
+    """A person looks for it among the unknown ones. No node has died."""
+    late = NOW - timedelta(hours=49)
+    expired, unknown = (truth.move(row, send_at=late, due_at=late, attempt=1) for row in due_messages(truth, 2))
+    truth.log_attempt(
+        AttemptRow(
+            message_id=unknown.id,
+            local_year=unknown.local_year,
+            number=1,
+            outcome=Outcome.UNKNOWN,
+            incarnation=INCARNATION,
+            started_at=late,
+            duration=0.0,
+            status_code=None,
+            error=None,
+            recorded_at=late,
+        )
+    )
+    address: Address[RunMinute | Tick] = Address("ticker", capacity=1)
+    stage = alone(lambda: make_ticker(context, FakeMessages(truth), memory), address)
+
+    with capture_logs() as lines:
+        await stage.start()
+        await address.ask(RunMinute, within=30)
+        await stage.drain(5)
+
+    found = {line["message"]: line for line in lines if "message" in line}
+    assert {one: (line["event"], line["log_level"], line["reason"]) for one, line in found.items()} == {
+        str(expired.id): ("greeting_expired", "warning", "too late to send"),
+        str(unknown.id): (
+            "greeting_unknown", "info", "too late to send, and the email service may have the message"
+        ),
+    }  # fmt: skip
+    assert {line["outcome"] for line in found.values()} == {"not_attempted"}
+    assert [line["count"] for line in lines if line["event"] == "messages_expired"] == [1]

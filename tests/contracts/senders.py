@@ -65,9 +65,9 @@ class Senders:
 
         def comparable(due: Due) -> object:
             # Messages due at one instant have no order.
-            expired = [moved.id for moved in due.expired]
-            ids_only = [(sorted(ids), [due_at[message] for message in ids]) for ids in (due.queued, expired)]
-            return ids_only, {(moved.id, moved.status, moved.occasion, moved.attempt) for moved in due.expired}
+            late = [moved.id for moved in due.too_late]
+            ids_only = [(sorted(ids), [due_at[message] for message in ids]) for ids in (due.queued, late)]
+            return ids_only, {(moved.id, moved.status, moved.occasion, moved.attempt) for moved in due.too_late}
 
         await self._sides.ask(
             f"claim_due up to {limit} by {incarnation} with fence {fence}, late after {late_limit}",

@@ -87,7 +87,7 @@ class FakeMessages:
         if not due[:limit] or any(row.id not in truth.damaged for row in due[:limit]):
             # A statement that fails at its only row raises no token.
             truth.fencing_tokens["ticker"] = fence
-        queued, expired = [], []
+        queued, too_late = [], []
         for row in due[:limit]:
             if _counts_from(row) < now - late_limit:
                 reason = f"too late to send: more than {_interval(late_limit)} after its instant"
@@ -100,8 +100,8 @@ class FakeMessages:
             if after is not None and after.status is Status.QUEUED:
                 queued.append(row.id)
             elif after is not None:
-                expired.append(Moved(row.id, after.status, row.occasion, row.attempt))
-        return Due(tuple(queued), tuple(expired))
+                too_late.append(Moved(row.id, after.status, row.occasion, row.attempt))
+        return Due(tuple(queued), tuple(too_late))
 
     async def requeue(self, ids: Sequence[UUID], *, incarnation: int) -> int:
         mine = [row for row in self._truth.named(ids, Status.QUEUED) if row.queued_by == incarnation]

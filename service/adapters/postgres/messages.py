@@ -88,7 +88,7 @@ class PostgresMessages:
                 raise StaleFencingToken(highest)
         return Due(
             queued=tuple(row["id"] for row in rows if row["status"] == Status.QUEUED),
-            expired=tuple(_moved(row) for row in rows if row["status"] != Status.QUEUED),
+            too_late=tuple(_moved(row) for row in rows if row["status"] != Status.QUEUED),
         )
 
     async def requeue(self, ids: Sequence[UUID], *, incarnation: int) -> int:

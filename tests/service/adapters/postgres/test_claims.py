@@ -110,7 +110,7 @@ async def test_a_message_is_expired_only_when_it_is_later_than_the_limit(store: 
 
     due = await store.messages.claim_due(fence=1, incarnation=1, limit=9, late_limit=LATE_LIMIT)
 
-    assert (due.queued, [one.id for one in due.expired]) == ((in_time,), [late])
+    assert (due.queued, [one.id for one in due.too_late]) == ((in_time,), [late])
     (row,) = await store.fetch("select status_reason, ended_at is not null as ended from messages where id = $1", late)
     assert row["ended"]
     assert row["status_reason"].startswith("too late to send")
@@ -133,7 +133,7 @@ async def test_a_redriven_message_that_was_moved_since_is_late_by_its_new_instan
 
     due = await store.messages.claim_due(fence=1, incarnation=1, limit=9, late_limit=LATE_LIMIT)
 
-    assert (due.queued, due.expired) == ((message,), ())
+    assert (due.queued, due.too_late) == ((message,), ())
 
 
 async def test_a_claim_reads_the_person_as_they_are_now(store: Store) -> None:

@@ -39,12 +39,12 @@ Move = Callable[[Store, Rows], Awaitable[int | None]]
 
 async def claim_due(store: Store, _rows: Rows) -> int:
     due = await store.messages.claim_due(fence=1, incarnation=1, limit=99, late_limit=LATE_LIMIT)
-    return len(due.queued) + len(due.expired)
+    return len(due.queued) + len(due.too_late)
 
 
 async def expire(store: Store, _rows: Rows) -> int:
     due = await store.messages.claim_due(fence=1, incarnation=1, limit=99, late_limit=timedelta(seconds=1))
-    return len(due.queued) + len(due.expired)
+    return len(due.queued) + len(due.too_late)
 
 
 async def claim_for_sending(store: Store, rows: Rows) -> int:

@@ -62,7 +62,7 @@ async def test_what_is_later_than_the_limit_expires_and_a_redriven_one_does_not(
     """An operator redrives late messages on purpose."""
     late, redriven = await store.due(2, ago=timedelta(hours=49))
     due = await store.messages.claim_due(fence=1, incarnation=1, limit=9, late_limit=LATE_LIMIT)
-    assert {one.id for one in due.expired} == {late, redriven}
+    assert {one.id for one in due.too_late} == {late, redriven}
 
     assert await store.messages.redrive([redriven], by=OPERATOR) == [redriven]
 
