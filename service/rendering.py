@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from service.domain.dates import OccasionDate, first_year
 from service.domain.occasions import Occasion
@@ -60,11 +60,11 @@ def rendered_for(occasion: Occasion, recipient: Recipient) -> Rendered:
     return _rendered(language, text, recipient, chosen=True)
 
 
-def greeting_for_test(occasion: Occasion, recipient: Recipient, to: str) -> Greeting:
-    """The greeting of a test: under a new key, which no message has."""
+def greeting_for_test(occasion: Occasion, recipient: Recipient, to: str, *, key: UUID | None = None) -> Greeting:
+    """The greeting of a test: under this key, or a new one. No message has it."""
     found = rendered_for(occasion, recipient)
     private = (to, recipient.first_name, recipient.last_name or "")
-    return Greeting(uuid4(), to, found.text, private=private, subject=found.subject)
+    return Greeting(key or uuid4(), to, found.text, private=private, subject=found.subject)
 
 
 def _text(occasion: Occasion, language: str | None) -> Text:

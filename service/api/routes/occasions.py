@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 from aiohttp import web
 from marshmallow import RAISE, Schema, ValidationError, validates_schema
@@ -24,7 +25,7 @@ from service.api.http.problems import (
 )
 from service.api.http.query import Choice
 from service.api.http.responses import json_response
-from service.api.middleware.idempotency import mark_resource
+from service.api.middleware.idempotency import mark_resource, reservation
 from service.api.middleware.principal import principal
 from service.api.occasion_cache import OccasionCache
 from service.api.openapi.decorators import ResponseSpec, operation
@@ -264,7 +265,10 @@ class OccasionRoutes:
         if found := await self._suppressions.page(email=loaded["to"], reason=None, after=None, limit=1):
             raise invalid_fields([FieldError("to", f"Expected an address that is not suppressed ({found[0].reason}).")])
         recipient = await self._recipient(request, loaded, entry.occasion)
-        greeting = greeting_for_test(entry.occasion, recipient, loaded["to"])
+        reserved = reservation(request)
+        # The same request after a crash has the same key, so the email service knows whether it has this test.
+        key = None if reserved is None else UUID(bytes=reserved.key[:16], version=5)
+        greeting = greeting_for_test(entry.occasion, recipient, loaded["to"], key=key)
         email = self._services[EmailServiceName(loaded["service"])]
         if email is None and loaded["service"] == EmailServiceName.FALLBACK:
             raise invalid_fields([FieldError("service", "Expected `primary`: this node has no fallback service.")])

@@ -292,6 +292,19 @@ async def test_a_test_goes_to_the_address_and_leaves_no_message(serve: Serve) ->
     assert post.sent[1].id != greeting.id
 
 
+async def test_a_test_sent_again_after_a_crash_has_the_same_key(serve: Serve) -> None:
+    """The node died after the call, before it kept its answer. The email service recognises the key."""
+    post = Post()
+    api = await serve(email=post)
+
+    for key in ("one", "one", "two"):
+        await api.call("POST", f"{BIRTHDAY}:testSend", json={"to": "me@example.com"}, headers={"Idempotency-Key": key})
+        await api.database.execute("delete from idempotency_keys")
+
+    first, again, other = (greeting.id for greeting in post.sent)
+    assert first == again != other
+
+
 async def test_a_test_goes_by_the_second_service_if_that_is_asked_for(serve: Serve) -> None:
     """Its credentials and sender are tried before the first one fails."""
     first, second = Post(), Post()
