@@ -32,7 +32,6 @@ class SecretFiles:
             stamp = _stamp(file.path)
             if stamp == self._stamps[file.name]:
                 continue
-            self._stamps[file.name] = stamp
             value = _read(file)
             if value is None:
                 log.warning("secret_refused", setting=f"HEYDAY_{file.name}_FILE", file=str(file.path))
@@ -44,6 +43,8 @@ class SecretFiles:
                 else:
                     self._values[file.name] = value
                     log.info("secret_replaced", setting=f"HEYDAY_{file.name}_FILE", file=str(file.path))
+            # Set last: a client that fails gets the value again at the next check.
+            self._stamps[file.name] = stamp
 
 
 def _read(file: SecretFile) -> Secret | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
 from service.environment import Secret, SecretFile, url
@@ -15,8 +16,11 @@ class Client:
 
     def __init__(self) -> None:
         self.values: list[Secret] = []
+        self.failure: Exception | None = None
 
     async def use(self, value: Secret) -> None:
+        if self.failure is not None:
+            raise self.failure
         self.values.append(value)
 
 
@@ -38,6 +42,37 @@ async def test_a_changed_file_is_used_once(tmp_path: Path) -> None:
     await files.check()
 
     assert client.values == ["redis://other"]
+
+
+async def test_a_value_that_a_client_failed_to_take_is_tried_again(tmp_path: Path) -> None:
+    """The file does not change once more, and the old password has ended."""
+    path, client = tmp_path / "secret", Client()
+    path.write_text("redis://one")
+    files = files_of(path, client)
+    path.write_text("redis://other")
+
+    client.failure = OSError("no descriptor is free")
+    with pytest.raises(OSError, match="no descriptor"):
+        await files.check()
+    client.failure = None
+    await files.check()
+
+    assert client.values == ["redis://other"]
+
+
+async def test_a_value_that_a_client_cannot_use_is_refused_once(tmp_path: Path) -> None:
+    """It contradicts other settings, and does so at every check."""
+    path, client = tmp_path / "secret", Client()
+    path.write_text("redis://one")
+    files = files_of(path, client)
+    path.write_text("redis://other")
+
+    client.failure = ValueError("it contradicts other settings")
+    with capture_logs() as lines:
+        await files.check()
+        await files.check()
+
+    assert [line["event"] for line in lines] == ["secret_refused"]
 
 
 async def test_a_file_that_is_written_again_with_the_same_value_changes_nothing(tmp_path: Path) -> None:
