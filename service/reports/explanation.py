@@ -190,7 +190,8 @@ def _sent(timeline: Timeline) -> str:
     accepted = [one.started_at for one in timeline.attempts if one.outcome is Outcome.ACCEPTED]
     sent_at = min(accepted, default=message.ended_at)
     at = "" if sent_at is None else f" {_local(sent_at, message.timezone)}"
-    return f"The message was sent{at}. It was due {_local(message.send_at, message.timezone)}."
+    by = ", by the fallback service" if message.service is EmailServiceName.FALLBACK else ""
+    return f"The message was sent{at}{by}. It was due {_local(message.send_at, message.timezone)}."
 
 
 def _leaves(verdict: Prospect, message: Message | None, at: str, now: datetime) -> str:
@@ -205,8 +206,6 @@ def _leaves(verdict: Prospect, message: Message | None, at: str, now: datetime) 
     if message.status is Status.RETRYING:
         due = _local(message.due_at, message.timezone)
         return f"Attempt {message.attempts} did not succeed{at}: {message.status_reason}. The next is due {due}."
-    if message.status is Status.SENT and message.service is EmailServiceName.FALLBACK:
-        return f"{_STATUS[message.status]}{at}, by the fallback service."
     return f"{_STATUS[message.status]}{at}."
 
 

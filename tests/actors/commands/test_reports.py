@@ -176,6 +176,27 @@ async def test_an_explanation_covers_last_year_this_year_and_next_year(
     assert [event["event"] for event in days["birthday", 2027]["message"]["timeline"]][-1] == "failed"
 
 
+@pytest.mark.parametrize(("to_fallback", "by"), [(True, ", by the fallback service"), (False, "")])
+async def test_an_explanation_says_if_the_fallback_service_took_the_message(
+    store: Store, clock: Clock, heyday: Run, to_fallback: bool, by: str
+) -> None:
+    """A person looks for it in the log of the right service."""
+    await ada(store, clock)
+    await announce(store, NOON + timedelta(days=2))
+    await plan_all(store)
+    await clock.set(datetime(2027, 3, 11, 9, tzinfo=UTC))
+    due = await store.messages.claim_due(fence=1, incarnation=1, limit=9, late_limit=timedelta(hours=48))
+    claimed = await store.messages.claim_for_sending(
+        due.queued, incarnation=1, fallback=due.queued if to_fallback else ()
+    )
+    await store.messages.record([Result(claimed[0].claim, Status.SENT, Answer(Outcome.ACCEPTED, 0.25), 1.0)], at=1.0)
+
+    _, text, _ = await heyday("explain", "ada@example.com")
+
+    at = "2027-03-11 09:00:00 in Europe/London"
+    assert f"birthday 2027: The message was sent {at}{by}. It was due {at}.\n" in text
+
+
 async def test_an_explanation_names_the_limits_that_a_due_message_waits_for(
     store: Store,
     clock: Clock,
