@@ -306,7 +306,7 @@ WayOut = DirectEmailService | HttpEmailService | SmtpEmailService
 
 
 def email_attempts(service: EmailServiceSettings, *, timeout: timedelta) -> WayOut:
-    """Make the client of an email service. It connects when it is opened. Raises BadConfiguration."""
+    """Make the client of an email service. It connects when it is opened."""
     url, way, concurrency = service.url, access(service), service.concurrency
     if is_smtp(url):
         return SmtpEmailService(
@@ -322,17 +322,9 @@ def email_attempts(service: EmailServiceSettings, *, timeout: timedelta) -> WayO
         # aiohttp supports proxies. Without one, connections of our own cost less.
         plain = DirectEmailService if way.proxy is None else HttpEmailService
         return plain(url, timeout=timeout, concurrency=concurrency, access=way)
-    try:
-        return ProviderEmailService(
-            url,
-            FORMATS[service.format],
-            sender=service.sender or "",
-            timeout=timeout,
-            concurrency=concurrency,
-            access=way,
-        )
-    except ValueError as error:
-        raise BadConfiguration([f"HEYDAY_{service.prefix}_FORMAT={service.format}: expected {error}"]) from error
+    return ProviderEmailService(
+        url, FORMATS[service.format], sender=service.sender or "", timeout=timeout, concurrency=concurrency, access=way
+    )
 
 
 def _email_replacements(prefix: str, attempts: WayOut) -> Iterator[tuple[str, Replace]]:

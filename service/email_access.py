@@ -14,6 +14,7 @@ from email.utils import parseaddr
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import idna
+from yarl import URL
 
 from service.environment import Secret
 
@@ -42,6 +43,7 @@ RESERVED_HEADERS = frozenset(
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
+_REGION = re.compile(r"(?:^|\.)email(?:-fips)?\.([a-z]{2}(?:-[a-z]+)+-\d)\.")
 _HEADERS = "lines such as `X-Api-Key: value`, each name once, and none of " + ", ".join(sorted(RESERVED_HEADERS))
 
 
@@ -50,6 +52,33 @@ def token(text: str) -> Secret:
     if not _VALUE.fullmatch(text):
         raise ValueError("a token of printable ASCII characters")
     return Secret(text)
+
+
+@dataclass(frozen=True, slots=True)
+class AwsCredentials:
+    """The key of an account at Amazon, which is the token of SES. `session` belongs to temporary credentials."""
+
+    key_id: str
+    secret: str
+    session: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> AwsCredentials:
+        """Parse `KEY_ID:SECRET` or `KEY_ID:SECRET:SESSION_TOKEN`. Raises ValueError."""
+        key_id, _, rest = text.partition(":")
+        secret, _, session = rest.partition(":")
+        if not key_id or not secret:
+            raise ValueError("an access key such as AKIA…:secret, with :session-token if it is temporary")
+        return cls(key_id, secret, session or None)
+
+
+def aws_region(url: URL) -> str:
+    """The region of an endpoint of SES. Raises ValueError."""
+    if region := url.query.get("region"):
+        return region
+    if match := _REGION.search(url.host or ""):
+        return match[1]
+    raise ValueError("an endpoint such as https://email.eu-west-1.amazonaws.com, or a URL with ?region=eu-west-1")
 
 
 def headers(text: str) -> Secret:

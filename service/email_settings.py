@@ -8,6 +8,8 @@ from datetime import timedelta
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from yarl import URL
+
 from service import email_access
 from service.domain.email_formats import EmailFormat, keys_last
 from service.domain.messages import EmailServiceName
@@ -141,12 +143,28 @@ def refuse_contradictions(service: EmailServiceSettings, reader: Environment) ->
         reader.error(f"{service.prefix}_TOKEN", "", f"the key of the provider, because of {name}")
     if service.sender is None:
         reader.error(f"{service.prefix}_FROM", "", f"the sender of every greeting, because of {name}")
+    if service.format is EmailFormat.SES:
+        _refuse_for_ses(service, reader, f"because of {name}")
     remembered = keys_last(service.format)
     if remembered and service.idempotency_lasts > remembered:
         reader.contradiction(
             f"HEYDAY_IDEMPOTENCY_LASTS={service.idempotency_lasts.total_seconds():g}s: expected at most "
             f"{remembered.total_seconds():g}s, because {name} remembers a key no longer"
         )
+
+
+def _refuse_for_ses(service: EmailServiceSettings, reader: Environment, why: str) -> None:
+    """Add an error for a key and a URL with which no request can be signed. What is missing has an error already."""
+    try:
+        if service.token:
+            email_access.AwsCredentials.parse(service.token)
+    except ValueError as error:
+        reader.error(f"{service.prefix}_TOKEN", "***", f"{error}, {why}")
+    try:
+        if service.url:
+            email_access.aws_region(URL(service.url))
+    except ValueError as error:
+        reader.error(f"{service.prefix}_URL", "***", f"{error}, {why}")
 
 
 def _refuse_for_smtp(service: EmailServiceSettings, reader: Environment) -> None:
@@ -185,4 +203,11 @@ def email_url(text: str) -> Secret:
     if is_smtp(text):
         email_access.smtp_server(text)
         return Secret(text)
-    return url("http", "https")(text)
+    found = url("http", "https")(text)
+    try:
+        host = URL(text).host
+    except ValueError:
+        host = None
+    if not host:
+        raise ValueError("a URL such as http://host:port/…")
+    return found

@@ -22,7 +22,8 @@ from service.email_access import (
 from service.settings import Rate, UnknownOutcome, read
 from tests.service.test_settings import REQUIRED, mistakes
 
-PROVIDER = {"HEYDAY_EMAIL_FROM": "Heyday <greetings@example.com>", "HEYDAY_EMAIL_TOKEN": "token"}
+PROVIDER = {"HEYDAY_EMAIL_FROM": "Heyday <greetings@example.com>", "HEYDAY_EMAIL_TOKEN": "key:secret"}
+SES = {"URL": "https://email.eu-west-1.amazonaws.com", "FORMAT": "ses", "TOKEN": "key:secret", "FROM": "a@b.example"}
 
 
 @pytest.mark.parametrize(
@@ -149,11 +150,31 @@ def test_a_format_needs_a_sender_and_a_token() -> None:
     assert second.startswith("HEYDAY_EMAIL_FROM is not set: expected the sender of every greeting")
 
 
+@pytest.mark.parametrize("service", ["EMAIL", "EMAIL_FALLBACK"])
+def test_what_ses_cannot_sign_with_is_reported_with_all_other_errors(service: str) -> None:
+    """Otherwise it is found one start later, and the error names the format, which is right."""
+    wrong = SES | {"TOKEN": "sesame", "URL": "https://mail.example.com"}
+    send_at, token, url = mistakes(SEND_AT="25:00", **{f"{service}_{name}": value for name, value in wrong.items()})[:3]
+
+    assert send_at.startswith("HEYDAY_SEND_AT='25:00'")
+    assert token.startswith(f"HEYDAY_{service}_TOKEN='***': expected an access key such as")
+    assert url.startswith(f"HEYDAY_{service}_URL='***': expected an endpoint such as")
+    assert token.endswith(f"because of HEYDAY_{service}_FORMAT=ses")
+
+
+@pytest.mark.parametrize("text", ["https:///path", "http://?x=1", "http://a\\b", "http://\u200b.example"])
+def test_a_url_that_no_client_can_call_is_refused_without_its_value(text: str) -> None:
+    """The client of the email service would end the node by a traceback."""
+    assert mistakes(EMAIL_URL=text) == ["HEYDAY_EMAIL_URL='***': expected a URL such as http://host:port/…"]
+
+
 @pytest.mark.parametrize("name", EmailFormat)
 def test_an_unknown_outcome_is_sent_again_only_where_a_key_is_remembered(name: EmailFormat) -> None:
     """Elsewhere the recipient would get it twice. An operator may decide otherwise."""
-    settings = read(REQUIRED | PROVIDER | {"HEYDAY_EMAIL_FORMAT": name})
-    told = read(REQUIRED | PROVIDER | {"HEYDAY_EMAIL_FORMAT": name, "HEYDAY_UNKNOWN_OUTCOME": "resend"})
+    url = {"HEYDAY_EMAIL_URL": SES["URL"]} if name is EmailFormat.SES else {}
+    given = REQUIRED | PROVIDER | url | {"HEYDAY_EMAIL_FORMAT": name}
+    settings = read(given)
+    told = read(given | {"HEYDAY_UNKNOWN_OUTCOME": "resend"})
 
     remembers = name in {EmailFormat.DEFAULT, EmailFormat.RESEND, EmailFormat.BREVO}
     assert settings.unknown_outcome is (UnknownOutcome.RESEND if remembers else UnknownOutcome.HOLD)
@@ -194,7 +215,7 @@ def test_mistakes_in_the_options_of_a_fallback_name_its_variables() -> None:
     assert mistakes(EMAIL_FALLBACK_TOKEN="t") == [
         "HEYDAY_EMAIL_FALLBACK_TOKEN has no effect: expected HEYDAY_EMAIL_FALLBACK_URL with it"
     ]
-    found = mistakes(EMAIL_FALLBACK_URL="https://api.example.com", EMAIL_FALLBACK_FORMAT="ses")
+    found = mistakes(EMAIL_FALLBACK_URL=SES["URL"], EMAIL_FALLBACK_FORMAT="ses")
     assert ["EMAIL_FALLBACK_TOKEN" in one or "EMAIL_FALLBACK_FROM" in one for one in found] == [True, True]
     assert all("because of HEYDAY_EMAIL_FALLBACK_FORMAT=ses" in one for one in found)
 

@@ -6,7 +6,6 @@ The base URL is the endpoint of the region, `https://email.eu-west-1.amazonaws.c
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,9 +13,8 @@ from yarl import URL
 
 from service.adapters.email.answers import Verdict
 from service.adapters.email.formats.format import Format, Headers, Mail, field, json_body
-from service.adapters.email.formats.signature import Credentials, signed
-
-_REGION = re.compile(r"(?:^|\.)email(?:-fips)?\.([a-z]{2}(?:-[a-z]+)+-\d)\.")
+from service.adapters.email.formats.signature import signed
+from service.email_access import AwsCredentials, aws_region
 
 ABOUT_THE_ACCOUNT = frozenset(
     {
@@ -27,15 +25,6 @@ ABOUT_THE_ACCOUNT = frozenset(
         "SendingPausedException",
     }
 )
-
-
-def region_of(url: URL) -> str:
-    """The region of an endpoint. Raises ValueError."""
-    if region := url.query.get("region"):
-        return region
-    if match := _REGION.search(url.host or ""):
-        return match[1]
-    raise ValueError("an endpoint such as https://email.eu-west-1.amazonaws.com, or a URL with ?region=eu-west-1")
 
 
 def _body(mail: Mail) -> object:
@@ -68,12 +57,12 @@ def _verdict(status: int, headers: Headers, body: Any) -> Verdict | None:
 def _sign(method: str, url: URL, body: bytes, token: str) -> dict[str, str]:
     # The service compares the instant with its own clock, so it is this machine's and not the business clock's.
     return signed(
-        Credentials.parse(token),
+        AwsCredentials.parse(token),
         method=method,
         url=url.without_query_params("region"),
         headers={"Content-Type": "application/json"} if body else {},
         body=body,
-        region=region_of(url),
+        region=aws_region(url),
         service="ses",
         at=datetime.now(UTC),
     )

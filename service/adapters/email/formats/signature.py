@@ -8,36 +8,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import quote
 
 from yarl import URL
 
+from service.email_access import AwsCredentials
+
 ALGORITHM = "AWS4-HMAC-SHA256"
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """The key of an account. `session` is the token of temporary credentials."""
-
-    key_id: str
-    secret: str
-    session: str | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Credentials:
-        """Parse `KEY_ID:SECRET` or `KEY_ID:SECRET:SESSION_TOKEN`. Raises ValueError."""
-        key_id, _, rest = text.partition(":")
-        secret, _, session = rest.partition(":")
-        if not key_id or not secret:
-            raise ValueError("an access key such as AKIA…:secret, with :session-token if it is temporary")
-        return cls(key_id, secret, session or None)
-
-
 def signed(
-    credentials: Credentials,
+    credentials: AwsCredentials,
     *,
     method: str,
     url: URL,

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import pytest
 from yarl import URL
 
-from service.adapters.email.formats.ses import region_of
-from service.adapters.email.formats.signature import Credentials, signed
+from service.adapters.email.formats.signature import signed
+from service.email_access import AwsCredentials, aws_region
 
-EXAMPLE = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
+EXAMPLE = AwsCredentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 AT = datetime(2015, 8, 30, 12, 36, tzinfo=UTC)
 FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 
@@ -114,7 +114,7 @@ def test_the_vectors_of_the_test_suite_have_their_signatures(name: str) -> None:
 
 def test_temporary_credentials_have_a_session() -> None:
     """The role of a container has only temporary credentials."""
-    credentials = Credentials.parse("AKID:sec/ret:tok:en")
+    credentials = AwsCredentials.parse("AKID:sec/ret:tok:en")
     added = signed(
         credentials,
         method="POST",
@@ -130,7 +130,7 @@ def test_temporary_credentials_have_a_session() -> None:
     assert "SignedHeaders=host;x-amz-date;x-amz-security-token," in added["Authorization"]
     for wrong in ("", "AKID", "AKID:", ":secret"):
         with pytest.raises(ValueError, match="access key"):
-            Credentials.parse(wrong)
+            AwsCredentials.parse(wrong)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +144,6 @@ def test_temporary_credentials_have_a_session() -> None:
 )
 def test_the_region_is_that_of_the_endpoint(url: str, region: str) -> None:
     """A signature for another region is refused."""
-    assert region_of(URL(url)) == region
+    assert aws_region(URL(url)) == region
     with pytest.raises(ValueError, match="region"):
-        region_of(URL("https://mail.example.com"))
+        aws_region(URL("https://mail.example.com"))
