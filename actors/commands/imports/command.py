@@ -27,9 +27,7 @@ from service.api.http.problems import Problem
 from service.api.http.responses import encode
 from service.api.representations.users import future_dates, loader
 from service.domain.occasions import DEFAULTS
-
-KEY_VARIABLE = "HEYDAY_API_KEY"
-"""The variable with the key of the API."""
+from service.environment import Environment, Secret
 
 MAX_KEY_CHARACTERS = 4096
 
@@ -44,7 +42,10 @@ class Ready:
 
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Import, and return the exit code: 1 when a row was refused. Raises WrongUsage, CommandFailed."""
+    """Import, and return the exit code: 1 when a row was refused.
+
+    Raises BadConfiguration, WrongUsage, CommandFailed.
+    """
     kind = args.format or FORMATS.get(args.file.suffix.lower())
     if kind is None:
         raise WrongUsage("the end of the file's name tells no format: give --format csv or --format ndjson")
@@ -155,19 +156,24 @@ def _is_valid(one: Ready, refusals: Refusals, progress: ProgressBar, now: dateti
     return True
 
 
-def _key(path: Path | None, environment: Mapping[str, str]) -> str | None:
+def _key(path: Path | None, environment: Mapping[str, str]) -> Secret | None:
     if path is None:
-        text = environment.get(KEY_VARIABLE, "").strip()
-        if len(text.split()) > 1:
-            raise WrongUsage(f"{KEY_VARIABLE}: expected one key")
-        return text or None
+        reader = Environment(environment)
+        key = reader.secret("API_KEY", _one_key)
+        reader.raise_errors()
+        return key
     try:
-        text = path.read_text(encoding="utf-8")[:MAX_KEY_CHARACTERS].strip()
+        return _one_key(path.read_text(encoding="utf-8")[:MAX_KEY_CHARACTERS].strip())
     except (OSError, UnicodeDecodeError) as error:
         raise WrongUsage(f"--key-file {path}: {getattr(error, 'strerror', None) or 'expected text'}") from error
-    if not text or len(text.split()) > 1:
-        raise WrongUsage(f"--key-file {path}: expected one key")
-    return text
+    except ValueError as error:
+        raise WrongUsage(f"--key-file {path}: expected {error}") from error
+
+
+def _one_key(text: str) -> Secret:
+    if len(text.split()) != 1:
+        raise ValueError("one key")
+    return Secret(text)
 
 
 def _lines_of(path: Path) -> int | None:

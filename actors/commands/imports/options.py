@@ -43,7 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="address of a node's API; default: %(default)s")
     parser.add_argument(
-        "--key-file", metavar="FILE", type=Path, help="file with the API key; default: the variable HEYDAY_API_KEY"
+        "--key-file",
+        metavar="FILE",
+        type=Path,
+        help="file with the API key; default: the variable HEYDAY_API_KEY, or HEYDAY_API_KEY_FILE",
     )
     parser.add_argument("--json", action="store_true", help="write the counts as JSON")
 

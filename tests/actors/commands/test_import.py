@@ -21,6 +21,7 @@ from actors.commands.imports.options import add_arguments
 from actors.commands.imports.source import open_source
 from actors.commands.progress import ProgressBar
 from service.api_keys import parse_api_keys
+from service.settings import BadConfiguration
 from tests.service.api.conftest import Api, Serve, api, serve  # noqa: F401 - fixtures
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
@@ -168,7 +169,8 @@ async def test_a_key_comes_from_a_file_or_the_environment(serve: Serve, tmp_path
     key.write_text("0123456789abcdef\n")
 
     assert await imported(served.url, file, "--key-file", str(key)) == 0
-    assert await imported(served.url, file, "--on-conflict", "update", HEYDAY_API_KEY="0123456789abcdef") == 0
+    for given in ({"HEYDAY_API_KEY": "0123456789abcdef"}, {"HEYDAY_API_KEY_FILE": str(key)}):
+        assert await imported(served.url, file, "--on-conflict", "update", **given) == 0
     with pytest.raises(CommandFailed, match="401"):
         await imported(served.url, file)
     with pytest.raises(CommandFailed, match="403"):
@@ -215,7 +217,7 @@ async def test_a_key_of_two_lines_is_wrong_usage(tmp_path: Path) -> None:
     file = tmp_path / "people.csv"
     file.write_text("firstName,email,timezone\nAda,ada@example.com,UTC\n")
 
-    with pytest.raises(WrongUsage, match="HEYDAY_API_KEY: expected one key"):
+    with pytest.raises(BadConfiguration, match=r"HEYDAY_API_KEY='\*\*\*': expected one key"):
         await imported("http://127.0.0.1:1", file, HEYDAY_API_KEY="0123456789abcdef\n0123456789abcdef")
 
 
