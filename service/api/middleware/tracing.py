@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 REQUEST_ID = web.RequestKey("request_id", str)
 
-_GIVEN_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
+_GIVEN_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def trace(metrics: Metrics, tracing: Tracing, request_log: RequestLog) -> Middleware:
