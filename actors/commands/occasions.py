@@ -201,7 +201,7 @@ async def _set(occasions: PostgresOccasions, args: argparse.Namespace) -> int:
         raise CommandFailed(f"{args.code} has no text in {args.remove_language}")
     occasion = _changed(before.occasion if before else Occasion(args.code, Text(DEFAULT_SUBJECT, "")), args)
     if mistakes := occasion.mistakes():
-        raise CommandFailed("nothing was changed: " + "; ".join(f"{field}: {sentence}" for field, sentence in mistakes))
+        raise WrongUsage("nothing was changed: " + "; ".join(f"{field}: {sentence}" for field, sentence in mistakes))
     try:
         entry, created = await occasions.put(occasion, version=before.version if before else None, by=command_line())
     except OccasionChanged as error:

@@ -72,6 +72,16 @@ async def test_a_hold_that_makes_no_sense_is_wrong_usage(heyday: Run, words: lis
     assert await ids(heyday) == []
 
 
+async def test_too_many_holds_are_no_wrong_usage(heyday: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 1: the same command works once a hold is released."""
+    monkeypatch.setattr("service.adapters.postgres.holds.MOST_ACTIVE", 1)
+    assert (await heyday("hold", "--reason", "a test"))[0] == 0
+
+    code, _, err = await heyday("hold", "--reason", "a test")
+
+    assert (code, "Release one first." in err) == (1, True)
+
+
 async def test_an_unknown_hold_is_named(heyday: Run) -> None:
     """Exit code 1."""
     code, _, err = await heyday("release", "01937f10-2b44-7a90-b1c7-5d0e8f3a6c21")

@@ -64,10 +64,10 @@ async def test_a_text_for_a_terminal_does_nothing_to_it(heyday: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
-        (("set", "birthday", "--text", "Dear {name"), 1, "`Dear {name`, column 6"),
-        (("set", "birthday", "--text", "{years}"), 1, "textWithoutYears"),
-        (("set", "birthday", "--offset-days", "61"), 1, "offsetDays"),
-        (("set", "Name", "--text", "Hey"), 1, "code"),
+        (("set", "birthday", "--text", "Dear {name"), 2, "`Dear {name`, column 6"),
+        (("set", "birthday", "--text", "{years}"), 2, "textWithoutYears"),
+        (("set", "birthday", "--offset-days", "61"), 2, "offsetDays"),
+        (("set", "Name", "--text", "Hey"), 2, "code"),
         (("set", "birthday", "--send-at", "25:00"), 2, "expected HH:MM"),
         (("set", "birthday", "--language", "no tag"), 2, "language tag"),
         (("set", "birthday", "--language", "de_AT", "--text", "Hey"), 2, "did you mean de-AT?"),
