@@ -25,7 +25,7 @@ class StubOptions:
     """Seconds until the answer, drawn evenly from the range. A call that ends before is not accepted."""
     hang_for: float = 600.0
     rate: float = 0.0
-    """Requests taken in each second. Those beyond are answered with 429. 0: no limit."""
+    """Requests taken in each second; 0.5: one in two seconds. Those beyond are answered with 429. 0: no limit."""
     retry_after: int = 1
     """Seconds in the Retry-After of a 429; 0 leaves the header out."""
     status: int = 0

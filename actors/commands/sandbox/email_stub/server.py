@@ -43,7 +43,7 @@ class EmailStub:
         self.hang_ended = asyncio.Event()
         self._random = random.Random(options.seed)  # noqa: S311 - faults must be repeatable, not secret
         self._runner: web.ServerRunner | None = None
-        self._second = self._taken = 0
+        self._window = self._taken = 0
 
     @property
     def url(self) -> str:
@@ -141,12 +141,15 @@ class EmailStub:
         return web.Response(body=_sent(), content_type="application/json")
 
     def _takes_another(self, rate: float) -> bool:
-        """Count a request of this second. False if there were already `rate` of them."""
-        second = int(time.monotonic())
-        if second != self._second:
-            self._second, self._taken = second, 0
+        """Count a request of this second. False if there were already `rate` of them.
+
+        A rate below 1 takes one request in a longer time: 0.5 one in two seconds.
+        """
+        window = int(time.monotonic() * min(rate, 1))
+        if window != self._window:
+            self._window, self._taken = window, 0
         self._taken += 1
-        return self._taken <= rate
+        return self._taken <= max(rate, 1)
 
     async def _hang(self, request: web.BaseRequest) -> web.StreamResponse:
         self.ledger.hangs += 1

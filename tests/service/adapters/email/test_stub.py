@@ -7,6 +7,8 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -170,6 +172,22 @@ async def test_beyond_its_rate_it_asks_for_patience_and_takes_nothing(stub: Emai
         (200, None),
         (429, timedelta(seconds=2)),
     }
+
+
+async def test_a_rate_below_one_takes_a_request_in_more_than_a_second(
+    stub: EmailStub, client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow service is one to test with. It took nothing at all."""
+    stub.change(StubOptions(rate=0.5))
+    service = await client(stub.url)
+    taken = []
+    clock = SimpleNamespace(time_ns=lambda: 0)
+    monkeypatch.setattr("actors.commands.sandbox.email_stub.server.time", clock)
+    for second in (1000.0, 1001.9, 1002.0, 1003.0):
+        clock.monotonic = partial(float, second)
+        taken.append((await service.attempt(Greeting(UUID(int=1), "a@b.c", "Hey"))).outcome is Outcome.ACCEPTED)
+
+    assert taken == [True, False, True, False]
 
 
 async def test_with_a_status_it_takes_nothing(stub: EmailStub, client: MakeClient, greeting: Greeting) -> None:
