@@ -23,6 +23,7 @@ from service.adapters.postgres.connection import Database
 from service.adapters.redis.checkup import RedisCheckup
 from service.adapters.redis.connection import RedisClients
 from service.api.http.responses import encode
+from service.ports.names import DUE, PLAN, STREAMS
 from service.settings import Settings
 
 Say = Callable[[str], None]
@@ -30,10 +31,11 @@ Say = Callable[[str], None]
 
 async def run_checks(settings: Settings, database: Database, redis: RedisClients) -> list[CheckReport]:
     """Run every check. No check changes anything."""
+    streams = STREAMS if settings.rabbitmq_url is None else (PLAN, DUE)
     checks: dict[str, Check] = {
         "settings": partial(check_settings, settings),
         "postgres": partial(check_postgres, settings, database),
-        "redis": partial(check_redis, RedisCheckup(redis.commands)),
+        "redis": partial(check_redis, RedisCheckup(redis.commands), streams),
         "rabbitmq": partial(check_rabbitmq, settings.rabbitmq_url, database),
         "email service": partial(check_email, settings.email),
         "cluster": partial(check_cluster, Adoption(settings, database, redis)),

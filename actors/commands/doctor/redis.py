@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from actors.commands.doctor.check_results import CheckResult, error, ok, run_part, warning
@@ -12,8 +12,8 @@ OLDEST_VERSION = (6, 2)
 """The first version with every stream command that heyday uses."""
 
 
-async def check_redis(checkup: RedisCheckup) -> list[CheckResult]:
-    """Check the server, then the streams. Raises Unavailable."""
+async def check_redis(checkup: RedisCheckup, names: Sequence[str]) -> list[CheckResult]:
+    """Check the server, then these streams. Raises Unavailable."""
 
     async def server() -> list[CheckResult]:
         if (info := await checkup.info()) is None:
@@ -21,7 +21,7 @@ async def check_redis(checkup: RedisCheckup) -> list[CheckResult]:
         return [*_server(info), *_eviction(info)]
 
     async def streams() -> list[CheckResult]:
-        return list(_streams(await checkup.streams()))
+        return list(_streams(await checkup.streams(names)))
 
     return [*await run_part("the server", server), *await run_part("the streams", streams)]
 

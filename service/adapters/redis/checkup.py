@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from redis.asyncio import Redis
@@ -10,7 +11,6 @@ from redis.exceptions import NoPermissionError
 from service.adapters.redis.connection import Reply, translating
 from service.adapters.redis.streams import GROUP
 from service.ports import Emptied
-from service.ports.names import DUE, PLAN
 
 
 class RedisCheckup:
@@ -28,10 +28,10 @@ class RedisCheckup:
                 return None
             return found
 
-    async def streams(self) -> dict[str, tuple[int, dict[str, int]] | None]:
-        """Entries of each stream, and pending entries by consumer; None where there is no group."""
+    async def streams(self, names: Iterable[str]) -> dict[str, tuple[int, dict[str, int]] | None]:
+        """Entries of each of these streams, and pending entries by consumer; None where there is no group."""
         found: dict[str, tuple[int, dict[str, int]] | None] = {}
-        for name in (PLAN, DUE):
+        for name in names:
             try:
                 async with translating():
                     pending: Reply = await self._redis.xpending(name, GROUP)

@@ -78,6 +78,19 @@ async def test_the_exit_code_is_0_when_no_result_is_an_error(store: Store, docto
     assert stub.ledger.requests == 0
 
 
+@pytest.mark.parametrize(("rabbitmq", "names"), [(True, "due plan"), (False, "delivery due plan")])
+async def test_the_streams_of_redis_are_checked_with_its_queue_if_it_is_used(
+    store: Store, doctor: Run, monkeypatch: pytest.MonkeyPatch, rabbitmq: bool, names: str
+) -> None:
+    """Without RabbitMQ a stream is the delivery queue, and its pending messages show who is behind."""
+    if rabbitmq:
+        monkeypatch.setenv("HEYDAY_RABBITMQ_URL", f"amqp://127.0.0.1:{free_port()}")
+
+    _, out = await doctor()
+
+    assert sorted(re.findall(r"the stream heyday:(\w+) has no consumer group", out)) == names.split()
+
+
 async def test_json_has_a_level_for_the_whole_and_for_each_check(store: Store, doctor: Run) -> None:
     """A deployment pipeline reads it."""
     await store.fetch("delete from fencing_tokens")

@@ -53,7 +53,7 @@ async def test_a_checkup_without_info_says_that_it_was_denied(managed: RedisClie
     checkup = RedisCheckup(managed.commands)
 
     assert await checkup.info() is None
-    assert (await checkup.streams())["heyday:due"] is None
+    assert (await checkup.streams(["heyday:due"]))["heyday:due"] is None
 
 
 async def test_a_command_that_is_denied_is_an_outage_with_its_reason(clients: RedisClients, url: str) -> None:
