@@ -69,7 +69,7 @@ class Outages:
                 del self._waiting[system]
                 outage = self._outages.pop(system)
                 self._back[system] = self._steady()
-                log.info("outage_ended", system=system, seconds=round(self._steady() - outage.since, 3))
+                log.info("outage_ended", system=system, seconds=round(self.seconds(outage), 3))
                 self._on_change(system, False)
 
     def state(self, system: str) -> tuple[bool, float]:
@@ -77,6 +77,10 @@ class Outages:
         if system in self._outages:
             return True, self._outages[system].since
         return False, self._back.get(system, self._began)
+
+    def seconds(self, outage: Outage) -> float:
+        """Seconds for which a current outage has lasted."""
+        return self._steady() - outage.since
 
     def current(self) -> list[Outage]:
         """The current outages."""

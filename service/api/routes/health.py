@@ -72,9 +72,8 @@ class HealthRoutes:
     @operation("health", "Detailed health", responses={200: ResponseSpec("The figures.", DetailedHealthAnswer)})
     async def detailed(self, _request: web.Request) -> web.Response:
         """The state of the node and of its servers, at most a second old."""
-        dependencies = self._dependencies
+        dependencies, outages = self._dependencies, self._dependencies.outages
         figures = await asyncio.gather(*(check.result() for check in self._checks.values()))
-        now = asyncio.get_running_loop().time()
         missing = self._missing()
         return _fresh(
             {
@@ -83,8 +82,8 @@ class HealthRoutes:
                     missing=missing,
                     node=dependencies.settings.node_id,
                     outages=[
-                        {"system": outage.system, "reason": outage.reason, "seconds": round(now - outage.since, 3)}
-                        for outage in dependencies.outages.current()
+                        {"system": one.system, "reason": one.reason, "seconds": round(outages.seconds(one), 3)}
+                        for one in outages.current()
                     ],
                     clock={
                         "now": dependencies.clock.now(),

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
+from service.node.outages import Outages
 from service.ports import Busy, Unavailable
 from tests.service.api.conftest import Api, Serve, a_user, request_lines
 
@@ -58,6 +59,19 @@ async def test_detailed_health_shows_a_server_that_is_away_beside_those_that_are
     assert health["redis"].items() >= {"status": "down", "reason": "refused"}.items()
     assert health["actors"]["state"] == "running"
     assert health["tzdata"]
+
+
+async def test_an_outage_lasts_by_the_clock_that_knows_its_start(serve: Serve) -> None:
+    """The start is a second of that clock, which need not be the clock of the event loop."""
+    now = 100.0
+    outages = Outages(lambda: now)
+    outages.met("planner", Unavailable("redis", "refused"))
+    api = await serve(outages=outages)
+    now = 107.5
+
+    _, health = await api.call("GET", "/health/detailed")
+
+    assert health["outages"] == [{"system": "redis", "reason": "refused", "seconds": 7.5}]
 
 
 @pytest.mark.parametrize(
