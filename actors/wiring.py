@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -285,6 +285,7 @@ def production_resources(
                 for one in settings.email_services
                 for name, use in _email_replacements(one.prefix, services[one.name])
             },
+            "EMAIL_HTML": partial(_replace_html, list(services.values())),
             **({"RABBITMQ_URL": queue.use} if isinstance(queue, RabbitMQDeliveryQueue) else {}),
         },
         resize=resize,
@@ -339,6 +340,12 @@ def _replace_access(attempts: WayOut, name: str) -> Replace:
         await attempts.use_access(**{name: value})
 
     return replace
+
+
+async def _replace_html(services: Iterable[WayOut], value: Secret) -> None:
+    for service in services:
+        if isinstance(service, SmtpEmailService):
+            service.use_html(value)
 
 
 def _report_set_aside(metrics: Metrics) -> Callable[[SetAside], None]:

@@ -120,6 +120,10 @@ class SmtpEmailService:
         self._apply(self._url, replace(self._access, **changes))
         await self._close_idle()
 
+    def use_html(self, html: str) -> None:
+        """Send this document from now on."""
+        self._html = html
+
     def _apply(self, url: str, access: Access) -> None:
         server = smtp_server(url)
         context = tls_context(access.ca, access.client_certificate)
