@@ -118,7 +118,7 @@ class Node:
         self.settings = settings
         self.metrics = Metrics(settings.node_id)
         self.metrics.initialize_series(systems=["postgres", "redis", *(["rabbitmq"] if settings.rabbitmq_url else [])])
-        self.events = NodeEvents(self.metrics, steady=steady)
+        self.events = NodeEvents(self.metrics)
         self.circuits = {
             service.name: CircuitEvents(self.metrics, service.name, steady=steady, failures=settings.circuit_failures)
             for service in settings.email_services

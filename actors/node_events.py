@@ -15,11 +15,10 @@ log = structlog.get_logger(__name__)
 
 
 class NodeEvents:
-    """The callbacks of one node. `steady` measures seconds."""
+    """The callbacks of one node."""
 
-    def __init__(self, metrics: Metrics, *, steady: Callable[[], float]) -> None:
+    def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._steady = steady
         self.living_nodes = 1
         """The number of nodes that were seen alive last, this one included."""
 

@@ -44,7 +44,6 @@ class PostgresUserLists:
         self._database = database
         self._settled = -1
         """Every change up to this number is committed, or will never be."""
-        self._settled = -1
 
     async def page(self, wanted: UserFilter, *, after: CreationPosition | None, limit: int) -> UsersFound:
         number, user_id = _place(after)

@@ -16,9 +16,6 @@ from redis.typing import EncodableT, FieldT
 
 from service.adapters.redis.connection import COMMAND_TIMEOUT, Reply, script, translating
 from service.ports import Emptied, Entry, NodeName, Requeued, StreamState
-from service.ports.names import DUE, PLAN
-
-__all__ = ["DUE", "GROUP", "MAX_TRIES", "PLAN", "REQUEUE_BATCH", "RedisWorkStream"]
 
 GROUP = "nodes"
 
