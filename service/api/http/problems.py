@@ -79,6 +79,14 @@ class Problem(Exception):
         self.members = dict(members or {})
 
 
+def result_line(line: int | None, problem: Problem) -> bytes:
+    """The result of a line that an import refuses; `line` is None for the whole import."""
+    number = {} if line is None else {"line": line}
+    errors = {"errors": [error.as_json() for error in problem.errors]} if problem.errors else {}
+    kind = problem.kind
+    return encode({**number, "status": kind.status, "type": kind.type, "detail": problem.detail, **errors}) + b"\n"
+
+
 MALFORMED = Kind(
     "malformed-request", 400, "Malformed request", "The request is not HTTP, or its body not JSON in UTF-8, or cut off."
 )

@@ -27,8 +27,8 @@ from service.api.http.problems import (
     MEDIA_TYPE,
     TOO_LARGE,
     UNAVAILABLE,
-    Kind,
     Problem,
+    result_line,
 )
 from service.api.http.query import Choice, Query
 from service.api.http.responses import encode
@@ -162,11 +162,11 @@ class ImportRoutes:
             error = failed.exceptions[0]
             if not isinstance(error, ResultsNotRead):
                 raise error from None
-            results.keep(_line(None, TOO_LARGE, RESULTS_NOT_READ))
+            results.keep(result_line(None, Problem(TOO_LARGE, RESULTS_NOT_READ)))
             log.info("import_ended", reason="results not read")
             return
         if ended is not None:
-            await results.add(_line(last + 1, ended.kind, str(ended)))
+            await results.add(result_line(last + 1, Problem(ended.kind, str(ended))))
         counts = storing.result()
         log.info("users_imported", stored=counts["created"], updated=counts["updated"], lines=last)
 
@@ -296,9 +296,9 @@ async def _write_results(batch: Storing, results: SpooledResponse) -> Counter[st
     counts: Counter[str] = Counter()
     for row in batch.rows:
         if row.problem is not None:
-            text += _refused(row.line, row.problem)
+            text += result_line(row.line, row.problem)
         elif isinstance(outcome, Unavailable):
-            text += _line(row.line, UNAVAILABLE, f"{outcome.system} is away: send this row again.")
+            text += result_line(row.line, Problem(UNAVAILABLE, f"{outcome.system} is away: send this row again."))
         elif isinstance(result := next(created), UUID):
             text += encode({"line": row.line, "status": 201, "id": result}) + b"\n"
             counts["created"] += 1
@@ -307,20 +307,10 @@ async def _write_results(batch: Storing, results: SpooledResponse) -> Counter[st
             text += encode({"line": row.line, "status": status, "id": result.id, "result": result.outcome}) + b"\n"
             counts[result.outcome] += 1
         elif result is None or isinstance(result, EmailTaken):
-            text += _line(row.line, EMAIL_TAKEN, "Another user has this email address.")
+            text += result_line(row.line, Problem(EMAIL_TAKEN, "Another user has this email address."))
         elif isinstance(result, ExternalIdTaken):
-            text += _line(row.line, EXTERNAL_ID_TAKEN, "Another user has this externalId.")
+            text += result_line(row.line, Problem(EXTERNAL_ID_TAKEN, "Another user has this externalId."))
         else:
-            text += _refused(row.line, Problem(INVALID, "The database does not take these values."))
+            text += result_line(row.line, Problem(INVALID, "The database does not take these values."))
     await results.add(bytes(text))
     return counts
-
-
-def _refused(line: int, problem: Problem) -> bytes:
-    errors = [error.as_json() for error in problem.errors]
-    return _line(line, problem.kind, problem.detail, **({"errors": errors} if errors else {}))
-
-
-def _line(line: int | None, kind: Kind, detail: str, **more: object) -> bytes:
-    number = {} if line is None else {"line": line}
-    return encode({**number, "status": kind.status, "type": kind.type, "detail": detail, **more}) + b"\n"

@@ -14,7 +14,7 @@ from service.api.http.body import instance_of, load, load_query, parse, read_jso
 from service.api.http.fields import EmailAddress, JsonSchema, Messages, Text
 from service.api.http.ndjson import MAX_LINE_BYTES, BodyEnded, Line, read_lines
 from service.api.http.paths import path_uuid
-from service.api.http.problems import MEDIA_TYPE, NOT_FOUND, TOO_LARGE, UNAVAILABLE, Problem
+from service.api.http.problems import MEDIA_TYPE, NOT_FOUND, TOO_LARGE, UNAVAILABLE, Problem, result_line
 from service.api.http.query import AnyText, Page
 from service.api.http.responses import encode, json_response
 from service.api.http.streaming import RESULTS_NOT_READ, ResultsNotRead, SpooledResponse, streamed
@@ -165,7 +165,7 @@ class SuppressionRoutes:
                 try:
                     await self._import(request, results)
                 except ResultsNotRead:
-                    results.keep(_refused(None, Problem(TOO_LARGE, RESULTS_NOT_READ)))
+                    results.keep(result_line(None, Problem(TOO_LARGE, RESULTS_NOT_READ)))
                     log.info("import_ended", reason="results not read")
         return results.response
 
@@ -181,7 +181,7 @@ class SuppressionRoutes:
                     rows = []
                 await turns.give()
         except BodyEnded as ended:
-            await results.add(await self._store(rows, by) + _refused(last + 1, Problem(ended.kind, str(ended))))
+            await results.add(await self._store(rows, by) + result_line(last + 1, Problem(ended.kind, str(ended))))
             return
         await results.add(await self._store(rows, by))
 
@@ -196,9 +196,9 @@ class SuppressionRoutes:
         text = b""
         for row in rows:
             if row.problem is not None:
-                text += _refused(row.line, row.problem)
+                text += result_line(row.line, row.problem)
             elif away is not None:
-                text += _refused(row.line, Problem(UNAVAILABLE, f"{away.system} is away: send this row again."))
+                text += result_line(row.line, Problem(UNAVAILABLE, f"{away.system} is away: send this row again."))
             else:
                 one = next(added)
                 text += encode({"line": row.line, "status": 201 if one.new else 200, "id": one.suppression.id}) + b"\n"
@@ -213,11 +213,3 @@ def _read(line: Line) -> _Row:
     except Problem as problem:
         return _Row(line.number, None, problem)
     return _Row(line.number, NewSuppression(**loaded), None)
-
-
-def _refused(line: int | None, problem: Problem) -> bytes:
-    """The result line of a problem; `line` is None for the whole import."""
-    errors = [error.as_json() for error in problem.errors]
-    number = {} if line is None else {"line": line}
-    result = {**number, "status": problem.kind.status, "type": problem.kind.type, "detail": problem.detail}
-    return encode({**result, **({"errors": errors} if errors else {})}) + b"\n"
