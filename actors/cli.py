@@ -11,6 +11,7 @@ from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK, WRONG_USAGE
 from actors.commands.output import OutputFailed, ReaderLeft, discard_output, standard_streams
 from actors.commands.registry import COMMANDS, parser_for
+from service.domain.texts import is_unicode
 from service.settings import BadConfiguration
 
 
@@ -83,11 +84,7 @@ def _sentence(error: Exception) -> str | None:
 def _garbled(args: argparse.Namespace) -> str | None:
     """An argument with bytes that are no text. Paths are no strings here, and may have such bytes."""
     words = [word for value in vars(args).values() for word in (value if isinstance(value, list) else [value])]
-    return next((word for word in words if isinstance(word, str) and not _is_unicode(word)), None)
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= char <= "\udfff" for char in text)
+    return next((word for word in words if isinstance(word, str) and not is_unicode(word)), None)
 
 
 def _lacks(error: ModuleNotFoundError, *names: str) -> int:

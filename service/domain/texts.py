@@ -70,7 +70,7 @@ def mistake(template: str, *, years: bool = True, one_line: bool = False) -> str
         return "expected some text"
     if len(template) > most:
         return f"expected at most {most} characters, not {len(template)}"
-    if "\0" in template or not _is_unicode(template):
+    if "\0" in template or not is_unicode(template):
         return "expected text that UTF-8 and the database can hold"
     if one_line and (found := _LINE_BREAKING.search(template)):
         return f"{_place(template, found.start())}: expected one line without control characters"
@@ -108,7 +108,8 @@ def mistakes(text: Text, *, default: bool) -> list[tuple[str, str]]:
     return [(field, sentence) for field, sentence in found if sentence is not None]
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """False for text with lone surrogates, which bytes become that are no UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -65,7 +65,7 @@ _EMAIL_ERRORS: Messages = {
     "null": "Expected an email address, not null.",
     "syntax": "Expected an email address: {reason}",
 }
-_NUMBER_ERRORS: Messages = {"invalid": "Expected a whole number from {least} to {most}."}
+NUMBER_ERRORS: Messages = {"invalid": "Expected a whole number from {least} to {most}."}
 _ID_ERRORS: Messages = {"invalid": "Expected an id, which is a UUID."}
 _ZONE_ERRORS: Messages = {
     "invalid": "Expected the name of an IANA time zone, such as Europe/Paris.",
@@ -271,7 +271,7 @@ class Day(fields.Field[OccasionDate]):
 class WholeNumber(fields.Field[int]):
     """A number of JSON without a fraction, from `least` to `most`."""
 
-    default_error_messages = _NUMBER_ERRORS
+    default_error_messages = NUMBER_ERRORS
 
     def __init__(self, least: int, most: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)

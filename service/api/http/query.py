@@ -12,8 +12,10 @@ from uuid import UUID
 
 from marshmallow import RAISE, Schema, fields
 
-from service.api.http.fields import JsonSchema, Messages
+from service.api.http.fields import NUMBER_ERRORS, JsonSchema, Messages
+from service.api.http.paths import UUID_TEXT
 from service.domain.messages import Status
+from service.domain.texts import is_unicode
 from service.domain.zones import zone_names
 
 MAX_PAGE_ITEMS = 500
@@ -25,7 +27,6 @@ DEFAULT_PAGE_ITEMS = 50
 MAX_MESSAGE_IDS = 1000
 """Messages that a request may name one by one."""
 
-_NUMBER_ERRORS: Messages = {"invalid": "Expected a whole number from {least} to {most}."}
 _INSTANT_ERRORS: Messages = {"invalid": "Expected an instant with its offset, such as 2027-02-28T09:00:00Z."}
 _INSTANT_OR_DATE_ERRORS: Messages = {
     "invalid": "Expected a date, or an instant with its offset, such as 2027-02-28 or 2027-02-28T09:00:00Z."
@@ -38,7 +39,6 @@ _BOOLEAN_ERRORS: Messages = {"invalid": "Expected true or false."}
 _STATUS_ERRORS: Messages = {"invalid": "Expected one of {values}.", "required": "Expected, and missing."}
 _MONTH_DAY_ERRORS: Messages = {"invalid": "Expected a month and a day that exist, as MM-DD."}
 _ID_ERRORS: Messages = {"invalid": "Expected the id of a user, a UUID."}
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _SOME_ERRORS: Messages = {"invalid": "Expected something."}
 _MONTH_DAY = "^((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-9]))$"
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})", re.ASCII)
@@ -56,7 +56,7 @@ class Query(Schema):
 class Number(fields.Field[int]):
     """A whole number in decimal digits, from `least` to `most`: out of range is refused, not clamped."""
 
-    default_error_messages = _NUMBER_ERRORS
+    default_error_messages = NUMBER_ERRORS
 
     def __init__(self, least: int, most: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -184,7 +184,7 @@ class UserId(fields.Field[UUID]):
     json_schema: JsonSchema = MappingProxyType({"type": "string", "format": "uuid"})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> UUID:
-        if not isinstance(value, str) or not _UUID.fullmatch(value):
+        if not isinstance(value, str) or not UUID_TEXT.fullmatch(value):
             raise self.make_error("invalid")
         return UUID(value)
 
@@ -227,7 +227,7 @@ class MessageIds(fields.Field[tuple[UUID, ...]]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[UUID, ...]:
         ids = value if isinstance(value, list) else []
         if not 1 <= len(ids) <= MAX_MESSAGE_IDS or not all(
-            isinstance(id_, str) and _UUID.fullmatch(id_) for id_ in ids
+            isinstance(id_, str) and UUID_TEXT.fullmatch(id_) for id_ in ids
         ):
             raise self.make_error("invalid", most=MAX_MESSAGE_IDS)
         return tuple(dict.fromkeys(map(UUID, ids)))
@@ -275,7 +275,7 @@ class AnyText(fields.Field[str]):
     )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        if not isinstance(value, str) or not 1 <= len(value) <= 320 or "\0" in value or not _is_unicode(value):
+        if not isinstance(value, str) or not 1 <= len(value) <= 320 or "\0" in value or not is_unicode(value):
             raise self.make_error("invalid")
         return value
 
@@ -284,11 +284,6 @@ class OccasionCode(AnyText):
     """The code of an occasion. Only the database knows if it exists."""
 
     json_schema: JsonSchema = MappingProxyType({"$ref": "#/components/schemas/Occasion"})
-
-
-def _is_unicode(text: str) -> bool:
-    # A percent-encoded query may hold bytes that are no UTF-8.
-    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 class Page(Query):
