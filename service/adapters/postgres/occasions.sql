@@ -1,13 +1,13 @@
--- name: all
+-- fragment: entry
 -- send_at is text, because 24:00 is a time of day in PostgreSQL only.
-select code, subject, template, template_with_years, texts, send_at::text as send_at, leap_day, weekend, offset_days, active,
+code, subject, template, template_with_years, texts, send_at::text as send_at, leap_day, weekend, offset_days, active,
     active_since, version, text_version, created_at, updated_at
-from occasions order by code
+
+-- name: all
+select {{entry}} from occasions order by code
 
 -- name: get
-select code, subject, template, template_with_years, texts, send_at::text as send_at, leap_day, weekend, offset_days, active,
-    active_since, version, text_version, created_at, updated_at
-from occasions where code = $1
+select {{entry}} from occasions where code = $1
 
 -- name: wait_for_writers
 -- The lock of the trigger check_occasion: one writer at a time.
@@ -27,16 +27,14 @@ select from planning for update
 insert into occasions
     (code, subject, template, template_with_years, texts, send_at, leap_day, weekend, offset_days, active)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-returning code, subject, template, template_with_years, texts, send_at::text as send_at, leap_day, weekend, offset_days, active,
-    active_since, version, text_version, created_at, updated_at
+returning {{entry}}
 
 -- name: change
 update occasions set
     subject = $2, template = $3, template_with_years = $4, texts = $5, send_at = $6, leap_day = $7, weekend = $8,
     offset_days = $9, active = $10
 where code = $1
-returning code, subject, template, template_with_years, texts, send_at::text as send_at, leap_day, weekend, offset_days, active,
-    active_since, version, text_version, created_at, updated_at
+returning {{entry}}
 
 -- name: in_use
 -- Dates have a foreign key to it. Messages have none, because the check would cost planning a look-up for each row.

@@ -245,9 +245,11 @@ class PostgresUsers:
 
     async def _delete(self, user_id: UUID, version: int | None, erase_by: Principal | None) -> bool:
         async with self._database.transaction() as connection:
-            lock = _SQL.lock_user_or_deleted if erase_by else _SQL.lock_user
-            if await self._lock(connection, user_id, version, lock) is None:
+            row = await connection.fetchrow(_SQL.lock_user_or_deleted if erase_by else _SQL.lock_user, user_id)
+            if row is None:
                 return False
+            if version not in (None, row["version"]):
+                raise UserChanged(row["version"])
             await connection.execute(_SQL.delete_user, user_id)
             await connection.execute(_PLANNING.cancel_user, user_id)
             if erase_by:
@@ -258,18 +260,6 @@ class PostgresUsers:
                 await connection.execute(_SQL.forget_responses, [f"/api/v1/users/{user_id}", *shown])
                 await audit.record(connection, erase_by, AuditAction.USER_ERASED, [user_id])
             return True
-
-    async def _lock(
-        self, connection: Connection, user_id: UUID, version: int | None, lock: str = _SQL.lock_user
-    ) -> datetime | None:
-        """Lock the row until the end of the transaction; business time, or None if there is no such user."""
-        row = await connection.fetchrow(lock, user_id)
-        if row is None:
-            return None
-        if version is not None and row["version"] != version:
-            raise UserChanged(row["version"])
-        now: datetime = row["now"]
-        return now
 
 
 def _one_of_each_key(

@@ -27,6 +27,12 @@ new_messages as (
     where t.send_at > n.created_at and t.send_at < f.planned_until
 )
 
+-- fragment: dates
+(
+    select coalesce(jsonb_object_agg(d.occasion, to_char(d.date, case when d.year_known then 'YYYY-MM-DD' else '--MM-DD' end)), '{}')
+    from occasion_dates d where d.user_id = u.id
+) as dates
+
 -- fragment: fence
 fence as materialized (
     select planning_fence_for($18::bigint) as planned_until, business_now() as now
@@ -111,19 +117,13 @@ select external_id from users where external_id = any($1::text[]) and deleted_at
 -- name: get_users
 -- The users of several requests or changes. They are found by their keys alone: with another condition, a plan from an
 -- empty table would read a partial index whole.
-select u.*, (
-    select coalesce(jsonb_object_agg(d.occasion, to_char(d.date, case when d.year_known then 'YYYY-MM-DD' else '--MM-DD' end)), '{}')
-    from occasion_dates d where d.user_id = u.id
-) as dates
+select u.*, {{dates}}
 from (select * from users where id = any($1::uuid[]) offset 0) u
 where u.deleted_at is null
 
 -- name: match_users
 -- $1, $2: external ids (or null), and addresses in the form in which they are compared.
-select t.line, u.*, (
-    select coalesce(jsonb_object_agg(d.occasion, to_char(d.date, case when d.year_known then 'YYYY-MM-DD' else '--MM-DD' end)), '{}')
-    from occasion_dates d where d.user_id = u.id
-) as dates
+select t.line, u.*, {{dates}}
 from unnest($1::text[], $2::text[]) with ordinality as t (external_id, email_key, line)
 cross join lateral (
     select found.* from (
@@ -139,11 +139,11 @@ cross join lateral (
 -- name: lock_user
 -- A transaction that changes a user holds this lock until it commits. A planner that reads the row waits, and reads it
 -- again.
-select id, version, business_now() as now from users where id = $1 and deleted_at is null for update
+select version from users where id = $1 and deleted_at is null for update
 
 -- name: lock_user_or_deleted
 -- A deleted user can still be erased, once.
-select id, version, business_now() as now from users where id = $1 and email <> '' for update
+select version from users where id = $1 and email <> '' for update
 
 -- name: lock_users
 -- As lock_user, in the order of the ids: of two transactions with the same users, one waits for the other.
