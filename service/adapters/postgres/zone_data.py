@@ -38,9 +38,7 @@ class PostgresZoneData:
         return Followed(row["release"], row["planned_until"], row["agreed"])
 
     async def unsent(self) -> list[UnsentDay]:
-        async with self._database.transaction() as connection:
-            await connection.execute(_PATIENTLY)
-            rows = await connection.fetch(_SQL.unsent, self._release, timeout=FOLLOW_WITHIN)
+        rows = await self._fetch(_SQL.unsent, self._release)
         return [
             UnsentDay(
                 OccasionDay(row["occasion"], row["local_year"], row["month_day"]),
@@ -58,10 +56,10 @@ class PostgresZoneData:
             return await self._follow(moves, days, starts_at, ends_at)
         except ROW_FAULTS:
             columns = _columns(moves)
-            found = await self._database.fetch(_SQL.shift_ids, *columns, within=FOLLOW_WITHIN)
+            found = await self._fetch(_SQL.shift_ids, *columns)
 
             async def shift(some: Sequence[UUID]) -> list[asyncpg.Record]:
-                return await self._database.fetch(_SQL.shift, *columns, self._release, some, within=FOLLOW_WITHIN)
+                return await self._fetch(_SQL.shift, *columns, self._release, some)
 
             # One row cannot be moved, and the others must not keep the instants of the older release.
             await self._aside.run("follow_zones", [row["id"] for row in found], shift)
@@ -86,6 +84,14 @@ class PostgresZoneData:
             )
             await connection.execute(_SQL.note, self._release)
             return [row["id"] for row in rows]
+
+    async def _fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
+        """All rows of one statement that may take as long as all unsent messages do. Raises Unavailable."""
+        with self._database.timing(query):
+            async with self._database.transaction() as connection:
+                await connection.execute(_PATIENTLY)
+                rows: list[asyncpg.Record] = await connection.fetch(query, *args, timeout=FOLLOW_WITHIN)
+                return rows
 
     async def fall_back(self) -> None:
         await self._database.fetch(_SQL.fall_back, self._release)

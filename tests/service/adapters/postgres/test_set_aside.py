@@ -14,7 +14,9 @@ from service.adapters.postgres.history import PostgresHistory
 from service.adapters.postgres.messages import PostgresMessages
 from service.adapters.postgres.planning import PostgresPlanning
 from service.adapters.postgres.set_aside import SetAsideMessages, run_in_halves
+from service.adapters.postgres.zone_data import PostgresZoneData
 from service.domain.messages import Answer, Outcome, Status
+from service.domain.planning import TzdataMove
 from service.ports import Claim, MessageFilter, Result, SetAside
 from service.redrive import redrive_all
 from tests.conftest import Clock
@@ -393,6 +395,37 @@ async def test_a_damaged_row_does_not_hold_up_its_occasion_when_the_rules_change
 
     assert await store.planning.open_ranges(older_than=30, limit=10) == [left]
     assert await claim_due(store) == [other]
+
+
+async def test_rows_beside_a_damaged_one_follow_zone_data_with_the_same_deadline(damage: Damage) -> None:
+    """A large backlog takes longer than other statements may. Cancelled, it would be tried again for ever."""
+    store = damage.store
+    damaged, other = await store.due(2)
+    await damage.at(damaged)
+    await store.fetch(
+        "insert into occasion_dates (user_id, occasion, date) select user_id, occasion, '1990-05-02' from messages"
+    )
+    connection = await asyncpg.connect(store.dsn)
+    await connection.execute(
+        """
+        create function note_timeout() returns trigger language plpgsql as $$
+        begin
+            new.status_reason = current_setting('statement_timeout');
+            return new;
+        end $$;
+        create trigger note_timeout before update on messages for each row execute function note_timeout()
+        """
+    )
+    await connection.close()
+    zone_data = PostgresZoneData(store.database, release="2099a", on_set_aside=damage.told.append)
+    moves = [TzdataMove(one, one.send_at + timedelta(hours=1)) for one in await zone_data.unsent()]
+    now = datetime.now(UTC)
+
+    await zone_data.follow(moves, days=[], starts_at=now, ends_at=now)
+
+    assert [one.id for one in damage.told] == [damaged]
+    rows = await store.fetch("select id, status_reason from messages where tzdata = '2099a'")
+    assert [(row["id"], row["status_reason"]) for row in rows] == [(other, "5min")]
 
 
 async def test_a_repaired_row_does_not_wait_for_a_clock_that_was_set_back(damage: Damage, clock: Clock) -> None:
