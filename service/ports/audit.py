@@ -13,7 +13,7 @@ from service.domain.roles import Role
 
 
 class AuditAction(StrEnum):
-    """A change that is recorded: every one that is not a user's own edit."""
+    """A change that is recorded: every one but the creation and the edit of a user."""
 
     HOLD_CREATED = "hold.created"
     HOLD_RELEASED = "hold.released"
@@ -27,6 +27,7 @@ class AuditAction(StrEnum):
     SUPPRESSION_REMOVED = "suppression.removed"
     MESSAGES_REDRIVEN = "messages.redriven"
     MESSAGES_MENDED = "messages.mended"
+    USER_DELETED = "user.deleted"
     USER_ERASED = "user.erased"
     JOB_RUN = "job.run"
     DATABASE_ADOPTED = "database.adopted"

@@ -80,11 +80,11 @@ class Users(Protocol):
     def editing_many(self, user_ids: Sequence[UUID]) -> AbstractAsyncContextManager[UserEdits]:
         """Lock users for the changes of one transaction, as `editing` locks one."""
 
-    async def delete(self, user_id: UUID, *, version: int | None, erase_by: Principal | None = None) -> bool:
+    async def delete(self, user_id: UUID, *, version: int | None, by: Principal, erase: bool = False) -> bool:
         """Mark as deleted, and cancel what is unsent. False if there is no such user. Raises UserChanged.
 
-        With `erase_by`, all personal data is removed, also of a user who was deleted before, and the same transaction
-        adds that to the audit log.
+        With `erase`, all personal data is removed, also of a user who was deleted before. The same transaction adds the
+        deletion, or the erasure, to the audit log.
         """
 
     async def new_ids(self, count: int) -> list[UUID]:

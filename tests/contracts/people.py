@@ -104,7 +104,7 @@ class People:
         given_version, erase = version and self._version_of(user_id) + version - 1, self._random.random() < 0.4
         await self._sides.ask(
             f"delete {user_id} of version {given_version}, erase: {erase}",
-            lambda side: side.users.delete(user_id, version=given_version, erase_by=OPERATOR if erase else None),
+            lambda side: side.users.delete(user_id, version=given_version, by=OPERATOR, erase=erase),
         )
 
     async def read(self) -> None:

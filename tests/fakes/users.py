@@ -157,21 +157,21 @@ class FakeUsers:
         """Business time."""
         return self._truth.now()
 
-    async def delete(self, user_id: UUID, *, version: int | None, erase_by: Principal | None = None) -> bool:
+    async def delete(self, user_id: UUID, *, version: int | None, by: Principal, erase: bool = False) -> bool:
         truth, now = self._truth, self._truth.now()
         row = truth.users.get(user_id)
         # Who was deleted can still be erased, once.
-        if row is None or (row.profile.email == "" if erase_by else row.deleted_at is not None):
+        if row is None or (row.profile.email == "" if erase else row.deleted_at is not None):
             return False
         _same_version(row, version)
         address = address_hash(row.profile.email)
         row = replace(row, deleted_at=row.deleted_at or now, updated_at=now, version=row.version + 1)
         with truth.transaction():
-            if erase_by:
+            if erase:
                 erased = Profile("", None, "", "UTC", {})
                 row = replace(row, profile=erased, email_key=str(user_id))
                 truth.forget_address(address)
-                truth.record_change(erase_by, AuditAction.USER_ERASED, [user_id])
+            truth.record_change(by, AuditAction.USER_ERASED if erase else AuditAction.USER_DELETED, [user_id])
             cancel_user(truth, truth.put_user(row))
         return True
 

@@ -429,7 +429,8 @@ class Scenario:
             return
 
         async def delete() -> None:
-            await self.world.users.delete(user_id, version=None, erase_by=OPERATOR if self.rng.random() < 0.5 else None)
+            erase = self.rng.random() < 0.5
+            await self.world.users.delete(user_id, version=None, by=OPERATOR, erase=erase)
 
         await self._user_does(f"delete {user_id}", delete)
 

@@ -239,26 +239,27 @@ class PostgresUsers:
                 now = locked[0]["now"] if locked else _LONG_AGO
                 yield _Edits(connection, users, now, late_limit=self._late_limit, tzdata=self._tzdata)
 
-    async def delete(self, user_id: UUID, *, version: int | None, erase_by: Principal | None = None) -> bool:
+    async def delete(self, user_id: UUID, *, version: int | None, by: Principal, erase: bool = False) -> bool:
         with _refusing_rows():
-            return await self._delete(user_id, version, erase_by)
+            return await self._delete(user_id, version, by, erase=erase)
 
-    async def _delete(self, user_id: UUID, version: int | None, erase_by: Principal | None) -> bool:
+    async def _delete(self, user_id: UUID, version: int | None, by: Principal, *, erase: bool) -> bool:
         async with self._database.transaction() as connection:
-            row = await connection.fetchrow(_SQL.lock_user_or_deleted if erase_by else _SQL.lock_user, user_id)
+            row = await connection.fetchrow(_SQL.lock_user_or_deleted if erase else _SQL.lock_user, user_id)
             if row is None:
                 return False
             if version not in (None, row["version"]):
                 raise UserChanged(row["version"])
             await connection.execute(_SQL.delete_user, user_id)
             await connection.execute(_PLANNING.cancel_user, user_id)
-            if erase_by:
+            if erase:
                 await connection.execute(_SQL.drop_all_dates, user_id)
                 suppressions = await connection.fetch(_SUPPRESSIONS.forget_address, user_id)
                 await connection.execute(_SQL.erase_user, user_id)
                 shown = [f"/api/v1/suppressions/{row['id']}" for row in suppressions]
                 await connection.execute(_SQL.forget_responses, [f"/api/v1/users/{user_id}", *shown])
-                await audit.record(connection, erase_by, AuditAction.USER_ERASED, [user_id])
+            action = AuditAction.USER_ERASED if erase else AuditAction.USER_DELETED
+            await audit.record(connection, by, action, [user_id])
             return True
 
 

@@ -51,7 +51,7 @@ class AccessRoutes:
         responses={200: ResponseSpec("A page.", AuditPage)},
     )
     async def page(self, request: web.Request) -> web.Response:
-        """Every change except edits of users, newest first: its key or command, and its subject."""
+        """Every change except creations and edits of users, newest first: its key or command, and its subject."""
         loaded = load_query(request, AuditQuery)
         limit = loaded["limit"]
         wanted = AuditFilter(loaded["action"], loaded["key"], loaded["since"], loaded["until"])

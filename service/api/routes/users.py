@@ -158,12 +158,12 @@ class UserRoutes:
         """Unsent greetings are cancelled; the address is free again. `erase=true` also removes all personal data, even
         of a user who was deleted before; that needs the role `admin`."""
         user_id = path_uuid(request)
-        erase_by = None
-        if load_query(request, DeleteQuery)["erase"]:
+        erase = load_query(request, DeleteQuery)["erase"]
+        if erase:
             require_role(request, Role.ADMIN)
-            erase_by = principal(request)
+        version = await self._version(request, user_id)
         try:
-            found = await self._users.delete(user_id, version=await self._version(request, user_id), erase_by=erase_by)
+            found = await self._users.delete(user_id, version=version, by=principal(request), erase=erase)
         except UserChanged as error:
             raise version_mismatch(error.version) from error
         if not found:

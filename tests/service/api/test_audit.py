@@ -1,4 +1,4 @@
-"""Tests `GET /audit`: each change except edits of users, with its author."""
+"""Tests `GET /audit`: each change except creations and edits of users, with its author."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def failed_message(api: Api) -> str:
 
 
 async def test_every_change_is_named_with_its_key_and_request(serve: Serve) -> None:
-    """Redrives, erasures and job runs have an author."""
+    """Redrives, deletions, erasures and job runs have an author."""
 
     async def daily() -> dict[str, int]:
         return {"ranges": 0}
@@ -53,6 +53,7 @@ async def test_every_change_is_named_with_its_key_and_request(serve: Serve) -> N
         ("POST", f"/api/v1/messages/{one}:redrive", None, "desk", 202),
         ("POST", "/api/v1/messages:redrive", {"status": "failed"}, "desk", 202),
         ("POST", "/api/v1/jobs/daily:run", None, "desk", 202),
+        ("DELETE", f"/api/v1/users/{user['id']}", None, "desk", 204),
         ("DELETE", f"/api/v1/users/{user['id']}?erase=true", None, "boss", 204),
     ]
     for number, (method, path, body, key, status) in enumerate(changes):
@@ -63,13 +64,15 @@ async def test_every_change_is_named_with_its_key_and_request(serve: Serve) -> N
         ("messages.redriven", "message", one),
         ("messages.redriven", "message", two),
         ("job.run", "job", "daily"),
+        ("user.deleted", "user", user["id"]),
         ("user.erased", "user", user["id"]),
     }
     assert {(one["key"], one["role"], one["requestId"], one["osUser"]) for one in found.values()} == {
         ("desk", "operate", "request-0", None),
         ("desk", "operate", "request-1", None),
         ("desk", "operate", "request-2", None),
-        ("boss", "admin", "request-3", None),
+        ("desk", "operate", "request-3", None),
+        ("boss", "admin", "request-4", None),
     }
 
 
@@ -81,7 +84,6 @@ async def test_edits_reads_refusals_and_dry_runs_leave_no_entry(serve: Serve) ->
     path = f"/api/v1/users/{user['id']}"
 
     await api.call("PATCH", path, json={"firstName": "Augusta"}, **by("boss"))
-    await api.call("DELETE", path, **by("boss"))
     await api.call("DELETE", f"/api/v1/users/{uuid4()}?erase=true", **by("boss"))
     await api.call("POST", "/api/v1/messages:redrive", json={"status": "failed", "dryRun": True}, **by("desk"))
     await api.call("POST", f"/api/v1/messages/{uuid4()}:redrive", **by("desk"))

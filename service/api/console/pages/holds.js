@@ -19,6 +19,7 @@ const ACTIONS = [
   'suppression.removed',
   'messages.redriven',
   'messages.mended',
+  'user.deleted',
   'user.erased',
   'job.run',
   'database.adopted',
@@ -62,7 +63,7 @@ export function Holds({ query, today }) {
       }
     </section>
     <section>
-      <h2>Audit: who did what</h2>
+      <h2>Audit log</h2>
       ${may('admin') ? html`<${Audit} query=${query} />` : html`<p class="empty">A key with the role admin reads the audit log.</p>`}
     </section>`;
 }

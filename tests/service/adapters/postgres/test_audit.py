@@ -40,7 +40,7 @@ async def test_a_change_that_cannot_be_recorded_is_not_made(store: Store) -> Non
     redriven = await store.messages.redrive(ids, by=OPERATOR)
     await store.fetch("alter table audit add check (action <> 'user.erased')")
     with pytest.raises(RowRefused):
-        await store.users.delete(user[0]["id"], version=None, erase_by=OPERATOR)
+        await store.users.delete(user[0]["id"], version=None, by=OPERATOR, erase=True)
 
     assert sorted(redriven) == sorted([ids[0], ids[2]])
     assert sorted(await entries(store)) == sorted(map(str, redriven))  # entries of one millisecond have no order

@@ -104,7 +104,7 @@ def _these(desired: list[DesiredMessage], *_: object) -> list[DesiredMessage]:
 
 async def delete(store: Store, rows: Rows) -> None:
     for row in rows:
-        await store.users.delete(row["user_id"], version=None)
+        await store.users.delete(row["user_id"], version=None, by=OPERATOR)
 
 
 COMPETING: dict[str, Move] = {

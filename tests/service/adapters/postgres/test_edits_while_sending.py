@@ -16,6 +16,7 @@ from service.ports import Claimed, Result
 from tests.conftest import Clock
 from tests.edits import edited
 from tests.node.harness import eventually
+from tests.principals import OPERATOR
 from tests.service.adapters.postgres.conftest import Store
 
 ACCEPTED = Answer(Outcome.ACCEPTED, 0.1, 200)
@@ -63,7 +64,7 @@ async def test_an_edit_that_waited_for_the_end_of_an_attempt_is_made(store: Stor
 
     async def edit() -> None:
         if deleted:
-            await store.users.delete(user, version=None)
+            await store.users.delete(user, version=None, by=OPERATOR)
         else:
             await move(store, claimed, claimed.send_at + timedelta(hours=5))
 
@@ -111,7 +112,7 @@ async def test_a_user_deleted_while_being_sent_to_is_not_sent_to_again(store: St
     claimed = await being_sent(store)
     user = await store.database.value("select user_id from messages")
 
-    await store.users.delete(user, version=None)
+    await store.users.delete(user, version=None, by=OPERATOR)
     await end(store, claimed)
 
     assert set((await store.statuses()).values()) == {"cancelled"}

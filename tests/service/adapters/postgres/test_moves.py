@@ -83,7 +83,7 @@ def moving(by: timedelta | None) -> Callable[[Store, Rows], Awaitable[object]]:
 
 async def delete(store: Store, rows: Rows) -> None:
     for row in rows:
-        await store.users.delete(row["user_id"], version=None)
+        await store.users.delete(row["user_id"], version=None, by=OPERATOR)
 
 
 def to_what_is_sending(

@@ -13,6 +13,7 @@ from service.domain.planning import DesiredMessage, OccasionDay
 from service.domain.users import Profile, User
 from tests.edits import edited
 from tests.node.harness import eventually
+from tests.principals import OPERATOR
 from tests.service.adapters.postgres.conftest import Store, nine, profile
 from tests.service.adapters.postgres.planned import RULES
 
@@ -133,7 +134,7 @@ async def test_a_change_of_a_user_waits_for_the_planner(store: Store) -> None:
     arguments = ("birthday", day.year, day.month * 100 + day.day, None, None, instants, "test")
     async with store.database.transaction() as connection:
         await connection.execute(PLANNING.plan_range, *arguments)
-        deleting = asyncio.ensure_future(store.users.delete(user.id, version=None))
+        deleting = asyncio.ensure_future(store.users.delete(user.id, version=None, by=OPERATOR))
         await eventually(lambda: somebody_waits(store))
 
     assert await deleting
@@ -172,7 +173,9 @@ async def test_a_user_who_is_deleted_while_the_planner_runs_is_not_greeted(store
     users = [await store.users.create(profile(day), nine(day)) for _ in range(60)]
     ranges = await announce(store, day)
 
-    await asyncio.gather(plan(store, ranges), *(store.users.delete(user.id, version=None) for user in users))
+    await asyncio.gather(
+        plan(store, ranges), *(store.users.delete(user.id, version=None, by=OPERATOR) for user in users)
+    )
 
     assert set((await store.statuses()).values()) <= {"cancelled"}
 

@@ -15,6 +15,7 @@ from service.domain.users import Profile, User
 from tests.conftest import Clock
 from tests.edits import edited
 from tests.node.harness import eventually
+from tests.principals import OPERATOR
 from tests.service.adapters.postgres.conftest import Store, profile
 from tests.service.adapters.postgres.planned import (
     RULES,
@@ -145,7 +146,7 @@ async def test_a_deleted_user_is_left_out(store: Store, clock: Clock) -> None:
     for _ in range(2):
         await create(store, "1990-05-02")
     user_id = await store.database.value("select id from users limit 1")
-    assert await store.users.delete(user_id, version=None)
+    assert await store.users.delete(user_id, version=None, by=OPERATOR)
 
     await announce(store, utc("2030-05-04 00:00"))
 

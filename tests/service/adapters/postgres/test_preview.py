@@ -147,8 +147,8 @@ class Stage:
         ids = [row["id"] for row in await self.store.fetch("select id from users where deleted_at is null order by id")]
         for user_id in self.random.sample(ids, 120):
             if self.random.random() < 0.2:
-                erase_by = OPERATOR if self.random.random() < 0.3 else None
-                await self.store.users.delete(user_id, version=None, erase_by=erase_by)
+                erase = self.random.random() < 0.3
+                await self.store.users.delete(user_id, version=None, by=OPERATOR, erase=erase)
                 continue
             await edited(self.store.users, user_id, lambda user: self._moved(user.profile), self._wanted, version=None)
         for zone in self.random.sample(self.zones, 40):
