@@ -22,7 +22,7 @@ async def release_claims(
     hold, fallback = services.primary.policy.hold, services.fallback
     hold_fallback = fallback.policy.hold if fallback else None
     while freed := await messages.release_claims(lost, hold=hold, hold_fallback=hold_fallback):
-        node.metrics.claims_freed([(one.status, one.occasion) for one in freed])
+        node.metrics.claims_freed([(one.status, one.occasion, one.service) for one in freed])
         await log_claims_lost(actor, freed)
         total += len(freed)
         lost = ()  # released now, or ended meanwhile

@@ -29,12 +29,16 @@ class ClockReading:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A message that moved to `status` without a report of its attempt. `attempt` is the number of begun attempts."""
+    """A message that moved to `status` without a report of its attempt. `attempt` is the number of begun attempts.
+
+    `service` is that of a released claim. Of a sent message it is the one that took it.
+    """
 
     id: UUID
     status: Status
     occasion: str
     attempt: int
+    service: EmailServiceName | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -276,14 +276,16 @@ class Metrics:
             self.outages.labels(system)
             self.dependency_up.labels(system).set(1)
 
-    def claims_freed(self, freed: Iterable[tuple[Status, str]]) -> None:
-        """Count attempts that their node lost, each as the new state and the occasion of its message."""
-        for (status, occasion), count in Counted(freed).items():
+    def claims_freed(self, freed: Iterable[tuple[Status, str, EmailServiceName | None]]) -> None:
+        """Count attempts that their node lost, each as its message's new state, occasion and email service.
+
+        The lateness of one that an earlier attempt sent is not known here.
+        """
+        for (status, occasion, service), count in Counted(freed).items():
             self.unknown.labels(occasion).inc(count)
-            if status is Status.FAILED:
-                self.failed.labels(occasion).inc(count)
-            elif status is Status.SENT:
+            if status is Status.SENT:
                 self.sent.labels(occasion).inc(count)
+                self.sent_by_service.labels(CIRCUITS[service or EmailServiceName.PRIMARY]).inc(count)
 
 
 def _with_series(metric: M, known: Iterable[str | tuple[str, ...]]) -> M:

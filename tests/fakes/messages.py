@@ -324,7 +324,7 @@ class FakeMessages:
                 self._truth.put_aside(row.id, "release_claims", refused.reason)
                 continue
             self._log(claim, Answer(Outcome.UNKNOWN, 0.0, error="no record of its end"), row.claimed_at)
-            freed.append(Moved(row.id, moved.status, row.occasion, row.attempt))
+            freed.append(Moved(row.id, moved.status, row.occasion, row.attempt, moved.service))
         return freed
 
     async def requeue_lost(self, *, queued_for: timedelta) -> int:

@@ -173,7 +173,8 @@ class PostgresMessages:
         async def find() -> list[UUID]:
             return [*await self._ids(_SQL.claims_of_ended_nodes), *dict.fromkeys(ids)]
 
-        return [_moved(row) for row in await self._aside.run_or_find("release_claims", release, find)]
+        rows = await self._aside.run_or_find("release_claims", release, find)
+        return [_moved(row, row["service"]) for row in rows]
 
     async def requeue_lost(self, *, queued_for: timedelta) -> int:
         seconds = queued_for.total_seconds()
@@ -251,8 +252,9 @@ def _columns(results: Sequence[Result], at: float) -> tuple[list[object], ...]:
     )
 
 
-def _moved(row: asyncpg.Record) -> Moved:
-    return Moved(row["id"], Status(row["status"]), row["occasion"], row["attempt"])
+def _moved(row: asyncpg.Record, service: str | None = None) -> Moved:
+    name = None if service is None else EmailServiceName(service)
+    return Moved(row["id"], Status(row["status"]), row["occasion"], row["attempt"], name)
 
 
 def _history(row: asyncpg.Record) -> History:

@@ -423,7 +423,7 @@ moved as (
                       else 'its node died, or lost it, while sending it' end
     from verdict v
     where m.id = v.id and m.local_year = v.local_year
-    returning m.id, m.status, m.occasion, m.attempt
+    returning m.id, m.status, m.occasion, m.attempt, m.service
 ),
 logged as (
     insert into attempts (message_id, local_year, number, outcome, incarnation, started_at, duration, error, service)
@@ -432,7 +432,7 @@ logged as (
     from verdict
     on conflict do nothing
 )
-select id, status, occasion, attempt from moved
+select id, status, occasion, attempt, service from moved
 
 -- name: claims_of_ended_nodes
 select id, attempt from messages where status = 'sending' and {{of_ended_node}} and {{not_set_aside}} limit 5000

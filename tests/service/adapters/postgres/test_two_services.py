@@ -103,6 +103,22 @@ async def test_a_lost_claim_follows_the_policy_of_its_service(
     assert await store.database.value("select status from messages") == status
 
 
+async def test_a_released_claim_names_the_service_that_had_taken_the_message(store: Store) -> None:
+    """Its acceptance is counted for that service."""
+    (message,) = await store.queued(1)
+    (claimed,) = await claim(store, [message], for_fallback=False)
+    await store.fetch(
+        "insert into attempts (message_id, local_year, number, outcome, incarnation, started_at, duration, service)"
+        " values ($1, $2, 1, 'accepted', 1, business_now(), 0.1, 'fallback')",
+        message,
+        claimed.claim.local_year,
+    )
+
+    (freed,) = await store.messages.release_claims(hold=False)
+
+    assert (freed.status, freed.service) == (Status.SENT, FALLBACK)
+
+
 async def test_a_message_that_is_put_off_is_due_later_and_spends_nothing(store: Store) -> None:
     """Without an attempt and a delay it would be due as before."""
     (message,) = await store.queued(1)
