@@ -98,7 +98,7 @@ class ApiDependencies:
     name: Callable[[], str]
     report: Callable[[], Mapping[str, object]]
     limits: NodeLimits
+    email: EmailService
     active_holds: Callable[[], Sequence[Hold]] = tuple
     tracing: Tracing = OFF
-    email: EmailService | None = None
     fallback: EmailService | None = None

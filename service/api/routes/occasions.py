@@ -270,10 +270,8 @@ class OccasionRoutes:
         key = None if reserved is None else UUID(bytes=reserved.key[:16], version=5)
         greeting = greeting_for_test(entry.occasion, recipient, loaded["to"], key=key)
         email = self._services[EmailServiceName(loaded["service"])]
-        if email is None and loaded["service"] == EmailServiceName.FALLBACK:
-            raise invalid_fields([FieldError("service", "Expected `primary`: this node has no fallback service.")])
         if email is None:
-            raise Problem(UNAVAILABLE, "This node has no email service.", headers={"Retry-After": "1"})
+            raise invalid_fields([FieldError("service", "Expected `primary`: this node has no fallback service.")])
         await self._audit.record(principal(request), AuditAction.OCCASION_TEST_SENT, [entry.occasion.code])
         try:
             answer = await email.send(greeting)

@@ -30,12 +30,16 @@ from service.adapters.postgres.suppressions import PostgresSuppressions
 from service.adapters.postgres.user_lists import PostgresUserLists
 from service.adapters.postgres.users import PostgresUsers
 from service.api.dependencies import ApiDependencies
+from service.domain.messages import Answer, Outcome
 from service.domain.zones import TZDATA_VERSION
 from service.node.clock import BusinessClock
 from service.node.limits import NodeLimits
 from service.node.outages import Outages
 from service.ports import (
     AuditLog,
+    CircuitOpen,
+    CircuitState,
+    Greeting,
     History,
     Holds,
     Idempotency,
@@ -74,6 +78,28 @@ class ServedPorts:
     overviews: Overviews
     snapshots: Snapshots | None = None
     request_rate: RequestRate | None = None
+
+
+class Post:
+    """An email service that keeps its greetings."""
+
+    circuit = CircuitState.CLOSED
+    failures_in_a_row = 0
+    unavailable = None
+    wants_trial = False
+
+    def __init__(self, *, is_open: bool = False) -> None:
+        self.sent: list[Greeting] = []
+        self._is_open = is_open
+
+    async def send(self, greeting: Greeting, **_options: Any) -> Answer:
+        if self._is_open:
+            raise CircuitOpen
+        self.sent.append(greeting)
+        return Answer(Outcome.PERMANENT_FAILURE, 0.25, status_code=422, error="no such address")
+
+    async def admits(self, *, within: float) -> bool:
+        return True
 
 
 @pytest.fixture
@@ -189,6 +215,7 @@ async def serve(database: str) -> AsyncIterator[Serve]:
             name=lambda: "node-1",
             report=dict,
             limits=NodeLimits(chosen),
+            email=Post(is_open=True),
         )
         dependencies = replace(dependencies, **changed)
         servers: list[ApiServer] = []

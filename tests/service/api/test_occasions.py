@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from service.api.routes.occasions import MOST_OCCASIONS
-from service.domain.messages import Answer, Outcome
-from service.ports import CircuitOpen, CircuitState, Greeting
-from tests.service.api.conftest import Api, Serve
+from tests.service.api.conftest import Api, Post, Serve
 
 BIRTHDAY = "/api/v1/occasions/birthday"
 NAME_DAY = "/api/v1/occasions/name_day"
@@ -252,27 +250,6 @@ async def test_a_text_is_shown_for_a_user(api: Api) -> None:
         assert (status, sorted(one["field"] for one in problem["errors"])) == (422, sorted(both))
     unset = {"userId": user["id"], "locale": None, "years": None}
     assert (await api.call("POST", f"{BIRTHDAY}:render", json=unset))[0] == 200
-
-
-class Post:
-    """An email service that keeps its greetings."""
-
-    circuit = CircuitState.CLOSED
-    failures_in_a_row = 0
-    unavailable = None
-
-    def __init__(self, *, is_open: bool = False) -> None:
-        self.sent: list[Greeting] = []
-        self._is_open = is_open
-
-    async def send(self, greeting: Greeting, **_options: Any) -> Answer:
-        if self._is_open:
-            raise CircuitOpen
-        self.sent.append(greeting)
-        return Answer(Outcome.PERMANENT_FAILURE, 0.25, status_code=422, error="no such address")
-
-    async def admits(self, *, within: float) -> bool:
-        return True
 
 
 async def test_a_test_goes_to_the_address_and_leaves_no_message(serve: Serve) -> None:
