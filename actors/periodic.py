@@ -124,4 +124,4 @@ async def reply_with(reply: Reply[R], work: Awaitable[R]) -> None:
     except Unavailable as error:
         reply.fail(error)
     except LeaseLost:
-        reply.fail(Unavailable("postgres", "this node has no lease: its last heartbeat is too old"))
+        reply.fail(Unavailable("postgres", "this node has no lease now: see its log"))

@@ -110,12 +110,13 @@ class Resources:
     """The ports of one node, and how to open and close the connections behind them.
 
     `name` is that of the node's row and consumers. `node_holds` and `node_limits` are read by the node itself, beside
-    its heartbeats. `attempts` makes one call of the email service, without a circuit, at `rate`. `fallback` are these
-    of the fallback. `api` makes the actor that serves HTTP. `pool` counts the database's connections. `lacking` lists
-    the migrations that the database lacks, and `schema` is the last that it has. `recognise` raises NotAdopted when the
-    database is not the one that this cluster worked with. `on_database_changed` takes a callback for a new connection
-    that leads to another database. `replacements` make a client use another value of a secret, by the variable of the
-    secret. `resize` changes how many connections each email service may have, for a limit of calls in flight.
+    its heartbeats. `attempts` makes one call of the email service, without a circuit, at `rate`. `fallback` has
+    the same two for the fallback. `api` makes the actor that serves HTTP. `pool` counts the database's connections.
+    `lacking` lists the migrations that the database lacks, and `schema` is the last that it has. `recognise` raises
+    NotAdopted when the database is not the one that this cluster worked with. `on_database_changed` takes a callback
+    for a new connection that leads to another database. `replacements` make a client use another value of a secret, by
+    the variable of the secret. `resize` changes how many connections each email service may have, for a limit of calls
+    in flight.
     """
 
     name: NodeName
@@ -165,7 +166,7 @@ MakeResources = Callable[[Settings, Metrics, Callable[[], int]], Resources]
 def production_resources(
     settings: Settings, metrics: Metrics, living: Callable[[], int], *, tracing: Tracing = OFF
 ) -> Resources:
-    """Use PostgreSQL, Redis, RabbitMQ when the settings name it, and the email service over HTTP. Connects nothing."""
+    """Use PostgreSQL, Redis, RabbitMQ when the settings name it, and the email services. Connects nothing."""
 
     def observe(query: str, seconds: float) -> None:
         metrics.db_query.labels(query).observe(seconds)

@@ -50,10 +50,10 @@ class CircuitOpen(Exception):
 
 
 class StaleFencingToken(Exception):
-    """Another owner has taken the lock since. Its fencing token `number` is higher than ours."""
+    """The fencing token of this owner is not the highest, which is `number`."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"another owner has taken the lock: its fencing token is {number}")
+        super().__init__(f"the highest fencing token is {number}")
         self.number = number
 
 

@@ -37,7 +37,7 @@ class Requeued:
 
 
 class WorkStream(Protocol):
-    """A stream with the consumer group `nodes`, seen by one node, whose id is its consumer name.
+    """A stream with the consumer group `nodes`, seen by one node, whose `NodeName` is its consumer name.
 
     An entry is delivered to one consumer and stays pending until `finish`; it is deleted then, so a stream is
     as long as the work in it.

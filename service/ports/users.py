@@ -58,7 +58,7 @@ class Users(Protocol):
     async def create(
         self, profile: Profile, desired: list[DesiredMessage], *, key: IdempotencyKey | None = None
     ) -> User:
-        """Store a user and the messages that planning has already passed.
+        """Store a user and the messages whose instants planning has already reached.
 
         With `key`, the same transaction keeps that this user was created under that key. Raises EmailTaken,
         ExternalIdTaken, RowRefused, and ReservationLost when the key is in use.

@@ -16,6 +16,12 @@ from service.api.http.body import MAX_FIELD_NAME, repeated_name
 MAX_RECORD_LINES = 50
 """Lines that a record with line breaks in quotes may have."""
 
+NOT_A_RECORD = (
+    "a quotation mark has no end, or text after it; or there is a lone carriage return, "
+    f"or a cell of more than {csv.field_size_limit():,} characters"
+)
+"""What the CSV parser refuses."""
+
 DELIMITERS = ",;\t"
 
 
@@ -98,7 +104,7 @@ def _records(texts: Iterator[tuple[int, str | None]], columns: tuple[str, ...], 
             continue
         record, used = _record(text, texts, waiting, delimiter)
         if record is None:
-            yield SourceRow(number, text.rstrip("\r\n"), None, "a quotation mark has no end, or text after it")
+            yield SourceRow(number, text.rstrip("\r\n"), None, NOT_A_RECORD)
         elif len(record) != len(columns):
             reason = f"expected {len(columns)} cells, as the header has, and found {len(record)}"
             yield SourceRow(number, used.rstrip("\r\n"), None, reason)

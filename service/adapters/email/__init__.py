@@ -1,4 +1,4 @@
-"""The way out to the external email service: one attempt over HTTP, behind a circuit breaker."""
+"""The way out to the external email service: one attempt over HTTP or SMTP, behind a circuit breaker."""
 
 from service.adapters.email.circuit import CircuitBreakingEmailService
 from service.adapters.email.direct import DirectEmailService

@@ -23,9 +23,9 @@ One look that hangs must not keep a node from seeing for long that another is de
 class PostgresNodes:
     """Implements `service.ports.Nodes` for a node whose zone data is of the release `tzdata`, such as `2026f`.
 
-    `heartbeats` is a pool of one connection that only this node's own heartbeats use. A node whose other connections
-    are all in use by slow statements is alive, and must show it. `defaults` are those of the node's environment.
-    `version` is that of heyday, and `settings` are those in effect, for people who compare nodes.
+    `heartbeats` is a small pool that neither requests of the API nor the work on messages use. A node whose other
+    connections are all in use by slow statements is alive, and must show it. `defaults` are those of the node's
+    environment. `version` is that of heyday, and `settings` are those in effect, for people who compare nodes.
     """
 
     def __init__(

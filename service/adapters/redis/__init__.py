@@ -7,7 +7,9 @@ PostgreSQL is the only truth: Redis may be emptied at any moment, and the work i
 | `heyday:plan`, `heyday:due`, `heyday:delivery`, `heyday:dead` | stream | `streams.py` |
 | `heyday:lock:{name}`, `heyday:lock:{name}:fence` | string | `locks.py` |
 | `heyday:dedupe:<YYYY-MM-DD>` | set | `accepted.py` |
-| `heyday:rate:<name>`, `heyday:rate:<name>:limit` | string | `rate.py` |
+| `heyday:rate:<name>` | string | `rate.py` |
+| `heyday:rate:<name>:limit` | hash | `rate.py` |
 | `heyday:requests:<client>` | string | `request_rate.py` |
 | `heyday:cluster`, `heyday:cluster:in-use` | string | `cluster.py` |
+| `heyday:watch:text:<name>`, `heyday:watch:turn:<name>`, `heyday:watch:node:<node>` | string | `snapshots.py` |
 """

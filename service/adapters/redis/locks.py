@@ -1,7 +1,7 @@
 """Named locks in Redis with fencing tokens: they keep nodes from doing the same work twice.
 
 A lock `ticker` is the key `heyday:lock:{ticker}`. It holds `<token>:<owner>` until it expires. The last token given
-out is in `heyday:lock:{ticker}:fence`. The braces keep both keys in one slot of a Redis Cluster.
+out is in `heyday:lock:{ticker}:fence`.
 """
 
 from __future__ import annotations

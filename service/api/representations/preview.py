@@ -152,7 +152,10 @@ class ExplainedAnswer(_VerdictAnswer, Part):
         "sendAt": "2026-12-10T09:00:00Z",
         "status": "sent",
         "messageId": MESSAGE_ID,
-        "why": "The message was sent (2026-12-10 09:00:00 in Europe/London).",
+        "why": (
+            "The message was sent 2026-12-10 09:00:00 in Europe/London. "
+            "It was due 2026-12-10 09:00:00 in Europe/London."
+        ),
         "message": MessageTimelineAnswer.example,
     }
 
