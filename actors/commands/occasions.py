@@ -31,12 +31,12 @@ from service.api.representations.occasions import OccasionDetailsAnswer, Rendere
 from service.domain.calendar import LeapDay, Weekend
 from service.domain.languages import language_tag, suggest_tag
 from service.domain.messages import EmailServiceName, Outcome
-from service.domain.occasions import DEFAULT_SUBJECT, Occasion
+from service.domain.occasions import DEFAULT_SUBJECT, MOST_OCCASIONS, Occasion
 from service.domain.suppressions import may_write_to
 from service.domain.texts import Text
 from service.domain.users import email_key
 from service.domain.zones import TZDATA_VERSION, zone
-from service.ports import AuditAction, OccasionChanged, OccasionEntry, RowRefused
+from service.ports import AuditAction, OccasionChanged, OccasionEntry, RowRefused, TooManyOccasions
 from service.rendering import MAX_YEARS, Recipient, greeting_for_test, recipient_of, rendered
 from service.settings import Secret, Settings, read, read_database_url
 
@@ -206,6 +206,8 @@ async def _set(occasions: PostgresOccasions, args: argparse.Namespace) -> int:
         entry, created = await occasions.put(occasion, version=before.version if before else None, by=command_line())
     except OccasionChanged as error:
         raise CommandFailed("another person has just changed the occasion: look at it and try again") from error
+    except TooManyOccasions as error:
+        raise CommandFailed(f"nothing was changed: expected {MOST_OCCASIONS} occasions at most") from error
     except RowRefused as error:
         raise CommandFailed(f"the database refuses the occasion: {error.reason}") from error
     what = "created" if created else "changed" if before and entry.version != before.version else "as it was"

@@ -20,6 +20,9 @@ _CODE = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 CODE_EXPECTED = "expected 1 to 32 of a-z, 0-9 and underscore, the first of them a letter"
 
+MOST_OCCASIONS = 100
+"""Occasions there may be. Each is a label of metrics and a field of every user."""
+
 DEFAULT_SUBJECT = "A greeting for you"
 """The subject of an occasion that was made without one."""
 

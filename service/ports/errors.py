@@ -93,6 +93,10 @@ class OccasionInUse(Exception):
     """Users have dates of the occasion, or messages were made for it."""
 
 
+class TooManyOccasions(Exception):
+    """There are as many occasions as there may be."""
+
+
 class ReservationLost(Exception):
     """Another request has this Idempotency-Key, or has taken it over. Nothing was done."""
 

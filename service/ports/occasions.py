@@ -44,7 +44,8 @@ class Occasions(Protocol):
         """Create or replace an occasion. True if it was created. An equal one changes nothing.
 
         `version` is that which the row must have; with `create_only` there must be no row. The same transaction adds
-        the change to the audit log. Raises OccasionChanged, and RowRefused for what the database refuses.
+        the change to the audit log. Raises OccasionChanged, TooManyOccasions, and RowRefused for what the database
+        refuses.
         """
 
     async def delete(self, code: str, *, version: int | None = None, by: Principal) -> bool:

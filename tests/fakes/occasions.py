@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from service.domain.occasions import Occasion, date_field
-from service.ports import AuditAction, OccasionChanged, OccasionEntry, OccasionInUse, Principal, RowRefused
+from service.domain.occasions import MOST_OCCASIONS, Occasion, date_field
+from service.ports import (
+    AuditAction,
+    OccasionChanged,
+    OccasionEntry,
+    OccasionInUse,
+    Principal,
+    RowRefused,
+    TooManyOccasions,
+)
 from tests.fakes.rows import OccasionRecord
 from tests.fakes.truth import Truth
 
@@ -32,6 +40,8 @@ class FakeOccasions:
         _require(version, before)
         if create_only and before is not None:
             raise OccasionChanged(before.version)
+        if before is None and len(self._truth.occasions) >= MOST_OCCASIONS:
+            raise TooManyOccasions
         others = (code for code in self._truth.occasions if code != occasion.code)
         if occasion.mistakes() or date_field(occasion.code) in map(date_field, others):
             raise RowRefused("not an occasion")

@@ -10,9 +10,17 @@ from service.adapters.postgres.connection import Database, server_sentence
 from service.adapters.postgres.queries import load
 from service.adapters.postgres.set_aside import ROW_FAULTS
 from service.domain.calendar import LeapDay, Weekend
-from service.domain.occasions import InvalidOccasion, Occasion, default_text, texts_of, time_of_day
+from service.domain.occasions import MOST_OCCASIONS, InvalidOccasion, Occasion, default_text, texts_of, time_of_day
 from service.domain.texts import Text
-from service.ports import AuditAction, OccasionChanged, OccasionEntry, OccasionInUse, Principal, RowRefused
+from service.ports import (
+    AuditAction,
+    OccasionChanged,
+    OccasionEntry,
+    OccasionInUse,
+    Principal,
+    RowRefused,
+    TooManyOccasions,
+)
 
 _SQL = load("occasions.sql")
 
@@ -41,6 +49,8 @@ class PostgresOccasions:
                 _require(version, before)
                 if create_only and before is not None:
                     raise OccasionChanged(before["version"])
+                if before is None and await connection.fetchval(_SQL.count) >= MOST_OCCASIONS:
+                    raise TooManyOccasions
                 statement = _SQL.create if before is None else _SQL.change
                 row = await connection.fetchrow(statement, *_columns(occasion))
                 assert row is not None  # noqa: S101 - both statements return the row

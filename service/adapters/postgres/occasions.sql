@@ -18,6 +18,9 @@ select pg_advisory_xact_lock(hashtext('heyday.occasions'))
 -- holds the row of planning.
 select version from occasions where code = $1 for no key update
 
+-- name: count
+select count(*) from occasions
+
 -- name: lock_planning
 -- A deletion locks this row first, as every change of the planning rules does.
 select from planning for update

@@ -42,7 +42,7 @@ from service.api.representations.occasions import (
 )
 from service.api.representations.users import local_date
 from service.domain.messages import EmailServiceName
-from service.domain.occasions import CODE_EXPECTED, Occasion, is_code
+from service.domain.occasions import CODE_EXPECTED, MOST_OCCASIONS, Occasion, is_code
 from service.domain.roles import Role
 from service.domain.suppressions import may_write_to
 from service.domain.users import email_key
@@ -53,11 +53,9 @@ from service.ports import (
     OccasionEntry,
     OccasionInUse,
     RowRefused,
+    TooManyOccasions,
 )
 from service.rendering import MAX_YEARS, Recipient, greeting_for_test, recipient_of, rendered
-
-MOST_OCCASIONS = 100
-"""Occasions there may be. Each is a label of metrics and a field of every user."""
 
 TRIES = 5
 """Times that a merge patch is repeated if another client changes the occasion at the same moment."""
@@ -171,8 +169,6 @@ class OccasionRoutes:
         if not is_code(code):
             raise invalid_fields([FieldError("code", f"{CODE_EXPECTED[0].upper()}{CODE_EXPECTED[1:]}.")])
         before = await self._occasions.get(code)
-        if before is None and len(await self._occasions.all()) >= MOST_OCCASIONS:
-            raise Problem(LIMIT_REACHED, f"Expected {MOST_OCCASIONS} occasions at most.")
         return await self._write(request, occasion, self._version(request, before))
 
     @operation(
@@ -308,6 +304,8 @@ class OccasionRoutes:
             )
         except OccasionChanged as error:
             raise _changed(error.version) from error
+        except TooManyOccasions as error:
+            raise Problem(LIMIT_REACHED, f"Expected {MOST_OCCASIONS} occasions at most.") from error
         except RowRefused as error:
             raise Problem(INVALID, f"The database refuses the occasion: {error.reason}.") from error
         return _response(entry, created=created)

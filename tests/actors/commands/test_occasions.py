@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from service.adapters.postgres.suppressions import PostgresSuppressions
+from service.domain.occasions import MOST_OCCASIONS
 from service.domain.suppressions import NewSuppression, SuppressionReason
 from tests.actors.commands.conftest import Run
 from tests.principals import OPERATOR
@@ -49,6 +50,21 @@ async def test_an_occasion_is_created_and_changed_piece_by_piece(heyday: Run, st
     assert "as it was" in (await heyday("set", "name_day", "--inactive"))[1]
     rows = await store.fetch("select action, os_user is not null as named from audit order by id")
     assert [tuple(row) for row in rows] == [("occasion.created", True), *[("occasion.changed", True)] * 2]
+
+
+async def test_there_are_as_many_occasions_as_the_api_allows(heyday: Run, store: Store) -> None:
+    """Each is a field of every user. One that is there can still be changed."""
+    await store.fetch(
+        "insert into occasions (code, template)"
+        " select 'day_of_' || chr(97 + n / 26) || chr(97 + n % 26), 'Hey' from generate_series(3, $1::integer) n",
+        MOST_OCCASIONS,
+    )
+
+    code, _, error = await heyday("set", "name_day", "--text", "Hey")
+    changed, _, _ = await heyday("set", "birthday", "--text", "Hey")
+
+    assert (code, changed) == (1, 0)
+    assert f"nothing was changed: expected {MOST_OCCASIONS} occasions at most" in error
 
 
 async def test_a_text_for_a_terminal_does_nothing_to_it(heyday: Run) -> None:

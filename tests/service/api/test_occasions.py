@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.api.routes.occasions import MOST_OCCASIONS
+from service.domain.occasions import MOST_OCCASIONS
 from tests.service.api.conftest import Api, Post, Serve
 
 BIRTHDAY = "/api/v1/occasions/birthday"

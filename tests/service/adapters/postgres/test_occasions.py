@@ -18,7 +18,7 @@ from service.domain.dates import MonthDay
 from service.domain.occasions import Occasion
 from service.domain.planning import desired_messages
 from service.domain.texts import Text
-from service.ports import OccasionChanged, OccasionInUse
+from service.ports import OccasionChanged, OccasionInUse, TooManyOccasions
 from service.reports.eligibility import LeftOut
 from service.reports.explanation import explain
 from service.reports.preview import Preview, Scope
@@ -287,6 +287,22 @@ async def test_a_version_that_is_not_the_present_one_changes_nothing(store: Stor
         await occasions.put(replace(entry.occasion, offset_days=1), version=entry.version + 1, by=OPERATOR)
     with pytest.raises(OccasionChanged):
         await occasions.delete("birthday", version=entry.version + 1, by=OPERATOR)
+
+
+async def test_of_two_created_at_once_the_one_above_the_limit_is_refused(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are counted while no other occasion can be written."""
+    monkeypatch.setattr("service.adapters.postgres.occasions.MOST_OCCASIONS", 3)
+    occasions = PostgresOccasions(store.database)
+
+    results = await asyncio.gather(
+        *(occasions.put(Occasion(code, Text("A day", "Hey")), by=OPERATOR) for code in ("eve", "name_day")),
+        return_exceptions=True,
+    )
+
+    assert [type(one) for one in results].count(TooManyOccasions) == 1
+    assert len(await occasions.all()) == 3
 
 
 async def test_one_with_dates_or_messages_is_in_use(store: Store, clock: Clock) -> None:
