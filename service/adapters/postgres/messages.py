@@ -33,6 +33,7 @@ from service.ports import (
     Result,
     SetAside,
     StaleFencingToken,
+    Unavailable,
     Wave,
 )
 
@@ -84,7 +85,9 @@ class PostgresMessages:
         rows = await self._aside.run_or_find("claim_due", claim, lambda: self._ids(_SQL.due_ids, limit))
         if not rows:
             highest = await self._database.value(_SQL.fence, "ticker")
-            if highest is None or highest > fence:
+            if highest is None:
+                raise Unavailable("postgres", "the row of the ticker in the table fencing_tokens is missing")
+            if highest > fence:
                 raise StaleFencingToken(highest)
         return Due(
             queued=tuple(row["id"] for row in rows if row["status"] == Status.QUEUED),

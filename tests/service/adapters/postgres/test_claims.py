@@ -14,7 +14,7 @@ from service.domain.messages import Answer, Outcome, Status
 from service.domain.planning import DesiredMessage
 from service.domain.retry import FIRST
 from service.domain.users import Profile, User
-from service.ports import Outstanding, Result, StaleFencingToken
+from service.ports import Outstanding, Result, StaleFencingToken, Unavailable
 from tests.conftest import Clock
 from tests.edits import edited
 from tests.principals import OPERATOR
@@ -24,6 +24,14 @@ from tests.service.adapters.postgres.conftest import LATE_LIMIT, Store
 async def claim_due(store: Store, *, fence: int = 1, incarnation: int = 1, limit: int = 500) -> list[UUID]:
     due = await store.messages.claim_due(fence=fence, incarnation=incarnation, limit=limit, late_limit=LATE_LIMIT)
     return list(due.queued)
+
+
+async def test_a_missing_row_of_the_ticker_is_an_outage_with_words(store: Store) -> None:
+    """Somebody emptied the table. A token of None made the ticker crash again and again."""
+    await store.fetch("delete from fencing_tokens")
+
+    with pytest.raises(Unavailable, match="row of the ticker in the table fencing_tokens is missing"):
+        await claim_due(store)
 
 
 async def test_tickers_that_replace_one_another_claim_each_row_once(store: Store) -> None:
