@@ -129,6 +129,7 @@ class Recovery(LeasedActor[RunRecovery | RebuildQueues | DeadLetter | NodeDied])
         self._sending_since: dict[tuple[UUID, int], float] = {}
         self._lossy_since = self._last_loss_at = float("-inf")
         self._store_emptied = False
+        self._highest_range = 0
         self._node_died = False
         self._dead_letter_due = False
 
@@ -237,7 +238,11 @@ class Recovery(LeasedActor[RunRecovery | RebuildQueues | DeadLetter | NodeDied])
 
     async def _hand_out_ranges(self, *, at_once: bool) -> int:
         older_than = 0.0 if at_once else RANGE_OPEN_FOR
-        ranges = await self._planning.open_ranges(older_than=older_than, limit=RANGES_PER_PASS)
+        ranges = await self._planning.open_ranges(
+            older_than=older_than, limit=RANGES_PER_PASS, after=self._highest_range
+        )
+        # A range that cannot be planned stays open. So the next pass goes on after the ranges of this one.
+        self._highest_range = ranges[-1] if len(ranges) == RANGES_PER_PASS else 0
         if ranges:
             await self._streams[PLAN].append([str(range_id) for range_id in ranges])
         return len(ranges)

@@ -54,8 +54,11 @@ class Planning(Protocol):
         Returns the ids of the ranges; None when this run was made before.
         """
 
-    async def open_ranges(self, *, older_than: float, limit: int | None) -> list[int]:
-        """Ranges that were announced more than `older_than` seconds ago and are not planned; None: all of them."""
+    async def open_ranges(self, *, older_than: float, limit: int | None, after: int = 0) -> list[int]:
+        """Ranges with ids above `after` that were announced more than `older_than` seconds ago and are not planned.
+
+        Lowest ids first; `limit` None: all of them.
+        """
 
     async def plan(self, range_id: int, rules: PlanningRules, *, tzdata: str) -> int | None:
         """In one transaction: take the range and make, or move, its messages by `rules`.

@@ -8,39 +8,21 @@ import pytest
 
 from actors.commands.chaos.rehearsal import stalled_after
 from actors.context import NodeContext
-from actors.periodic import Tick
 from actors.recovery import (
     PASS_INTERVAL,
-    DeadLetter,
-    NodeDied,
-    RebuildQueues,
-    Recovery,
-    RunRecovery,
     lost_claim_is_freed_within,
 )
-from actors.runtime import Address
 from service.domain.messages import Status
-from service.ports.names import DUE, PLAN
 from service.settings import read
-from tests.actors.contexts import NOW, alone, only_service
+from tests.actors.contexts import NOW
 from tests.actors.due import due_messages
+from tests.actors.recoveries import recovery_alone
 from tests.fakes.broker import Broker
-from tests.fakes.delivery_queue import FakeDeliveryQueue
-from tests.fakes.messages import FakeMessages
 from tests.fakes.nodes import FakeNodes
-from tests.fakes.planning import FakePlanning
 from tests.fakes.redis_memory import RedisMemory
 from tests.fakes.rows import MessageRow
-from tests.fakes.streams import FakeWorkStream
 from tests.fakes.truth import Truth
 from tests.service.node.steady import Steady
-
-
-class NoKeptAnswers:
-    """Stores no responses, because the test makes no API request."""
-
-    async def forget_expired(self) -> int:
-        return 0
 
 
 def sending(truth: Truth, incarnation: int) -> MessageRow:
@@ -61,29 +43,14 @@ async def test_a_lost_claim_is_freed_in_time_and_a_rehearsal_waits_longer(
     truth = Truth(now=lambda: NOW + timedelta(seconds=steady.at - began))
     incarnation = await FakeNodes(truth).enter("node")
     row = sending(truth, incarnation)
-    address: Address[RunRecovery | RebuildQueues | DeadLetter | NodeDied | Tick] = Address("recovery", capacity=4)
-    recovery = alone(
-        lambda: Recovery(
-            context,
-            FakeMessages(truth),
-            FakeNodes(truth),
-            FakePlanning(truth),
-            {name: FakeWorkStream(memory, name, consumer="node") for name in (PLAN, DUE)},
-            FakeDeliveryQueue(broker, prefetch=1),
-            NoKeptAnswers(),
-            only_service(),
-            email_timeout=timedelta(seconds=timeout),
-            cron="0 0 1 1 *",
-        ),
-        address,
-    )
-    await recovery.start()
+    recovery = recovery_alone(context, truth, memory, broker, email_timeout=timeout)
+    await recovery.stage.start()
 
     while truth.messages[row.id].status is Status.SENDING:
-        await address.ask(RunRecovery, within=10)
+        await recovery.run()
         steady.passes(PASS_INTERVAL)
     took = steady.at - began
-    await recovery.drain(5)
+    await recovery.stage.drain(5)
 
     assert truth.messages[row.id].status is Status.RETRYING
     assert 2 * (3 * timeout + 60) <= took <= lost_claim_is_freed_within(timedelta(seconds=timeout)) + PASS_INTERVAL

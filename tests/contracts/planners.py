@@ -69,9 +69,10 @@ class Planners:
 
     async def plan(self) -> None:
         older, limit = self._random.choice([0, 0, 3600]), self._random.choice([3, 100])
+        after = self._random.choice([0, 0, *self._sides.truth.plan_ranges])
         open_ranges = await self._sides.ask(
-            f"open_ranges older than {older} s, up to {limit}",
-            lambda side: side.planning.open_ranges(older_than=older, limit=limit),
+            f"open_ranges older than {older} s and after {after}, up to {limit}",
+            lambda side: side.planning.open_ranges(older_than=older, limit=limit, after=after),
         )
         number = self._random.choice(open_ranges or [1])
         release = self._chance.release()

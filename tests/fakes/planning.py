@@ -141,9 +141,10 @@ class FakePlanning:
         truth.planned_until = up_to
         return made
 
-    async def open_ranges(self, *, older_than: float, limit: int | None) -> list[int]:
+    async def open_ranges(self, *, older_than: float, limit: int | None, after: int = 0) -> list[int]:
         before = self._truth.real_now() - timedelta(seconds=older_than)
-        return [number for number, (_, at) in sorted(self._truth.plan_ranges.items()) if at < before][:limit]
+        open_ranges = sorted(self._truth.plan_ranges.items())
+        return [number for number, (_, at) in open_ranges if at < before and number > after][:limit]
 
     async def plan(self, range_id: int, rules: PlanningRules, *, tzdata: str) -> int | None:
         try:

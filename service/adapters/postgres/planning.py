@@ -167,8 +167,8 @@ class PostgresPlanning:
             await connection.execute(_SQL.announce, up_to)
             return ranges
 
-    async def open_ranges(self, *, older_than: float, limit: int | None) -> list[int]:
-        return [row["id"] for row in await self._database.fetch(_SQL.open_ranges, older_than, limit)]
+    async def open_ranges(self, *, older_than: float, limit: int | None, after: int = 0) -> list[int]:
+        return [row["id"] for row in await self._database.fetch(_SQL.open_ranges, older_than, limit, after)]
 
     async def plan(self, range_id: int, rules: PlanningRules, *, tzdata: str) -> int | None:
         try:

@@ -120,7 +120,7 @@ returning id
 
 -- name: open_ranges
 select id from plan_ranges
-where announced_at < clock_timestamp() - make_interval(secs => $1)
+where announced_at < clock_timestamp() - make_interval(secs => $1) and id > $3
 order by id
 limit $2
 
