@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from actors.commands.demo.days import Day
 from service.adapters.postgres.connection import Database
+from service.adapters.postgres.planning import PostgresPlanning
 from service.adapters.postgres.queries import load
 from service.domain.messages import Outcome
 
 _SQL = load("figures.sql", __package__)
+
+NEVER = datetime.min.replace(tzinfo=UTC)
+"""Nothing is planned."""
 
 LATEST = 30
 """Number of latest greetings that are read."""
@@ -55,17 +59,25 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The figures of a day. `attempts` counts those of this run by outcome. `users` is the number of users."""
+    """The figures of a day. `attempts` counts those of this run by outcome. `users` is the number of users.
+
+    All messages before `planned_until` are planned.
+    """
 
     by_zone: dict[str, Counts] = field(default_factory=dict)
     attempts: dict[Outcome, int] = field(default_factory=dict)
     latest: tuple[Left, ...] = ()
     users: int = 0
+    planned_until: datetime = NEVER
 
     @property
     def total(self) -> Counts:
         """The sum over all zones."""
         return sum(self.by_zone.values(), Counts())
+
+    def is_settled(self, day: Day) -> bool:
+        """True when the day is planned whole, and each of its messages has ended."""
+        return self.planned_until >= day.end and not self.total.open
 
     def of(self, outcome: Outcome) -> int:
         """Number of attempts with this outcome."""
@@ -82,6 +94,7 @@ async def read_figures(database: Database, day: Day, *, since: datetime) -> Figu
         {Outcome(row["outcome"]): row["count"] for row in attempts},
         tuple(Left(*(row[name] for name in Left.__slots__)) for row in latest),
         await count_users(database),
+        (await PostgresPlanning(database).planned()).complete,
     )
 
 

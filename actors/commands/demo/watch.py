@@ -105,7 +105,7 @@ class Watch:
         if self._settle_until is None:
             self._settle_until, self._look_at = now + SETTLE_TIMEOUT, 0.0
             return None
-        if self._figures.total.open and now < self._settle_until:
+        if not self._figures.is_settled(self._day) and now < self._settle_until:
             return None
         try:
             found = self._day, await self._judge()
