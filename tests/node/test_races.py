@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import Counter
 from pathlib import Path
 
 import aio_pika
@@ -66,8 +65,10 @@ async def test_tickers_that_all_believe_that_they_hold_the_lock_hand_out_each_me
     await world.all_are("sent", A_WAVE)
 
     handed_out = await world.fetch("select * from handed_out")
-    assert Counter(row["was"] for row in handed_out) == {"scheduled": A_WAVE}
-    assert len({row["message_id"] for row in handed_out}) == A_WAVE
+    at_first = [row["message_id"] for row in handed_out if row["was"] == "scheduled"]
+    assert len(at_first) == len(set(at_first)) == A_WAVE
+    # A node that stands still on a busy machine loses its lease, and what it had claimed is tried again.
+    assert {row["was"] for row in handed_out} <= {"scheduled", "retrying"}
     await world.assert_each_was_accepted_once(A_WAVE)
     assert [node.crashes() for node in nodes] == [[], [], []]
 
