@@ -239,7 +239,7 @@ class LapsingQueue(FakeDeliveryQueue):
 
 
 async def test_a_lease_that_lapses_for_a_moment_leaves_no_delivery_behind(broker: Broker) -> None:
-    """All senders are busy, so the delivery is with nobody. Four such would keep the node from receiving any more."""
+    """All senders are busy, so no sender has the delivery. Four such would keep the node from receiving any more."""
     clock = LapsingClock()
     queue, other = LapsingQueue(broker, clock), FakeDeliveryQueue(broker, prefetch=PREFETCH)
     bundles = {(uuid4(),), (uuid4(),)}

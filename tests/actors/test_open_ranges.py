@@ -1,4 +1,4 @@
-"""Recovery hands out every range that is open for long, also behind many that nobody can plan."""
+"""Recovery hands out every range that is open for long, also behind many that cannot be planned."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.fakes.redis_memory import RedisMemory
 from tests.fakes.truth import Truth
 
 
-async def test_ranges_that_nobody_can_plan_hide_no_other(
+async def test_ranges_that_cannot_be_planned_hide_no_other(
     context: NodeContext, truth: Truth, memory: RedisMemory, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of an occasion that cannot be read stay open. Each pass began with the oldest, and found no others."""
+    """Ranges of an occasion that is left out stay open. A pass that takes the oldest ranges would take only these."""
     monkeypatch.setattr("actors.recovery.RANGES_PER_PASS", 2)
     announced_at = truth.real_now() - timedelta(seconds=RANGE_OPEN_FOR + 1)
     day = OccasionDay("unreadable", 2027, 314)

@@ -20,7 +20,7 @@ NOT_A_RECORD = (
     "a quotation mark has no end, or text after it; or there is a lone carriage return, "
     f"or a cell of more than {csv.field_size_limit():,} characters"
 )
-"""What the CSV parser refuses."""
+"""The reason given for a row that the CSV parser refuses, whose exceptions do not tell the causes apart."""
 
 DELIMITERS = ",;\t"
 

@@ -30,6 +30,16 @@ def files_of(path: Path, client: Client) -> SecretFiles:
     )
 
 
+def changed(path: Path, failure: Exception) -> tuple[SecretFiles, Client]:
+    """A file that has changed since the start, and a client that fails to take its value."""
+    client = Client()
+    path.write_text("redis://one")
+    files = files_of(path, client)
+    path.write_text("redis://other")
+    client.failure = failure
+    return files, client
+
+
 async def test_a_changed_file_is_used_once(tmp_path: Path) -> None:
     """A check without a change does nothing."""
     path, client = tmp_path / "secret", Client()
@@ -46,12 +56,8 @@ async def test_a_changed_file_is_used_once(tmp_path: Path) -> None:
 
 async def test_a_value_that_a_client_failed_to_take_is_tried_again(tmp_path: Path) -> None:
     """The file does not change once more, and the old password has ended."""
-    path, client = tmp_path / "secret", Client()
-    path.write_text("redis://one")
-    files = files_of(path, client)
-    path.write_text("redis://other")
+    files, client = changed(tmp_path / "secret", OSError("no descriptor is free"))
 
-    client.failure = OSError("no descriptor is free")
     with pytest.raises(OSError, match="no descriptor"):
         await files.check()
     client.failure = None
@@ -62,12 +68,8 @@ async def test_a_value_that_a_client_failed_to_take_is_tried_again(tmp_path: Pat
 
 async def test_a_value_that_a_client_cannot_use_is_refused_once(tmp_path: Path) -> None:
     """It contradicts other settings, and does so at every check."""
-    path, client = tmp_path / "secret", Client()
-    path.write_text("redis://one")
-    files = files_of(path, client)
-    path.write_text("redis://other")
+    files, _ = changed(tmp_path / "secret", ValueError("it contradicts other settings"))
 
-    client.failure = ValueError("it contradicts other settings")
     with capture_logs() as lines:
         await files.check()
         await files.check()

@@ -1,4 +1,4 @@
-"""Adoption plans what is missing and holds it, whatever else the database contains."""
+"""Adoption plans missing messages and holds them, and ends although some ranges cannot be planned."""
 
 from __future__ import annotations
 
