@@ -108,9 +108,9 @@ class Watched:
             async with self.page.expect_response(lambda response: path in response.url, timeout=PATIENCE):
                 pass
 
-    async def polled_by(self, path: str, act: Awaitable[None]) -> None:
-        """Wait until that path is answered because of what is done."""
-        async with self.page.expect_response(lambda response: path in response.url, timeout=PATIENCE):
+    async def polled_by(self, part: str, act: Awaitable[None]) -> None:
+        """Wait until a request with that part in its URL is answered because of what is done."""
+        async with self.page.expect_response(lambda response: part in response.url, timeout=PATIENCE):
             await act
 
     async def answered(self, path: str) -> None:
