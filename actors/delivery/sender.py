@@ -42,14 +42,14 @@ log = structlog.get_logger(__name__)
 
 
 CLAIM_AHEAD = 1.0
-"""Seconds that a claimed message may wait for its slot under the rate limit.
+"""Seconds that a claimed message may wait for its turn under the rate limit.
 
 A message that would wait longer is claimed later. Otherwise a drain could leave it unfinished, or recovery could take
 it for lost.
 """
 
 CLAIM_EARLY = 0.25
-"""A claim begins this many seconds before the first slot, so that it is done in time."""
+"""A claim begins this many seconds before the first turn, so that it is done in time."""
 
 GIVE_BACK_TIMEOUT = 2.0
 """Seconds in which a draining node tries to return a claim whose answer was lost."""
@@ -128,7 +128,7 @@ class Sender(Actor[Deliver]):
             raise
 
     async def _deliver(self, in_flight: InFlightDelivery) -> None:
-        """Claim and send in parts whose slots are close.
+        """Claim and send in parts whose turns are close.
 
         A draining node does not acknowledge the delivery, so another node gets the rest.
         """
@@ -150,7 +150,7 @@ class Sender(Actor[Deliver]):
             left = left[done:]
 
     async def _take_turns(self, ids: Sequence[UUID]) -> Turns:
-        """Reserve only slots that come soon: before later ones come, the rate may change and make them void."""
+        """Reserve only turns that come soon: before later ones come, the rate may change and make them void."""
         service = self._services.preferred
         rate = self._path(service).rate
         soon = rate.per_second * CLAIM_AHEAD
@@ -161,7 +161,7 @@ class Sender(Actor[Deliver]):
         return Turns(service, rate.epoch, [*spare, *(now + wait for wait in waits)])
 
     def _are_valid(self, turns: Turns) -> bool:
-        """True while the service of these slots is the preferred one, and its rate was not lowered since."""
+        """True while the service of these turns is the preferred one, and its rate was not lowered since."""
         return self._services.preferred is turns.service and self._path(turns.service).rate.epoch == turns.epoch
 
     def _path(self, service: EmailServiceName) -> EmailPath:
@@ -170,7 +170,7 @@ class Sender(Actor[Deliver]):
         return path
 
     async def _wait_for(self, turn: float, turns: Turns) -> bool:
-        """Wait until that second of the loop's clock, or until the slots are void.
+        """Wait until that second of the loop's clock, or until the turns are void.
 
         Return False if the node drains first.
         """
@@ -213,7 +213,7 @@ class Sender(Actor[Deliver]):
                     last_attempt = None if last_ago is None else claimed_at - last_ago
                     own = Turns(turns.service, turns.epoch, [turn])
                     if one.claim.service is not turns.service:
-                        # The claim chose the other service. A slot that has passed lets `_its_turn` take one there.
+                        # The claim chose the other service. A turn that has passed lets `_its_turn` take one there.
                         own = Turns(one.claim.service, path.rate.epoch, [-math.inf])
                     sending = self._send(one, path, in_flight, own, last_attempt, holds_at)
                     permit.hand_to(self._ctx.spawn(sending, name="send", isolated=True))
@@ -339,20 +339,20 @@ class Sender(Actor[Deliver]):
                 return None
             if not await self._not_held(claimed, holds_at):
                 return HELD if self._holds.read_since(holds_at) else NOT_ATTEMPTED
-            # The slot may have passed meanwhile.
+            # The turn may have passed meanwhile.
         return NOT_ATTEMPTED
 
     async def _its_turn(self, path: EmailPath, turns: Turns) -> bool:
-        """Wait for the slot. If it has passed, take another one.
+        """Wait for the turn. If it has passed, take another one.
 
-        Return False if the slot is void, or if the next one comes too late: then the claim is given up.
+        Return False if the turn is void, or if the next one comes too late: then the claim is given up.
         """
         (turn,) = turns.at
         if self._loop.time() - turn > path.rate.grace:
             turn = await self._another_turn(path, turns.service)
             if turn - self._loop.time() > CLAIM_AHEAD:
-                # Keep the slot for a later call. Otherwise messages that are claimed again and again would reserve ever
-                # more unused slots, and the next free one would be ever further away.
+                # Keep the turn for a later call. Otherwise messages that are claimed again and again would reserve ever
+                # more unused turns, and the next free one would be ever further away.
                 self._permits[turns.service].spare.put(Turns(turns.service, path.rate.epoch, [turn]))
                 return False
         if (wait := turn - self._loop.time()) > 0:
@@ -432,7 +432,7 @@ def _is_being_cancelled() -> bool:
 
 
 def _parts(turns: list[float], most: int) -> Iterator[slice]:
-    """The places of a delivery, cut into parts of limited size whose slots come within `CLAIM_AHEAD` seconds."""
+    """The places of a delivery, cut into parts of limited size whose turns come within `CLAIM_AHEAD` seconds."""
     start = 0
     for place, turn in enumerate(turns):
         if place - start == most or turn > turns[start] + CLAIM_AHEAD:

@@ -1,7 +1,7 @@
-"""Reserved slots: the instants at which this node may call an email service under the rate that all nodes share.
+"""Reserved turns: the instants at which this node may call an email service under the rate that all nodes share.
 
-A sender reserves slots before it claims messages, one for each message. A claim may get fewer messages than that: after
-a restart of RabbitMQ, bundles that were sent but not acknowledged come again. The slots that are left over are kept for
+A sender reserves turns before it claims messages, one for each message. A claim may get fewer messages than that: after
+a restart of RabbitMQ, bundles that were sent but not acknowledged come again. The turns that are left over are kept for
 the next claims of this node. If they were dropped, nothing would leave until they have passed.
 """
 
@@ -15,9 +15,9 @@ from service.domain.messages import EmailServiceName
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """The slots, by the loop's clock, at which calls of `service` may be made.
+    """The turns, by the loop's clock, at which calls of `service` may be made.
 
-    `epoch` counts the decreases of the rate. Once the rate has another epoch, the slots are void.
+    `epoch` counts the decreases of the rate. Once the rate has another epoch, the turns are void.
     """
 
     service: EmailServiceName
@@ -26,19 +26,19 @@ class Turns:
 
 
 class SpareTurns:
-    """The reserved slots of one node at one service that no call has used."""
+    """The reserved turns of one node at one service that no call has used."""
 
     def __init__(self) -> None:
         self._epoch: Hashable = None
         self._at: list[float] = []
 
     def put(self, turns: Turns) -> None:
-        """Keep slots for later calls. Those of another epoch are dropped."""
+        """Keep turns for later calls. Those of another epoch are dropped."""
         earlier = self._at if self._epoch == turns.epoch else []
         self._epoch, self._at = turns.epoch, sorted([*earlier, *turns.at])
 
     def take(self, count: int, *, epoch: Hashable, not_before: float) -> list[float]:
-        """At most `count` slots of this epoch that have not passed, the earliest first."""
+        """At most `count` turns of this epoch that have not passed, the earliest first."""
         if self._epoch != epoch:
             return []
         usable = [at for at in self._at if at >= not_before]

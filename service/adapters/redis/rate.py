@@ -38,7 +38,7 @@ BURST = 0.05
 GRACE = 0.1
 """Seconds by which a call may be late.
 
-A statement that is slightly delayed takes less. A call that takes another slot leaves one empty.
+A statement that is slightly delayed takes less. A call that takes another turn leaves one empty.
 """
 
 RESERVE_TIMEOUT = 0.5
@@ -86,7 +86,7 @@ class RedisRateLimit:
         self._fallback = RedisFallback("the rate of the email service", clock=clock)
         self._rate = AdaptiveRate(per_second or math.inf)
         self._recent = RecentCalls(clock)
-        # By this node's clock, the end of its slots in the shared sequence, and in its own.
+        # By this node's clock, the end of its turns in the shared sequence, and in its own.
         self._shared_until = self._local_until = -math.inf
 
     @property
