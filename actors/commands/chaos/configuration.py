@@ -24,7 +24,12 @@ FIXED_SETTINGS = {
 """Settings that the rehearsal needs."""
 
 _SERVERS = ("HEYDAY_DATABASE_URL", "HEYDAY_REDIS_URL", "HEYDAY_RABBITMQ_URL")
-_NOT_TAKEN = (*_SERVERS, "HEYDAY_EMAIL_URL", "HEYDAY_BIND", "HEYDAY_NODE_ID", "HEYDAY_API_KEYS")
+_NOT_TAKEN = (*_SERVERS, *(f"HEYDAY_{name}" for name in ("BIND", "NODE_ID", "API_KEYS", "ONLY_TO", "TRACES")))
+
+_OF_EMAIL = frozenset(
+    f"HEYDAY_EMAIL_{name}" for name in ("TIMEOUT", "CONCURRENCY", "RATE", "ATTEMPTS", "BACKOFF", "BACKOFF_LIMIT")
+)
+"""What applies to the fake service. All others say which service it is, and how it takes a greeting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class Configuration:
 def configure(environment: Mapping[str, str], options: ChaosOptions, seconds: float) -> Configuration:
     """Make the configuration for a wave of that many seconds. Raises BadConfiguration."""
     left_out = {name + suffix for name in _NOT_TAKEN for suffix in ("", "_FILE")}
+    left_out |= {name for name in environment if name.startswith("HEYDAY_EMAIL_")} - _OF_EMAIL
     taken = {
         name: value
         for name, value in environment.items()

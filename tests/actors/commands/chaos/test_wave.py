@@ -75,6 +75,29 @@ def test_the_settings_of_the_environment_are_rehearsed() -> None:
     assert not {"HEYDAY_EMAIL_URL", "HEYDAY_DATABASE_URL", "HEYDAY_API_KEYS_FILE", "PATH"} & found.nodes.keys()
 
 
+def test_a_real_email_service_has_no_part_in_a_rehearsal() -> None:
+    """Neither its form, which the fake one does not speak, nor a second one, nor the addresses that it may write to."""
+    found = configure(
+        {
+            "HEYDAY_EMAIL_URL_FILE": "/run/secrets/url",
+            "HEYDAY_EMAIL_FORMAT": "postmark",
+            "HEYDAY_EMAIL_TOKEN": "live-3c1f5b0e",
+            "HEYDAY_EMAIL_HTML_FILE": "/etc/heyday/greeting.html",
+            "HEYDAY_EMAIL_UNSUBSCRIBE": "mailto:bye@example.com",
+            "HEYDAY_EMAIL_FALLBACK_URL": "https://second.example.com",
+            "HEYDAY_EMAIL_RATE": "50/s",
+            "HEYDAY_ONLY_TO": "@staff.example.com",
+            "HEYDAY_TRACES": "https://collector.example.com",
+        },
+        options(),
+        seconds=14.0,
+    )
+
+    assert [name for name in found.nodes if name not in configure({}, options(), seconds=14.0).nodes] == [
+        "HEYDAY_EMAIL_RATE"
+    ]
+
+
 def test_the_servers_of_the_environment_are_used_only_on_request() -> None:
     """A shell may contain the URLs of production."""
     environment = {"HEYDAY_DATABASE_URL": "postgresql://staging/heyday", "HEYDAY_REDIS_URL": "redis://staging"}
