@@ -50,7 +50,7 @@ def connection_limit(settings: Settings, descriptors: int) -> int:
     """Return the limit of client connections for this many descriptors. The delivery path gets its own first."""
     if descriptors == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
-    reserved = settings.email_concurrency + settings.database_connections + RESERVED_DESCRIPTORS
+    reserved = settings.email_concurrency + settings.connections_of_node + RESERVED_DESCRIPTORS
     return max(MIN_CONNECTIONS, min(MAX_CONNECTIONS, descriptors - reserved))
 
 

@@ -92,7 +92,7 @@ from service.ports import (
     ZoneData,
 )
 from service.ports.names import DUE, PLAN
-from service.settings import BadConfiguration, Secret, Settings, effective
+from service.settings import HEARTBEAT_CONNECTIONS, BadConfiguration, Secret, Settings, effective
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import OFF, Tracing
 
@@ -182,7 +182,7 @@ def production_resources(
     # Heartbeats and readings of the holds never wait for a connection: a busy node must not look dead.
     heartbeats = Database(
         settings.database_url,
-        size=2,
+        size=HEARTBEAT_CONNECTIONS,
         observe=observe,
         opened=lambda connection: guard.opened(partial(look_through, connection)),
     )

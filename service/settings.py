@@ -89,6 +89,9 @@ DEFAULT_BIND = ("127.0.0.1", 8080)
 DEFAULT_RATE_LIMIT = Rate(100)
 """Requests to the API per second and client."""
 
+HEARTBEAT_CONNECTIONS = 2
+"""Connections of a node to PostgreSQL for heartbeats and holds, besides those of its pool."""
+
 MIN_API_KEY_LENGTH = 16
 """Characters of an API key, if other machines can reach the API. A shorter key can be guessed."""
 
@@ -173,6 +176,11 @@ class Settings:
     def email_services(self) -> tuple[EmailServiceSettings, ...]:
         """The primary email service and, if there is one, the fallback."""
         return (self.email,) if self.email_fallback is None else (self.email, self.email_fallback)
+
+    @property
+    def connections_of_node(self) -> int:
+        """The most connections of this node to PostgreSQL."""
+        return self.database_connections + HEARTBEAT_CONNECTIONS
 
     @property
     def min_api_key_length(self) -> int:

@@ -21,7 +21,7 @@ backup() {
     backups | head -n "-${BACKUP_KEEP:-7}" | xargs --no-run-if-empty rm -r
     # Delete segments older than the oldest backup.
     oldest=$(backups | head -n 1)
-    find /backup/wal -type f ! -newer "$oldest/backup_manifest" -name '0*' ! -name '*.backup' -mmin +60 -delete
+    find /backup/wal -type f ! -newer "$oldest/backup_manifest" -name '0*' ! -name '*.backup.gz' -mmin +60 -delete
 }
 
 backups() { find /backup/base -mindepth 1 -maxdepth 1 -name '2*' "$@" | sort; }

@@ -59,7 +59,7 @@ async def set_up(
 async def _servers(stack: AsyncExitStack, options: ChaosOptions, settings: Settings, directory: Path) -> Servers:
     if options.servers != EMBEDDED:
         return given_servers(settings.database_url, settings.redis_url, settings.rabbitmq_url)
-    connections = options.nodes * settings.database_connections
+    connections = options.nodes * settings.connections_of_node
     needs = {need for name in options.faults for need in KINDS[name].needs}
     own = own_servers(directory, connections=connections, needs=needs)
     return await stack.enter_async_context(own)

@@ -65,6 +65,8 @@ def _refuse_without_effect(args: argparse.Namespace) -> None:
     for option, needed in _NEEDED.items():
         if getattr(args, _NAMES.get(option, option)) and needed not in asked:
             raise WrongUsage(f"--{option.replace('_', '-')}: expected --{needed} with it")
+    if args.adopt and args.json:
+        raise WrongUsage("--json: not allowed with --adopt")
     refuse_reversed(args)
 
 
@@ -130,7 +132,7 @@ async def _ledger(dsn: Secret, args: argparse.Namespace) -> int:
                 nodes = PostgresNodes(database, tzdata=TZDATA_VERSION)
                 incarnation = await nodes.enter("doctor")
                 try:
-                    await mend(ledger, incarnation=incarnation, say=say)
+                    await mend(ledger, incarnation=incarnation, as_json=args.json, say=say)
                 finally:
                     await nodes.leave(incarnation)
     return OK if same or args.mend else FAILED

@@ -52,14 +52,17 @@ async def compare(
     return not any(differences.values()) and not bad
 
 
-async def mend(ledger: PostgresLedger, *, incarnation: int, say: Say) -> None:
+async def mend(ledger: PostgresLedger, *, incarnation: int, as_json: bool, say: Say) -> None:
     """Record as sent the messages that are unknown here and accepted there. Raises Unavailable."""
     mended = 0
     with Progress("recording messages as sent") as progress:
         while moved := await ledger.mend(incarnation=incarnation, reason=MENDED, by=command_line()):
             mended += moved
             progress.advance(moved)
-    say(f"Mended: {mended} messages were unknown here and accepted there; they are recorded as sent.")
+    if as_json:
+        say(encode({"mended": mended}).decode())
+    else:
+        say(f"Mended: {mended} messages were unknown here and accepted there; they are recorded as sent.")
 
 
 async def _load(ledger: PostgresLedger, file: Path, say: Say) -> int:

@@ -10,7 +10,7 @@ from actors.commands.arguments import instant
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("--json", action="store_true", help="write JSON instead of text")
+    parser.add_argument("--json", action="store_true", help="write JSON instead of text; not with --adopt")
     parser.add_argument(
         "--adopt",
         action="store_true",

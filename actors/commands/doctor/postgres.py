@@ -53,7 +53,7 @@ async def check_postgres(settings: Settings, database: Database) -> list[CheckRe
         )
     parts: dict[str, Check] = {
         "the clock": partial(_clock, database),
-        "connections": partial(_connections, checkup, server, settings.database_connections),
+        "connections": partial(_connections, checkup, server, settings.connections_of_node),
         "privileges": partial(_privileges, checkup),
         "the plan": partial(_plan, database),
         "planning rules": partial(_rules, settings, database),
@@ -79,6 +79,11 @@ def _server(server: Server) -> Iterator[CheckResult]:
     for name, value in (("fsync", server.fsync), ("full_page_writes", server.full_page_writes)):
         if value == "off":
             yield warning(f"{name} is off: a power cut can lose or damage committed data")
+    if server.not_archived is not None:
+        yield warning(
+            f"its archive refuses {server.not_archived}: the log is kept until its disk is full, and a restore ends "
+            "before it; PostgreSQL's own log says why"
+        )
     if server.synchronous_commit == "off":
         yield warning(
             "synchronous_commit is off: a crash loses the last commits, and heyday may send those messages again"

@@ -15,7 +15,10 @@ _SQL = load("checkup.sql")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The server and its settings; `connections` of all clients, and `ours` of heyday."""
+    """The server and its settings; `connections` of all clients, and `ours` of heyday.
+
+    `not_archived` is the segment of the log that the archive refused last; None if it accepts, or if there is none.
+    """
 
     version_number: int
     version: str
@@ -28,6 +31,7 @@ class Server:
     full_page_writes: str
     synchronous_commit: str
     encoding: str
+    not_archived: str | None
 
 
 @dataclass(frozen=True, slots=True)

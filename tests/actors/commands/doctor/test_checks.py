@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import aio_pika
@@ -21,10 +22,12 @@ from actors.commands.sandbox.email_stub import EmailStub
 from actors.commands.sandbox.servers.ports import free_port
 from actors.commands.sandbox.servers.postgres import UNWRITTEN, PostgresServer
 from actors.commands.sandbox.servers.server import Server
+from service.adapters.postgres.checkup import PostgresCheckup
 from service.adapters.postgres.migrations import migrate
 from service.adapters.rabbitmq import RabbitMQDeliveryQueue
 from tests.actors.commands.doctor.conftest import Run
 from tests.fakes.mail_server import USER, MailServer
+from tests.node.harness import eventually
 from tests.service.adapters.postgres.conftest import Store
 
 PLANNED = "update planning set planned_until = business_now() + interval '40 hours'"
@@ -156,6 +159,21 @@ async def test_a_schema_of_a_newer_version_is_a_warning(store: Store, doctor: Ru
     assert "a newer version of heyday has applied 9999_next.sql" in said(out, "warn")
 
 
+async def test_too_few_connections_for_one_more_node_are_a_warning(
+    store: Store, doctor: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the two for heartbeats: else a node that seems to fit is refused its last connections."""
+    await store.fetch(PLANNED)
+    server = await PostgresCheckup(store.database).server()
+    all_but_one = server.max_connections - server.reserved - 1
+    monkeypatch.setenv("HEYDAY_DATABASE_CONNECTIONS", str(all_but_one))
+
+    code, out = await doctor()
+
+    assert code == 0
+    assert f"1 nodes with {all_but_one + 2} each need up to" in said(out, "warn")
+
+
 async def test_unknown_messages_are_a_warning(store: Store, doctor: Run) -> None:
     """Nothing is broken, but a person has to decide."""
     await store.fetch(PLANNED)
@@ -262,6 +280,7 @@ async def test_queues_that_another_deployment_uses_are_an_error(
         (["--from", "2026-01-01"], "--from: expected --ledger with it"),
         (["--to", "2026-01-01"], "--to: expected --ledger with it"),
         (["--queries", "--adopt"], "--queries: not allowed with --adopt"),
+        (["--adopt", "--json"], "--json: not allowed with --adopt"),
         (
             ["--ledger", "x", "--from", "2026-02-01", "--to", "2026-01-01"],
             "--to: expected an instant after --from",
@@ -380,6 +399,35 @@ async def test_sequential_scans_and_dead_rows_are_warnings(store: Store, doctor:
     )
     assert re.search(r"crowd has 20000 dead rows beside \d+, never cleaned up", said(out, "warn"))
     assert "pg_stat_statements is not installed" in said(out, "warn")
+
+
+async def test_an_archive_that_refuses_the_log_is_a_warning(
+    place: Path, made: list[Server], doctor: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody notices it before the disk is full, or before a restore ends too early."""
+    accepts = place / "accepts"
+    archive = {"archive_mode": "on", "archive_command": f"test -e {accepts}", "archive_timeout": "0"}
+    archiving = PostgresServer(place / "postgres", settings=UNWRITTEN | archive)
+    made.append(archiving)
+    await archiving.start()
+    await migrate(archiving.dsn())
+    monkeypatch.setenv("HEYDAY_DATABASE_URL", archiving.dsn())
+    connection = await asyncpg.connect(archiving.dsn())
+    await connection.execute("select pg_switch_wal()")
+
+    async def counted(of: str) -> bool:
+        row = await connection.fetchrow("select * from pg_stat_archiver")
+        return bool(row and row[f"{of}_count"])
+
+    await eventually(partial(counted, "failed"))
+    _, out = await doctor()
+    assert re.search(r"its archive refuses [0-9A-F]{24}: ", said(out, "warn"))
+
+    accepts.touch()
+    await eventually(partial(counted, "archived"))
+    _, out = await doctor()
+    await connection.close()
+    assert "its archive refuses" not in out
 
 
 async def test_slow_statements_are_named_after_their_sql_files(

@@ -120,6 +120,17 @@ async def test_mending_records_what_was_unknown_and_accepted_and_nothing_else(
     assert [tuple(row) for row in audited] == [("messages.mended", "message", str(known), "command line")]
 
 
+async def test_what_was_mended_is_json_with_json(store: Store, doctor: Run, tmp_path: Path) -> None:
+    (known,) = await ended(store, "unknown")
+    file = tmp_path / "ledger"
+    file.write_text(f"{known}\n")
+
+    code, out = await doctor("--ledger", str(file), "--mend", "--json")
+
+    assert code == 0
+    assert [json.loads(line) for line in out.splitlines()][-1] == {"mended": 1}
+
+
 async def test_a_missing_ledger_causes_no_traceback(store: Store, doctor: Run, tmp_path: Path) -> None:
     """A path may be mistyped."""
     code, out = await doctor("--ledger", str(tmp_path / "nowhere"))
