@@ -56,7 +56,7 @@ POOL = Row(
         series(
             "Does a transaction keep old row versions? · oldest snapshot",
             "Age of the oldest one of any client, such as a backup. While it is open, nothing that it can see is cleaned up.",
-            {"oldest": "max(db_oldest_snapshot_age_seconds{NODE})"},
+            {"oldest": "max(db_oldest_snapshot_age_seconds{ALL})"},
             unit="s",
         ),
         series(

@@ -18,14 +18,14 @@ NOW = Row(
         figure(
             "How many are in the dead-letter queue? · dead letters (DLQ)",
             "Ids of failed messages.",
-            {"dead letters": "max(dead_letters{NODE})"},
+            {"dead letters": "max(dead_letters{ALL})"},
             unit="short",
             steps=NONE_IS_GOOD,
         ),
         figure(
             "How many wait for a decision? · unknown outcome, held",
             "Messages in state `unknown`: the service may have accepted them.",
-            {"held": 'max(messages_by_status{NODE, status="unknown"})'},
+            {"held": 'max(messages_by_status{ALL, status="unknown"})'},
             unit="short",
             steps=NONE_IS_GOOD,
         ),
@@ -184,9 +184,9 @@ SERVERS = Row(
         ),
         series(
             "Does the broker confirm what is published? · publishes not confirmed",
-            "Messages whose publishing was not confirmed. They are published again.",
+            "Messages whose publishing was not confirmed, which are published again, and failed ones, whose ids became dead letters.",
             {
-                "not confirmed": "sum(increase(queue_messages_failed_total{NODE}[$__rate_interval]))",
+                "not confirmed, or dead letters": "sum(increase(queue_messages_failed_total{NODE}[$__rate_interval]))",
                 "not delivered": "sum(increase(queue_messages_lost_total{NODE}[$__rate_interval]))",
             },
             unit="short",

@@ -80,7 +80,7 @@ OBJECTIVE = Row(
         figure(
             "How many wait for a person? · unknown outcome, held",
             "Messages in state `unknown`: the service may have accepted them. A person decides.",
-            {"held": 'max(messages_by_status{NODE, status="unknown"})'},
+            {"held": 'max(messages_by_status{ALL, status="unknown"})'},
             unit="short",
             steps=NONE_IS_GOOD,
         ),
@@ -134,14 +134,14 @@ ON_THEIR_WAY = Row(
         series(
             "Where are the messages now? · messages by status",
             "Messages by state, without `scheduled`, which are the messages of the coming days.",
-            {"{{status}}": 'max by (status) (messages_by_status{NODE, status!="scheduled"})'},
+            {"{{status}}": 'max by (status) (messages_by_status{ALL, status!="scheduled"})'},
             unit="short",
             stacked=True,
         ),
         series(
             "Is a message due and not sent? · oldest due age",
             "Age of the oldest due message. Unlike lateness, it also shows a problem while nothing leaves.",
-            {"oldest": "max(oldest_due_message_age_seconds{NODE})"},
+            {"oldest": "max(oldest_due_message_age_seconds{ALL})"},
             unit="s",
             limits=((300, RED),),
         ),
@@ -157,7 +157,7 @@ ON_THEIR_WAY = Row(
         series(
             "How much waits between ticker and senders? · queue depth, backlog",
             "`messages`: queued and not yet claimed for sending. `bundles`: bundles of up to 200 messages that no node has taken.",
-            {"messages": "max(queue_depth_total{NODE})", "bundles": "max(delivery_queue_ready{NODE})"},
+            {"messages": "max(queue_depth_total{ALL})", "bundles": "max(delivery_queue_ready{ALL})"},
             unit="short",
             limits=((1000, ORANGE),),
         ),
@@ -170,21 +170,21 @@ STREAMS = Row(
         series(
             "Which node holds claimed entries? · pending entries by consumer",
             "Pending entries of each stream by consumer. The consumer is the node's id.",
-            {"{{stream}} {{consumer}}": "max by (stream, consumer) (stream_consumer_pending{NODE})"},
+            {"{{stream}} {{consumer}}": "max by (stream, consumer) (stream_consumer_pending{ALL})"},
             unit="none",
             stacked=True,
         ),
         series(
             "Is claimed work not finished? · oldest pending entry",
             "Age of the oldest pending entry of each stream. Other nodes take over the entries of a dead node within 15 s.",
-            {"{{stream}}": "max by (stream) (stream_oldest_pending_seconds{NODE})"},
+            {"{{stream}}": "max by (stream) (stream_oldest_pending_seconds{ALL})"},
             unit="s",
             limits=((300, ORANGE),),
         ),
         series(
             "Does work wait in a stream to be claimed? · stream length",
             "Entries of each stream. Finished entries are deleted.",
-            {"{{stream}}": "max by (stream) (stream_length{NODE})"},
+            {"{{stream}}": "max by (stream) (stream_length{ALL})"},
             unit="none",
             width=8,
         ),
@@ -211,14 +211,14 @@ PLANNING = Row(
         figure(
             "When does the next wave come? · time to next wave",
             "Until the next scheduled messages become due.",
-            {"next": "max(next_wave_seconds{NODE})"},
+            {"next": "max(next_wave_seconds{ALL})"},
             unit="s",
             none="nothing is scheduled",
         ),
         figure(
             "How large is the next wave? · messages in next wave",
             "Messages that become due at that instant; exact up to 10,000.",
-            {"messages": "max(next_wave_messages{NODE})"},
+            {"messages": "max(next_wave_messages{ALL})"},
             unit="short",
         ),
         series(
@@ -229,7 +229,7 @@ PLANNING = Row(
                     sum(increase(messages_sent_total{NODE, occasion=~"$occasion"}[1d]))
                     + sum(increase(messages_failed_total{NODE, occasion=~"$occasion"}[1d]))
                     + sum(increase(messages_expired_total{NODE, occasion=~"$occasion"}[1d]))
-                    + sum(max by (status) (messages_by_status{NODE, status=~"queued|sending|retrying"}))
+                    + sum(max by (status) (messages_by_status{ALL, status=~"queued|sending|retrying"}))
                 """,
                 "sent": """sum(increase(messages_sent_total{NODE, occasion=~"$occasion"}[1d]))""",
             },
@@ -246,7 +246,7 @@ PLANNING = Row(
         series(
             "Will tomorrow's greetings be there in time? · planned ahead",
             "How far ahead everything is planned, and the least that it should be.",
-            {"planned ahead": "max(planned_ahead_seconds{NODE})"},
+            {"planned ahead": "max(planned_ahead_seconds{ALL})"},
             unit="s",
             limits=((None, RED), (24 * 3600, GREEN)),
         ),

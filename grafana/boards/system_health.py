@@ -17,8 +17,13 @@ NOW = Row(
         ),
         figure(
             "May greetings leave? · circuit state",
-            "The circuit of the email service, the worst of all nodes. While it is open, nothing leaves and nothing is lost.",
-            {"circuit": "max(circuit_breaker_state{NODE})"},
+            "The circuit of the primary email service, open if it is open on any node. While it is open, nothing is lost.",
+            {
+                "circuit": """
+                    max(circuit_breaker_state{NODE, service="message-api"} == 1)
+                    or max(circuit_breaker_state{NODE, service="message-api"})
+                """
+            },
             unit="none",
             words=CIRCUIT,
         ),
@@ -32,14 +37,14 @@ NOW = Row(
         figure(
             "How long has the oldest message been due? · oldest due age",
             "Age of the oldest due message that has not left. During a wave it rises until the wave has left.",
-            {"oldest": "max(oldest_due_message_age_seconds{NODE})"},
+            {"oldest": "max(oldest_due_message_age_seconds{ALL})"},
             unit="s",
             steps=((None, GREEN), (60, ORANGE), (300, RED)),
         ),
         figure(
             "How far ahead is planning complete? · planned ahead",
             "Normally between 24 and 48 hours. Later messages do not exist yet.",
-            {"ahead": "max(planned_ahead_seconds{NODE})"},
+            {"ahead": "max(planned_ahead_seconds{ALL})"},
             unit="s",
             steps=((None, RED), (24 * 3600, GREEN)),
         ),

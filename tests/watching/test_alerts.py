@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import ProcessCollector
 
 from tests.docs.test_documents import anchors_of, declared, scraped_name, text_of
 from tests.watching.programs import Programs
@@ -132,7 +133,8 @@ def test_the_runbook_has_a_section_for_each_alert_and_no_other() -> None:
 
 def test_the_rules_use_metrics_that_are_declared_and_no_others() -> None:
     """An alert on a metric that does not exist never fires."""
-    names = {scraped_name(metric) for metric in declared()} | OF_PROMETHEUS
+    of_the_process = {metric.name for metric in ProcessCollector(registry=None).collect()}
+    names = {scraped_name(metric) for metric in declared()} | of_the_process | OF_PROMETHEUS
 
     used = {name for rule in rules() for name in re.findall(r"(\w+)\{", rule["expr"])}
     assert {re.sub(r"_(bucket|count|sum)$", "", name) for name in used} - names == set()
