@@ -50,11 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", help="with --status: only this user's, by the id or the email address")
     parser.add_argument("--occasion", metavar="CODE", help="with --status: only this occasion")
     parser.add_argument(
-        "--from", dest="starts_at", metavar="INSTANT", type=instant, help="with --status: due at or after INSTANT"
+        "--from", dest="starts_at", metavar="INSTANT", type=instant, help="with --status: at or after INSTANT"
     )
-    parser.add_argument(
-        "--to", dest="ends_at", metavar="INSTANT", type=instant, help="with --status: due before INSTANT"
-    )
+    parser.add_argument("--to", dest="ends_at", metavar="INSTANT", type=instant, help="with --status: before INSTANT")
     parser.add_argument(
         "--dry-run", action="store_true", help="with --status: count the messages by reason, change nothing"
     )

@@ -43,7 +43,7 @@ HEARTBEAT = "docs/decisions/0002-a-counter-for-a-heartbeat.md"
         (RUNBOOK, r"has been `queued` for (\d+) s", QUEUED_FOR.total_seconds()),
         (RUNBOOK, r"a living node after (\d+) minutes", ENTRY_IDLE_FOR / 60),
         (RUNBOOK, r"stood still for (\d+) s", DEATH_TIMEOUT),
-        (RUNBOOK, r"crashes (\d+) times in a minute", Intensity().restarts),
+        (RUNBOOK, r"More than (\d+) crashes in a minute", Intensity().restarts),
         (
             "docs/explanation/calendar.md",
             r"the last (\d+) hours of the planned time",
