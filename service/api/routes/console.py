@@ -34,7 +34,8 @@ _TYPES = {
 """The kinds of files that are served, by the ends of their names."""
 
 _COMMENT = re.compile(rb"^[ \t]*//.*$", re.MULTILINE)
-"""A line of a script with nothing but a comment. It is served as an empty line: the others keep their numbers."""
+"""A line of a script with nothing but a comment. It is served as an empty line: the others keep their numbers. Of the
+vendored scripts it is the line that names a source map, which is not served."""
 
 _LINKS = ", ".join(
     (
@@ -141,7 +142,7 @@ def _read(folder: Traversable, path: str) -> Iterator[tuple[str, ConsoleFile]]:
             yield from _read(entry, f"{path}{entry.name}/")
         elif (media_type := _TYPES.get(entry.name.rpartition(".")[2])) is not None:
             body = entry.read_bytes()
-            if entry.name.endswith(".js"):
+            if media_type == "text/javascript":
                 body = _COMMENT.sub(b"", body)
             tag = hashlib.blake2b(body, digest_size=12).hexdigest()
             yield f"{path}{entry.name}", ConsoleFile(media_type, body, gzip.compress(body, mtime=0), tag)
