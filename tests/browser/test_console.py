@@ -586,6 +586,27 @@ async def test_what_failed_once_is_asked_again(opened: Open) -> None:
     await search.page.wait_for_selector("ul.people a")
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (640, 900), (320, 900), (320, 256)])
+async def test_the_bar_shows_every_page_and_hides_no_focus(opened: Open, width: int, height: int) -> None:
+    """WCAG 2.2, 2.4.11: a browser scrolls what has the focus to below the bar, where the bar stays."""
+    page = await opened(viewport={"width": width, "height": height})
+    await page.go("day")
+
+    bar = await page.page.evaluate(
+        """() => {
+            const [bar, root] = [document.querySelector('.bar'), document.documentElement].map(getComputedStyle);
+            const links = [...document.querySelectorAll('.bar a')].map((one) => one.getBoundingClientRect());
+            return {
+                stays: bar.position === 'sticky' ? document.querySelector('.bar').offsetHeight : 0,
+                kept: parseFloat(root.scrollPaddingTop),
+                right: Math.max(...links.map((one) => one.right)),
+            };
+        }"""
+    )
+    assert bar["stays"] <= bar["kept"]
+    assert bar["right"] <= width
+
+
 async def test_a_number_opens_the_messages_that_it_counts(stage: Stage, opened: Open) -> None:
     """Also where others have the same state, and lie at another time."""
     await stage.world.fetch(
