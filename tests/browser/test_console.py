@@ -9,15 +9,16 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Route, expect
+from playwright.async_api import Browser, Response, Route, expect
 
 from actors.commands.sandbox.email_stub import StubOptions, serve
 from service.adapters.redis.connection import connect
-from tests.browser.stage import REMOTE, Open, Watched, browser, open_page
+from tests.browser.stage import PATIENCE, REMOTE, Open, Watched, browser, open_page
 from tests.conftest import create_database, drop_database
 from tests.node.harness import NodeProcess, World
 from tests.servers import Servers
@@ -127,6 +128,14 @@ async def opened(stage: Stage) -> AsyncIterator[Open]:
     for page in pages:
         await page.page.context.close()
     assert wrong == [[] for _ in pages]
+
+
+async def _read(page: Watched, path: str) -> dict[str, Any]:
+    """What a node answers."""
+    async with aiohttp.ClientSession(page.origin) as client, client.get(f"/api/v1/{path}") as answer:
+        assert answer.status == 200, await answer.text()
+        read: dict[str, Any] = await answer.json()
+        return read
 
 
 @pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.nightly)])
@@ -560,7 +569,7 @@ async def test_a_key_that_no_header_can_carry_is_refused(stage: Stage, opened: O
 
 
 async def test_what_failed_once_is_asked_again(opened: Open) -> None:
-    """Soon, however seldom it changes, and when it is asked only once."""
+    """Soon, however seldom it changes, and when it is asked only once or rests while somebody edits."""
     page = await opened()
     page.allowed.append("503 (Service Unavailable)")
     away = '{"title": "Unavailable", "detail": "The database is away."}'
@@ -573,17 +582,304 @@ async def test_what_failed_once_is_asked_again(opened: Open) -> None:
             await route.continue_()
 
     await page.page.route(lambda url: "/api/v1/forecast" in url, answer)
-    search = await opened()
-    search.allowed.append("503 (Service Unavailable)")
-    await search.page.route(lambda url: "/users?" in url, answer)
+    search, occasion = await opened(), await opened()
+    for one in (search, occasion):
+        one.allowed.append("503 (Service Unavailable)")
+        await one.page.route(lambda url: "/users?" in url or "/occasions/birthday" in url, answer)
     await page.go("day")
     await search.go("person?q=mary")
-    for one in (page, search):
+    await occasion.go("occasions/birthday")
+    for one in (page, search, occasion):
         await one.says("The database is away.")
     down = False
 
     await page.says("to come,")
     await search.page.wait_for_selector("ul.people a")
+    await occasion.page.get_by_label("Text", exact=True).first.wait_for()
+
+
+async def test_a_hold_is_shown_as_soon_as_it_is_made(opened: Open) -> None:
+    """A node knows a hold a quarter of a second later. Who sees nothing of it makes another."""
+    page = await opened()
+    day = await _read(page, "day")
+    hold = {"id": str(uuid.UUID(int=7)), "occasion": None, "author": "desk", "until": None, "reason": "a wrong text"}
+    clock = asyncio.get_running_loop().time
+    held_at = float("inf")
+    looks = 0
+
+    async def answer(route: Route) -> None:
+        nonlocal held_at, looks
+        if route.request.method == "POST":
+            held_at = clock()
+            await route.fulfill(status=201, json=hold)
+            return
+        known = clock() >= held_at + 0.25
+        looks += clock() >= held_at
+        # Of the looks after the hold only the first is answered.
+        if looks < 2:
+            held = [{**hold, "since": day["now"]}] if known else []
+            await route.fulfill(json={**day, "attention": {**day["attention"], "held": held}})
+
+    await page.page.route(lambda url: url.endswith(("/api/v1/day", "/api/v1/holds")), answer)
+    await page.go("nodes")
+    await page.page.get_by_role("button", name="Stop sending").click()
+    await page.page.get_by_label("Reason").fill("a wrong text")
+    await page.page.keyboard.press("Enter")
+
+    await page.says("All sending is held")
+
+
+async def test_a_person_who_cannot_be_read_is_not_shown_as_deleted(stage: Stage, opened: Open) -> None:
+    """The explanation may be known from before, while the database is away."""
+    user = await stage.world.value("select user_id::text from messages where timezone = 'Asia/Tokyo' limit 1")
+    page = await opened()
+    page.allowed.append("503 (Service Unavailable)")
+    explained = asyncio.Event()
+    down = True
+
+    async def answer(route: Route) -> None:
+        if down:
+            await asyncio.wait_for(explained.wait(), PATIENCE / 1000)
+            await route.fulfill(status=503, content_type="application/problem+json", body='{"detail": "It is away."}')
+        else:
+            await route.continue_()
+
+    def note(response: Response) -> None:
+        if "/explanation" in response.url:
+            explained.set()
+
+    page.page.on("response", note)
+    await page.page.route(lambda url: url.endswith(f"/users/{user}"), answer)
+    await page.page.goto(f"{page.origin}/console#/person/{user}")
+    await page.polled(f"/users/{user}", 3)
+
+    await page.says("It is away.")
+    assert await page.page.get_by_text("deleted").count() == 0
+    down = False
+    await page.page.get_by_role("button", name="Edit").wait_for()
+
+
+async def test_enter_adds_a_language_and_saves_nothing(opened: Open) -> None:
+    """A save publishes every text of the occasion."""
+    page = await opened()
+    saved: list[str] = []
+
+    async def answer(route: Route) -> None:
+        if route.request.method == "PATCH":
+            saved.append(route.request.url)
+        await route.continue_()
+
+    await page.page.route(lambda url: "/occasions/" in url, answer)
+    await page.go("occasions/birthday")
+    await page.page.get_by_label("Language").first.fill("pt-BR")
+    await page.page.keyboard.press("Enter")
+
+    await page.page.get_by_role("heading", name="pt-BR").wait_for()
+    assert saved == []
+
+
+async def test_a_test_of_an_occasion_sends_what_is_shown(opened: Open) -> None:
+    """With a number of years, as in the text beside it. What the service refuses does not look as if it was sent."""
+    page = await opened()
+    page.allowed.append("503 (Service Unavailable)")
+    result = {"statusCode": 202, "error": None, "providerId": None, "durationSeconds": 0.02}
+    answers: list[dict[str, Any]] = [
+        {"json": {**result, "outcome": "accepted"}},
+        {"status": 503, "json": {"detail": "The circuit is open."}},
+        {"json": {**result, "outcome": "unknown", "statusCode": None, "durationSeconds": 10}},
+    ]
+    asked = []
+
+    async def answer(route: Route) -> None:
+        asked.append(route.request.post_data_json)
+        await route.fulfill(**answers[len(asked) - 1])
+
+    await page.page.route(lambda url: url.endswith(":testSend"), answer)
+    await page.go("occasions/birthday")
+    await page.page.get_by_label("To", exact=True).fill("me@a.test")
+    button = page.page.get_by_role("button", name="Send a test")
+    sent = page.page.locator(".done", has_text="Accepted")
+
+    await button.click()
+    await sent.wait_for()
+    assert asked == [{"to": "me@a.test", "locale": None, "years": 36}]
+    await button.click()
+    await page.says("The circuit is open.")
+    assert await sent.count() == 0
+    await button.click()
+    refused = page.page.locator(".problem", has_text="Unknown")
+    await refused.get_by_text("The service gave no answer after 10s").wait_for()
+
+
+async def test_a_redriven_message_is_shown_as_it_is_now(stage: Stage, opened: Open) -> None:
+    """Its state and why it has it, also when a look from before is still under way and answers are shared."""
+    message = await stage.world.value("select id::text from messages where timezone = 'Asia/Tokyo' limit 1")
+    page = await opened()
+    stored = await _read(page, f"messages/{message}")
+    status = "failed"
+    shared: dict[str, str] = {}
+    looking, gate = asyncio.Event(), asyncio.Event()
+    slow = False
+
+    async def answer(route: Route) -> None:
+        nonlocal status
+        if route.request.method == "POST":
+            status = "scheduled"
+            await route.fulfill(json={})
+            return
+        url = route.request.url
+        if "max-age" not in route.request.headers.get("cache-control", ""):
+            shared[url] = status
+        shown = shared.setdefault(url, status)
+        if "/explanation" in url:
+            await route.fulfill(json={"days": [{"messageId": message, "why": f"It is {shown}, you see."}]})
+            return
+        if slow and shown == "failed":
+            looking.set()
+            await asyncio.wait_for(gate.wait(), PATIENCE / 1000)
+        await route.fulfill(json={**stored, "status": shown})
+
+    await page.page.route(lambda url: f"/messages/{message}" in url or "/explanation" in url, answer)
+    await page.go(f"message/{message}")
+    await page.says("It is failed, you see.")
+    slow = True
+    await asyncio.wait_for(looking.wait(), PATIENCE / 1000)
+    button = page.page.get_by_role("button", name="Redrive")
+    await page.polled_by(":redrive", button.click())
+    await button.wait_for()
+    gate.set()
+
+    await page.says("It is scheduled, you see.")
+    await page.page.locator(".title .state", has_text="scheduled").wait_for()
+    await button.wait_for(state="detached")
+
+
+async def test_what_is_added_to_a_list_follows_what_is_shown(opened: Open) -> None:
+    """No row is lost and none is double when something happens while the next page is read."""
+    page = await opened()
+    entry = {"at": "2026-12-01T09:00:00Z", "key": "a test", "osUser": None, "role": "admin", "action": "job.run",
+             "subjectKind": "job", "requestId": None}  # fmt: skip
+    newest = 100
+    asked, gate = asyncio.Event(), asyncio.Event()
+
+    async def answer(route: Route) -> None:
+        _, more, cursor = route.request.url.partition("cursor=")
+        first = int(cursor) if more else newest
+        if more:
+            asked.set()
+            await asyncio.wait_for(gate.wait(), PATIENCE / 1000)
+        ids = range(first, max(0, first - 50), -1)
+        items = [{**entry, "id": str(one), "subjectId": f"number {one}"} for one in ids]
+        await route.fulfill(json={"items": items, "nextCursor": str(first - 50) if first > 50 else None})
+
+    # On a slow machine the page must not give up before the list has changed.
+    await page.page.add_init_script("AbortSignal.timeout = () => new AbortController().signal")
+    await page.page.route(lambda url: "/api/v1/audit" in url, answer)
+    await page.go("holds")
+    await page.page.get_by_role("button", name="Show 50 more").click()
+    await asyncio.wait_for(asked.wait(), PATIENCE / 1000)
+    newest = 101
+    await page.says("number 101")
+    gate.set()
+
+    await page.says("The list rests while you read it.")
+    rows = page.page.get_by_role("region", name="Audit log").locator("td:nth-child(4)")
+    assert await rows.all_inner_texts() == [f"job number {one}" for one in range(100, 0, -1)]
+
+
+async def test_what_needs_you_keeps_the_focus_while_it_counts(opened: Open) -> None:
+    """The text of such a link has a duration or a number, which changes with each look."""
+    page = await opened()
+    day = await _read(page, "day")
+    seconds = 5
+
+    async def answer(route: Route) -> None:
+        away = [{"system": "redis", "seconds": seconds, "reason": "refused"}]
+        await route.fulfill(json={**day, "attention": {**day["attention"], "away": away}})
+
+    await page.page.route(lambda url: url.endswith("/api/v1/day"), answer)
+    await page.go("day")
+    await page.page.get_by_role("link", name="redis is away for 5s").focus()
+    seconds = 50
+    await page.says("redis is away for 50s")
+
+    assert await page.focused() == "a redis is away for 50s"
+
+
+async def test_the_number_of_held_messages_opens_those_of_the_held_occasion(opened: Open) -> None:
+    page = await opened()
+    day = await _read(page, "day")
+    hold = {"id": str(uuid.UUID(int=7)), "occasion": "birthday", "since": day["now"], "author": "desk", "until": None,
+            "reason": "a wrong text"}  # fmt: skip
+    changed = {"total": {**day["total"], "held": 3}, "attention": {**day["attention"], "held": [hold]}}
+    await page.page.route(lambda url: url.endswith("/api/v1/day"), lambda route: route.fulfill(json={**day, **changed}))
+    await page.go("day")
+
+    await expect(page.page.locator(".sums .held a")).to_have_attribute("href", re.compile("occasion=birthday"))
+
+
+async def test_an_id_finds_a_person_as_any_other_text_does(opened: Open) -> None:
+    """By heyday's own id, and by the id of another system, which may look like it."""
+    page = await opened()
+    page.allowed.append("404 (Not Found)")
+    sought = str(uuid.uuid4())
+    zeb, ann = (
+        {"id": one, "firstName": name, "email": f"{name}@a.test", "timezone": "UTC"}
+        for one, name in ((sought, "Zeb"), (str(uuid.UUID(int=5)), "Ann"))
+    )
+
+    async def answer(route: Route) -> None:
+        url = route.request.url
+        if url.endswith(sought) and "?" not in url:
+            await route.fulfill(json=zeb)
+        elif "?" not in url:
+            await route.fulfill(status=404, content_type="application/problem+json", body="{}")
+        else:
+            await route.fulfill(json={"items": [ann] if "externalId=" in url else [], "nextCursor": None})
+
+    await page.page.route(lambda url: "/api/v1/users" in url, answer)
+    await page.go(f"person?q={sought}")
+    await page.says("2 people")
+
+    await page.go(f"person?q={uuid.uuid4()}")
+    await page.says("1 person")
+    assert await page.page.locator("ul.people a").all_inner_texts() == ["Ann"]
+
+
+async def test_an_error_of_the_whole_request_is_shown(opened: Open) -> None:
+    """Of no field, as when the database refuses a row. The form can be sent again."""
+    page = await opened()
+    page.allowed.append("422 (Unprocessable")
+    problem = {"title": "Invalid", "errors": [{"field": "", "message": "The database refuses the occasion."}]}
+    await page.page.route(
+        lambda url: url.endswith("/occasions/name_day"), lambda route: route.fulfill(status=422, json=problem)
+    )
+    await page.go("occasions")
+    await page.page.get_by_label("Code").fill("name_day")
+    button = page.page.get_by_role("button", name="Create, not active")
+    await button.click()
+
+    await page.says("The database refuses the occasion.")
+    await button.wait_for()
+
+
+async def test_no_key_acts_behind_an_open_dialog(stage: Stage, opened: Open) -> None:
+    """Also where nothing of the dialog has the focus, as in some browsers after a click on its text."""
+    user = await stage.world.value("select user_id::text from messages where timezone = 'Europe/Rome' limit 1")
+    page = await opened()
+    await page.go(f"person/{user}")
+    await page.page.get_by_role("button", name="Edit").click()
+    await page.page.get_by_label("Last name").fill("Shelley")
+    await page.page.evaluate("document.activeElement.blur()")
+
+    for key in ("s", "?", "/", "g", "m"):
+        await page.page.keyboard.press(key)
+
+    await page.page.get_by_label("Last name").fill("Byron")
+    assert await page.page.locator("dialog").count() == 1
+    await page.page.get_by_role("button", name="Cancel").click()
+    await page.page.wait_for_selector("dialog[open]", state="detached")
+    await expect(page.page).to_have_url(re.compile(f"person/{user}$"))
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (640, 900), (320, 900), (320, 256)])

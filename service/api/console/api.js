@@ -86,7 +86,8 @@ export const freshness = { answered: Date.now(), failed: 0, paused: 0 };
 export function usePolled(path, { every = EVERY, quiet } = {}) {
   const [state, set] = useState({});
   const still = useRef();
-  still.current = quiet;
+  // What is not there yet cannot rest.
+  still.current = quiet && state.data;
   const look = useRef();
   useEffect(() => {
     if (!path) return undefined;
@@ -98,7 +99,8 @@ export function usePolled(path, { every = EVERY, quiet } = {}) {
     let wait = every;
     // After a change of one's own the answer must be new. Else it may be as old as a look, so many watch for the price of one.
     look.current = async (asked, age = Math.max(every, SHARED) / 1000) => {
-      if (looking) return;
+      // An answer that is under way may be older than the change.
+      if (looking) return asked && setTimeout(look.current, 99, asked, age);
       clearTimeout(timer);
       if (asked || !(!wait || document.hidden || still.current || freshness.paused)) {
         looking = true;

@@ -3,7 +3,7 @@
 import { html } from './html.js';
 import { send } from './api.js';
 import { time, title, words } from './format.js';
-import { Dialog, Field, Form, Release, useOnce } from './parts.js';
+import { Dialog, Field, Form, Release, known, useOnce } from './parts.js';
 
 const LENGTHS = [
   ['', 'Until somebody releases it'],
@@ -27,6 +27,7 @@ export function StopDialog({ close, done }) {
   const occasions = useOnce(() => send('GET', 'occasions')).data?.items || [];
   const act = async ({ reason, occasion, length }) => {
     await send('POST', 'holds', { reason, occasion: occasion || null, ...(length && { for: length }) });
+    await known();
     done();
   };
   return html`<${Dialog} title="Stop sending" close=${close}>

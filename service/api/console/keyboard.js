@@ -4,7 +4,6 @@ import { useEvent, useRef } from './html.js';
 import { go } from './address.js';
 
 const SWITCH = 'heyday.keys';
-const PAGES = ['day', 'messages', 'person', 'nodes', 'occasions', 'holds'];
 // Milliseconds in which the second key of `g d` counts.
 const PAUSE = 1500;
 
@@ -22,21 +21,20 @@ export const KEYS = {
 export const keysOn = () => localStorage.getItem(SWITCH) !== 'off';
 export const switchKeys = (on) => localStorage.setItem(SWITCH, on ? 'on' : 'off');
 
-const TYPING = 'input:not([type=checkbox]), textarea, select, dialog';
-
 const row = () => document.activeElement.closest('tr, li');
 
 // Go to the link that opens the next row.
 function step(by) {
   const all = [...document.querySelectorAll('a[data-row]')];
   const here = all.indexOf(row()?.querySelector('a[data-row]'));
-  (all[here < 0 ? 0 : here + by] || all[here])?.focus();
+  all[here < 0 ? 0 : here + by]?.focus();
 }
 
 export function useKeys({ help, stop }) {
   const led = useRef(0);
   useEvent('keydown', (event) => {
-    if (!keysOn() || event.ctrlKey || event.metaKey || event.altKey || event.target.closest(TYPING)) return;
+    if (!keysOn() || event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog')) return;
+    if (event.target.closest('input:not([type=checkbox]), textarea, select')) return;
     const acts = {
       '?': help,
       s: stop,
@@ -56,9 +54,9 @@ export function useKeys({ help, stop }) {
       },
     };
     const key = event.key.toLowerCase();
-    const page = Date.now() - led.current < PAUSE && PAGES.find((one) => one[0] === key);
+    const page = Date.now() - led.current < PAUSE && document.querySelector(`nav a[href^='#/${CSS.escape(key)}']`);
     led.current = 0;
-    const act = page ? () => go(page) : acts[key];
+    const act = page ? () => page.click() : acts[key];
     if (!act) return;
     act();
     event.preventDefault();

@@ -30,7 +30,7 @@ const PAGES = {
 function SignIn({ ask }) {
   const act = ({ secret }) => {
     // A header cannot have others, and no key is right without them.
-    key.set(secret.trim().replace(/[^\0-\xff]/g, '?'));
+    key.set(secret.trim().replace(/[^ -~\x80-\xff]/g, '?'));
     return ask();
   };
   const asked = useRef();
@@ -61,16 +61,12 @@ function Shell({ signOut }) {
     if (arrived.current) scrollTo(0, 0);
     arrived.current = true;
   }, [page, id]);
-  const skip = (event) => {
-    event.preventDefault();
-    main.current.focus();
-  };
   const done = () => {
     close();
     today.again();
   };
-  return html`<a class="skip" href="#main" onClick=${skip}>Skip to the page</a>
-    <header class="bar">
+  return html`<header class="bar">
+      <${Button} kind="skip" act=${() => main.current.focus()}>Skip to the page<//>
       <a class="brand" href=${to('day')}><span class="sun" aria-hidden="true"></span>heyday</a>
       <nav aria-label="Pages">${Object.entries(PAGES).map(
         ([name, [, text]]) =>
@@ -104,12 +100,10 @@ function Console() {
   // What is being typed stays behind the dialog when a key ends.
   if (known) return html`<${Shell} signOut=${signOut} />${ended && html`<${Dialog} title="Your key is not valid any more" close=${signOut}><${SignIn} ask=${ask} /><//>`}`;
   if (known === false) return html`<main class="sign-in"><h1>heyday</h1><${SignIn} ask=${ask} /></main>`;
-  return html`<header class="bar"><strong class="brand"><span class="sun" aria-hidden="true"></span>heyday</strong></header>
+  return html`<header class="bar"><strong class="brand">heyday</strong></header>
     <main class="page"><${Waiting} error=${error} /></main>`;
 }
 
 applyTheme();
 keepFocus();
-const root = document.getElementById('console');
-root.replaceChildren();
-render(html`<${Console} />`, root);
+render(html`<${Console} />`, document.getElementById('console'));

@@ -28,7 +28,7 @@ export const Problem = ({ error }) =>
   error &&
   html`<div class="problem" role="alert">
     <strong>${error.message}</strong> ${error.advice}
-    <ul>${error.errors?.map((one) => html`<li><b>${field(one.field)}</b>: ${one.message}</li>`)}</ul>
+    <ul>${error.errors?.map((one) => html`<li><b>${one.field && `${field(one.field)}: `}</b>${one.message}</li>`)}</ul>
     ${error.requestId && html`<small>Request ${error.requestId}</small>`}
   </div>`;
 
@@ -46,9 +46,9 @@ function useAct(act) {
     try {
       await act(...given);
       set({});
-    } catch (problem) {
-      set({ error: problem });
-      if (problem.status === undefined) throw problem;
+    } catch (error) {
+      set({ error });
+      if (error.status === undefined) throw error;
     }
   };
   return [run, busy, error];
@@ -143,16 +143,15 @@ export function useEdit(path, was, etag) {
 }
 
 // Copies without the clipboard API, which is missing over plain HTTP.
-export function Id({ of, what }) {
+export function Id({ of }) {
   const [done, set] = useState();
   const code = useRef();
   const copy = () => {
     getSelection().selectAllChildren(code.current);
-    document.execCommand('copy');
-    set(true);
+    set(document.execCommand('copy'));
     setTimeout(set, 1500);
   };
-  return html`<code ref=${code}>${of}</code> <${Button} kind="quiet copy" aria-label="Copy the id of the ${what}" act=${copy}>${done ? 'Copied' : 'Copy'}<//>`;
+  return html`<code ref=${code}>${of}</code> <${Button} kind="quiet copy" aria-label="Copy the id" act=${copy}>Copy<//> <small role="status">${done && 'Copied'}</small>`;
 }
 
 export const PersonLink = ({ id }) => html`<a href=${to('person', id)} title=${id}><code>${shortId(id)}</code></a>`;
@@ -167,12 +166,14 @@ export function keepFocus() {
   new MutationObserver(() => requestAnimationFrame(look)).observe(document, { childList: true, subtree: true });
 }
 
+// A node reads the holds four times a second.
+export const known = () => new Promise((act) => setTimeout(act, 300));
+
 // Ends a hold.
 export const Release = ({ id, done }) => {
   const act = async () => {
     await send('POST', `holds/${id}:release`);
-    // A node reads the holds four times a second.
-    await new Promise((go) => setTimeout(go, 300));
+    await known();
     done();
   };
   return may('operate') && html`<${Button} act=${act}>Release<//>`;
@@ -191,9 +192,9 @@ export function Dialog({ title, close, children }) {
       requestAnimationFrame(() => opener.focus());
     };
   }, []);
-  return html`<dialog ref=${dialog} aria-labelledby="dialog-title" onCancel=${close}>
+  return html`<dialog ref=${dialog} aria-label=${title} onCancel=${close}>
     <header>
-      <h2 id="dialog-title">${title}</h2>
+      <h2>${title}</h2>
       <${Button} kind="quiet" act=${close} aria-label="Close">✕<//>
     </header>
     ${children}
@@ -201,7 +202,7 @@ export function Dialog({ title, close, children }) {
 }
 
 // A table that scrolls by itself, also by keyboard. A row is a list of cells with its key in front, and cells that are
-// `false` are left out, as are their headings.
+// undefined are left out, as are their headings.
 export const Table = ({ label, head, rows, kind }) =>
   html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table class=${kind}>
     <thead><tr>${head.map((one, place) => one && html`<th scope="col" class=${typeof rows[0]?.[place + 1]}>${one}</th>`)}</tr></thead>
@@ -209,7 +210,7 @@ export const Table = ({ label, head, rows, kind }) =>
       ([key, ...cells]) =>
         html`<tr key=${key}>${cells.map(
           (cell) =>
-            cell !== false && html`<td class=${typeof cell}>${typeof cell === 'number' ? number(cell) : cell}</td>`,
+            cell !== undefined && html`<td class=${typeof cell}>${typeof cell === 'number' ? number(cell) : cell}</td>`,
         )}</tr>`,
     )}</tbody>
   </table></div>`;
@@ -227,11 +228,10 @@ export function usePages(path, quiet) {
   const list = `${path}${path.includes('?') ? '&' : '?'}limit=${LIMIT}`;
   const resting = quiet || here;
   const first = usePolled(list, { quiet: resting });
-  const { nextCursor } = here || first.data || {};
-  const items = [...(first.data?.items || []), ...(here.items || [])];
+  const { items = [], nextCursor } = here || first.data || {};
   const add = async () => {
     const page = await send('GET', `${list}&cursor=${nextCursor}`);
-    set({ ...page, path, items: [...(here.items || []), ...page.items] });
+    set({ ...page, path, items: [...items, ...page.items] });
   };
   const again = () => {
     set({});
@@ -266,9 +266,9 @@ export function Stale() {
   useSeconds();
   return html`<div role="status" class="banner stale">${
     freshness.failed > 0 &&
-    `The node does not answer, or cannot read its servers. You see what was known ${duration(
-      Math.max(1, Math.round((Date.now() - freshness.answered) / 1000)),
-    )} ago. The console tries again every two seconds.`
+    html`The node does not answer, or cannot read its servers. You see what was known <span role="timer">${duration(
+      Math.round((Date.now() - freshness.answered) / 1000) || 1,
+    )}</span> ago. The console tries again every two seconds.`
   }</div>`;
 }
 
@@ -284,12 +284,12 @@ export function useWidth() {
   return [element, width];
 }
 
-// Read once, such as what a dialog asks, and again while no node answers.
+// Read once, such as what a dialog asks, and again while no node answers. `read` can ask whether it is still wanted.
 export function useOnce(read) {
   const [state, set] = useState({});
   useEffect(() => {
     let look = () =>
-      read().then(
+      read(() => look).then(
         (data) => set({ data }),
         (error) => {
           set({ error });

@@ -22,7 +22,7 @@ VENDOR = FOLDER / "vendor"
 SOURCES = json.loads((VENDOR / "SOURCES.json").read_text(encoding="utf-8"))
 SCRIPTS = sorted(path for path in FOLDER.rglob("*") if path.suffix in {".js", ".mjs"})
 
-MAX_SCRIPTS, MAX_LOADED, MAX_STYLES = 31_500, 39_600, 4_600
+MAX_SCRIPTS, MAX_LOADED, MAX_STYLES = 31_500, 39_550, 4_600
 """Bytes as they are served, compressed by gzip: of all scripts in one stream, of all scripts one by one, as a browser
 loads them, and of the style sheet."""
 

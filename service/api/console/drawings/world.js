@@ -142,7 +142,7 @@ function Bar({ bar, x, y, width, right }) {
       start += share;
       return (
         share > 0 &&
-        html`<rect key=${part} class="part ${part}" x=${start - share} y=${y + 3} width=${share} height=${ROW - 7} rx=${share > 6 ? 2 : 0} />`
+        html`<rect key=${part} class="part ${part}" x=${start - share} y=${y + 3} width=${share} height=${ROW - 7} rx="2" />`
       );
     })}
     <text x=${turned ? left - 5 : x + width + 5} y=${y + 14} text-anchor=${turned ? 'end' : 'start'}>${begun ? `${number(bar.sent)}/` : ''}${number(bar.planned)}</text>

@@ -24,10 +24,17 @@ const SUMS = {
 };
 
 // The list of the messages that a sum counts.
-function listOf(name, { from, to: until, now }) {
+function listOf(name, { from, to: until, now, attention: { held } }) {
   const [status = name, end, age = 0] = SUMS[name];
   const at = new Date(Date.parse(now) - age).toISOString();
-  return to('messages', null, { status, from, to: until, ...(end && at > from && at < until && { [end]: at }) });
+  return to('messages', null, {
+    status,
+    from,
+    to: until,
+    ...(end && at > from && at < until && { [end]: at }),
+    // A hold may be of one occasion, and the list is of one or of all.
+    occasion: name === 'held' && !held[1] && held[0]?.occasion,
+  });
 }
 
 // Business time now, which may run faster than the reader's clock: an answer says its instant and its rate.
@@ -41,7 +48,8 @@ function useNow(data) {
 export function Day({ query, today }) {
   const other = usePolled(query.date && `day?date=${query.date}`);
   const { data, error } = query.date ? other : today;
-  const forecast = usePolled('forecast?hours=48', { every: 300_000 });
+  // Where time runs faster, a day is over soon.
+  const forecast = usePolled('forecast?hours=48', { every: today.data?.rate > 1 ? 5_000 : 300_000 });
   const now = useNow(data);
   const date = [query.date, today.data?.date].find((one) => isFinite(Date.parse(one)));
   if (!date) return html`<${Waiting} title="Day" error=${error} />`;
@@ -96,7 +104,9 @@ function Attention({ of, now }) {
   const most = (name) => `${number(of[name])}${of[name] < of.countedUpTo ? '' : ' or more'} ${name}`;
   const shown = [
     ...of.held.map((one) => [`${one.occasion ? title(one.occasion) : 'All sending'} is held`, to('holds'), 'warn']),
-    ...['unknown', 'failed', 'expired'].map((name) => of[name] > 0 && [most(name), list(name, { from: since }), 'bad']),
+    ...['unknown', 'failed', 'expired'].map(
+      (name) => of[name] > 0 && [`${most(name)} in 7 days`, list(name, { from: since }), 'bad'],
+    ),
     of.overdue > 0 && [
       `${most('overdue')} since ${time(overdueSince)} UTC`,
       list('scheduled,queued,retrying', { to: now }),
@@ -113,7 +123,7 @@ function Attention({ of, now }) {
     ...nodes.died.map((node) => [`${node} died`, to('nodes'), 'warn']),
   ].filter(Boolean);
   return html`<ul class="attention" aria-label="Attention">
-    ${shown.map(([text, address, kind]) => html`<li key=${text}><a class=${kind} href=${address}>${text}</a></li>`)}
+    ${shown.map(([text, address, kind]) => html`<li><a class=${kind} href=${address}>${text}</a></li>`)}
     ${!shown.length && html`<li class="well">Nothing needs you</li>`}
     <li><a href=${to('nodes')}>${count(nodes.living, 'node')}</a></li>
   </ul>`;

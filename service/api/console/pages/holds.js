@@ -43,7 +43,7 @@ export function Holds({ query, today }) {
           ? html`<${Problem} error=${error} />
               <${Table}
                 label="Holds"
-                head=${['What', 'State', 'Since (UTC)', 'By', 'Reason', 'Until']}
+                head=${['What', 'State', 'Since (UTC)', 'By', 'Reason', 'Until (UTC)']}
                 rows=${data.items.map((one) => [
                   one.id,
                   one.occasion ? title(one.occasion) : 'Everything',
@@ -51,11 +51,7 @@ export function Holds({ query, today }) {
                   time(one.createdAt),
                   one.author,
                   html`<bdi class="why">${one.reason}</bdi>`,
-                  one.active
-                    ? html`${one.until ? time(one.until) : 'released'} <${Release} id=${one.id} done=${done} />`
-                    : one.releasedAt
-                      ? `${time(one.releasedAt)} by ${one.releasedBy}`
-                      : time(one.until),
+                  html`${one.releasedAt ? `${time(one.releasedAt)} by ${one.releasedBy}` : one.until ? time(one.until) : 'released'} ${one.active && html`<${Release} id=${one.id} done=${done} />`}`,
                 ])}
               />
               ${!data.items.length && html`<p class="empty">Nothing has been held.</p>`}`

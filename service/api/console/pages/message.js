@@ -1,6 +1,6 @@
 // A message's life: its state and why, the way that it took, and every attempt with what the service said.
 
-import { html } from '../html.js';
+import { html, useEffect } from '../html.js';
 import { may, send, usePolled } from '../api.js';
 import { States } from '../drawings/states.js';
 import { STATES, duration, number, redrivable, time, title, words } from '../format.js';
@@ -18,6 +18,8 @@ const TOLD = {
 export function Message({ id }) {
   const { data, error, again } = usePolled(`messages/${id}`);
   const why = usePolled(data && `users/${data.userId}/explanation`, { every: 10_000 });
+  // The answer for an earlier state is still shared.
+  useEffect(() => why.data && why.again(), [data]);
   if (!data) return html`<${Waiting} title="Message" error=${error} />`;
   const explained = why.data?.days.find((one) => one.messageId === id);
   const redrive = async () => {
@@ -45,7 +47,7 @@ export function Message({ id }) {
             Person: html`<${PersonLink} id=${data.userId} />`,
             Attempts: number(data.attempts),
             'Acts next': !data.endedAt && `${time(data.dueAt)} UTC`,
-            Id: html`<${Id} of=${id} what="message" />`,
+            Id: html`<${Id} of=${id} />`,
           }}
         />
       </section>
@@ -74,7 +76,7 @@ function Hops({ events }) {
         }
         <p>
           <time datetime=${one.at}>${time(one.at)}</time>
-          <strong>${(TOLD[one.event] || (() => title(one.event)))(one)}</strong>
+          <strong>${TOLD[one.event]?.(one) || title(one.event)}</strong>
           ${one.node && html`<span class="muted">on ${one.node}</span>`}
         </p>
         ${one.event === 'attempt' && html`<${Attempt} of=${one} />`}
@@ -83,7 +85,8 @@ function Hops({ events }) {
   )}</ol>`;
 }
 
-const Attempt = ({ of }) =>
+// What the email service said.
+export const Attempt = ({ of }) =>
   html`<p class="said">
     The service ${of.statusCode ? `answered ${of.statusCode}` : 'gave no answer'} after ${duration(of.durationSeconds)}.
     ${of.error && html` <q><bdi>${of.error}</bdi></q>`}${of.providerId && html` Its own id: <code>${of.providerId}</code>`}

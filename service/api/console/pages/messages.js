@@ -4,28 +4,14 @@ import { html, useRef, useState } from '../html.js';
 import { replace, search, to } from '../address.js';
 import { may, send } from '../api.js';
 import { STATES, city, count, number, redrivable, time, words } from '../format.js';
-import {
-  Button,
-  Dialog,
-  Field,
-  Form,
-  PersonLink,
-  Problem,
-  State,
-  Table,
-  Waiting,
-  useOnce,
-  usePages,
-} from '../parts.js';
-
-const NONE = new Set();
+import { Button, Dialog, Field, Form, PersonLink, Problem, State, Table, Waiting, useOnce, usePages } from '../parts.js';
 
 // A change of the filter makes a new list, in which nothing is selected.
 export const Messages = ({ query }) =>
   html`<h1>Messages</h1><${Filters} query=${query} /><${List} key=${search(query)} query=${query} />`;
 
 function List({ query }) {
-  const [picked, pick] = useState(NONE);
+  const [picked, pick] = useState(new Set());
   const [asked, ask] = useState();
   const [report, say] = useState();
   const list = usePages(`messages${search({ order: 'desc', ...query })}`, picked.size > 0);
@@ -33,7 +19,7 @@ function List({ query }) {
   const done = (text) => {
     ask();
     say(text);
-    pick(NONE);
+    pick(new Set());
     list.again();
   };
   const ids = items.filter((one) => picked.has(one.id) && redrivable(one.status)).map((one) => one.id);
@@ -108,26 +94,22 @@ export function Rows({ items, picked, pick }) {
   const box = (label, checked, onClick) =>
     html`<input type="checkbox" aria-label=${label} checked=${checked} onClick=${onClick} />`;
   const head = [
-    pick
-      ? box('Select all that are shown', every, () => pick(new Set(every ? [] : items.map((one) => one.id))))
-      : false,
+    pick && box('Select all that are shown', every, () => pick(new Set(every ? [] : items.map((one) => one.id)))),
     'Instant (UTC)',
     'State',
     'Occasion',
-    pick ? 'Person' : false,
+    pick && 'Person',
     'Their time',
     'Attempts',
     'Why',
   ];
   const rows = items.map((one, place) => [
     one.id,
-    pick
-      ? box(`Select the message of ${time(one.sendAt)}`, picked.has(one.id), (event) => toggle(event, place))
-      : false,
+    pick && box(`Select the message of ${time(one.sendAt)}`, picked.has(one.id), (event) => toggle(event, place)),
     html`<a data-row href=${to('message', one.id)}><time datetime=${one.sendAt}>${time(one.sendAt)}</time></a>`,
     html`<${State} of=${one.status} />`,
     `${words(one.occasion)} ${one.localYear}`,
-    pick ? html`<${PersonLink} id=${one.userId} />` : false,
+    pick && html`<${PersonLink} id=${one.userId} />`,
     html`${time(one.sendAt, one.timezone)} <span class="muted">${city(one.timezone)}</span>`,
     one.attempts,
     html`<bdi class="why">${one.reason || (one.endedAt && `at ${time(one.endedAt)}`)}</bdi>`,

@@ -19,7 +19,7 @@ export function Nodes() {
     ${data.ended.map(
       (one) =>
         html`<p key=${one.incarnation} class=${one.died ? 'problem' : 'muted'}>
-          ${`${one.node} ${one.died ? 'died' : 'was stopped'} ${duration(one.endedSeconds)} ago. Other nodes do its work.`}
+          ${one.node} ${one.died ? 'died' : 'was stopped'} ${duration(one.endedSeconds)} ago. Other nodes do its work.
         </p>`,
     )}
     <div class="nodes">${data.items.map((one) => html`<${Node} key=${one.node} ...${one} />`)}</div>`;
@@ -42,7 +42,7 @@ function Node({ node, report, silentSeconds, startedAt, incarnation, tzdata }) {
         Started: `${time(startedAt)} UTC, start ${number(incarnation)}`,
         'Zone data': tzdata,
         Version: version,
-        Lease: lease && (lease.held ? `held, ${duration(lease.secondsLeft)} left` : 'not held: it sends nothing'),
+        Lease: lease && (lease.held ? `valid, ${duration(lease.secondsLeft)} left` : 'lost: it sends nothing'),
         Clock:
           clock &&
           `${number(Math.round(clock.skewSeconds * 1000), { signDisplay: 'exceptZero' })} ms from the database`,

@@ -3,8 +3,9 @@
 import { html, useState } from '../html.js';
 import { go, to } from '../address.js';
 import { may, send, usePolled } from '../api.js';
-import { duration, title, words } from '../format.js';
+import { title, words } from '../format.js';
 import { Button, Field, Form, Problem, State, Waiting, useEdit } from '../parts.js';
+import { Attempt } from './message.js';
 
 const WEEKEND = [
   ['keep', 'Greet on that day'],
@@ -95,6 +96,8 @@ function Editor({ one, etag, again, tell }) {
     tell('Saved');
     again();
   };
+  // Adds the language. Else it would save everything.
+  const enter = (event) => event.key === 'Enter' && (event.preventDefault(), change(language, {}));
   const still = !may('operate');
   return html`<${Form} act=${act} label=${!still && 'Save'}>
     <fieldset class="plain" disabled=${still}>
@@ -119,7 +122,7 @@ function Editor({ one, etag, again, tell }) {
       ${
         !still &&
         html`<div class="actions">
-          <${Field} label="Language" placeholder="de or pt-BR" value=${language} typed=${name} />
+          <${Field} label="Language" placeholder="de or pt-BR" value=${language} typed=${name} onKeyDown=${enter} />
           <${Button} act=${() => change(language, {})}>Add a language<//>
         </div>`
       }
@@ -138,8 +141,10 @@ function Editor({ one, etag, again, tell }) {
 
 function Test({ code }) {
   const [result, set] = useState();
-  const act = async ({ to: address, locale }) =>
-    set(await send('POST', `occasions/${code}:testSend`, { to: address, ...(locale && { locale }) }));
+  const act = async (typed) => {
+    set();
+    set(await send('POST', `occasions/${code}:testSend`, { ...typed, years: 36, locale: typed.locale || null }));
+  };
   return html`<section>
     <h2>Send a test</h2>
     <p class="muted">One greeting with made-up values, as it is saved, to an address of yours. It counts for nobody.</p>
@@ -149,6 +154,6 @@ function Test({ code }) {
         <${Field} label="Language" name="locale" placeholder="de-AT" />
       </div>
     <//>
-    ${result && html`<p class="done" role="status">${title(result.outcome)} by the service, ${result.statusCode}, after ${duration(result.durationSeconds)}. ${result.error}</p>`}
+    ${result && html`<div class=${result.outcome === 'accepted' ? 'done' : 'problem'} role="status"><b>${title(result.outcome)}</b><${Attempt} of=${result} /></div>`}
   </section>`;
 }

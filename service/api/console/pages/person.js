@@ -1,7 +1,7 @@
 // Person: find somebody, see why they were greeted or not, and change what is known. The only page with personal data.
 
 import { html, useEffect, useState } from '../html.js';
-import { go, replace, to } from '../address.js';
+import { go, replace, search, to } from '../address.js';
 import { may, send, usePolled } from '../api.js';
 import { VIEWER_ZONE, city, clock, count, fullTime, time, words } from '../format.js';
 import { Button, Dialog, Facts, Field, Form, Id, Problem, State, Waiting, field, useEdit, useOnce } from '../parts.js';
@@ -41,23 +41,28 @@ function Search({ q }) {
 
 function Found({ q }) {
   const [users, add] = useState({});
-  const read = async (by, cursor) => {
-    const list = await send('GET', `users?limit=30&${by}=${encodeURIComponent(q)}${cursor ? `&cursor=${cursor}` : ''}`);
-    add((before) => Object.assign({ ...before }, ...list.items.map((one) => ({ [one.id]: one }))));
-    return list;
+  const read = async (path) => {
+    const found = await send('GET', `users${path}`);
+    add((before) => (found.items || [found]).reduce((all, one) => ({ ...all, [one.id]: one }), before));
+    return found;
   };
+  const list = (by, cursor) => read(search({ limit: 30, [by]: q, cursor }));
   const [next, goOn] = useState();
   // A page looks at a bounded number of users, so it may have none of them although there are more.
-  const search = async () => {
-    for (let pages = 20, cursor = next, list; pages-- && !list?.items.length && cursor !== null; ) {
-      list = await read('q', cursor);
-      cursor = list.nextCursor;
+  const look = async (wanted = () => true) => {
+    for (let pages = 20, cursor = next, page; pages-- && !page?.items.length && cursor !== null && wanted(); ) {
+      page = await list('q', cursor);
+      cursor = page.nextCursor;
       goOn(cursor);
     }
   };
-  const { data, error } = useOnce(async () => {
-    if (!UUID.test(q)) await Promise.all(['externalId', ...(q.includes('@') ? ['email'] : [])].map((by) => read(by)));
-    await search();
+  const { data, error } = useOnce(async (wanted) => {
+    await Promise.all([
+      list('externalId'),
+      q.includes('@') && list('email'),
+      UUID.test(q) && read(`/${q}`).catch((error) => error.status === 404 || Promise.reject(error)),
+    ]);
+    await look(wanted);
     return 1;
   });
   const items = Object.values(users);
@@ -70,7 +75,7 @@ function Found({ q }) {
           <span class="muted"><bdi>${one.email}</bdi> · ${one.timezone}</span>
         </li>`,
     )}</ul>
-    ${next && html`<p class="more"><${Button} act=${search}>Search on<//></p>`}`;
+    ${next && html`<p class="more"><${Button} act=${() => look()}>Search on<//></p>`}`;
 }
 
 function One({ id }) {
@@ -79,16 +84,14 @@ function One({ id }) {
   const why = usePolled(`users/${id}/explanation`, SLOW);
   const messages = usePolled(`users/${id}/messages?order=desc&limit=20`, SLOW);
   const suppressed = usePolled(user.data && `suppressions?email=${encodeURIComponent(user.data.email)}`, SLOW);
-  useEffect(() => {
-    if (user.error) why.again();
-  }, [user.error]);
+  useEffect(() => user.error?.status === 404 && why.again(), [user.error]);
   const close = () => show();
   const done = () => {
     close();
     [user, why, messages, suppressed].forEach((one) => one.again());
   };
   const one = user.data;
-  if (!one && !why.data) return html`<${Waiting} title="Person" error=${user.error || why.error} />`;
+  if (!one && !why.data?.deletedAt) return html`<${Waiting} title="Person" error=${user.error || why.error} />`;
   const Shown = dialog;
   return html`<div class="title">
       <h1><bdi>${one ? nameOf(one) : 'A deleted user'}</bdi></h1>
@@ -117,7 +120,7 @@ function One({ id }) {
                   .map((name) => [field(name.slice(0, -4)), one[name]]),
               ),
               'Your id': one.externalId && html`<bdi>${one.externalId}</bdi>`,
-              Id: html`<${Id} of=${id} what="person" />`,
+              Id: html`<${Id} of=${id} />`,
             }}
           />`
         : html`<p class="empty">The user was deleted ${time(why.data.deletedAt)} UTC. The messages stay on record.</p>`
