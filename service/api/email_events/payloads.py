@@ -5,7 +5,7 @@
 * `sendgrid`: https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event, in batches of up to 768 KB.
 * `mailgun`: https://documentation.mailgun.com/docs/mailgun/user-manual/events/event-types and
   https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/webhook-payloads.
-* `resend`: https://resend.com/docs/webhooks/emails/bounced and https://resend.com/docs/webhooks/emails/complained.
+* `resend`: https://resend.com/docs/webhooks/event-types, and the pages of the events that it names.
 * `brevo`: https://developers.brevo.com/docs/transactional-webhooks, and the same in batches.
 """
 
@@ -28,9 +28,23 @@ BOUNCE, COMPLAINT, OPT_OUT, SOFT, OTHER = (
     EmailEventKind.OTHER,
 )
 
-_POSTMARK_BOUNCES = {"HardBounce": BOUNCE, "BadEmailAddress": BOUNCE, "SpamComplaint": COMPLAINT}
+_POSTMARK_BOUNCES = {
+    "HardBounce": BOUNCE,
+    "BadEmailAddress": BOUNCE,
+    "SpamComplaint": COMPLAINT,
+    "Unsubscribe": OPT_OUT,
+    "ManuallyDeactivated": OPT_OUT,
+    "Subscribe": OTHER,
+    "AutoResponder": OTHER,
+}
 _POSTMARK_CHANGES = {"HardBounce": BOUNCE, "SpamComplaint": COMPLAINT, "ManualSuppression": OPT_OUT}
 _SENDGRID = {"spamreport": COMPLAINT, "unsubscribe": OPT_OUT, "group_unsubscribe": OPT_OUT, "deferred": SOFT}
+_SENDGRID_DROPS = {
+    "Bounced Address": BOUNCE,
+    "Invalid": BOUNCE,
+    "Spam Reporting Address": COMPLAINT,
+    "Unsubscribed Address": OPT_OUT,
+}
 _MAILGUN = {"complained": COMPLAINT, "unsubscribed": OPT_OUT}
 _MAILGUN_PERMANENT = {
     "bounce": BOUNCE,
@@ -41,11 +55,16 @@ _MAILGUN_PERMANENT = {
 _BREVO = {
     "hard_bounce": BOUNCE,
     "invalid_email": BOUNCE,
-    "spam": COMPLAINT,
+    "spam": COMPLAINT,  # the name of the event where a webhook is made; its payload says `complaint`
+    "complaint": COMPLAINT,
     "unsubscribed": OPT_OUT,
+    "unsubscribe": OPT_OUT,
     "soft_bounce": SOFT,
     "deferred": SOFT,
+    "blocked": SOFT,
+    "error": SOFT,
 }
+_RESEND_SUPPRESSIONS = {"bounce": BOUNCE, "complaint": COMPLAINT, "manual": OPT_OUT}
 
 
 def read_events(email_format: EmailFormat, document: object) -> list[EmailEvent]:
@@ -61,7 +80,8 @@ def _postmark(item: Mapping[str, Any]) -> EmailEvent:
         case "SpamComplaint":
             return EmailEvent(COMPLAINT, item.get("Email"))
         case "SubscriptionChange" if item.get("SuppressSending") is True:
-            return EmailEvent(_known(_POSTMARK_CHANGES, item.get("SuppressionReason")), item.get("Recipient"))
+            # Whatever the reason is, the service sends nothing to the address from now on.
+            return EmailEvent(_known(_POSTMARK_CHANGES, item.get("SuppressionReason"), OPT_OUT), item.get("Recipient"))
     return EmailEvent(OTHER)
 
 
@@ -69,6 +89,8 @@ def _sendgrid(item: Mapping[str, Any]) -> EmailEvent:
     event = item.get("event")
     if event == "bounce":  # its type is `blocked` when the server refused this message, and not the address
         return EmailEvent(BOUNCE if item.get("type") == "bounce" else SOFT, item.get("email"))
+    if event == "dropped":  # not sent, mostly because the address is on a list of the account
+        return EmailEvent(_known(_SENDGRID_DROPS, item.get("reason"), SOFT), item.get("email"))
     return EmailEvent(_known(_SENDGRID, event), item.get("email"))
 
 
@@ -86,6 +108,10 @@ def _mailgun(item: Mapping[str, Any]) -> EmailEvent:
 def _resend(item: Mapping[str, Any]) -> EmailEvent:
     data = _object(item.get("data"))
     match item.get("type"):
+        case "suppression.added":
+            return EmailEvent(_known(_RESEND_SUPPRESSIONS, data.get("origin"), OPT_OUT), data.get("email"))
+        case "email.suppressed":
+            kind = BOUNCE  # as the same was reported before this event existed; a complaint has its own event
         case "email.bounced":
             kind = BOUNCE if _object(data.get("bounce")).get("type") == "Permanent" else SOFT
         case "email.complained":
