@@ -5,7 +5,7 @@
 * `brevo`: a bearer token, or a name and password in the URL (https://developers.brevo.com/docs/secured-webhooks).
 * `sendgrid`: an ECDSA signature of timestamp and body
   (https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features).
-* `mailgun`: HMAC-SHA256 of timestamp and token, in the body, which itself is not signed
+* `mailgun`: HMAC-SHA256 of timestamp and token, in the body, which itself is not signed: see `token_of`
   (https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks).
 * `resend`: HMAC-SHA256 of id, timestamp and body, as Svix makes it
   (https://resend.com/docs/dashboard/webhooks/verify-webhooks-requests,
@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Any
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -77,6 +78,17 @@ def verify(email_format: EmailFormat, keys: Sequence[bytes], webhook: Webhook, n
     age = now.timestamp() - signed_at
     if age > STALE_AFTER[email_format].total_seconds() or -age > AHEAD.total_seconds():
         raise NotAuthentic("the timestamp is too old, or ahead")
+
+
+def token_of(email_format: EmailFormat, document: Any) -> bytes | None:
+    """The part of a document that is signed, where the events themselves are not; None where they are.
+
+    It stands for the events that came with it first: nobody can use it for others. `document` was verified.
+    """
+    if email_format is not EmailFormat.MAILGUN:
+        return None
+    signed = document["signature"]
+    return _bytes(_text(signed["timestamp"]) + _text(signed["token"]))
 
 
 def _by_password(keys: Sequence[bytes], webhook: Webhook) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from hashlib import sha256
 
+import orjson
 import structlog
 from aiohttp import web
 from marshmallow import ValidationError
@@ -11,7 +13,7 @@ from marshmallow import ValidationError
 from service.api.dependencies import ApiDependencies
 from service.api.email_events.payloads import read_events
 from service.api.email_events.secrets import EmailEventSecrets
-from service.api.email_events.signatures import NotAuthentic, Webhook, verify
+from service.api.email_events.signatures import NotAuthentic, Webhook, token_of, verify
 from service.api.http.body import BodyMemory, parse_foreign, read_large_body, require_json
 from service.api.http.fields import EmailAddress
 from service.api.http.problems import MEDIA_TYPE, NOT_AUTHENTIC, NOT_FOUND, TIMEOUT, TOO_LARGE, UNAVAILABLE, Problem
@@ -24,7 +26,7 @@ from service.domain.email_events import EmailEvent, EmailEventKind
 from service.domain.email_formats import EmailFormat
 from service.domain.roles import Role
 from service.domain.suppressions import NewSuppression
-from service.ports import Principal
+from service.ports import KeptResponse, Principal
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +47,7 @@ class EmailEventRoutes:
 
     def __init__(self, dependencies: ApiDependencies) -> None:
         self._suppressions = dependencies.ports.suppressions
+        self._idempotency = dependencies.ports.idempotency
         self._metrics = dependencies.metrics
         self._clock = dependencies.clock
         self._secrets = EmailEventSecrets(dependencies.settings)
@@ -71,7 +74,10 @@ class EmailEventRoutes:
         require_json(request)
         body = await read_large_body(request, MAX_WEBHOOK_BYTES, self._memory)
         self._verify(email_format, keys, Webhook(request.headers, body))
-        events = read_events(email_format, parse_foreign(body))
+        document = parse_foreign(body)
+        events = read_events(email_format, document)
+        if (token := token_of(email_format, document)) is not None:
+            await self._bind(email_format, token, events)
         suppressions = []
         turns = Turns()
         for event in events:
@@ -101,10 +107,28 @@ class EmailEventRoutes:
         try:
             verify(email_format, keys, webhook, now)
         except NotAuthentic as error:
-            log.warning("email_events_refused", format=email_format, reason=str(error))
-            detail = str(error)
-            detail = f"{detail[0].upper()}{detail[1:]}."
-            raise Problem(NOT_AUTHENTIC, detail, headers={"WWW-Authenticate": "Bearer"}) from error
+            raise _refusal(email_format, str(error)) from error
+
+    async def _bind(self, email_format: EmailFormat, token: bytes, events: list[EmailEvent]) -> None:
+        """Raise Problem if the token came with other events before. The same events may come again.
+
+        Tokens are remembered beside the keys of requests, for 24 hours: longer than any timestamp is valid.
+        """
+        key = sha256(b"webhook " + email_format.encode() + b"\0" + token).digest()
+        said = [[event.kind, event.email if isinstance(event.email, str) else None] for event in events]
+        fingerprint = sha256(orjson.dumps(said)).digest()
+        match await self._idempotency.reserve(key, fingerprint):
+            case None:
+                raise Problem(UNAVAILABLE, "The same webhook arrives twice.", headers={"Retry-After": "1"})
+            case KeptResponse(fingerprint=before) if before != fingerprint:
+                raise _refusal(email_format, "the token came with other events before")
+
+
+def _refusal(email_format: EmailFormat, reason: str) -> Problem:
+    """The answer to a webhook that is not authentic, and its line in the log."""
+    log.warning("email_events_refused", format=email_format, reason=reason)
+    detail = f"{reason[0].upper()}{reason[1:]}."
+    return Problem(NOT_AUTHENTIC, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
 def _suppression(email_format: EmailFormat, event: EmailEvent) -> NewSuppression | None:

@@ -243,6 +243,37 @@ async def test_a_changed_body_is_refused(serve: Serve, name: str) -> None:
     assert (await post(api, name, (headers, body.replace(b"john", b"jane"))))[0] == 401
 
 
+async def test_a_token_of_mailgun_stands_for_the_events_that_came_with_it(serve: Serve) -> None:
+    """Mailgun does not sign the body. Who sees one webhook must not suppress another address with its signature."""
+    api, other_node = await served(serve), await served(serve)
+    at = now()
+    assert (await post(api, "mailgun", mailgun(MAILGUN, at, True)))[0] == 200
+    forged = [MAILGUN | {"recipient": "jane@example.com"}, MAILGUN | {"event": "complained"}, {}]
+    with capture_logs() as lines:
+        answers = [await post(node, "mailgun", mailgun(one, at, True)) for one in forged for node in (api, other_node)]
+
+    assert {(status, problem["type"]) for status, problem in answers} == {(401, "/problems/webhook-not-authentic")}
+    assert [line["reason"] for line in lines if line["event"] == "email_events_refused"] == [
+        "the token came with other events before"
+    ] * 6
+    assert await listed(api) == [(None, "bounce")]
+    again = MAILGUN | {"delivery-status": {"attempt-no": 2}}  # as Mailgun repeats a webhook whose answer was lost
+    assert await post(other_node, "mailgun", mailgun(again, at, True)) == (200, {"suppressed": 1, "ignored": 0})
+    assert (await post(api, "mailgun", mailgun(MAILGUN | {"event": "complained"}, at + 1, True)))[0] == 200
+
+
+async def test_a_token_of_mailgun_that_comes_twice_at_once_is_taken_once(serve: Serve) -> None:
+    """One of the two was there first; the other is refused, or may come again."""
+    api = await served(serve)
+    at = now()
+    documents = [MAILGUN | {"recipient": f"john{number}@example.com"} for number in range(8)]
+    answers = await asyncio.gather(*(post(api, "mailgun", mailgun(one, at, True)) for one in documents))
+
+    assert {status for status, _ in answers} <= {200, 401, 503}
+    assert [status for status, _ in answers].count(200) == 1
+    assert len(await listed(api)) == 1
+
+
 @pytest.mark.parametrize("name", SECRETS)
 async def test_a_webhook_without_its_signature_is_refused(serve: Serve, name: str) -> None:
     """A webhook with repeated or invalid headers is refused, too."""
