@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -196,3 +198,14 @@ JSON = st.recursive(
 def test_no_body_of_an_error_breaks_a_format(name: EmailFormat, status: int, body: object) -> None:
     """A gateway in between answers in its own format."""
     FORMATS[name].verdict(status, {}, body)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("status", [400, 401, 422])
+@pytest.mark.parametrize("field", ["message", "Message", "name", "code", "__type", "errors"])
+def test_no_deeply_nested_error_breaks_a_format(name: EmailFormat, status: int, field: str) -> None:
+    """The parser takes 1,024 levels. Python's own functions, such as str(), take fewer."""
+    for depth in range(980, 1023):
+        nested: Any = orjson.loads(b"[" * depth + b"]" * depth)
+        body = {"ErrorCode": 300, field: [{"message": nested, "field": nested}] if field == "errors" else nested}
+        FORMATS[name].verdict(status, {}, body)

@@ -260,9 +260,24 @@ DIALECTS: Mapping[EmailFormat, Dialect] = {
         answer=lambda found: (200, {}, {"id": found, "message": "Queued. Thank you."}),
         mistakes={
             "recipient": Mistake(
-                400, {"message": "to parameter is not a valid address. please check documentation"}, P
+                400, {"message": "'to' parameter is not a valid address. please check documentation"}, P
             ),
-            "sender": Mistake(400, {"message": "from parameter is not a valid address"}, T, NOT_AUTHORISED),
+            "sender": Mistake(
+                400,
+                {"message": "'from' parameter is not a valid address. please check documentation"},
+                T,
+                NOT_AUTHORISED,
+            ),
+            "no sender": Mistake(400, {"message": "from parameter is missing"}, T, NOT_AUTHORISED),
+            "sandbox": Mistake(
+                400,
+                {
+                    "message": "Sandbox subdomains are for test purposes only. Please add your own domain or add the "
+                    "address to authorized recipients in Account Settings."
+                },
+                T,
+                NOT_AUTHORISED,
+            ),
             "key": Mistake(401, "Forbidden", T, NOT_AUTHORISED),
             "denied": Mistake(403, {"message": "access denied"}, T, NOT_AUTHORISED),
             "domain": Mistake(404, {"message": "Domain not found: mg.example.com"}, T, REFUSING),
@@ -278,11 +293,29 @@ DIALECTS: Mapping[EmailFormat, Dialect] = {
         remembers=True,
         mistakes={
             "recipient": Mistake(422, {"name": "invalid_parameter", "message": "Invalid `to` field."}, P),
-            "validation": Mistake(400, {"name": "validation_error", "message": "Invalid `to` field."}, P),
+            "validation": Mistake(
+                422,
+                {
+                    "name": "validation_error",
+                    "message": "Invalid `to` field. The email address needs to follow the "
+                    "`email@example.com` or `Name <email@example.com>` format.",
+                },
+                P,
+            ),
             "key": Mistake(400, {"name": "validation_error", "message": "API key is invalid"}, T, NOT_AUTHORISED),
             "missing key": Mistake(401, {"name": "missing_api_key", "message": "Missing"}, T, NOT_AUTHORISED),
             "domain": Mistake(403, {"name": "validation_error", "message": "not verified"}, T, NOT_AUTHORISED),
             "sender": Mistake(422, {"name": "invalid_from_address", "message": "Invalid `from`"}, T, REFUSING),
+            "from": Mistake(
+                422,
+                {
+                    "name": "validation_error",
+                    "message": "Invalid `from` field. The email address needs to follow the "
+                    "`email@example.com` or `Name <email@example.com>` format.",
+                },
+                T,
+                REFUSING,
+            ),
             "other text": Mistake(409, {"name": "invalid_idempotent_request", "message": "used"}, T, REFUSING),
             "under way": Mistake(409, {"name": "concurrent_idempotent_requests", "message": "wait"}, T, REFUSING),
             "security": Mistake(451, {"name": "security_error", "message": "security issue"}, T, REFUSING),

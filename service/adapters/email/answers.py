@@ -29,6 +29,9 @@ SAYS_IT_TOOK_NOTHING = frozenset({501, 503, 505})
 LONGEST_REMARK = 200
 """Characters kept of what the service said."""
 
+MAX_LEVELS = 8
+"""Levels of a JSON document in which words for people are looked for. Known errors have up to four."""
+
 LONGEST_ID = 200
 """Characters kept of the provider's own id of a message."""
 
@@ -37,7 +40,10 @@ _REMARK_NAMES = ("message", "error", "detail", "title", "Message", "errors", "de
 _ADDRESS = re.compile(r"[^\s<>()\[\]\",;:]+(?:@|%40)[^\s<>()\[\]\"',;:!?]+")
 
 _SECONDS = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
-_PHRASES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_RENAMED = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
+"""Phrases of RFC 9110 that Python has from 3.13 on."""
+
+_PHRASES = {status.value: f"{status.value} {_RENAMED.get(status, status.phrase)}" for status in HTTPStatus}
 
 
 class Verdict(Enum):
@@ -181,15 +187,17 @@ def parsed_json(body: bytes) -> object:
         return None
 
 
-def _remark(value: object) -> str:
+def _remark(value: object, levels: int = MAX_LEVELS) -> str:
     """The words for people in a JSON document, as the common forms of error objects have them."""
+    if levels == 0:
+        return ""
     match value:
         case str():
             return value
         case [first, *_]:
-            return _remark(first)
+            return _remark(first, levels - 1)
         case dict():
-            return next((found for name in _REMARK_NAMES if (found := _remark(value.get(name)))), "")
+            return next((found for name in _REMARK_NAMES if (found := _remark(value.get(name), levels - 1))), "")
     return ""
 
 

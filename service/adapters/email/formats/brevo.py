@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.adapters.email.answers import Verdict
-from service.adapters.email.formats.format import Format, Headers, Mail, field, json_body
+from service.adapters.email.formats.format import Format, Headers, Mail, field, json_body, text_of
 
 
 def _body(mail: Mail) -> object:
@@ -30,7 +30,7 @@ def _verdict(status: int, headers: Headers, body: Any) -> Verdict | None:
             return Verdict.ACCEPTED
         case "unauthorized" | "permission_denied":
             return Verdict.NOT_AUTHORISED
-        case "invalid_parameter" if "sender" in str(field(body, "message")):
+        case "invalid_parameter" if "sender" in text_of(body, "message"):
             return Verdict.NOT_AUTHORISED
         case "missing_parameter" | "not_enough_credits":
             return Verdict.UNAVAILABLE

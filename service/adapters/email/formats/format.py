@@ -87,6 +87,12 @@ def field(body: Any, name: str) -> Any:
     return body.get(name) if isinstance(body, dict) else None
 
 
+def text_of(body: Any, name: str) -> str:
+    """The text in a field of a JSON object; empty if there is none, or if it is no text."""
+    value = field(body, name)
+    return value if isinstance(value, str) else ""
+
+
 def parse_sender(text: str) -> Sender:
     """Parse the value of `HEYDAY_EMAIL_FROM`, which was checked when it was read."""
     name, address = parseaddr(text)

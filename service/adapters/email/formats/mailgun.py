@@ -7,11 +7,15 @@ https://documentation.mailgun.com/docs/mailgun/quickstart-guide/responses
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlencode
 
 from service.adapters.email.answers import Verdict, basic
-from service.adapters.email.formats.format import Format, Headers, Mail, field
+from service.adapters.email.formats.format import Format, Headers, Mail, text_of
+
+_ABOUT_THE_ACCOUNT = re.compile(r"""^['"`]?from\b['"`]? parameter|for test purposes only|not allowed to send""")
+"""What Mailgun says of a sender that is no address or is missing, and of an account that may not write to all."""
 
 
 def _body(mail: Mail) -> bytes:
@@ -26,7 +30,7 @@ def _body(mail: Mail) -> bytes:
 
 
 def _verdict(status: int, headers: Headers, body: Any) -> Verdict | None:
-    if status == 400 and "from parameter" in str(field(body, "message")):
+    if status == 400 and _ABOUT_THE_ACCOUNT.search(text_of(body, "message")):
         return Verdict.NOT_AUTHORISED
     return None
 

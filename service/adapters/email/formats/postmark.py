@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.adapters.email.answers import Verdict
-from service.adapters.email.formats.format import Format, Headers, Mail, field, json_body
+from service.adapters.email.formats.format import Format, Headers, Mail, field, json_body, text_of
 
 ABOUT_THE_MESSAGE = frozenset({300, 406})
 """An invalid request, and an inactive recipient. Every other error is about the account, the sender or the request."""
@@ -31,7 +31,7 @@ def _verdict(status: int, headers: Headers, body: Any) -> Verdict | None:
     code = field(body, "ErrorCode")
     if status != 422 or not isinstance(code, int):
         return None
-    if code == 300 and "'From'" in str(field(body, "Message")):
+    if code == 300 and "'From'" in text_of(body, "Message"):
         return Verdict.NOT_AUTHORISED
     if code in ABOUT_THE_MESSAGE:
         return Verdict.REFUSED

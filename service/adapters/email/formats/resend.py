@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.adapters.email.answers import Verdict
-from service.adapters.email.formats.format import Format, Headers, Mail, field, json_body
+from service.adapters.email.formats.format import Format, Headers, Mail, json_body, text_of
 
 NOT_AUTHORISED = frozenset({"missing_api_key", "invalid_api_key", "restricted_api_key", "invalid_access"})
 ABOUT_THE_REQUEST = frozenset(
@@ -29,10 +29,12 @@ def _body(mail: Mail) -> object:
 
 
 def _verdict(status: int, headers: Headers, body: Any) -> Verdict | None:
-    name, message = str(field(body, "name")), str(field(body, "message"))
+    name, message = text_of(body, "name"), text_of(body, "message")
     if name in NOT_AUTHORISED or "API key is invalid" in message:
         return Verdict.NOT_AUTHORISED
-    return Verdict.UNAVAILABLE if name in ABOUT_THE_REQUEST else None
+    if name in ABOUT_THE_REQUEST or "`from`" in message:  # a sender with a mistake may be a `validation_error`, too
+        return Verdict.UNAVAILABLE
+    return None
 
 
 RESEND = Format(

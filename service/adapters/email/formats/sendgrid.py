@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.adapters.email.answers import Verdict
-from service.adapters.email.formats.format import Format, Headers, Mail, field, json_body
+from service.adapters.email.formats.format import Format, Headers, Mail, field, json_body, text_of
 
 
 def _body(mail: Mail) -> object:
@@ -27,7 +27,7 @@ def _verdict(status: int, headers: Headers, body: Any) -> Verdict | None:
         return Verdict.UNAVAILABLE
     errors = field(body, "errors")
     first = errors[0] if isinstance(errors, list) and errors else None
-    if status == 401 and "credits" in str(field(first, "message")):
+    if status == 401 and "credits" in text_of(first, "message"):
         return Verdict.UNAVAILABLE
     # Only the address is the person's. Sender, subject and content are ours.
     named = field(first, "field")

@@ -12,7 +12,7 @@ from typing import Any
 from yarl import URL
 
 from service.adapters.email.answers import Verdict
-from service.adapters.email.formats.format import Format, Headers, Mail, field, json_body
+from service.adapters.email.formats.format import Format, Headers, Mail, json_body, text_of
 from service.adapters.email.formats.signature import signed
 from service.email_access import AwsCredentials, aws_region
 
@@ -42,14 +42,14 @@ def _body(mail: Mail) -> object:
 
 
 def _verdict(status: int, headers: Headers, body: Any) -> Verdict | None:
-    kind = headers.get("x-amzn-ErrorType") or str(field(body, "__type") or "")
+    kind = headers.get("x-amzn-ErrorType") or text_of(body, "__type")
     kind = kind.partition(":")[0].rpartition("#")[2]
     if kind in {"TooManyRequestsException", "ThrottlingException"}:
         return Verdict.THROTTLED
     if kind in ABOUT_THE_ACCOUNT:
         return Verdict.UNAVAILABLE
     # In the sandbox every recipient is refused until the account may send to all.
-    if kind == "MessageRejected" and "not verified" in str(field(body, "message")):
+    if kind == "MessageRejected" and "not verified" in text_of(body, "message"):
         return Verdict.NOT_AUTHORISED
     return None
 

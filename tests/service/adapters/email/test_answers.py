@@ -88,7 +88,7 @@ def test_only_an_answer_that_means_later_has_a_retry_after() -> None:
     later, refused = answer_to(503, headers, duration=0.1), answer_to(422, headers, duration=0.1)
 
     assert (later.retry_after, refused.retry_after) == (LONGEST_RETRY_AFTER, None)
-    assert (later.error, refused.error) == ("503 Service Unavailable", "422 Unprocessable Entity")
+    assert (later.error, refused.error) == ("503 Service Unavailable", "422 Unprocessable Content")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_a_refusal_keeps_the_first_line_of_what_the_service_said(body: bytes, re
     """Addresses and names are removed, because people who may not see them can read the row."""
     private = ("mary@example.com", "Mary", "")
 
-    assert answer_to(422, {}, duration=0.1, body=body, private=private).error == f"422 Unprocessable Entity: {remark}"
+    assert answer_to(422, {}, duration=0.1, body=body, private=private).error == f"422 Unprocessable Content: {remark}"
 
 
 def test_a_short_name_is_removed_as_a_word_only() -> None:
@@ -171,3 +171,13 @@ def test_a_short_name_is_removed_as_a_word_only() -> None:
     body = "5.1.1 Mailbox of A and 王 is at capacity".encode()
 
     assert first_line(body, private=("A", ".", "王")) == "5.1.1 Mailbox of [removed] and [removed] is at capacity"
+
+
+@pytest.mark.parametrize("depth", [5, 100, 1000, 1010, 1020, 1024])
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"message":', b"}")])
+def test_a_deeply_nested_body_changes_no_outcome(depth: int, opening: bytes, closing: bytes) -> None:
+    """An attempt that raises has an unknown outcome, although the service refused the message."""
+    answer = answer_to(400, {}, duration=0.1, body=opening * depth + b'"x"' + closing * depth)
+
+    assert answer.outcome is Outcome.PERMANENT_FAILURE
+    assert len(str(answer.error)) <= 250
