@@ -21,6 +21,12 @@ from service.environment import Secret
 SMTP_SCHEMES = frozenset({"smtp", "smtps"})
 """The schemes of a URL that is a mail server."""
 
+MAX_ADDRESS_CHARACTERS = 254
+"""Characters of an address: a path of SMTP has 256 octets, with its angle brackets (RFC 5321, 4.5.3.1.3)."""
+
+MAX_UNSUBSCRIBE_CHARACTERS = 900
+"""Characters of the URL where a person opts out. A line of a header has 998 at most (RFC 5322, 2.1.1)."""
+
 RESERVED_HEADERS = frozenset(
     {
         "accept-encoding",
@@ -172,7 +178,8 @@ def sender(text: str) -> str:
     except (ValueError, IndexError, idna.IDNAError):
         raise ValueError(expected) from None
     is_whole = text == address or text.endswith(f"<{address}>")
-    if not is_whole or not local or not local.isascii() or not text.isprintable():
+    is_short = len(address) <= MAX_ADDRESS_CHARACTERS
+    if not is_whole or not is_short or not local or not local.isascii() or not text.isprintable():
         raise ValueError(expected)
     return text
 
@@ -228,6 +235,7 @@ def unsubscribe(text: str) -> str:
     """A person opts out here: a `mailto:` or `https:` URL. `{message_id}` in it becomes the id of the message."""
     parts = urlsplit(text)
     is_url = parts.scheme == "mailto" or (parts.scheme == "https" and parts.hostname)
-    if not is_url or not re.fullmatch(r"[\x21-\x7e]+", text) or re.search(r"[<>,]", text):
+    is_short = len(text.replace("{message_id}", "0" * 36)) <= MAX_UNSUBSCRIBE_CHARACTERS
+    if not is_url or not is_short or not re.fullmatch(r"[\x21-\x7e]+", text) or re.search(r"[<>,]", text):
         raise ValueError("a URL such as https://example.com/unsubscribe?m={message_id} or mailto:stop@example.com")
     return text

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -209,3 +210,24 @@ def test_no_deeply_nested_error_breaks_a_format(name: EmailFormat, status: int, 
         nested: Any = orjson.loads(b"[" * depth + b"]" * depth)
         body = {"ErrorCode": 300, field: [{"message": nested, "field": nested}] if field == "errors" else nested}
         FORMATS[name].verdict(status, {}, body)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    "email", ["a,b@example.com", "a@example.com,b@example.com", "Mary <a@example.com>", "a@b\r\n.c"]
+)
+async def test_an_address_that_reads_as_more_than_one_is_not_handed_over(name: EmailFormat, email: str) -> None:
+    """Mailgun, Postmark and Resend read the recipient as a list of addresses. The API takes no such address."""
+    async with provider(name) as (fake, client):
+        answer = await client.attempt(replace(greeting(), email=email))
+
+    assert (answer.outcome, answer.called, fake.requests) == (Outcome.PERMANENT_FAILURE, False, 0)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+async def test_a_subject_has_one_line(name: EmailFormat) -> None:
+    """Providers write it into a header. The name in it is text from a user."""
+    async with provider(name) as (fake, client):
+        await client.attempt(replace(greeting(), subject="Happy birthday,\r\nBcc: x@y.z\u2028x"))
+
+    assert [one.subject for one in fake.books] == ["Happy birthday, Bcc: x@y.z x"]

@@ -134,7 +134,18 @@ def test_a_sender_is_an_address_with_or_without_a_name(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "Heyday", "@example.com", "a@", "a@b c", "a@b.example\nBcc: x@y.z", "A <é@example.com>", "a@-.-"]
+    "text",
+    [
+        "",
+        "Heyday",
+        "@example.com",
+        "a@",
+        "a@b c",
+        "a@b.example\nBcc: x@y.z",
+        "A <é@example.com>",
+        "a@-.-",
+        f"{'a' * 255}@example.com",
+    ],
 )
 def test_a_sender_that_no_server_takes_is_refused(text: str) -> None:
     """Otherwise every greeting is refused."""
@@ -283,7 +294,17 @@ def test_a_mail_server_needs_a_sender_and_takes_no_token() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "http://h/x", "https://", "mailto:a@b>, <http://x", "https://h/ x", "https://h/é"]
+    "text",
+    [
+        "",
+        "http://h/x",
+        "https://",
+        "mailto:a@b>, <http://x",
+        "https://h/ x",
+        "https://h/é",
+        f"https://h/{'x' * 900}",
+        f"https://h/{'{message_id}' * 30}",
+    ],
 )
 def test_a_way_to_opt_out_is_a_url(text: str) -> None:
     """It becomes a header."""

@@ -9,9 +9,10 @@ from yarl import URL
 
 from service.adapters.email.access import OPEN, Access
 from service.adapters.email.answers import answer_to, parsed_json
-from service.adapters.email.formats.format import Format, Mail, ascii_domain, parse_sender
+from service.adapters.email.formats.format import Format, Mail, checked_address, parse_sender
+from service.adapters.email.header_fields import one_line
 from service.adapters.email.http import HttpEmailService, RequestBody
-from service.domain.messages import Answer
+from service.domain.messages import Answer, Outcome
 from service.ports import Greeting
 
 
@@ -43,8 +44,17 @@ class ProviderEmailService(HttpEmailService):
             self._format.sign("POST", url, b"", token)  # a mistake in URL or token shows at once
         return url.without_query_params(*self._format.options), headers
 
+    async def attempt(self, greeting: Greeting) -> Answer:
+        """Make one attempt, as HttpEmailService does. An address that reads as several is refused without a call."""
+        try:
+            checked_address(greeting.email)
+        except ValueError as error:
+            return Answer(Outcome.PERMANENT_FAILURE, 0.0, error=str(error), called=False)
+        return await super().attempt(greeting)
+
     def _request(self, greeting: Greeting) -> tuple[RequestBody, dict[str, str]]:
-        mail = Mail(greeting.id, self._sender, ascii_domain(greeting.email), greeting.subject, greeting.text)
+        to, subject = checked_address(greeting.email), one_line(greeting.subject)
+        mail = Mail(greeting.id, self._sender, to, subject, greeting.text)
         content = self._format.body(mail)
         headers: dict[str, str] = {}
         if self._format.key_header is not None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.headerregistry import Address
-from email.utils import formataddr, parseaddr
+from email.utils import parseaddr
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,18 @@ import orjson
 from yarl import URL
 
 from service.adapters.email.answers import Verdict
+from service.adapters.email.header_fields import ascii_mailbox, mailbox
+
+MAX_ADDRESS_OCTETS = 254
+"""A path of SMTP has 256, with its angle brackets (RFC 5321, 4.5.3.1.3)."""
+
+_LOCAL_PART = re.compile(
+    r"""[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\x80-\U0010ffff-]+ | "(?:[!#-;=?-\[\]-~] | \\[!-;=?-~])*" """, re.VERBOSE
+)
+"""A dot-string or a quoted string (RFC 5321, 4.1.2; RFC 6531, 3.3), without spaces and angle brackets. Dots may stand
+anywhere, as in addresses of old Japanese mobile phones."""
+
+_DOMAIN = re.compile(r"[A-Za-z0-9._-]+|\[[!-Z^-~]+\]")
 
 Headers = Mapping[str, str]
 
@@ -29,17 +41,17 @@ class Sender:
     @property
     def header(self) -> str:
         """The value of a header `From`: a name in any script is quoted where it has to be."""
-        return str(Address(display_name=self.name, addr_spec=self.address)) if self.name else self.address
+        return mailbox(self.name, self.address)
 
     @property
     def ascii_header(self) -> str:
         """The same in ASCII, the name encoded by RFC 2047."""
-        return formataddr((self.name, self.address))
+        return ascii_mailbox(self.name, self.address)
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One message for one person. The domain of `to` is ASCII."""
+    """One message for one person. `to` is one address with a domain in ASCII, and `subject` is one line."""
 
     id: UUID
     sender: Sender
@@ -97,6 +109,20 @@ def parse_sender(text: str) -> Sender:
     """Parse the value of `HEYDAY_EMAIL_FROM`, which was checked when it was read."""
     name, address = parseaddr(text)
     return Sender(name, ascii_domain(address))
+
+
+def checked_address(address: str) -> str:
+    """The address with its domain in ASCII.
+
+    Raises ValueError for one that no mail server takes, or that a header would show as something else than one address:
+    a comma begins another address, a parenthesis a comment.
+    """
+    found = ascii_domain(address)
+    local, _, domain = found.rpartition("@")
+    is_one = _LOCAL_PART.fullmatch(local) and _DOMAIN.fullmatch(domain) and found.isprintable()
+    if not is_one or len(found.encode()) > MAX_ADDRESS_OCTETS:
+        raise ValueError("the address is not one that a mail server takes")
+    return found
 
 
 def ascii_domain(address: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
+from email.policy import SMTP
 from email.utils import format_datetime
 from html import escape
 
-from service.adapters.email.formats.format import Sender, ascii_domain
+from service.adapters.email.formats.format import Sender, checked_address
+from service.adapters.email.header_fields import mailbox_field, text_field
 from service.ports import Greeting
 
 _LINE_WITH_DOT = re.compile(rb"(?m)^\.")
@@ -42,38 +42,27 @@ def compose(
     `at` is its Date, now by this machine's clock without one.
     Raises ValueError for an address that no mail server takes.
     """
-    recipient = ascii_domain(greeting.email)
-    utf8 = not recipient.isascii()
-    local, _, domain = recipient.rpartition("@")
-    if not local or not domain.isascii() or not recipient.isprintable() or re.search(r"[\s<>]", recipient):
-        raise ValueError("the address is not one that a mail server takes")
-    message = EmailMessage(policy=SMTPUTF8 if utf8 else SMTP)
-    message["From"] = Address(display_name=sender.name, addr_spec=sender.address)
-    message["To"] = Address(username=_unquoted(local), domain=domain)
-    message["Subject"] = _one_line(greeting.subject)
-    message["Date"] = format_datetime(at or datetime.now(UTC))
-    message["Auto-Submitted"] = "auto-generated"
-    # The library would encode what is too long for a line. These two are ASCII, and must stay as they are.
-    first = f"Message-ID: <{greeting.id}@{sender.address.rpartition('@')[2]}>\r\n"
+    recipient = checked_address(greeting.email)
+    # Written here and not by the library, which would decode encoded words in them, or encode what is too long.
+    fields = [
+        f"Message-ID: <{greeting.id}@{sender.address.rpartition('@')[2]}>\r\n",
+        mailbox_field("From", sender.name, sender.address),
+        f"To: {recipient}\r\n",  # beyond ASCII as RFC 6532 has it
+        text_field("Subject", greeting.subject),
+        f"Date: {format_datetime(at or datetime.now(UTC))}\r\n",
+        "Auto-Submitted: auto-generated\r\n",
+    ]
     if unsubscribe is not None:
-        first += f"List-Unsubscribe: <{unsubscribe.replace('{message_id}', str(greeting.id))}>\r\n"
+        fields.append(f"List-Unsubscribe: <{unsubscribe.replace('{message_id}', str(greeting.id))}>\r\n")
+    message = EmailMessage(policy=SMTP)
     # Seven bits in every case: no server may change a byte of it.
     message.set_content(greeting.text, charset="utf-8", cte=_encoding(greeting.text))
     if html is not None:
         document = html.replace("{text}", escape(greeting.text).replace("\n", "<br>\n"))
         message.add_alternative(document, subtype="html", charset="utf-8", cte=_encoding(document))
-    content = _LINE_WITH_DOT.sub(b"..", _LINE_END.sub(b"\r\n", first.encode() + message.as_bytes()))
+    content = _LINE_WITH_DOT.sub(b"..", _LINE_END.sub(b"\r\n", "".join(fields).encode() + message.as_bytes()))
     end = b".\r\n" if content.endswith(b"\r\n") else b"\r\n.\r\n"
-    return Envelope(sender.address, recipient, content + end, utf8)
-
-
-def _one_line(text: str) -> str:
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
-
-
-def _unquoted(local: str) -> str:
-    """The local part without quotes: the library adds them where they have to be."""
-    return re.sub(r"\\(.)", r"\1", local[1:-1]) if len(local) > 1 and local[0] == local[-1] == '"' else local
+    return Envelope(sender.address, recipient, content + end, not recipient.isascii())
 
 
 def _encoding(text: str) -> str:

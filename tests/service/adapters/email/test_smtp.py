@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
-from email import message_from_bytes
+from email import message_from_bytes, message_from_string
+from email.header import decode_header, make_header
 from email.message import EmailMessage
-from email.policy import default
+from email.parser import BytesParser
+from email.policy import compat32, default
+from email.utils import getaddresses, parseaddr
 from uuid import UUID
 
 import pytest
@@ -21,7 +25,7 @@ from hypothesis import strategies as st
 
 from service.adapters.email.access import Access
 from service.adapters.email.answers import Verdict
-from service.adapters.email.formats.format import Sender
+from service.adapters.email.formats.format import Sender, parse_sender
 from service.adapters.email.smtp import SmtpEmailService
 from service.adapters.email.smtp.message import compose
 from service.adapters.email.smtp.replies import Reply, Stage, verdict_of
@@ -34,6 +38,9 @@ from tests.fakes.mail_server import PASSWORD, USER, MailServer
 from tests.service.adapters.email.raw_server import Behaviour, Connection, RawServer
 
 SENDER = "Grüße & Co. <greetings@bücher.example>"
+UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Categories of characters that a header line cannot have."""
+
 NAMES = [
     "Ann O'Hara",
     "José Nuñez",
@@ -163,6 +170,114 @@ async def test_an_address_beyond_ascii_needs_a_server_that_takes_it() -> None:
 
     assert [one.outcome for one in answers] == [Outcome.ACCEPTED] * 2
     assert server.recipients == ["zoë@example.com", "zoe@xn--bcher-kva.example"]
+
+
+WORDS = ["=?utf-8?q?x=0ABcc:_x@y.z?=", "=?utf-8?b?CkJjYzogeEB5LnoK?=", "=?utf-8?q?x=0A=0Abody?="]
+"""Encoded words (RFC 2047). If a library decodes them, they have a line break."""
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_an_encoded_word_in_a_subject_stays_text(word: str) -> None:
+    """The name in a subject is text from a user, and the reader sees it as it was written."""
+    content = compose(greeting(subject=f"Happy, {word}"), Sender("Ä", "a@b.example"), unsubscribe=None).content
+
+    message = message_from_bytes(content, policy=default)
+    assert isinstance(message, EmailMessage)
+    assert (str(message["Subject"]), message["Bcc"]) == (f"Happy, {word}", None)
+    assert message.get_content().splitlines()[0] == "Hey"
+
+
+@pytest.mark.parametrize(
+    "local", ["=?utf-8?q?a=0ABcc=3Ax?=", "=?utf-8?q?a=0A=0Ahello?=", "=?utf-8?b?CkJjYzogeEB5Lm9yZw==?="]
+)
+def test_an_encoded_word_in_an_address_stays_a_part_of_it(local: str) -> None:
+    """RFC 2047, 5 (3): an address has no encoded words, so these are the characters of its local part."""
+    envelope = compose(greeting(email=f"{local}@example.com"), Sender("Ä", "a@b.example"), unsubscribe=None)
+
+    assert envelope.recipient == f"{local}@example.com"
+    assert f"\r\nTo: {local}@example.com\r\n".encode() in envelope.content
+
+
+SENDER_NAMES = [
+    "Heyday",
+    "Books, Inc.",
+    'The "Best" \\ Books',
+    "Books, Inc. and a very long name of a sender, which has seventyeight chars",
+    "Grüße & Co.",
+    "Grüße, " + "sehr lange " * 20 + "Grüße",
+    "x" * 1200,
+    *WORDS,
+]
+
+
+def mailbox_of(field: str) -> tuple[str, str]:
+    """Name and address of the one mailbox in a header, by RFC 2047: no space between two encoded words counts.
+
+    Python's own `default` policy has such spaces in a name, so it is not asked for the name.
+    """
+    unfolded = field.replace("\r\n", "")
+    assert len(getaddresses([unfolded])) == 1
+    name, address = parseaddr(unfolded)
+    return str(make_header(decode_header(name))), address
+
+
+@pytest.mark.parametrize("name", SENDER_NAMES)
+def test_the_name_of_the_sender_arrives_whole(name: str) -> None:
+    """A name with a comma that loses its quotes is two addresses, and no server takes the message."""
+    content = compose(greeting(), Sender(name, "greetings@b.example"), unsubscribe=None).content
+
+    message = message_from_bytes(content, policy=compat32)
+    assert mailbox_of(message["From"]) == (name, "greetings@b.example")
+    assert (message["Bcc"], message["To"]) == (None, "mary@example.com")
+    assert len(message_from_bytes(content, policy=default)["From"].addresses) == 1
+    head = content.partition(b"\r\n\r\n")[0]
+    assert max(map(len, head.split(b"\r\n"))) <= 78
+
+
+@pytest.mark.parametrize("name", SENDER_NAMES)
+def test_the_sender_of_an_http_format_is_one_mailbox(name: str) -> None:
+    """Mailgun, Postmark, Resend and SES take a name and an address as one text, and read it as a header."""
+    sender = Sender(name, "greetings@b.example")
+
+    for header in (sender.header, sender.ascii_header):
+        assert mailbox_of(header) == (name, "greetings@b.example")
+        assert len(message_from_string(f"From: {header}\n\n", policy=default)["From"].addresses) == 1
+        assert header.isprintable()
+    assert sender.ascii_header.isascii()
+
+
+def test_a_sender_is_parsed_back_from_its_header() -> None:
+    """Quotes and backslashes of the setting are not doubled."""
+    for name in SENDER_NAMES:
+        if "=?" not in name:
+            assert parse_sender(Sender(name, "a@b.example").header).name == name
+
+
+@pytest.mark.parametrize(
+    "email",
+    ["a,b@example.com", "a@b,c.example", "Mary(x)@example.com", 'a"b@example.com', "a:b@example.com", "a@b@c.example"],
+)
+def test_an_address_that_reads_as_more_than_one_is_refused(email: str) -> None:
+    """In a header, a comma begins another recipient, and a parenthesis a comment."""
+    with pytest.raises(ValueError, match="address"):
+        compose(greeting(email=email), Sender("Ä", "a@b.example"), unsubscribe=None)
+
+
+def test_an_address_longer_than_a_path_is_refused() -> None:
+    """RFC 5321, 4.5.3.1.3: 254 octets, so that no header line is longer than 998."""
+    long = "a" * 64 + "@" + "b" * 63 + "." + "c" * 63 + "." + "d" * 57 + ".com"
+    assert len(long) == 254
+    assert compose(greeting(email=long), Sender("", "a@b.example"), unsubscribe=None).recipient == long
+    with pytest.raises(ValueError, match="address"):
+        compose(greeting(email=f"x{long}"), Sender("", "a@b.example"), unsubscribe=None)
+
+
+@pytest.mark.parametrize("subject", ["👩\u200d👩\u200d👧", "علی\u200cرضا"])
+def test_a_joiner_in_a_subject_is_kept(subject: str) -> None:
+    """It is no character of control: without it a family becomes three people."""
+    content = compose(greeting(subject=subject), Sender("Ä", "a@b.example"), unsubscribe=None).content
+
+    assert str(message_from_bytes(content, policy=default)["Subject"]) == subject
 
 
 REPLIES = [
@@ -374,16 +489,29 @@ async def test_a_connection_in_use_is_not_kept_for_another_server() -> None:
     assert (len(old.accepted), len(new.accepted)) == (1, 1)
 
 
+PIECES = st.lists(
+    st.sampled_from([*WORDS, "=?", "?=", "=?utf-8?q?", "=0A", ":", " ", "\r\n", ",", '"', "\\", "Bcc: x@y.z"])
+    | st.text(max_size=20)
+    | st.text(alphabet="ab c", min_size=60, max_size=90),
+    max_size=6,
+).map("".join)
+"""Texts that contain encoded words, line breaks, and what has a meaning in a header."""
+
+
 @given(
     text=st.text(),
-    subject=st.text(),
-    email=st.one_of(st.text(), st.builds("{}@{}".format, st.text(min_size=1), st.text(min_size=1))),
+    subject=PIECES,
+    email=st.one_of(st.text(), st.builds("{}@{}".format, PIECES, st.text(min_size=1) | st.just("example.com"))),
+    name=PIECES,
 )
-def test_every_composed_message_has_one_recipient_and_no_further_header(text: str, subject: str, email: str) -> None:
-    """An address is refused or accepted as a whole."""
+def test_every_composed_message_has_one_recipient_and_no_further_header(
+    text: str, subject: str, email: str, name: str
+) -> None:
+    """An address is refused or accepted as a whole. The reader sees subject and sender as they were written."""
     given_one = replace(greeting(text=text, subject=subject), email=email)
+    name = " ".join("".join(one for one in name if one.isprintable()).split())
     try:
-        envelope = compose(given_one, Sender("Ä", "a@b.example"), unsubscribe=None)
+        envelope = compose(given_one, Sender(name, "a@b.example"), unsubscribe=None)
     except ValueError:
         return
     head = envelope.content.partition(b"\r\n\r\n")[0]
@@ -395,3 +523,9 @@ def test_every_composed_message_has_one_recipient_and_no_further_header(text: st
         ]
     )
     assert not re.search(r"[\s<>\x00-\x1f]", envelope.recipient)
+    assert max(map(len, head.split(b"\r\n"))) <= 998
+    assert f"\r\nTo: {envelope.recipient}\r\n".encode() in head
+    fields = BytesParser(policy=compat32).parsebytes(head)
+    printable = "".join(" " if unicodedata.category(one) in UNPRINTABLE else one for one in subject)
+    assert str(make_header(decode_header(fields["Subject"]))).split() == printable.split()
+    assert mailbox_of(fields["From"]) == (name, "a@b.example")
