@@ -44,12 +44,17 @@ _FAILURES = (aiosmtplib.SMTPException, OSError, EOFError)  # TimeoutError is an 
 
 @dataclass(eq=False)
 class _Connection:
-    """A connection that is ready for a message. `dot` is true once the end of a message was written to it."""
+    """A connection that is ready for a message.
+
+    `dot` is true once the end of a message was written to it, `begun` while the server has a sender of a message that
+    did not follow.
+    """
 
     client: aiosmtplib.SMTP
     server: SmtpServer
     messages: int = 0
     dot: bool = False
+    begun: bool = False
     expiry: asyncio.TimerHandle | None = field(default=None, repr=False)
 
     def cut(self) -> None:
@@ -215,7 +220,7 @@ class SmtpEmailService:
                 await client.ehlo()
             if server.user is not None:
                 _require(client, "auth")
-                await client.login(server.user, server.password or "")
+                await _log_in(client, server.user, server.password or "")
         except BaseException:
             connection.cut()
             raise
@@ -234,31 +239,38 @@ class SmtpEmailService:
                 return reply
         connection.cut()
         fresh = await self._connect()
-        connection.client, connection.server, connection.messages, connection.dot = fresh.client, fresh.server, 0, False
+        connection.client, connection.server, connection.messages = fresh.client, fresh.server, 0
+        connection.dot = connection.begun = False
         return await _transact(connection, envelope, allowed)
 
 
 async def _transact(connection: _Connection, envelope: Envelope, allowed: Callable[[], bool]) -> Reply:
-    """Send one message, and return the reply that ended it. Raises CircuitOpen when it is not `allowed` any more."""
+    """Send one message, and return the reply that ended it. Raises CircuitOpen when it is not `allowed` any more.
+
+    No command follows a refusal: a server may hang up after it, and the refusal counts all the same. RSET, which ends
+    what was refused (RFC 5321, 4.1.1.5), precedes the next message instead.
+    """
     _ask(allowed)
     options = []
     if envelope.utf8:
         if not connection.client.supports_extension("smtputf8"):
             return Reply(Stage.RECIPIENT, 553, "5.6.7 the mail server does not take addresses beyond ASCII")
         options = [b"SMTPUTF8", b"BODY=8BITMIME"]
+    if connection.begun:
+        if (await connection.command(Stage.SENDER, b"RSET")).code != 250:
+            raise aiosmtplib.SMTPServerDisconnected("a connection that cannot be reset is of no use")
+        connection.begun = False
     sender, recipient = envelope.sender.encode(), envelope.recipient.encode()
     reply = await connection.command(Stage.SENDER, b"MAIL", b"FROM:<" + sender + b">", *options)
     if reply.code == 250:
+        connection.begun = True
         reply = await connection.command(Stage.RECIPIENT, b"RCPT", b"TO:<" + recipient + b">")
         if reply.code in {250, 251}:
             _ask(allowed)  # the replies may have taken seconds
             reply = await connection.command(Stage.DATA, b"DATA")
             if reply.code == 354:
-                return await _content(connection, envelope.content)
-    if connection.client.is_connected:
-        reset_reply = await connection.command(reply.stage, b"RSET")
-        if reset_reply.code != 250:
-            connection.client.close()
+                reply = await _content(connection, envelope.content)
+                connection.begun = False
     return reply
 
 
@@ -277,6 +289,25 @@ async def _content(connection: _Connection, content: bytes) -> Reply:
     if response.code == 421:
         connection.client.close()
     return Reply(Stage.CONTENT, response.code, response.message)
+
+
+async def _log_in(client: aiosmtplib.SMTP, user: str, password: str) -> None:
+    """Log in by the first method of the server that takes the password. Raises SMTPAuthenticationError if none does.
+
+    The library's own function forgets that a method was refused when the server hangs up at the next one.
+    """
+    methods = {"cram-md5": client.auth_crammd5, "plain": client.auth_plain, "login": client.auth_login}
+    refusal: aiosmtplib.SMTPAuthenticationError | None = None
+    for method in (one for name, one in methods.items() if name in client.supported_auth_methods):
+        try:
+            await method(user, password, timeout=None)
+        except aiosmtplib.SMTPAuthenticationError as error:
+            refusal = error
+        except (aiosmtplib.SMTPServerDisconnected, ConnectionError):
+            raise refusal or aiosmtplib.SMTPServerDisconnected("connection lost") from None
+        else:
+            return
+    raise refusal or aiosmtplib.SMTPNotSupported("auth")
 
 
 def _require(client: aiosmtplib.SMTP, extension: str) -> None:

@@ -407,6 +407,115 @@ async def test_only_after_the_final_dot_the_outcome_is_unknown(
     assert answer.timed_out is (end == "silence")
 
 
+LAST_WORDS = [
+    ("RCPT", "550 5.1.1 no such user", Outcome.PERMANENT_FAILURE, 550, False),
+    ("RCPT", "450 4.7.1 rate limit exceeded", Outcome.TRANSIENT_FAILURE, 450, True),
+    ("RCPT", "421 4.7.28 unusual rate of mail", Outcome.TRANSIENT_FAILURE, 421, True),
+    ("DATA", "554 5.6.0 content rejected", Outcome.PERMANENT_FAILURE, 554, False),
+]
+
+
+@pytest.mark.parametrize(("stage", "reply", "outcome", "code", "throttled"), LAST_WORDS)
+@pytest.mark.parametrize("end", ["close", "reset", "silence"])
+async def test_a_refusal_counts_although_the_server_hangs_up_after_it(
+    stage: str, reply: str, outcome: Outcome, code: int, throttled: bool, end: str, raw_server: StartServer
+) -> None:
+    """Exim's `drop` refuses and closes. What happens to the connection afterwards says nothing about the message."""
+
+    async def drops(connection: Connection) -> None:
+        await dialogue(connection, until=stage)
+        await connection.send(f"{reply}\r\n".encode())
+        if end == "reset":
+            connection.reset()
+        if end == "silence":
+            await connection.rest()
+
+    server = await raw_server(drops)
+    async with opened(f"smtp://127.0.0.1:{server.address[1]}?starttls=off", timeout=30.0) as service:
+        answer = await service.attempt(greeting())
+
+    assert (answer.outcome, answer.status_code, answer.throttled) == (outcome, code, throttled)
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("end", ["close", "silence"])
+async def test_a_refusal_on_a_kept_connection_is_not_asked_for_again(end: str, raw_server: StartServer) -> None:
+    """A server that counts refusals would count this one twice."""
+    recipients = []
+
+    async def drops(connection: Connection) -> None:
+        await connection.send(b"220 mx.example\r\n")
+        accepted = 0
+        while True:
+            line = (await connection.line()).decode()
+            if line.startswith("RCPT"):
+                recipients.append(line)
+                if accepted:
+                    await connection.send(b"550 5.1.1 no such user\r\n")
+                    break
+            await connection.send(b"354 go\r\n" if line.startswith("DATA") else b"250 Ok\r\n")
+            if line.startswith("DATA"):
+                while await connection.line() != b".\r\n":
+                    pass
+                await connection.send(b"250 Ok\r\n")
+                accepted += 1
+        if end == "silence":
+            await connection.rest()
+
+    server = await raw_server(drops)
+    async with opened(f"smtp://127.0.0.1:{server.address[1]}?starttls=off", timeout=30.0) as service:
+        first = await service.attempt(greeting(1))
+        second = await service.attempt(greeting(2))
+
+    assert (first.outcome, second.outcome, second.status_code) == (Outcome.ACCEPTED, Outcome.PERMANENT_FAILURE, 550)
+    assert (len(recipients), server.connections) == (2, 1)
+
+
+async def test_a_connection_that_does_not_reset_is_replaced(raw_server: StartServer) -> None:
+    """After a refusal the next message needs RSET (RFC 5321, 4.1.1.5). It is not lost with the connection."""
+
+    async def refuses(connection: Connection) -> None:
+        await connection.send(b"220 mx.example\r\n")
+        while True:
+            line = (await connection.line()).decode()
+            if line.startswith("RCPT") and connection.number == 1:
+                await connection.send(b"550 5.1.1 no such user\r\n")
+            elif line.startswith("RSET"):
+                await connection.send(b"503 5.5.1 not now\r\n")
+            elif line.startswith("DATA"):
+                await connection.send(b"354 go\r\n")
+                while await connection.line() != b".\r\n":
+                    pass
+                await connection.send(b"250 Ok\r\n")
+            else:
+                await connection.send(b"250 Ok\r\n")
+
+    server = await raw_server(refuses)
+    async with opened(f"smtp://127.0.0.1:{server.address[1]}?starttls=off", timeout=30.0) as service:
+        answers = [await service.attempt(greeting(number)) for number in range(2)]
+
+    assert [one.outcome for one in answers] == [Outcome.PERMANENT_FAILURE, Outcome.ACCEPTED]
+    assert server.connections == 2
+
+
+async def test_a_refused_login_counts_although_the_server_hangs_up_after_it(raw_server: StartServer) -> None:
+    """The client tries each method of the server. Some servers close after the first wrong password."""
+
+    async def drops(connection: Connection) -> None:
+        await connection.send(b"220 mx.example\r\n")
+        await connection.line()
+        await connection.send(b"250-mx.example\r\n250 AUTH PLAIN LOGIN\r\n")
+        await connection.line()
+        await connection.send(b"535 5.7.8 wrong\r\n")
+
+    server = await raw_server(drops)
+    async with opened(f"smtp://me:wrong@127.0.0.1:{server.address[1]}?starttls=off") as service:
+        answer = await service.attempt(greeting())
+
+    assert (answer.outcome, answer.status_code) == (Outcome.TRANSIENT_FAILURE, 535)
+    assert reason_of(answer) is UnavailableReason.NOT_AUTHORISED
+
+
 async def test_no_more_connections_are_open_than_allowed() -> None:
     """Mail servers limit connections. An attempt's time includes its wait for one: the last waits for 82 messages."""
     async with mail_server() as server, opened(plain(server), concurrency=3, timeout=60.0) as service:
