@@ -8,6 +8,7 @@ from functools import partial
 
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 from service.api.dependencies import ApiDependencies
 from service.api.health_checks import HealthCheck
@@ -102,11 +103,19 @@ class HealthRoutes:
     )
     async def metrics(self, request: web.Request) -> web.Response:
         """All metrics, in the format that the scraper prefers."""
-        encoder, content_type = choose_encoder(request.headers.get("Accept", ""))
+        encoder, content_type = _encoder(request.headers.get("Accept", ""))
         return web.Response(body=encoder(self._dependencies.metrics.registry), headers={"Content-Type": content_type})
 
     def _missing(self) -> list[str]:
         return [*self._dependencies.ready(), *(["draining"] if self._draining() else [])]
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """The encoder for a header `Accept`, and its content type. A version that is no number gets the oldest format."""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):  # the library compares the version's parts with numbers
+        return choose_encoder("")
 
 
 def _fresh(content: dict[str, object], status: int = 200) -> web.Response:

@@ -184,3 +184,21 @@ def _listens(api: Api) -> bool:
         return api.server.port > 0
     except LookupError:
         return False
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        'application/openmetrics-text; version="1.0.0"',
+        "application/openmetrics-text; version=abc",
+        "text/plain; version=x",
+        "text/plain;version=1.x, */*;q=0.1",
+    ],
+)
+async def test_an_unreadable_version_of_metrics_gets_the_oldest_format(api: Api, accept: str) -> None:
+    """A proxy or a monitor that writes its header differently must not lose sight of the node."""
+    async with api.client.get("/metrics", headers={"Accept": accept}) as response:
+        text = await response.text()
+
+    assert (response.status, response.content_type) == (200, "text/plain")
+    assert "# TYPE" in text
