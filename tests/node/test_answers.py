@@ -145,7 +145,7 @@ async def test_a_service_that_never_answers_is_called_until_its_key_is_forgotten
     world = small_world
     world.stub.change(world.stub.options.changed({"acceptThenFailRate": 1.0}))
     await world.begin()
-    node = await world.node(EMAIL_ATTEMPTS="3", CIRCUIT_FAILURES="1000", IDEMPOTENCY_LASTS="10s")
+    node = await world.node(EMAIL_ATTEMPTS="3", CIRCUIT_FAILURES="1000", IDEMPOTENCY_LASTS="10s", EMAIL_TIMEOUT="8s")
     await world.clock.set(await world.wave(4))
     await world.all_are("unknown", 4)
 

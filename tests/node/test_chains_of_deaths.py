@@ -21,6 +21,16 @@ OF_NO_OTHER_TEST = [
 ]
 """The failpoints at which no node dies in test_crashes and test_time."""
 
+OF_OTHER_TESTS = [
+    *(Failpoint.PLANNED, Failpoint.DUE_CLAIMED, Failpoint.PUBLISHED, Failpoint.RECEIVED),
+    *(Failpoint.CLAIMED, Failpoint.ANSWERED, Failpoint.REMEMBERED),
+]
+
+
+def test_a_node_dies_at_each_failpoint_in_some_test() -> None:
+    """Also at one that is new."""
+    assert {*OF_NO_OTHER_TEST, *OF_OTHER_TESTS} == {*Failpoint}
+
 
 @pytest.mark.parametrize(
     "failpoints",

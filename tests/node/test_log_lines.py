@@ -74,7 +74,9 @@ async def test_a_signal_switches_a_running_node_to_details_and_back(small_world:
     node = await small_world.node(rehearsal=False)
     await node.logged("node_entered")
     await node.get("/health/live")
-    assert node.lines_of("http_request") == []
+    await node.call("GET", "/api/v1/holds", headers={"X-Request-ID": "r-1"})
+    await node.logged("http_request", request_id="r-1")  # the lines of earlier requests are there
+    assert node.lines_of("http_request", route="/health/live") == []
 
     node.send(signal.SIGUSR1)
     await node.logged("log_level_changed", to="debug")
@@ -83,5 +85,7 @@ async def test_a_signal_switches_a_running_node_to_details_and_back(small_world:
     node.send(signal.SIGUSR1)
     await node.logged("log_level_changed", to="info")
     await node.get("/health/ready")
+    await node.call("GET", "/api/v1/holds", headers={"X-Request-ID": "r-2"})
+    await node.logged("http_request", request_id="r-2")
 
     assert node.lines_of("http_request", route="/health/ready") == []

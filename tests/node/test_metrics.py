@@ -128,6 +128,7 @@ async def test_every_metric_moves_in_a_wave_with_faults(world: World) -> None:
         "DATABASE_CONNECTIONS": "4",
         "EMAIL_CONCURRENCY": "8",
         "DELIVERY_ACTORS": "2",
+        "EMAIL_TIMEOUT": "20s",
         "LATE_LIMIT": "48h",
         "EMAIL_EVENTS_SECRETS": "brevo:only-for-this-test",
         "API_KEYS": "reader:read:another-of-this-test",
@@ -176,8 +177,8 @@ async def test_every_metric_moves_in_a_wave_with_faults(world: World) -> None:
         holder = await holder_of_entries(world)
         watcher.nodes.remove(holder)
         await holder.kill()
-        # Slow enough for the gauges to see the wave in the queue: they are read every five seconds.
-        world.stub.change(world.stub.options.changed({"errorRate": 0.1, "acceptThenFailRate": 0.05, "latency": 0.2}))
+        # So slow that the wave outlasts the waits below: on a busy machine the gauges are read every half minute.
+        world.stub.change(world.stub.options.changed({"errorRate": 0.1, "acceptThenFailRate": 0.05, "latency": 0.7}))
         rabbitmq.mend()
         for name in (
             *("node_deaths_total", "stream_reclaimed_total", "messages_sent_total", "actor_mailbox_depth"),
