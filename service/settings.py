@@ -183,9 +183,14 @@ class Settings:
         return self.database_connections + HEARTBEAT_CONNECTIONS
 
     @property
+    def serves_only_this_machine(self) -> bool:
+        """True on a loopback bind, unless a proxy brings in the clients of other machines."""
+        return is_loopback(self.bind_host) and not self.trusted_proxies
+
+    @property
     def min_api_key_length(self) -> int:
-        """The shortest API key that is accepted: on a loopback bind any."""
-        return 1 if is_loopback(self.bind_host) else MIN_API_KEY_LENGTH
+        """The shortest API key that is accepted: any where only this machine is served."""
+        return 1 if self.serves_only_this_machine else MIN_API_KEY_LENGTH
 
 
 def read(environment: Mapping[str, str]) -> Settings:
@@ -197,6 +202,9 @@ def read(environment: Mapping[str, str]) -> Settings:
         reader.secret("DATABASE_URL", database_url, required=True) or Secret(),
         reader.secret("REDIS_URL", redis_url, required=True) or Secret(),
     )
+    # An empty file of keys is a mistake: it must not open the API.
+    api_keys_file = reader.file("API_KEYS")
+    api_keys = reader.secret("API_KEYS", checked_api_keys, required=api_keys_file is not None)
     address = reader.secret("EMAIL_URL", email_url, required=True) or Secret()
     email_format = reader.value("EMAIL_FORMAT", member_of(EmailFormat), EmailFormat.DEFAULT)
     remembered = None if is_smtp(address) else keys_last(email_format)
@@ -207,8 +215,8 @@ def read(environment: Mapping[str, str]) -> Settings:
         rabbitmq_url=reader.secret("RABBITMQ_URL", rabbitmq_url),
         bind_host=host,
         bind_port=port,
-        api_keys=parse_api_keys(reader.secret("API_KEYS", checked_api_keys) or ""),
-        api_keys_file=reader.file("API_KEYS"),
+        api_keys=parse_api_keys(api_keys or ""),
+        api_keys_file=api_keys_file,
         trusted_proxies=reader.value("TRUSTED_PROXIES", networks, ()),
         cors_origins=reader.value("CORS_ORIGINS", origins, ()),
         console=reader.value("CONSOLE", one_of("on", "off"), "on") == "on",
@@ -282,13 +290,18 @@ def _lasts(text: str) -> timedelta | None:
 def _refuse_contradictions(settings: Settings, reader: Environment) -> None:
     """Add an error for values that are valid alone but contradict each other."""
     bind = bind_text(settings.bind_host, settings.bind_port)
-    if not settings.api_keys and not is_loopback(settings.bind_host):
-        reader.error("API_KEYS", "", f"at least one key, because HEYDAY_BIND={bind} is not a loopback address")
+    others = (
+        "HEYDAY_TRUSTED_PROXIES is set"
+        if is_loopback(settings.bind_host)
+        else f"HEYDAY_BIND={bind} is not a loopback address"
+    )
+    if not settings.api_keys and not settings.serves_only_this_machine:
+        reader.error("API_KEYS", "", f"at least one key, because {others}")
     if any(key.length is not None and key.length < settings.min_api_key_length for key in settings.api_keys):
         reader.error(
             "API_KEYS",
             "***",
-            f"secrets of {MIN_API_KEY_LENGTH} characters or more, because HEYDAY_BIND={bind} is not a loopback address",
+            f"secrets of {MIN_API_KEY_LENGTH} characters or more, because {others}",
         )
     if settings.drain_within < settings.email_timeout:
         reader.contradiction(
@@ -402,7 +415,7 @@ def read_api_secret(environment: Mapping[str, str]) -> Secret | None:
     None without keys, and where the settings have only the digests of secrets.
     """
     reader = Environment(environment)
-    keys = reader.secret("API_KEYS", checked_api_keys)
+    keys = reader.secret("API_KEYS", checked_api_keys, required=reader.file("API_KEYS") is not None)
     reader.raise_errors()
     return strongest_secret(keys or "")
 

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,3 +145,25 @@ async def test_the_archive_accepts_a_segment_again_and_refuses_another_of_its_na
         archived.run("sh", "-c", command)
 
     assert segment.read_bytes() == before
+
+
+async def test_the_log_of_the_server_has_no_address(place: Path, made: list[Server]) -> None:
+    """Neither that of a slow statement nor that of a taken address, which the detail of the error quotes."""
+    lines = re.findall(
+        r"^(log_\w+) = '?([^'\n]*)'?$", (FILES / "postgresql.conf").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    settings = UNWRITTEN | dict(lines) | {"log_min_duration_statement": "0"}
+    server = PostgresServer(place / "postgres", settings=settings)
+    made.append(server)
+    await server.start()
+    connection = await asyncpg.connect(server.dsn())
+    await connection.execute("create table people (email text primary key)")
+    for _ in range(2):
+        with suppress(asyncpg.UniqueViolationError):
+            await connection.execute("insert into people values ($1)", "secret@example.com")
+    await connection.close()
+
+    log = server._home.log.read_text(encoding="utf-8")
+    assert "duplicate key value violates" in log
+    assert "insert into people" in log
+    assert "secret@" not in log

@@ -198,7 +198,7 @@ async def test_what_was_accepted_while_postgres_was_out_of_reach_is_not_sent_aga
     world = small_world
     world.stub.change(world.stub.options.changed({"latency": 0.3}))
     await world.begin()
-    few = {"EMAIL_CONCURRENCY": "4", "DELIVERY_ACTORS": "1", "EMAIL_TIMEOUT": "20s"}
+    few: dict[str, Any] = {"EMAIL_CONCURRENCY": "4", "DELIVERY_ACTORS": "1", "EMAIL_TIMEOUT": "20s"}
     async with relayed(world.dsn) as relay:
         alone = await world.node(DATABASE_URL=relay.url, **few)
         await world.clock.set(await world.wave(60))

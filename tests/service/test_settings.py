@@ -77,7 +77,6 @@ def test_three_urls_are_enough() -> None:
         ("REDIS_URL", "unix:///run/redis.sock", "redis_url", "unix:///run/redis.sock"),
         ("RABBITMQ_URL", "amqps://u:p@h/vhost", "rabbitmq_url", "amqps://u:p@h/vhost"),
         ("BIND", "localhost:0", "bind_port", 0),
-        ("TRUSTED_PROXIES", "10.0.0.0/8", "trusted_proxies", (ip_network("10.0.0.0/8"),)),
         ("EMAIL_RATE", "1/h", "email_rate", Rate(1 / 3600, 3600)),
         ("EMAIL_ATTEMPTS", "1", "email_attempts", 1),
         ("EMAIL_BACKOFF", "5s", "email_backoff", timedelta(seconds=5)),
@@ -295,6 +294,20 @@ def test_a_mistake_about_an_address_of_ipv6_quotes_it_as_it_was_written(keys: st
     [mistake] = mistakes(BIND="[::]:8080", API_KEYS=keys)
 
     assert "because HEYDAY_BIND=[::]:8080 is not a loopback address" in mistake
+
+
+def test_behind_a_proxy_a_node_on_loopback_needs_keys_too(tmp_path: Path) -> None:
+    """A proxy brings in the clients of other machines. An empty file of keys is a mistake everywhere."""
+    [no_key] = mistakes(TRUSTED_PROXIES="127.0.0.1")
+    [short] = mistakes(TRUSTED_PROXIES="127.0.0.1", API_KEYS="short")
+    (tmp_path / "keys").write_text("\n")
+    [empty] = mistakes(API_KEYS_FILE=str(tmp_path / "keys"))
+
+    assert "at least one key, because HEYDAY_TRUSTED_PROXIES is set" in no_key
+    assert "16 characters or more, because HEYDAY_TRUSTED_PROXIES is set" in short
+    assert empty.startswith("HEYDAY_API_KEYS is not set")
+    settings = read(REQUIRED | {"HEYDAY_TRUSTED_PROXIES": "10.0.0.0/8", "HEYDAY_API_KEYS": "a:read:" + "k" * 16})
+    assert settings.trusted_proxies == (ip_network("10.0.0.0/8"),)
 
 
 def test_the_calendar_needs_no_servers() -> None:

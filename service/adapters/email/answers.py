@@ -37,7 +37,8 @@ LONGEST_ID = 200
 
 _ID_NAMES = ("messageId", "message_id", "MessageID", "MessageId", "id")
 _REMARK_NAMES = ("message", "error", "detail", "title", "Message", "errors", "description", "reason")
-_ADDRESS = re.compile(r"[^\s<>()\[\]\",;:]+(?:@|%40)[^\s<>()\[\]\"',;:!?]+")
+# It begins at the beginning of a word only: else a long word without an @ is looked at from each of its characters.
+_ADDRESS = re.compile(r"(?<![^\s<>()\[\]\",;:])[^\s<>()\[\]\",;:]+(?:@|%40)[^\s<>()\[\]\"',;:!?]+")
 
 _SECONDS = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 _RENAMED = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}

@@ -30,6 +30,6 @@ delete from suppressions where id = $1 returning id
 
 -- name: forget_address
 -- Suppressions of an erased user stay, because an opt-out must outlive the user.
-update suppressions set email = null
+update suppressions set email = null, source = 'erased'
 where address_hash = (select sha256(convert_to(email_key, 'UTF8')) from users where id = $1)
 returning id

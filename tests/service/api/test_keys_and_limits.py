@@ -183,6 +183,7 @@ async def test_without_redis_each_node_counts_on_its_own(serve: Serve) -> None:
 def test_trusted_proxies_are_networks() -> None:
     """An error in them is reported together with all others."""
     base = {"HEYDAY_DATABASE_URL": "postgresql://h/d", "HEYDAY_REDIS_URL": "redis://h", "HEYDAY_EMAIL_URL": "http://h"}
+    base["HEYDAY_API_KEYS"] = "a:read:" + "k" * 16
 
     settings = read({**base, "HEYDAY_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.7"})
 

@@ -125,10 +125,12 @@ async def test_an_erased_user_stays_suppressed_without_an_address(serve: Serve) 
     """An opt-out outlives the user. A new user with that address gets nothing."""
     api = await serve()
     user = await api.create(email="Gone@Example.com", birthdayDate="1990-05-05")
-    await suppress(api, "gone@example.com")
+    await suppress(api, "gone@example.com", source="a call of the son of Gone")
     status, _ = await api.call("DELETE", f"/api/v1/users/{user['id']}?erase=true")
     assert status == 204
     assert await listed(api) == [(None, "opt_out")]
+    _, page = await api.call("GET", "/api/v1/suppressions")
+    assert [one["source"] for one in page["items"]] == ["erased"]
     assert await listed(api, "?email=gone@example.com") == [(None, "opt_out")]
     for reason in ("opt_out", "complaint"):
         await suppress(api, "gone@example.com", reason=reason)
