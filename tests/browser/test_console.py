@@ -131,7 +131,7 @@ async def opened(stage: Stage) -> AsyncIterator[Open]:
 
 
 async def _read(page: Watched, path: str) -> dict[str, Any]:
-    """What a node answers."""
+    """Read a path of the API of the watched node. Returns the JSON document."""
     async with aiohttp.ClientSession(page.origin) as client, client.get(f"/api/v1/{path}") as answer:
         assert answer.status == 200, await answer.text()
         read: dict[str, Any] = await answer.json()
@@ -569,7 +569,7 @@ async def test_a_key_that_no_header_can_carry_is_refused(stage: Stage, opened: O
 
 
 async def test_what_failed_once_is_asked_again(opened: Open) -> None:
-    """Soon, however seldom it changes, and when it is asked only once or rests while somebody edits."""
+    """Within seconds: also what is polled rarely, what is read once, and what rests during an edit."""
     page = await opened()
     page.allowed.append("503 (Service Unavailable)")
     away = '{"title": "Unavailable", "detail": "The database is away."}'

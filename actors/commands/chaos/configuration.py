@@ -29,7 +29,7 @@ _NOT_TAKEN = (*_SERVERS, *(f"HEYDAY_{name}" for name in ("BIND", "NODE_ID", "API
 _OF_EMAIL = frozenset(
     f"HEYDAY_EMAIL_{name}" for name in ("TIMEOUT", "CONCURRENCY", "RATE", "ATTEMPTS", "BACKOFF", "BACKOFF_LIMIT")
 )
-"""What applies to the fake service. All others say which service it is, and how it takes a greeting."""
+"""The email settings that a rehearsal takes: bounds of the calls. The others describe a real service."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def _postmark(item: Mapping[str, Any]) -> EmailEvent:
         case "SpamComplaint":
             return EmailEvent(COMPLAINT, item.get("Email"))
         case "SubscriptionChange" if item.get("SuppressSending") is True:
-            # Whatever the reason is, the service sends nothing to the address from now on.
+            # For every reason, also an unknown one, the service sends nothing to the address from now on.
             return EmailEvent(_known(_POSTMARK_CHANGES, item.get("SuppressionReason"), OPT_OUT), item.get("Recipient"))
     return EmailEvent(OTHER)
 

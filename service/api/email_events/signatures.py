@@ -83,7 +83,7 @@ def verify(email_format: EmailFormat, keys: Sequence[bytes], webhook: Webhook, n
 def token_of(email_format: EmailFormat, document: Any) -> bytes | None:
     """The part of a document that is signed, where the events themselves are not; None where they are.
 
-    It stands for the events that came with it first: nobody can use it for others. `document` was verified.
+    It is valid only for the events that came with it first. `document` was verified.
     """
     if email_format is not EmailFormat.MAILGUN:
         return None

@@ -15,7 +15,7 @@ from service.adapters.email.answers import Verdict, basic
 from service.adapters.email.formats.format import Format, Headers, Mail, text_of
 
 _ABOUT_THE_ACCOUNT = re.compile(r"""^['"`]?from\b['"`]? parameter|for test purposes only|not allowed to send""")
-"""What Mailgun says of a sender that is no address or is missing, and of an account that may not write to all."""
+"""Errors about the sender or the account, not about the recipient: an invalid or missing sender, a test account."""
 
 
 def _body(mail: Mail) -> bytes:

@@ -404,7 +404,7 @@ async def test_sequential_scans_and_dead_rows_are_warnings(store: Store, doctor:
 async def test_an_archive_that_refuses_the_log_is_a_warning(
     place: Path, made: list[Server], doctor: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody notices it before the disk is full, or before a restore ends too early."""
+    """Otherwise it shows when the disk is full, or when a restore ends too early."""
     accepts = place / "accepts"
     archive = {"archive_mode": "on", "archive_command": f"test -e {accepts}", "archive_timeout": "0"}
     archiving = PostgresServer(place / "postgres", settings=UNWRITTEN | archive)
