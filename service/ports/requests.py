@@ -51,16 +51,12 @@ class KeptResponse:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """A response to keep under a reserved key.
-
-    `resource` is the path of the user or the suppression whose personal data is in it: erasing them erases it.
-    """
+    """A response to keep under a reserved key."""
 
     reserved: Reserved
     status: int
     headers: Mapping[str, str]
     body: bytes
-    resource: str | None = None
 
 
 class Idempotency(Protocol):
@@ -74,8 +70,14 @@ class Idempotency(Protocol):
     async def reserve(self, key: bytes, fingerprint: bytes) -> Reserved | KeptResponse | None:
         """Take the key for a request. Returns what it was used for, or None when another took it this very moment."""
 
+    async def note_resource(self, reserved: Reserved, path: str) -> None:
+        """Note the user or the suppression whose personal data the response will show.
+
+        Erasing them erases the key with its response. Without the key, no response is kept.
+        """
+
     async def keep(self, keep: Keep) -> None:
-        """Keep a response, unless the key was taken over or has one."""
+        """Keep a response, unless the key was erased, was taken over, or has one."""
 
     async def release(self, reserved: Reserved) -> None:
         """Forget a key without a response: the request was not done, and may be sent again."""

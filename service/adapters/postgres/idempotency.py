@@ -40,6 +40,9 @@ class PostgresIdempotency:
     async def reserve(self, key: bytes, fingerprint: bytes) -> Found:
         return await self._reserving((key, fingerprint))
 
+    async def note_resource(self, reserved: Reserved, path: str) -> None:
+        await self._database.fetch(_SQL.note_resource, reserved.key, reserved.started_at, path)
+
     async def keep(self, keep: Keep) -> None:
         await self._keeping(keep)
 
@@ -90,5 +93,4 @@ def keep_arguments(keeps: Sequence[Keep]) -> tuple[list[Any], ...]:
         [keep.status for keep in keeps],
         [orjson.dumps(dict(keep.headers)).decode() for keep in keeps],
         [keep.body for keep in keeps],
-        [keep.resource for keep in keeps],
     )

@@ -21,17 +21,20 @@ from given g
 left join reserved r on r.key = g.key
 left join idempotency_keys k on k.key = g.key and r.key is null
 
+-- name: note_resource
+update idempotency_keys set resource = $3 where key = $1 and started_at = $2 and status is null
+
 -- name: keep
 with ours as materialized (
-    select k.key, t.status, t.headers, t.body, t.resource
-    from unnest($1::bytea[], $2::timestamptz[], $3::smallint[], $4::jsonb[], $5::bytea[], $6::text[])
-        as t (key, started_at, status, headers, body, resource)
+    select k.key, t.status, t.headers, t.body
+    from unnest($1::bytea[], $2::timestamptz[], $3::smallint[], $4::jsonb[], $5::bytea[])
+        as t (key, started_at, status, headers, body)
     join idempotency_keys k on k.key = t.key and k.started_at = t.started_at and k.status is null
     order by k.key
     for update of k
 )
 update idempotency_keys k
-set status = ours.status, headers = ours.headers, body = ours.body, resource = ours.resource
+set status = ours.status, headers = ours.headers, body = ours.body
 from ours
 where k.key = ours.key
 returning k.key

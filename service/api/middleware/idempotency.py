@@ -36,7 +36,7 @@ _RESERVED = web.RequestKey("reserved", Reserved)
 _CREATED = web.RequestKey("created", CreatedUser)
 _KEPT = web.RequestKey("kept", bool)
 _IN_USE = web.RequestKey("in_use", bool)
-_RESOURCE = web.RequestKey("resource", str)
+_STORE = web.RequestKey("idempotency", Idempotency)
 
 
 def key_of(request: web.Request) -> IdempotencyKey | None:
@@ -57,7 +57,7 @@ def created_before(request: web.Request) -> CreatedUser | None:
 def keep_of(request: web.Request, response: web.Response) -> Keep | None:
     """A response to keep in the transaction of the work; None when the request has no key."""
     reserved = reservation(request)
-    return None if reserved is None else _keep(request, reserved, response)
+    return None if reserved is None else _keep(reserved, response)
 
 
 def mark_in_use(request: web.Request) -> None:
@@ -70,9 +70,14 @@ def mark_kept(request: web.Request) -> None:
     request[_KEPT] = True
 
 
-def mark_resource(request: web.Request, path: str) -> None:
-    """Note the user or the suppression whose personal data the response shows. It is erased with them."""
-    request[_RESOURCE] = path
+async def note_resource(request: web.Request, path: str) -> None:
+    """Note the user or the suppression whose personal data the response shows: it is erased with them.
+
+    Call it before reading them. Otherwise they could be erased between the two, and the response would be kept.
+    Raises Unavailable.
+    """
+    if (reserved := reservation(request)) is not None:
+        await request[_STORE].note_resource(reserved, path)
 
 
 def replay_responses(idempotency: Idempotency) -> Middleware:
@@ -112,6 +117,7 @@ def replay_responses(idempotency: Idempotency) -> Middleware:
                 return web.Response(status=status, body=body, headers={**headers, **_REPLAYED})
             case Reserved():
                 request[_RESERVED] = found
+                request[_STORE] = idempotency
                 return await _first(request, handler, idempotency, found, answered)
         raise AssertionError("every result of reserve is handled above")
 
@@ -134,7 +140,7 @@ async def _first(
         return response
     try:
         if isinstance(response, web.Response) and _is_kept(response) and not request.get(_IN_USE):
-            await idempotency.keep(_keep(request, reserved, response))
+            await idempotency.keep(_keep(reserved, response))
         else:
             await idempotency.release(reserved)
     except Unavailable as error:
@@ -147,10 +153,10 @@ def _is_kept(response: web.StreamResponse) -> bool:
     return response.status < 500 and response.status not in _NOT_KEPT
 
 
-def _keep(request: web.Request, reserved: Reserved, response: web.Response) -> Keep:
+def _keep(reserved: Reserved, response: web.Response) -> Keep:
     headers: Mapping[str, str] = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
     body = response.body if isinstance(response.body, bytes) else b""
-    return Keep(reserved, response.status, headers, body, request.get(_RESOURCE))
+    return Keep(reserved, response.status, headers, body)
 
 
 def _checked(values: list[str]) -> str:

@@ -25,7 +25,7 @@ from service.api.http.problems import (
 )
 from service.api.http.query import Choice
 from service.api.http.responses import json_response
-from service.api.middleware.idempotency import mark_resource, reservation
+from service.api.middleware.idempotency import note_resource, reservation
 from service.api.middleware.principal import principal
 from service.api.occasion_cache import OccasionCache
 from service.api.openapi.decorators import ResponseSpec, operation
@@ -289,10 +289,10 @@ class OccasionRoutes:
     async def _recipient(self, request: web.Request, loaded: dict[str, Any], occasion: Occasion) -> Recipient:
         if loaded["user_id"] is None:
             return Recipient(loaded["first_name"], loaded["last_name"], loaded["locale"], loaded["years"])
+        await note_resource(request, f"/api/v1/users/{loaded['user_id']}")
         user = await self._users.get(loaded["user_id"])
         if user is None:
             raise invalid_fields([FieldError("userId", "Expected the id of a user who is not deleted.")])
-        mark_resource(request, f"/api/v1/users/{user.id}")
         return recipient_of(user, occasion.code, local_date(user.profile.timezone, await self._rules.now()))
 
     async def _write(self, request: web.Request, occasion: Occasion, version: int | None) -> web.Response:

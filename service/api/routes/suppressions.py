@@ -21,7 +21,7 @@ from service.api.http.streaming import RESULTS_NOT_READ, ResultsNotRead, Spooled
 from service.api.http.turns import Turns
 from service.api.imports.slots import ImportSlots
 from service.api.middleware.clients import CLIENT
-from service.api.middleware.idempotency import mark_resource
+from service.api.middleware.idempotency import note_resource
 from service.api.middleware.principal import principal
 from service.api.openapi.decorators import ResponseSpec, operation
 from service.api.representations.answers import Listed
@@ -134,7 +134,7 @@ class SuppressionRoutes:
         """
         given = NewSuppression(**load(instance_of(SuppressionInputSchema), await read_json(request)))
         (added,) = await self._suppressions.add([given], by=principal(request))
-        mark_resource(request, f"/api/v1/suppressions/{added.suppression.id}")
+        await note_resource(request, f"/api/v1/suppressions/{added.suppression.id}")
         return json_response(SuppressionAnswer.json(added.suppression), status=201 if added.new else 200)
 
     @operation("suppressions", "Remove a suppression", role=Role.WRITE, responses={204: ResponseSpec("It is removed.")})

@@ -10,9 +10,11 @@ import orjson
 import pytest
 
 from service.api.routes import imports
+from service.domain.messages import Answer
 from service.domain.users import Profile
 from service.ports import (
     CreatedUser,
+    Greeting,
     Idempotency,
     IdempotencyKey,
     KeptResponse,
@@ -20,7 +22,7 @@ from service.ports import (
     Unavailable,
     Users,
 )
-from tests.service.api.conftest import Api, Serve, a_user
+from tests.service.api.conftest import Api, Post, Serve, a_user
 
 USERS = "/api/v1/users"
 ADA = Profile("Ada", "L", "ada@example.com", "UTC", {})
@@ -302,6 +304,28 @@ async def test_every_response_that_shows_a_user_is_erased_with_them(api: Api) ->
     left = await api.database.fetch("-- left\nselect convert_from(body, 'UTF8') as body from idempotency_keys")
     assert len(left) == 2
     assert all("quentin" in row["body"].lower() for row in left)
+
+
+async def test_a_response_about_a_user_who_is_erased_meanwhile_is_not_kept(serve: Serve) -> None:
+    """A test send takes as long as the email service does. Its response has the name of the user."""
+    api = await serve()
+    user = await api.create(firstName="Zuleika")
+
+    class SlowPost(Post):
+        async def send(self, greeting: Greeting, **options: Any) -> Answer:
+            assert (await api.call("DELETE", f"{USERS}/{user['id']}?erase=true"))[0] == 204
+            return await super().send(greeting, **options)
+
+    other = await serve(email=SlowPost())
+    await other.read_clock()
+    wanted, headers = {"to": "me@example.com", "userId": user["id"]}, {"Idempotency-Key": "one"}
+
+    status, answer = await other.call("POST", "/api/v1/occasions/birthday:testSend", json=wanted, headers=headers)
+    again, _ = await other.call("POST", "/api/v1/occasions/birthday:testSend", json=wanted, headers=headers)
+
+    assert (status, "Zuleika" in answer["text"], again) == (200, True, 422)
+    (left,) = await api.database.fetch("-- left\nselect coalesce(convert_from(body, 'UTF8'), '') from idempotency_keys")
+    assert "Zuleika" not in left[0]
 
 
 async def test_a_crash_between_a_redrive_and_its_response_repeats_the_response(serve: Serve) -> None:

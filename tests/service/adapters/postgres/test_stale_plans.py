@@ -48,7 +48,7 @@ BUNDLES = [
     ("users", "taken_keys", "{emails}"),
     ("users", "match_users", "{emails}, {emails}"),
     ("idempotency", "reserve", "{keys}, {keys}, 60"),
-    ("idempotency", "keep", "{keys}, {times}, {ones}, {objects}, {keys}, {nulls}"),
+    ("idempotency", "keep", "{keys}, {times}, {ones}, {objects}, {keys}"),
     ("user_lists", "users", "{users}"),
 ]
 """Queries for many rows at once: file, name, and values, which name rows of `KNOWN`."""
