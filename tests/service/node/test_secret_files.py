@@ -109,3 +109,17 @@ async def test_a_file_that_is_missing_or_wrong_keeps_the_old_value(tmp_path: Pat
     assert [line["event"] for line in lines] == ["secret_refused"] * 3
     assert "sesame" not in str(lines)
     assert client.values == ["redis://other"]
+
+
+async def test_an_empty_file_keeps_the_old_value(tmp_path: Path) -> None:
+    """Also of a secret whose parser takes an empty text: a volume that was not filled removes nothing."""
+    path, client = tmp_path / "secret", Client()
+    path.write_text("one")
+    files = SecretFiles([SecretFile("EMAIL_EVENTS_SECRETS", path, Secret)], {"EMAIL_EVENTS_SECRETS": client.use})
+
+    with capture_logs() as lines:
+        path.write_text("\n")
+        await files.check()
+
+    assert [line["event"] for line in lines] == ["secret_refused"]
+    assert client.values == []
