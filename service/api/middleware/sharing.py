@@ -48,6 +48,14 @@ def share_responses() -> Middleware:
     kept: OrderedDict[Key, _Kept] = OrderedDict()
     computing: dict[Key, asyncio.Future[None]] = {}
 
+    def forget_old() -> None:
+        """Forget the answers that no request can get any more: they may show users."""
+        latest = time.monotonic() - MAX_AGE
+        while kept and (oldest := next(iter(kept.values()))).at <= latest:
+            kept.popitem(last=False)
+        if kept:
+            asyncio.get_running_loop().call_later(oldest.at - latest, forget_old)
+
     async def compute(request: web.Request, handler: Handler, key: Key) -> web.StreamResponse:
         response = await handler(request)
         if (
@@ -57,6 +65,8 @@ def share_responses() -> Middleware:
             and len(response.body) <= MAX_BYTES
             and "ETag" not in response.headers
         ):
+            if not kept:
+                asyncio.get_running_loop().call_later(MAX_AGE, forget_old)
             kept[key] = _Kept(response.body, response.headers["Content-Type"], time.monotonic())
             kept.move_to_end(key)
             while len(kept) > MAX_KEPT:

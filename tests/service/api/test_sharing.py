@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
+import pytest
+
+from service.api.middleware import sharing
 from service.api_keys import parse_api_keys
 from service.ports import Holds
+from tests.node.harness import eventually
 from tests.service.api.conftest import Serve
 
 ACCEPTS = {"Cache-Control": "max-age=300"}
@@ -80,3 +85,23 @@ async def test_refusals_are_not_shared(serve: Serve) -> None:
         assert first.status == 422
     async with api.client.get("/api/v1/messages?limit=0", headers=ACCEPTS) as again:
         assert (again.status, again.headers.get("Age")) == (422, None)
+
+
+async def test_an_answer_that_no_request_can_get_is_forgotten(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may show users who are erased meanwhile."""
+    api = await serve()
+    monkeypatch.setattr(sharing, "MAX_AGE", 0.2)
+    before = _kept_answers()
+    for path in ("/api/v1/me", "/api/v1/audit"):
+        assert (await api.call("GET", path, headers=ACCEPTS))[0] == 200
+        await asyncio.sleep(0.05)
+
+    async def forgotten() -> bool:
+        gc.collect()
+        return _kept_answers() <= before
+
+    await eventually(forgotten)
+
+
+def _kept_answers() -> int:
+    return sum(isinstance(one, sharing._Kept) for one in gc.get_objects())
