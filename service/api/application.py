@@ -62,7 +62,7 @@ def application(dependencies: ApiDependencies, *, draining: Callable[[], bool]) 
         trace(dependencies.metrics, dependencies.tracing, request_log),
         render_errors,
         *([answer_preflights(settings.cors_origins)] if settings.cors_origins else []),
-        identify(keys, settings.trusted_proxies),
+        identify(keys, settings.trusted_proxies, settings.cors_origins),
         # Before the keys are asked for: guessing them is limited too.
         *(
             [limit_rate(dependencies.ports.request_rate)]

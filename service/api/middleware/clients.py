@@ -2,13 +2,17 @@
 
 The address is that of the connection. X-Forwarded-For is believed only from a configured proxy, and only the part that
 trusted proxies have added: the first address from the right that is none of them.
+
+A node without keys serves its own machine only, but a browser there also shows pages of others. It answers what such a
+page asks for as a node with keys does: 401.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -28,9 +32,15 @@ KEY = web.RequestKey("key", str)
 
 _GUARDED = "/api/"
 
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing (RFC 9110, 9.2.1). A browser does not show the answer to a page of another origin."""
 
-def identify(keys: ApiKeys, proxies: Sequence[Network]) -> Middleware:
-    """The middleware that identifies the client. It refuses no request."""
+
+def identify(keys: ApiKeys, proxies: Sequence[Network], origins: Collection[str]) -> Middleware:
+    """The middleware that identifies the client. It refuses no request.
+
+    Without keys, pages of these `origins` may use the API, and no other pages.
+    """
 
     @web.middleware
     async def identified(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -38,7 +48,7 @@ def identify(keys: ApiKeys, proxies: Sequence[Network]) -> Middleware:
         request[KEY] = key.fingerprint if key is not None else ""
         if key is not None:
             request[PRINCIPAL] = Principal(key.name, key.role, request[REQUEST_ID])
-        elif not keys.needed:
+        elif not keys.needed and not _is_of_a_foreign_page(request, origins):
             request[PRINCIPAL] = Principal(NO_KEY, Role.ADMIN, request[REQUEST_ID])
         request[CLIENT] = f"key {request[KEY]}" if request[KEY] else f"address {_address(request, proxies)}"
         return await handler(request)
@@ -50,6 +60,29 @@ def is_guarded(request: web.Request) -> bool:
     """True if keys and limits apply. Unknown paths under /api are guarded too, so a 404 shows nothing to strangers."""
     resource = request.match_info.route.resource
     return (resource.canonical if resource is not None else request.path).startswith(_GUARDED)
+
+
+def _is_of_a_foreign_page(request: web.Request, origins: Collection[str]) -> bool:
+    """True if a browser may have sent the request for a page that is not of this machine.
+
+    Such a page has a name. It can let that name lead to this machine (DNS rebinding), and then the name is in `Host`.
+    Or it sends a request that needs no preflight, and then its origin is in `Origin`.
+    """
+    host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
+    if not _is_of_this_machine(host):
+        return True
+    return not (request.method in _SAFE or origin is None or origin in origins or urlsplit(origin).netloc == host)
+
+
+@lru_cache(maxsize=64)
+def _is_of_this_machine(host: str) -> bool:
+    """True for an address, for `localhost` and the names under it (RFC 6761, 6.3), and for names that nobody can own:
+    without a dot."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    return "." not in name or name.endswith(".localhost") or _parsed(name) is not None
 
 
 def _bearer(request: web.Request) -> str | None:

@@ -11,8 +11,8 @@ from aiohttp.typedefs import Handler, Middleware
 
 from service.api.http.problems import FORBIDDEN, MALFORMED, UNAUTHORIZED, FieldError, Problem
 from service.api.middleware.api_keys import ApiKeys
-from service.api.middleware.clients import KEY, is_guarded
-from service.api.middleware.principal import principal
+from service.api.middleware.clients import is_guarded
+from service.api.middleware.principal import PRINCIPAL, principal
 from service.api.openapi.decorators import is_webhook, least_role
 from service.domain.roles import Role
 
@@ -28,11 +28,16 @@ def authorize(keys: ApiKeys) -> Middleware:
             # Proxies and servers differ in which of them they believe.
             error = FieldError("Authorization", "Expected one value.", "header")
             raise Problem(MALFORMED, f"{error.field}: {error.message}", errors=[error])
-        if keys.needed and not request[KEY]:
-            given = "Authorization" in request.headers
+        if PRINCIPAL not in request:
+            given = keys.needed and "Authorization" in request.headers
+            missing = (
+                "Send an API key as `Authorization: Bearer <key>`."
+                if keys.needed
+                else "This node has no keys, so it answers pages and host names of its own machine only."
+            )
             raise Problem(
                 UNAUTHORIZED,
-                "The API key is not valid." if given else "Send an API key as `Authorization: Bearer <key>`.",
+                "The API key is not valid." if given else missing,
                 headers={"WWW-Authenticate": 'Bearer error="invalid_token"' if given else "Bearer"},
             )
         if request.match_info.http_exception is None:  # else there is no such route, or no such method

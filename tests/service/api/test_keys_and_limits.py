@@ -15,7 +15,7 @@ from service.adapters.redis.request_rate import LocalRequestRate, RedisRequestRa
 from service.api.middleware import api_keys as keys_module
 from service.api_keys import parse_api_keys
 from service.settings import Rate, read
-from tests.service.api.conftest import Serve
+from tests.service.api.conftest import Serve, a_user
 
 USERS = "/api/v1/users"
 FIVE_A_MINUTE = Rate(5 / 60, 60)
@@ -178,6 +178,42 @@ async def test_without_redis_each_node_counts_on_its_own(serve: Serve) -> None:
 
     assert statuses == [200, 429, 429]
     await clients.close()
+
+
+@pytest.mark.parametrize(
+    ("headers", "read", "create"),
+    [
+        ({}, 200, 201),
+        ({"Host": "localhost:8080"}, 200, 201),
+        ({"Host": "[::1]:8080"}, 200, 201),
+        ({"Host": "heyday.localhost"}, 200, 201),
+        ({"Host": "node"}, 200, 201),
+        ({"Host": "localhost:8080", "Origin": "http://localhost:8080"}, 200, 201),
+        ({"Origin": "https://app.example.com"}, 200, 201),
+        ({"Origin": "https://evil.example"}, 200, 401),
+        ({"Origin": "null"}, 200, 401),
+        ({"Host": "evil.example", "Origin": "http://evil.example"}, 401, 401),
+        ({"Host": "localhost.evil.example"}, 401, 401),
+        ({"Host": "localhost@evil.example"}, 401, 401),
+        ({"Host": "evil.example."}, 401, 401),
+        ({"Host": "[evil"}, 401, 401),
+    ],
+)
+async def test_without_keys_no_page_of_another_machine_uses_the_api(
+    serve: Serve, headers: dict[str, str], read: int, create: int
+) -> None:
+    """A browser on the machine of the node shows such pages. Their names may lead to it (DNS rebinding)."""
+    api = await serve({"cors_origins": ("https://app.example.com",)})
+
+    assert (await api.call("GET", "/api/v1/users", headers=headers))[0] == read
+    assert (await api.call("POST", "/api/v1/users", headers=headers, json=a_user()))[0] == create
+
+
+async def test_with_keys_a_node_has_any_name(serve: Serve) -> None:
+    api = await serve({"api_keys": parse_api_keys("crm:write:secret")})
+    headers = {"Host": "heyday.example", "Origin": "https://evil.example", "Authorization": "Bearer secret"}
+
+    assert (await api.call("POST", "/api/v1/users", headers=headers, json=a_user()))[0] == 201
 
 
 def test_trusted_proxies_are_networks() -> None:
