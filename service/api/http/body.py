@@ -64,9 +64,13 @@ async def read_body(request: web.Request) -> bytes:
 
 
 class BodyMemory:
-    """The bytes that the bodies of one route may take together while they arrive."""
+    """The bytes that the bodies of one route may take together while they arrive.
 
-    def __init__(self, most: int) -> None:
+    Each counts as `least` at least, so their number is bounded, too: of those that never arrive as well.
+    """
+
+    def __init__(self, most: int, *, least: int) -> None:
+        self.least = least
         self._left = most
 
     def take(self, count: int) -> None:
@@ -84,12 +88,15 @@ async def read_large_body(request: web.Request, most: int, memory: BodyMemory) -
     """The raw body of a route that takes more than `MAX_BODY_BYTES`. Raises Problem as `read_body` does."""
     if (request.content_length or 0) > most:
         raise _too_large(most)
-    body = bytearray()
+    body, taken = bytearray(), memory.least
+    memory.take(taken)
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
             async for part in request.content.iter_any():
-                memory.take(len(part))
                 body += part
+                if (more := len(body) - taken) > 0:
+                    memory.take(more)
+                    taken += more
                 if len(body) > most:
                     raise _too_large(most)
     except TimeoutError as error:
@@ -97,7 +104,7 @@ async def read_large_body(request: web.Request, most: int, memory: BodyMemory) -
     except web.RequestPayloadError as error:
         raise Problem(MALFORMED, "The body could not be read to its end.") from error
     finally:
-        memory.give_back(len(body))
+        memory.give_back(taken)
     return bytes(body)
 
 

@@ -36,6 +36,9 @@ MAX_WEBHOOK_BYTES = 1024 * 1024
 MAX_ARRIVING_BYTES = 64 * 1024 * 1024
 """Bytes of all webhooks that arrive at once: a body is read before its signature is checked."""
 
+COUNTED_BYTES = 64 * 1024
+"""Bytes that a webhook counts as at least. So 1,024 arrive at once, half of the requests that a node works on."""
+
 BATCH_EVENTS = 500
 """Suppressions of one transaction."""
 
@@ -51,7 +54,7 @@ class EmailEventRoutes:
         self._metrics = dependencies.metrics
         self._clock = dependencies.clock
         self._secrets = EmailEventSecrets(dependencies.settings)
-        self._memory = BodyMemory(MAX_ARRIVING_BYTES)
+        self._memory = BodyMemory(MAX_ARRIVING_BYTES, least=COUNTED_BYTES)
 
     def routes(self) -> list[web.RouteDef]:
         return [web.post("/api/v1/email-events/{format}", self.receive)]

@@ -32,6 +32,7 @@ from service.domain.email_formats import EmailFormat
 from service.domain.suppressions import NewSuppression
 from service.email_event_secrets import checked_email_event_secrets, parse_email_event_secrets
 from service.environment import SecretFile
+from tests.node.harness import eventually
 from tests.service.api.conftest import Api, Serve
 from tests.service.api.test_suppressions import listed
 
@@ -437,12 +438,14 @@ async def test_a_webhook_is_bounded_and_json(serve: Serve) -> None:
 async def test_webhooks_that_arrive_at_once_take_bounded_memory(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body is read before its signature is checked, so a client without a secret can send many slowly."""
     monkeypatch.setattr(email_events, "MAX_ARRIVING_BYTES", 2_000)
+    monkeypatch.setattr(email_events, "COUNTED_BYTES", 100)
     arrived, release = asyncio.Event(), asyncio.Event()
     take = BodyMemory.take
 
     def noted(memory: BodyMemory, count: int) -> None:
         take(memory, count)
-        arrived.set()
+        if count > 1_000:
+            arrived.set()
 
     monkeypatch.setattr(BodyMemory, "take", noted)
     api = await served(serve)
@@ -462,6 +465,39 @@ async def test_webhooks_that_arrive_at_once_take_bounded_memory(serve: Serve, mo
     assert (refused[0], refused[1]["type"]) == (503, "/problems/busy")
     assert (await first)[0] == 200
     assert (await post(api, "brevo", another))[0] == 200
+
+
+async def test_webhooks_that_never_arrive_leave_requests_to_others(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They need no secret, and each is waited for."""
+    monkeypatch.setattr(email_events, "MAX_ARRIVING_BYTES", 2 * email_events.COUNTED_BYTES)
+    waiting, release = asyncio.Semaphore(0), asyncio.Event()
+    api = await served(serve)
+
+    async def silent() -> AsyncIterator[bytes]:
+        yield b" "  # the client sends the head with it
+        waiting.release()
+        await release.wait()
+        yield b"{}"
+
+    async def send(content: Any) -> int:
+        headers = {"Content-Type": "application/json", **by_token("brevo")({}, now(), True)[0]}
+        return (await api.call("POST", "/api/v1/email-events/brevo", data=content, headers=headers))[0]
+
+    held = [asyncio.create_task(send(silent())) for _ in range(2)]
+    for _ in held:
+        await waiting.acquire()
+
+    async def refused() -> bool:
+        return await send(b"{}") == 503
+
+    await eventually(refused)  # the two may still be on their way
+    assert (await api.call("GET", "/api/v1/me"))[0] == 200
+    release.set()
+
+    assert [await one for one in held] == [200, 200]
+    assert await send(b"{}") == 200
 
 
 async def test_the_event_loop_turns_between_two_events(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
