@@ -165,19 +165,28 @@ def basic(user: str, password: str) -> str:
 
 
 def first_line(body: bytes, private: Iterable[str] = ()) -> str:
-    """Return the first line of what the service said, without addresses and what is `private`; empty without one."""
+    """Return the first line of what the service said; empty without one.
+
+    Addresses, what is `private`, and the part of a private address before the @ are removed.
+    """
     text = _remark(parsed_json(body)) or body.decode("utf-8", "replace")
     line = next((line for line in map(_printable, text.splitlines()) if line), "")
-    for secret in sorted((one for one in private if one), key=len, reverse=True):
-        line = re.sub(_whole(secret), "[removed]", line, flags=re.IGNORECASE)
+    secrets = sorted((one for one in private if one), key=len, reverse=True)
+    for secret in secrets:
+        line = re.sub(_pattern(secret), "[removed]", line, flags=re.IGNORECASE)
     line = _ADDRESS.sub("[address]", line)
+    for local in filter(None, (secret.rpartition("@")[0] for secret in secrets)):
+        line = re.sub(_word(local), "[removed]", line, flags=re.IGNORECASE)
     return line if len(line) <= LONGEST_REMARK else f"{line[: LONGEST_REMARK - 1]}…"
 
 
-def _whole(secret: str) -> str:
+def _pattern(secret: str) -> str:
     """A pattern of the secret; of a short name in ASCII only as a word, or little of the line would be left."""
-    pattern = re.escape(secret)
-    return rf"(?<!\w){pattern}(?!\w)" if len(secret) <= 2 and secret.isascii() else pattern
+    return _word(secret) if len(secret) <= 2 and secret.isascii() else re.escape(secret)
+
+
+def _word(secret: str) -> str:
+    return rf"(?<!\w){re.escape(secret)}(?!\w)"
 
 
 def parsed_json(body: bytes) -> object:

@@ -166,6 +166,16 @@ def test_a_refusal_keeps_the_first_line_of_what_the_service_said(body: bytes, re
     assert answer_to(422, {}, duration=0.1, body=body, private=private).error == f"422 Unprocessable Content: {remark}"
 
 
+def test_the_part_of_an_address_before_the_at_sign_is_removed() -> None:
+    """Mail servers name the mailbox so. It is removed as a word only: a summary stays one for `mary`."""
+    body = b"Summary: no mailbox 'MARY' or mary, see mary@other.example"
+
+    assert (
+        first_line(body, private=("mary@example.com", "Ada", ""))
+        == "Summary: no mailbox '[removed]' or [removed], see [address]"
+    )
+
+
 def test_a_short_name_is_removed_as_a_word_only() -> None:
     """Otherwise a name of one letter would make `5.1.1 Mailbox of A is at capacity` unreadable."""
     body = "5.1.1 Mailbox of A and 王 is at capacity".encode()
