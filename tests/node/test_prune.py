@@ -16,7 +16,7 @@ from generate_series(1, 20000), (values (timestamptz '2024-05-05 09:00Z')) t (at
 
 
 async def test_a_wave_leaves_while_an_old_year_is_removed(small_world: World) -> None:
-    """No greeting waits for it, and no actor crashes."""
+    """All greetings leave meanwhile, no actor crashes, and none loses the database."""
     world = small_world
     await world.begin()
     await world.fetch("select ensure_year(2024)")

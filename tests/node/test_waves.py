@@ -132,7 +132,7 @@ async def everybody(world: World) -> dict[str, datetime]:
     return instants
 
 
-async def test_a_node_claims_no_more_than_twice_what_it_can_have_on_the_wire(small_world: World) -> None:
+async def test_a_node_claims_few_more_than_it_can_have_on_the_wire(small_world: World) -> None:
     """Claimed messages have unknown outcomes if the node dies, and a long claim counts as lost."""
     world = small_world
     world.stub.change(world.stub.options.changed({"latency": 0.1}))
@@ -145,5 +145,5 @@ async def test_a_node_claims_no_more_than_twice_what_it_can_have_on_the_wire(sma
         claimed.append((await world.counts())["sending"])
     await world.all_are("sent", 100)
 
-    # Two claims of four each, and outcomes that are not recorded yet.
+    # Two claims of four each, and up to twelve outcomes that are not recorded yet.
     assert 4 <= max(claimed) <= 20

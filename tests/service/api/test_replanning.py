@@ -93,6 +93,12 @@ CASES = {
         {}, "03-02T12:00", {"birthdayDate": "1992-02-29"}, None
     ),
     "removed": Case(LONDON, "03-10T08:00", {"birthdayDate": None}, ("cancelled", "03-10T09:00", "03-10T09:00")),
+    "removed after the greeting: it stays sent": Case(
+        LONDON, "03-10T12:00", {"birthdayDate": None}, ("sent", "03-10T09:00", "03-10T09:00"), "sent"
+    ),
+    "to another day after the greeting: not again this year": Case(
+        LONDON, "03-10T12:00", {"birthdayDate": "1990-03-11"}, ("sent", "03-10T09:00", "03-10T09:00"), "sent"
+    ),
     "another year of birth: nothing moves": Case(
         LONDON, "03-10T08:00", {"birthdayDate": "1991-03-10"}, ("queued", "03-10T09:00", "03-10T09:00"), "queued"
     ),
