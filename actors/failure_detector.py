@@ -1,12 +1,13 @@
 """Watches the heartbeats of all nodes, ends the incarnations of dead ones, and releases their claims.
 
 Every node watches the others by its own steady clock. A node whose heartbeat has not moved for `lease.DEATH_TIMEOUT`
-seconds is dead. Only PostgreSQL is read here, so no other slow server delays the detection. Every step is a
-compare-and-set, so any number of nodes may do it.
+seconds is dead. Only PostgreSQL is read here, so no other slow server delays the detection, and looks go on while what
+a dead node had is freed, however long that takes. Every step is a compare-and-set, so any number of nodes may do it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from actors.context import NodeContext
 from actors.periodic import LeasedActor
 from service.node.email_services import EmailServices
 from service.node.lease import DEATH_TIMEOUT
-from service.ports import Messages, NodeBeat, Nodes
+from service.ports import Messages, NodeBeat, Nodes, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -82,21 +83,33 @@ class FailureDetector(LeasedActor[Never]):
         """Incarnations ended here whose ticker's last claim is not taken back yet."""
         self._released: tuple[Sequence[int], float] = ((), -math.inf)
         """The living incarnations when the claims of all others were released last, and when that was."""
+        self._freeing: asyncio.Task[None] | None = None
 
     async def run_leased(self) -> float:
         living = await self._end_dead()
-        while self._tickers_to_undo:
-            # The ticker may have died between the claim and the stream. If its entries are in the stream, too, the
-            # second of the two finds that the rows have moved.
-            await self._messages.requeue_claim(incarnation=self._tickers_to_undo[0])
-            del self._tickers_to_undo[0]
-            self._on_death()
-        at = self.node.clock.steady()
-        before, released_at = self._released
-        if living != before or at - released_at >= RELEASE_INTERVAL:
-            await self._release_claims()
-            self._released = living, at
+        if self._freeing is None or self._freeing.done():
+            before, released_at = self._released
+            at = self.node.clock.steady()
+            if self._tickers_to_undo or living != before or at - released_at >= RELEASE_INTERVAL:
+                self._freeing = self.ctx.spawn(self._free(living, at), name="free")
         return HEARTBEAT_POLL_INTERVAL
+
+    async def _free(self, living: Sequence[int], at: float) -> None:
+        """Free what the ended incarnations had when the node looked, at second `at`. A later look repeats a failure."""
+        waiting = f"{self.ctx.name} (free)"
+        try:
+            while self._tickers_to_undo:
+                # The ticker may have died between the claim and the stream. If its entries are in the stream, too, the
+                # second of the two finds that the rows have moved.
+                await self._messages.requeue_claim(incarnation=self._tickers_to_undo[0])
+                del self._tickers_to_undo[0]
+                self._on_death()
+            await self._release_claims()
+        except Unavailable as error:
+            self.node.outages.met(waiting, error)
+        else:
+            self.node.outages.passed(waiting)
+            self._released = living, at
 
     async def _end_dead(self) -> Sequence[int]:
         """End the incarnations of dead nodes; return the others in order."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
 from unittest.mock import Mock
 from uuid import UUID
 
@@ -27,11 +28,15 @@ class CountedMessages(FakeMessages):
 
     looks = 0
     away = False
+    lasts = 0.0
+    """Seconds that a look takes."""
+    pauses: Callable[[float], Awaitable[None]]
 
     async def release_claims(
         self, stuck: Collection[tuple[UUID, int]] = (), *, hold: bool, hold_fallback: bool | None = None
     ) -> list[Moved]:
         self.looks += 1
+        await self.pauses(self.lasts)
         if self.away:
             raise Unavailable("postgres", "cut off")
         return await super().release_claims(stuck, hold=hold, hold_fallback=hold_fallback)
@@ -50,6 +55,9 @@ class Stage:
             context, self.messages, self.nodes, only_service(), on_living=lambda _: None, on_death=lambda: None
         )
         self._detector.ctx = Mock(Context)
+        self._detector.ctx.spawn.side_effect = lambda work, name: asyncio.create_task(work, name=name)
+        self.messages.pauses = self._pause
+        self._passed = asyncio.Event()
 
     async def enter(self) -> int:
         """Let a node enter, and claim a message for sending; return its incarnation."""
@@ -62,6 +70,10 @@ class Stage:
         row = due_messages(self.truth, 1)[-1]
         self.truth.move(row, status=Status.SENDING, attempt=1, claimed_by=incarnation, claimed_at=self.truth.now())
 
+    def outages(self) -> list[str]:
+        """The servers that are known to be away."""
+        return [one.system for one in self._context.outages.current()]
+
     @property
     def claimed(self) -> int:
         """The number of messages in sending."""
@@ -73,7 +85,20 @@ class Stage:
         while self._steady.at < until:
             self._context.lease.renew(INCARNATION, self._steady.at)
             await self._detector.run_once()
+            await self._settle()
             self._steady.passes(HEARTBEAT_POLL_INTERVAL)
+            self._passed.set()
+
+    async def _pause(self, seconds: float) -> None:
+        until = self._steady.at + seconds
+        while self._steady.at < until:
+            self._passed.clear()
+            await self._passed.wait()
+
+    async def _settle(self) -> None:
+        """Let what the detector began go on, until it has ended or waits for time to pass."""
+        for _ in range(20):
+            await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -109,13 +134,25 @@ async def test_a_release_that_failed_is_made_at_the_next_look(stage: Stage) -> N
     incarnation = await stage.enter()
     await stage.nodes.leave(incarnation)
     stage.messages.away = True
-    with pytest.raises(Unavailable):
-        await stage.watch(HEARTBEAT_POLL_INTERVAL)
+    await stage.watch(HEARTBEAT_POLL_INTERVAL)
+    assert stage.outages() == ["postgres"]
 
     stage.messages.away = False
     await stage.watch(HEARTBEAT_POLL_INTERVAL)
 
     assert stage.claimed == 0
+    assert stage.outages() == []
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_a_death_is_noticed_while_releases_take_long(stage: Stage, away: bool) -> None:
+    """While a session holds a snapshot, a release reads past every message that left, and may end at its deadline."""
+    stage.messages.lasts, stage.messages.away = 4.0, away
+    incarnation = await stage.enter()
+
+    await stage.watch(DEATH_TIMEOUT + HEARTBEAT_POLL_INTERVAL)
+
+    assert incarnation not in {beat.incarnation for beat in await stage.nodes.living()}
 
 
 async def test_a_claim_that_was_committed_after_the_end_of_its_node_is_released_soon(stage: Stage) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import random
 import secrets
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -414,14 +415,15 @@ class SmallWorld(World):
     async def _release(self, watcher: SmallNode, incarnation: int) -> None:
         assert watcher.node is not None
         detector = watcher.node._make_failure_detector()
-        detector.ctx = SimpleNamespace(name="failure_detector")  # type: ignore[assignment]
+        spawn = lambda work, name: asyncio.create_task(work, name=name)  # noqa: E731
+        detector.ctx = SimpleNamespace(name="failure_detector", spawn=spawn)  # type: ignore[assignment]
         detector._tickers_to_undo.append(incarnation)
-        while True:
-            try:
+        _, never = detector._released
+        while detector._released[1] == never:
+            with suppress(Unavailable):
                 await detector.run_leased()
-            except Unavailable:
-                continue
-            return
+                assert detector._freeing is not None
+                await detector._freeing
 
     def _flush(self) -> None:
         self.memory.flush()
