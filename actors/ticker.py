@@ -100,9 +100,9 @@ class Ticker(PeriodicActor[RunMinute]):
         had_worked, is_full = self._token is not None, self._room_at > clock.steady()
         await self._read_clock(next_due=had_worked and not is_full)
         now = clock.now()
+        await self._undo_lost_claim()
         if now is not None and self._cron.due(now) and self._token is not None:
             await self._job()
-        await self._undo_lost_claim()
         if not await self._may_work():
             return CLOCK_POLL_INTERVAL
         if not had_worked:
@@ -124,6 +124,7 @@ class Ticker(PeriodicActor[RunMinute]):
         await self._read_clock(next_due=True)
         # Raises LeaseLost: without the lease nothing is handed out, and "0" would look as if nothing were due.
         _ = self.node.lease.incarnation
+        await self._undo_lost_claim()
         return await self._job()
 
     async def stop(self) -> None:
@@ -194,7 +195,10 @@ class Ticker(PeriodicActor[RunMinute]):
         return handed_out, expired
 
     async def _undo_lost_claim(self) -> None:
-        """Take the latest claim back if it may be lost. If it is in the stream too, its rows are queued once more."""
+        """Take the latest claim back if it may be lost. If it is in the stream too, its rows are queued once more.
+
+        This comes before any further claim, because only the latest one can be taken back.
+        """
         if self._claim_may_be_lost and self.node.lease.held:
             if await self._messages.requeue_claim(incarnation=self.node.lease.incarnation):
                 await self._read_clock(next_due=True)

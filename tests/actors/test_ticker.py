@@ -35,13 +35,14 @@ class Wave(FakeMessages):
     def __init__(self, truth: Truth, due: int, steady: Steady) -> None:
         super().__init__(truth)
         self.left = due
+        self.at = NOW
         self._steady = steady
         self.limits: list[int] = []
         self.claimed = asyncio.Event()
 
     async def read_clock(self, *, next_due: bool = False) -> ClockReading:
         self._steady.passes(0.1)
-        return ClockReading(NOW, NOW, 0.0, NOW if next_due and self.left else None)
+        return ClockReading(self.at, self.at, 0.0, NOW if next_due and self.left else None)
 
     async def claim_due(self, *, fence: int, incarnation: int, limit: int, late_limit: timedelta) -> Due:
         self.limits.append(limit)
@@ -66,6 +67,8 @@ class WaveWithALostAnswer(Wave):
         return due
 
     async def requeue_claim(self, *, incarnation: int) -> int:
+        if len(self.limits) > 1:
+            return 0  # only the latest claim is taken back
         found, self.lost = self.lost, 0
         self.left += found
         return found
@@ -110,7 +113,9 @@ def ticker_of(context: NodeContext, messages: FakeMessages, memory: RedisMemory)
     return alone(lambda: make_ticker(context, messages, memory), address)
 
 
-def make_ticker(context: NodeContext, messages: FakeMessages, memory: RedisMemory) -> Ticker:
+def make_ticker(
+    context: NodeContext, messages: FakeMessages, memory: RedisMemory, *, cron: str = "0 0 1 1 *"
+) -> Ticker:
     """A ticker without a supervisor."""
     return Ticker(
         context,
@@ -118,7 +123,7 @@ def make_ticker(context: NodeContext, messages: FakeMessages, memory: RedisMemor
         FakeWorkStream(memory, DUE, consumer="node"),
         FakeLocks(memory, owner="node"),
         AcceptingEmailService(),
-        cron="0 0 1 1 *",
+        cron=cron,
         late_limit=timedelta(hours=48),
         email_rate=lambda: None,
         on_jump=lambda _: None,
@@ -165,6 +170,27 @@ async def test_a_claim_whose_answer_was_lost_is_handed_out_at_once(
     await stage.drain(5)
 
     assert handed_out(memory) == due
+
+
+@pytest.mark.parametrize("begins", ["by hand", "by its cron"])
+async def test_a_lost_claim_is_found_before_the_minute_job_claims_more(
+    context: NodeContext, truth: Truth, memory: RedisMemory, steady: Steady, begins: str
+) -> None:
+    """Only the latest claim of a node can be taken back: after another one its rows would wait for recovery."""
+    wave = WaveWithALostAnswer(truth, 1_000, steady)
+    ticker = make_ticker(context, wave, memory, cron="* * * * *")
+    with pytest.raises(Unavailable):
+        await ticker.run_once()
+
+    if begins == "by hand":
+        await ticker._run_minute()
+    else:
+        wave.at += timedelta(minutes=1)
+    while wave.left:
+        context.lease.renew(INCARNATION, steady.at)
+        steady.passes(await ticker.run_once())
+
+    assert handed_out(memory) == 1_000
 
 
 async def test_a_backlog_is_claimed_by_few_large_statements(
