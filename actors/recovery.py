@@ -125,7 +125,8 @@ class Recovery(LeasedActor[RunRecovery | RebuildQueues | DeadLetter | NodeDied])
         self._sending_for = sending_for(email_timeout)
         self._cron = CronSchedule(cron)
         self._next_pass = 0.0
-        self._circuit_open_at = float("-inf")
+        self._none_left_at = float("-inf")
+        """The instant of the steady clock at which no message could leave, lately."""
         self._sending_since: dict[tuple[UUID, int], float] = {}
         self._lossy_since = self._last_loss_at = float("-inf")
         self._store_emptied = False
@@ -164,11 +165,12 @@ class Recovery(LeasedActor[RunRecovery | RebuildQueues | DeadLetter | NodeDied])
                 "messages_requeued": await self._requeue_lost(),
                 # A node that died may have announced ranges without appending them to the stream.
                 "ranges_appended": await self._hand_out_ranges(at_once=self._node_died or self._store_emptied),
-                "dead_lettered": await self._dead_letter_failed(),
             }
+            # Here, because a step below may fail again and again, and these must not be repeated with it.
+            self._store_emptied = self._node_died = False
+            moved["dead_lettered"] = await self._dead_letter_failed()
             deleted = await self._delete_expired()
             await self._messages.forget_repaired()
-            self._store_emptied = self._node_died = False
         if any(moved.values()):
             log.info("recovered", **moved)
         return {**moved, "rows_deleted": deleted}
@@ -212,12 +214,13 @@ class Recovery(LeasedActor[RunRecovery | RebuildQueues | DeadLetter | NodeDied])
     async def _requeue_lost(self) -> int:
         """Take back rows that are queued for too long. After a store was emptied, take back all queued rows.
 
-        While the circuit is open, and for a while after, rows wait in the queue on purpose.
+        While the circuit is open or the email service asks for a pause, and for a while after, rows wait in the queue
+        on purpose.
         """
         now = self.node.clock.steady()
-        if self._services.circuit is CircuitState.OPEN:
-            self._circuit_open_at = now
-        if not self._store_emptied and now - self._circuit_open_at < QUEUED_FOR.total_seconds():
+        if self._services.circuit is CircuitState.OPEN or self._services.paused:
+            self._none_left_at = now
+        if not self._store_emptied and now - self._none_left_at < QUEUED_FOR.total_seconds():
             return 0
         patience = timedelta(0) if self._store_emptied else QUEUED_FOR
         taken = 0

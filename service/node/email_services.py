@@ -75,6 +75,13 @@ class EmailServices:
         """The way to a service. None if this node has no such service."""
         return self.primary if service is EmailServiceName.PRIMARY else self.fallback
 
+    @property
+    def paused(self) -> bool:
+        """True while the service that messages go to asks for no call at all, as this node knows."""
+        path = self.path(self.preferred)
+        assert path is not None  # noqa: S101 - the preferred one is there
+        return path.rate.per_second == 0
+
     async def admits(self, *, within: float) -> bool:
         """Wait up to `within` seconds until one of the circuits is not open. False if all are still open."""
         if self.circuit is not CircuitState.OPEN:

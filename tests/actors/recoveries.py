@@ -9,6 +9,7 @@ from actors.context import NodeContext
 from actors.periodic import Tick
 from actors.recovery import DeadLetter, NodeDied, RebuildQueues, Recovery, RunRecovery
 from actors.runtime import Address, Supervisor
+from service.node.email_services import EmailServices
 from service.ports.names import DUE, PLAN
 from tests.actors.contexts import alone, only_service
 from tests.fakes.broker import Broker
@@ -42,9 +43,15 @@ class RecoveryAlone:
 
 
 def recovery_alone(
-    context: NodeContext, truth: Truth, memory: RedisMemory, broker: Broker, *, email_timeout: float = 1.0
+    context: NodeContext,
+    truth: Truth,
+    memory: RedisMemory,
+    broker: Broker,
+    *,
+    email_timeout: float = 1.0,
+    services: EmailServices | None = None,
 ) -> RecoveryAlone:
-    """Make it; the test starts and drains its stage. No cron job is due, and every service accepts."""
+    """Make it; the test starts and drains its stage. No cron job is due, and without `services` one accepts all."""
     address: Address[RunRecovery | RebuildQueues | DeadLetter | NodeDied | Tick] = Address("recovery", capacity=4)
     streams = {name: FakeWorkStream(memory, name, consumer="node") for name in (PLAN, DUE)}
     stage = alone(
@@ -56,7 +63,7 @@ def recovery_alone(
             streams,
             FakeDeliveryQueue(broker, prefetch=1),
             NoKeptAnswers(),
-            only_service(),
+            services or only_service(),
             email_timeout=timedelta(seconds=email_timeout),
             cron="0 0 1 1 *",
         ),
