@@ -43,6 +43,8 @@ class BusinessClock:
         """A steady clock, in seconds, for the time between readings."""
         self._reading: ClockReading | None = None
         self._at = 0.0
+        self._uncertainty = 0.0
+        """Seconds before and after `_at` within which the reading was made."""
         self._was_read = asyncio.Event()
         self.jumps = 0
         self.skew = 0.0
@@ -53,8 +55,9 @@ class BusinessClock:
         answered_at = self.steady()
         at = (asked_at + answered_at) / 2
         self.skew = time.time() - reading.real_now.timestamp() - (answered_at - at)
-        jump = self._jump(reading, at, (answered_at - asked_at) / 2)
-        self._reading, self._at = reading, at
+        uncertainty = (answered_at - asked_at) / 2
+        jump = self._jump(reading, at, self._uncertainty + uncertainty)
+        self._reading, self._at, self._uncertainty = reading, at, uncertainty
         self._was_read.set()
         if jump is not None:
             self.jumps += 1

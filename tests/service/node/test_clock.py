@@ -71,6 +71,19 @@ def test_a_slow_answer_is_no_jump(clock: BusinessClock, steady: Steady) -> None:
     assert clock.jumps == 0
 
 
+@pytest.mark.parametrize("made_after", [0, 3])
+def test_after_a_slow_answer_the_next_one_is_no_jump(clock: BusinessClock, steady: Steady, made_after: int) -> None:
+    """The server stalled before it read its clock, or the answer came late. A jump forward ended the lease."""
+    clock.read(reading(NOON), asked_at=steady())
+    asked_at = steady()
+    steady.passes(3)
+    clock.read(reading(NOON + timedelta(seconds=made_after)), asked_at=asked_at)
+    steady.passes(1)
+
+    assert clock.read(reading(NOON + timedelta(seconds=4)), asked_at=steady()) is None
+    assert clock.jumps == 0
+
+
 def test_a_clock_that_stands_still_is_no_division_by_zero(clock: BusinessClock, steady: Steady) -> None:
     """Tests stop the clock."""
     clock.read(reading(NOON, rate=0.0), asked_at=steady())
