@@ -38,6 +38,8 @@ class Membership(PeriodicActor[Never]):
         self._admission = admission
         self._recognise = recognise
         self._incarnation: int | None = None
+        self._entered: int | None = None
+        """An incarnation that was begun, before it is known whether its name is its own."""
 
     async def run_once(self) -> float:
         if self._incarnation is None and not await self._admission():
@@ -57,14 +59,19 @@ class Membership(PeriodicActor[Never]):
 
     async def _enter(self) -> int:
         """Begin an incarnation. If another living node has the same id, begin it under a name of its own."""
-        incarnation = await self._nodes.enter(str(self._name))
+        # Kept when a later step fails: the next pass would take it for another node's.
+        if self._entered is None or not await self._nodes.beat(self._entered):
+            self._entered = await self._nodes.enter(str(self._name))
+        incarnation = self._entered
         # Each node looks after it has entered, so at least one of two that enter at once sees the other.
         if any(one.node == str(self._name) and one.incarnation != incarnation for one in await self._nodes.living()):
             await self._nodes.leave(incarnation)
             shared = str(self._name)
             self._name.add_incarnation(incarnation)
             log.warning("node_id_shared", node_id=shared, name=str(self._name))
+            self._entered = None
             incarnation = await self._nodes.enter(str(self._name))
+        self._entered = None
         return incarnation
 
     async def _check_database(self) -> None:
@@ -77,13 +84,14 @@ class Membership(PeriodicActor[Never]):
 
     def _give_up_incarnation(self) -> None:
         self.node.lease.end()
-        self._incarnation = None
+        self._incarnation = self._entered = None
 
     async def stop(self) -> None:
         """Leave the cluster, so that other nodes need not wait until the heartbeats are overdue."""
         self.node.lease.end()
-        if self._incarnation is not None:
+        incarnation = self._incarnation or self._entered
+        if incarnation is not None:
             try:
-                await self._nodes.leave(self._incarnation)
+                await self._nodes.leave(incarnation)
             except Unavailable as error:
                 log.warning("node_leave_failed", reason=error.reason)
