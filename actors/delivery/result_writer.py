@@ -124,7 +124,7 @@ class ResultWriter(Actor[Record | Acknowledge | Flush]):
             case Flush():
                 await self._pass_on()
             case Acknowledge(delivery):
-                await self._acknowledge(delivery)
+                self._acknowledge(delivery)
             case _:
                 assert_never(message)
 
@@ -162,7 +162,7 @@ class ResultWriter(Actor[Record | Acknowledge | Flush]):
             for record in records:
                 record.in_flight.left -= 1
                 if record.in_flight.left == 0:
-                    await self._acknowledge(record.in_flight.delivery)
+                    self._acknowledge(record.in_flight.delivery)
 
     async def _remember(self, accepted: list[Claimed]) -> None:
         if accepted:
@@ -186,9 +186,14 @@ class ResultWriter(Actor[Record | Acknowledge | Flush]):
                 self._outages.passed(self._ctx.name)
                 return moved
 
-    async def _acknowledge(self, delivery: Delivery) -> None:
-        await self._queue.acknowledge(delivery)
-        self._failpoint(Failpoint.ACKNOWLEDGED)
+    def _acknowledge(self, delivery: Delivery) -> None:
+        """Acknowledge beside the writing: what was accepted must not wait until a queue that hangs is given up."""
+
+        async def acknowledge() -> None:
+            await self._queue.acknowledge(delivery)
+            self._failpoint(Failpoint.ACKNOWLEDGED)
+
+        self._ctx.spawn(acknowledge(), name="acknowledge")
 
     def _count(self, records: list[Record], moved: list[Recorded]) -> None:
         """Count a batch at once where possible, because this code runs for every greeting."""

@@ -40,9 +40,7 @@ def membership(context: NodeContext, nodes: UnseenNodes) -> Membership:
     return Membership(context, nodes, name=NodeName("web-1"), admission=admitted, recognise=recognised)
 
 
-async def test_a_node_does_not_take_its_own_entry_for_another_nodes(
-    membership: Membership, nodes: UnseenNodes
-) -> None:
+async def test_a_node_does_not_take_its_own_entry_for_another_nodes(membership: Membership, nodes: UnseenNodes) -> None:
     """It took another name, and said that two nodes shared one. Nine seconds later a node that never was had died."""
     with pytest.raises(Unavailable):
         await membership.run_once()

@@ -45,7 +45,7 @@ def acknowledges_before_the_record(patch: Patch) -> None:
 
     async def hasty(self: ResultWriter, message: Record | Acknowledge | Flush) -> None:
         if isinstance(message, Record):
-            await self._acknowledge(message.in_flight.delivery)
+            await self._queue.acknowledge(message.in_flight.delivery)
         await receive(self, message)
 
     patch.setattr(ResultWriter, "receive", hasty)

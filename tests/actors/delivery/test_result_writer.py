@@ -1,4 +1,4 @@
-"""Outcomes survive a crash of the actor that writes them."""
+"""Outcomes survive a crash of the actor that writes them, and wait for no queue that hangs."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tests.fakes.delivery_queue import FakeDeliveryQueue
 from tests.fakes.messages import FakeMessages
 from tests.fakes.redis_memory import RedisMemory
 from tests.fakes.truth import Truth
+from tests.node.harness import eventually
 
 
 class Bug:
@@ -59,6 +60,18 @@ class BrokenKeys(FakeAcceptedKeys):
     async def remember(self, messages: Sequence[UUID]) -> None:
         self.bug()
         await super().remember(messages)
+
+
+class HangingQueue(FakeDeliveryQueue):
+    """Answers no acknowledgement until it is told to."""
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(broker, prefetch=2)
+        self.answers = asyncio.Event()
+
+    async def acknowledge(self, delivery: Delivery) -> None:
+        await self.answers.wait()
+        await super().acknowledge(delivery)
 
 
 class AcknowledgedQueue(FakeDeliveryQueue):
@@ -108,3 +121,36 @@ async def test_results_are_written_by_the_instance_after_the_one_that_crashed(
     assert sorted(one.message_id for one in truth.attempts.values()) == sorted(ids)
     assert await keys.accepted(ids) == set(ids)
     assert unwritten == UnwrittenResults()
+
+
+async def test_outcomes_do_not_wait_for_a_queue_that_hangs(
+    context: NodeContext, truth: Truth, memory: RedisMemory, broker: Broker
+) -> None:
+    """PostgreSQL takes them. A node that ends meanwhile would leave accepted messages in `sending`."""
+    messages, queue = FakeMessages(truth), HangingQueue(broker)
+    ids = queued_messages(truth, 2)
+    await queue.publish([[message] for message in ids])
+    address: Address[Any] = Address("result_writer", capacity=200)
+    keys = FakeAcceptedKeys(memory, late_limit=timedelta(hours=48))
+    unwritten = UnwrittenResults()
+    stage = alone(
+        lambda: ResultWriter(context, messages, keys, queue, unwritten=unwritten, on_failed=lambda: None), address
+    )
+    await stage.start()
+
+    for message in ids:
+        delivery = await queue.receive(within=1)
+        assert delivery is not None
+        [one] = await messages.claim_for_sending([message], incarnation=INCARNATION)
+        result = Result(one.claim, Status.SENT, Answer(Outcome.ACCEPTED, 0.1), began=0.0)
+        await address.tell(Record(one, result, InFlightDelivery(delivery, 1, "sender")))
+
+        async def is_sent(message: UUID = message) -> bool:
+            return truth.messages[message].status is Status.SENT
+
+        await eventually(is_sent)
+
+    assert sum(len(consumer.unacknowledged) for consumer in broker.consumers) == 2
+    queue.answers.set()
+    await stage.drain(5)
+    assert not any(consumer.unacknowledged for consumer in broker.consumers)
