@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 
 from service.adapters.redis import sentinel
+from service.adapters.redis.demotion import leave_replicas, refuses_writes
 from service.adapters.redis.tls import explain_tls
 from service.ports import Emptied, Unavailable, Unsupported
 
@@ -37,7 +38,6 @@ _OUTAGES_BY_REPLY = (
     "MISCONF",
     "NOREPLICAS",
     "OOM",
-    "READONLY",
     "TRYAGAIN",
 )
 CLUSTER_REFUSED = "this is a Redis Cluster. Use Redis with one primary: by one address, or by redis+sentinel://"
@@ -100,9 +100,13 @@ def _pool(url: str, socket_timeout: float | None) -> ConnectionPool:
         # With protocol 2, replies have the same shape in Redis and Valkey, and no HELLO is needed.
         "protocol": 2,
     }
-    if sentinel.names_sentinels(url):
-        return explain_tls(sentinel.pool(sentinel.parse(url), **options))
-    return explain_tls(BlockingConnectionPool.from_url(url, **options))
+    by_sentinel = sentinel.names_sentinels(url)
+    pool = (
+        sentinel.pool(sentinel.parse(url), **options)
+        if by_sentinel
+        else BlockingConnectionPool.from_url(url, **options)
+    )
+    return leave_replicas(explain_tls(pool))
 
 
 async def _close(pool: ConnectionPool) -> None:
@@ -143,7 +147,8 @@ async def translating(*, within: float = COMMAND_TIMEOUT) -> AsyncIterator[None]
             raise Emptied(f"redis: {reply}") from error
         if isinstance(error, errors.NoPermissionError):
             raise Unavailable("redis", f"{_clause(error)}; allow it to the user of HEYDAY_REDIS_URL") from error
-        if isinstance(error, errors.OutOfMemoryError) or reply.startswith(_OUTAGES_BY_REPLY):
+        full = isinstance(error, errors.OutOfMemoryError)
+        if full or refuses_writes(error) or reply.startswith(_OUTAGES_BY_REPLY):
             raise Unavailable("redis", reply) from error
         raise
 

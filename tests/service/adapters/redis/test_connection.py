@@ -159,6 +159,25 @@ async def test_a_read_only_replica_is_an_outage(clients: RedisClients) -> None:
         await clients.commands.replicaof("NO", "ONE")
 
 
+async def test_a_connection_to_a_server_that_became_a_replica_is_given_up(clients: RedisClients) -> None:
+    """The server keeps it. A node that kept it, too, would never come to the primary to which the address leads now."""
+    locks = RedisLocks(clients.commands, owner="node")
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: stream(clients).append(["x"]),
+        lambda: locks.acquire("ticker", ttl=1.0),
+    ]
+    for call in calls:
+        before = await clients.commands.client_id()
+        await clients.commands.replicaof("127.0.0.1", "1")
+        try:
+            with pytest.raises(Unavailable):
+                await call()
+            assert await clients.commands.client_id() != before
+        finally:
+            await clients.commands.replicaof("NO", "ONE")
+        await call()
+
+
 async def test_a_wrong_password_is_an_outage_with_its_reason(redis_url: str) -> None:
     """An operator must see the reason, and the node must not restart in a loop."""
     clients = connect(redis_url.replace("redis://:", "redis://:wrong"))
