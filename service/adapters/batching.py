@@ -65,6 +65,11 @@ class Batcher(Generic[Item, Result]):
         round_ = [call, *(self._waiting.popleft() for _ in range(min(self._most - 1, len(self._waiting))))]
         try:
             await self._do(round_)
+        except BaseException:
+            for other in round_:
+                if other.error is None and not hasattr(other, "result"):
+                    other.error = Unavailable(self._system, "given up half-way")
+            raise
         finally:
             self._hand_over()
             for other in round_:
@@ -105,10 +110,6 @@ class Batcher(Generic[Item, Result]):
                 middle = len(round_) // 2
                 await self._do(round_[:middle])
                 await self._do(round_[middle:])
-        except BaseException:
-            for call in round_:
-                call.error = Unavailable(self._system, "given up half-way")
-            raise
         else:
             for call, result in zip(round_, results, strict=True):
                 call.result = result

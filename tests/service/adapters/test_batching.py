@@ -143,6 +143,22 @@ async def test_a_caller_that_goes_away_when_its_turn_has_come_hands_it_on(server
     assert await asyncio.gather(*await ask(together, 4), _later(server)) == [8, None]
 
 
+async def test_callers_of_halves_that_were_not_begun_get_an_error_too(server: Server) -> None:
+    """An item at fault makes halves of the round, and the caller that runs them is cancelled in the first half."""
+    together = Batcher(server.double, system="numbers", most=4, at_once=1)
+    calls = await ask(together, 1, 2, 0, 3, 4)
+    server.answer()
+    await calls[0]
+    await asyncio.sleep(0)
+    server.answer()
+    await asyncio.sleep(0)
+
+    calls[1].cancel()
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert [type(outcome) for outcome in outcomes] == [int, asyncio.CancelledError, *[Unavailable] * 3]
+
+
 async def test_if_the_caller_that_runs_the_round_is_cancelled_the_others_get_an_error(server: Server) -> None:
     """Their outcome is unknown, and the next batch continues."""
     together = Batcher(server.double, system="numbers", most=2, at_once=1)
