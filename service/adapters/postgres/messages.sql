@@ -335,12 +335,12 @@ locked as (
     ) m
 ),
 concluded as materialized (
-    -- `offset 0` keeps PostgreSQL from reading the other table whole, to hash it.
+    -- `offset 0` keeps PostgreSQL from reading the other table whole, to hash it. Earlier attempts are looked at after
+    -- the lock, because one may have been recorded while this waited for it.
     select l.*,
         case when l.in_time and l.wanted <> 'sent'
                 and l.id not in (select id from outcome where outcome = 'accepted')
-                and not exists (select from attempts a where a.message_id = l.id and a.local_year = l.local_year
-                                and a.outcome = 'accepted' offset 0) then l.wanted
+                and not was_accepted(l.id, l.local_year) then l.wanted
              else 'sent' end as follows
     from locked l
     where l.in_time
@@ -395,14 +395,10 @@ where status = 'sending'
 -- an earlier attempt was accepted. An attempt that has ended since it was found is not released, and neither is the
 -- next one, unless the one that was found was not made. No attempt is spent, because its end says nothing about the
 -- message. $1 and $5: an unknown outcome waits for a person, at the primary and at the fallback service.
-with concluded as (
+with held as (
     -- Their state after the lock, because they may have just been edited.
     select m.id, m.local_year, m.send_at, m.reschedule_to, m.attempt, m.claimed_by, m.claimed_at, m.service,
-        0::double precision as delay,
-        case when exists (select from attempts a where a.message_id = m.id and a.local_year = m.local_year
-                          and a.outcome = 'accepted') then 'sent'
-             when case m.service when 'fallback' then $5::boolean else $1::boolean end then 'unknown'
-             else 'retrying' end as follows
+        0::double precision as delay
     from messages m
     where m.status = 'sending'
         and ({{of_ended_node}} or (m.id, m.attempt) in (select * from unnest($2::uuid[], $3::smallint[])))
@@ -411,7 +407,14 @@ with concluded as (
     limit 5000
     for update skip locked
 ),
-verdict as (
+concluded as (
+    select *,
+        case when was_accepted(id, local_year) then 'sent'
+             when case service when 'fallback' then $5::boolean else $1::boolean end then 'unknown'
+             else 'retrying' end as follows
+    from held
+),
+verdict as materialized (
     {{verdict}}
 ),
 moved as (
@@ -518,10 +521,16 @@ where m.id = held.id and m.local_year = held.local_year
 
 -- name: redrive
 -- Schedules messages again, due now, with all attempts to spend. Messages of deleted users and inactive occasions are
--- left out.
-with held as (
+-- left out. Users are locked before messages, as everywhere, so a deletion comes before all of this or after it.
+with people as materialized (
+    select id from users
+    where id = any(array(select user_id from messages where id = any($1::uuid[]))) and deleted_at is null
+    order by id
+    for share
+),
+held as (
     select m.id, m.local_year
-    from messages m join users u on u.id = m.user_id and u.deleted_at is null
+    from messages m join people u on u.id = m.user_id
     join occasions o on o.code = m.occasion and o.active
     where m.id = any($1::uuid[]) and m.status in ('failed', 'unknown', 'expired')
     order by m.id

@@ -44,6 +44,7 @@ class PostgresSuppressions:
             [one.keep_address for one in first.values()],
         )
         async with self._database.transaction() as connection:
+            await connection.execute(_SQL.let_no_erasure_begin)
             rows = await connection.fetch(_SQL.add, *columns)
             added = [row["id"] for row in rows if row["added"]]
             await audit.record(connection, by, AuditAction.SUPPRESSION_ADDED, added)

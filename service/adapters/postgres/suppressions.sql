@@ -8,6 +8,14 @@ where ($1::uuid is null or id > $1) and ($2::bytea is null or address_hash = $2)
 order by id
 limit $4
 
+-- name: let_no_erasure_begin
+-- A transaction that adds suppressions holds this, and one that erases a user the other: an address is not looked for
+-- while its user is being erased.
+select pg_advisory_xact_lock_shared(hashtext('heyday.erasure'))
+
+-- name: erase_alone
+select pg_advisory_xact_lock(hashtext('heyday.erasure'))
+
 -- name: add
 -- There is one row for an address and a reason. An existing row keeps its source. Rows are written in one order, so that
 -- two imports of the same addresses do not deadlock.

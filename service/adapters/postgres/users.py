@@ -245,6 +245,8 @@ class PostgresUsers:
 
     async def _delete(self, user_id: UUID, version: int | None, by: Principal, *, erase: bool) -> bool:
         async with self._database.transaction() as connection:
+            if erase:
+                await connection.execute(_SUPPRESSIONS.erase_alone)
             row = await connection.fetchrow(_SQL.lock_user_or_deleted if erase else _SQL.lock_user, user_id)
             if row is None:
                 return False
