@@ -37,11 +37,11 @@ class Rendered:
 
 
 def recipient_of(user: User, occasion: str, today: date) -> Recipient:
-    """A user as the next greeting addresses them. The years are those of this year's day."""
+    """A user as the next greeting addresses them. The years are those of this year's day, or of the first one."""
     profile = user.profile
     day: OccasionDate | None = profile.dates.get(occasion)
     first = None if day is None else first_year(day)
-    years = None if first is None or first >= today.year else today.year - first
+    years = None if first is None else max(1, today.year - first)
     return Recipient(profile.first_name, profile.last_name, profile.locale, years)
 
 

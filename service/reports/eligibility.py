@@ -113,9 +113,10 @@ def prospect(
 
 
 def will_expire(message: Message, now: datetime, late_limit: timedelta) -> bool:
-    """True if the ticker will find the message too late to send when it is due (see claim_due)."""
+    """True if it will be too late to send the message when it is claimed (see claim_due and claim_for_sending)."""
     counts_from = max(message.send_at, message.redriven_at or message.send_at)
-    return message.status in (Status.SCHEDULED, Status.RETRYING) and counts_from < max(now, message.due_at) - late_limit
+    waits = message.status in (Status.SCHEDULED, Status.RETRYING, Status.QUEUED)
+    return waits and counts_from < max(now, message.due_at) - late_limit
 
 
 def _of_message(message: Message, found: Candidate, now: datetime, late_limit: timedelta) -> LeftOut | None:
@@ -132,7 +133,7 @@ def _of_message(message: Message, found: Candidate, now: datetime, late_limit: t
             return LeftOut.FAILED
         case Status.UNKNOWN:
             return LeftOut.UNKNOWN
-        case Status.SCHEDULED | Status.RETRYING if will_expire(message, now, late_limit):
+        case Status.SCHEDULED | Status.RETRYING | Status.QUEUED if will_expire(message, now, late_limit):
             return LeftOut.TOO_LATE_TO_SEND
         case Status.SCHEDULED | Status.RETRYING | Status.QUEUED if found.suppressed is not None:
             return LeftOut.SUPPRESSED

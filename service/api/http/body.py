@@ -14,7 +14,6 @@ from marshmallow import Schema, ValidationError
 
 from service.api.http.problems import (
     BUSY,
-    INVALID,
     INVALID_QUERY,
     MALFORMED,
     MEDIA_TYPE,
@@ -22,6 +21,7 @@ from service.api.http.problems import (
     TOO_LARGE,
     FieldError,
     Problem,
+    invalid_fields,
 )
 
 MAX_BODY_BYTES = 64 * 1024
@@ -29,9 +29,6 @@ MAX_BODY_BYTES = 64 * 1024
 
 BODY_TIMEOUT = 10.0
 """Seconds for a body to arrive."""
-
-MAX_ERRORS = 20
-"""Errors of one problem document: a body of unknown fields must not become a much larger answer."""
 
 MAX_FIELD_NAME = 200
 """Characters of a field's name in an error."""
@@ -128,7 +125,7 @@ def parse(text: bytes) -> Any:
     document = parse_foreign(text)
     if (name := repeated_name(text, document)) is not None:
         errors = [FieldError(name[:MAX_FIELD_NAME], "Given more than once.")]
-        raise Problem(MALFORMED, _detail(errors), errors=errors)
+        raise invalid_fields(errors, MALFORMED)
     return document
 
 
@@ -180,8 +177,7 @@ def load(schema: Loads, value: Any) -> dict[str, Any]:
         loaded: dict[str, Any] = schema.load(value)
     except ValidationError as error:
         _break_reference_cycle(error)
-        errors = flatten(error.messages)
-        raise Problem(INVALID, _detail(errors), errors=errors[:MAX_ERRORS]) from error
+        raise invalid_fields(flatten(error.messages)) from error
     return loaded
 
 
@@ -202,7 +198,7 @@ def load_query(request: web.Request, schema: type[Schema]) -> dict[str, Any]:
         _break_reference_cycle(error)
         errors += flatten(error.messages, "query")
     if errors:
-        raise Problem(INVALID_QUERY, _detail(errors), errors=errors[:MAX_ERRORS])
+        raise invalid_fields(errors, INVALID_QUERY)
     return loaded
 
 
@@ -220,11 +216,3 @@ def flatten(messages: Any, place: str = "body", at: str = "") -> list[FieldError
             for error in flatten(inner, place, at if name == "_schema" else f"{at}.{name}" if at else str(name))
         ]
     return [FieldError(at[:MAX_FIELD_NAME], str(message), place) for message in messages]
-
-
-def _detail(errors: list[FieldError]) -> str:
-    first = errors[0]
-    more = f" ({len(errors) - 1} more in `errors`)" if len(errors) > 1 else ""
-    if len(errors) > MAX_ERRORS:
-        more = f" ({len(errors) - 1} more, the first {MAX_ERRORS} in `errors`)"
-    return f"{first.field}: {first.message}{more}" if first.field else f"{first.message}{more}"

@@ -151,9 +151,18 @@ KINDS: dict[str, Kind] = {
 }  # fmt: skip
 
 
-def invalid_fields(errors: Sequence[FieldError]) -> Problem:
-    """The problem for these fields of a body."""
-    return Problem(INVALID, f"{errors[0].field}: {errors[0].message}", errors=errors)
+MAX_ERRORS = 20
+"""Errors of one problem document: a body of unknown fields must not become a much larger answer."""
+
+
+def invalid_fields(errors: Sequence[FieldError], kind: Kind = INVALID) -> Problem:
+    """The problem for these fields of a body, or of another part of the request. It has the first of them."""
+    first = errors[0]
+    more = f" ({len(errors) - 1} more in `errors`)" if len(errors) > 1 else ""
+    if len(errors) > MAX_ERRORS:
+        more = f" ({len(errors) - 1} more, the first {MAX_ERRORS} in `errors`)"
+    detail = f"{first.field}: {first.message}{more}" if first.field else f"{first.message}{more}"
+    return Problem(kind, detail, errors=errors[:MAX_ERRORS])
 
 
 _BY_STATUS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 413: TOO_LARGE, 415: MEDIA_TYPE}

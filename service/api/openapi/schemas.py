@@ -47,9 +47,9 @@ OTHERS: dict[str, JsonSchema] = {
     "ImportResult": {
         "type": "object",
         "description": "One line for each line of the request that is not blank, in order.",
-        "required": ["line", "status"],
+        "required": ["status"],
         "properties": {
-            "line": {"type": "integer", "minimum": 1},
+            "line": {"type": "integer", "minimum": 1, "description": "Absent in a result of the whole import."},
             "status": {"type": "integer", "description": "201, or what a single request would have answered."},
             "id": kinds.ID,
             "result": {

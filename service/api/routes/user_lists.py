@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from unicodedata import normalize
 
 from aiohttp import web
 
@@ -86,7 +87,7 @@ class UserListRoutes:
             )
         if q is not None:
             async with self._costly.turn(request[CLIENT]):
-                return _page(await self._lists.search(q, after=after, limit=limit), rules)
+                return _page(await self._lists.search(normalize("NFC", q), after=after, limit=limit), rules)
         return _page(await self._lists.page(UserFilter(**loaded), after=after, limit=limit), rules)
 
 

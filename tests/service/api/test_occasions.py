@@ -230,6 +230,28 @@ async def test_a_text_is_shown_for_made_up_values_in_every_language(api: Api) ->
     assert (unknown["text"], unknown["chosen"]) == ("Hey, Ada Lovelace", True)
 
 
+async def test_many_mistakes_make_no_large_answer(api: Api) -> None:
+    """The first of them are named, and the number of all."""
+    texts = {f"{first}{second}": {"text": "{"} for first in "abcdef" for second in "abcdef"}
+
+    status, problem = await api.call("PUT", BIRTHDAY, json={"text": "x", "texts": texts})
+
+    assert (status, len(problem["errors"])) == (422, 20)
+    assert "more, the first 20 in `errors`" in problem["detail"]
+
+
+async def test_a_user_who_was_born_this_year_is_shown_the_text_of_the_first_greeting(api: Api) -> None:
+    """It has a number of years: the year is known."""
+    await api.read_clock()
+    await api.call("PUT", BIRTHDAY, json=TEXTS)
+    today = await api.database.value("select (business_now() - interval '14 hours')::date")
+    user = await api.create(firstName="Bo", lastName=None, birthdayDate=today.isoformat())
+
+    _, found = await api.call("POST", f"{BIRTHDAY}:render", json={"userId": user["id"]})
+
+    assert {"text": "Bo is 1", "chosen": True}.items() <= found["items"][0].items()
+
+
 async def test_a_text_is_shown_for_a_user(api: Api) -> None:
     await api.read_clock()
     await api.call("PUT", BIRTHDAY, json=TEXTS)

@@ -350,6 +350,11 @@ async def test_after_an_outage_a_preview_knows_what_will_expire(stage: Stage) ->
     assert leaves & before.keys()
     assert leaves - before.keys()
 
+    # The email service is away for another three days. What is queued meanwhile is not sent any more.
+    await stage.clock.advance(3 * DAY)
+    later = await stage.look(starts_at, now)
+    assert {later[key].left_out for key in leaves} == {LeftOut.TOO_LATE_TO_SEND}
+
 
 @at(*BEGINS[::6])
 async def test_a_preview_of_one_user_is_their_part_of_the_whole(stage: Stage) -> None:
