@@ -54,6 +54,13 @@ def keys_of(row: Row) -> set[str]:
     return {address} if profile.external_id is None else {address, f"\0{profile.external_id}"}
 
 
+def _names(row: Profile, user: Profile) -> bool:
+    """True if a row finds this user: by the key, or by the address where one of the two has no key."""
+    if row.external_id is not None and user.external_id is not None:
+        return row.external_id == user.external_id
+    return email_key(row.email) == email_key(user.email)
+
+
 class UpdatingBatch:
     """A batch of rows that describe users. A call that failed may be made again: what is done stays done."""
 
@@ -81,19 +88,19 @@ class UpdatingBatch:
         A row whose address or key is taken is tried a second time, after the batch `earlier`: another row may have
         freed it. Raises Unavailable.
         """
-        await self._pass(create_many)
+        await self._pass(create_many, alone=earlier is None)
         if any(isinstance(one, EmailTaken | ExternalIdTaken) for one in self._results.values()):
             if earlier is not None:
                 await earlier
             self._results = {
                 line: one for line, one in self._results.items() if not isinstance(one, EmailTaken | ExternalIdTaken)
             }
-            await self._pass(create_many)
+            await self._pass(create_many, alone=True)
         return [self._results[line] for line in range(len(self._rows))]
 
-    async def _pass(self, create_many: CreateMany) -> None:
+    async def _pass(self, create_many: CreateMany, *, alone: bool) -> None:
         for lines in self._turns():
-            await self._turn(lines, create_many)
+            await self._turn(lines, create_many, alone=alone)
 
     def _turns(self) -> list[list[int]]:
         """The rows without a result, in order, cut where two of them may name one user: the second comes later."""
@@ -110,10 +117,11 @@ class UpdatingBatch:
             seen |= keys
         return turns
 
-    async def _turn(self, lines: list[int], create_many: CreateMany) -> None:
+    async def _turn(self, lines: list[int], create_many: CreateMany, *, alone: bool) -> None:
         wanted = [(profile.external_id, profile.email) for profile in map(self._profile, lines)]
         new: list[int] = []
         changed: list[tuple[int, UUID]] = []
+        named: set[UUID] = set()
         async with self._statements:
             found = await self._users.match(wanted)
         for line, user in zip(lines, found, strict=True):
@@ -121,14 +129,19 @@ class UpdatingBatch:
                 new.append(line)
             elif user.id == self._ids[line]:
                 self._results[line] = Stored(user.id, Outcome.CREATED)
-            elif not changes(user.profile, self._rows[line].given):
+            elif not alone and user.profile.external_id is not None and self._profile(line).external_id is None:
+                # A row of the earlier batch may name this user by the key, and free the address.
+                self._results[line] = EmailTaken()
+            elif user.id not in named and not changes(user.profile, self._rows[line].given):
                 self._results[line] = Stored(user.id, Outcome.UNCHANGED)
             else:
                 changed.append((line, user.id))
+            if user is not None:
+                named.add(user.id)
         if new:
             await self._create(new, create_many)
         while changed:
-            # Two rows may mean one user, by the key and by the address. The second comes later.
+            # Two rows may mean one user, by the key and by the address. The second comes later, and looks again.
             first = {user_id: line for line, user_id in reversed(changed)}
             await self._edit(first)
             changed = [(line, user_id) for line, user_id in changed if first[user_id] != line]
@@ -167,8 +180,9 @@ class UpdatingBatch:
         async with self._users.editing_many(list(lines)) as editing:
             for user_id, line in lines.items():
                 user = editing.users.get(user_id)
-                if user is None:
-                    results[line] = EmailTaken()  # just deleted: the second try finds another user, or none
+                if user is None or not _names(self._profile(line), user.profile):
+                    # Just deleted, or changed by an earlier row: the second try finds another user, or none.
+                    results[line] = EmailTaken()
                     continue
                 before = user.profile
                 after = merged(before, self._rows[line].given, known)

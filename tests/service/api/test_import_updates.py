@@ -203,7 +203,7 @@ async def test_changes_of_a_batch_are_made_together_and_a_refused_one_alone(api:
 async def test_of_rows_that_mean_one_user_by_key_and_by_address_both_count(api: Api) -> None:
     """They have no key in common, so only the database knows that they mean one user."""
     made = await api.create(externalId="7", email="ada@example.com")
-    by_key = a_user(externalId="7", email="ada.l@example.com")
+    by_key = a_user(externalId="7", email="ada@example.com", firstName="Augusta")
     by_address = a_user(email="ada@example.com", locationCity="Turin")
 
     results = await update(api, by_key, by_address)
@@ -211,3 +211,22 @@ async def test_of_rows_that_mean_one_user_by_key_and_by_address_both_count(api: 
     assert outcomes(results) == [(200, "updated"), (200, "updated")]
     _, after = await api.call("GET", f"{USERS}/{made['id']}")
     assert (after["email"], after["locationCity"]) == ("ada@example.com", "Turin")
+
+
+@pytest.mark.parametrize("between", [0, 600])
+@pytest.mark.parametrize("name", ["Bob", "Ann"])
+async def test_an_address_that_an_earlier_row_has_freed_is_that_of_another_person(
+    api: Api, between: int, name: str
+) -> None:
+    """Rows are applied in order. Bob got Ann's key and dates, or was taken for her: nobody had the address any more."""
+    ann = await api.create(externalId="A", firstName="Ann", email="old@example.com")
+    moves = {**a_user(externalId="A", firstName="Ann"), "email": "new@example.com"}
+    joins = {**a_user(firstName=name), "email": "old@example.com"}
+
+    results = await update(api, moves, *(a_user() for _ in range(between)), joins)
+
+    assert outcomes([results[0], results[-1]]) == [(200, "updated"), (201, "created")]
+    _, after = await api.call("GET", f"{USERS}/{ann['id']}")
+    assert (after["firstName"], after["email"]) == ("Ann", "new@example.com")
+    _, found = await api.call("GET", f"{USERS}?email=old@example.com")
+    assert [(one["firstName"], one["externalId"]) for one in found["items"]] == [(name, None)]
