@@ -3,8 +3,8 @@
 The address is that of the connection. X-Forwarded-For is believed only from a configured proxy, and only the part that
 trusted proxies have added: the first address from the right that is none of them.
 
-A node without keys serves its own machine only, but a browser there also shows pages of others. It answers what such a
-page asks for as a node with keys does: 401.
+A node without keys serves its own machine only, but a browser there also shows pages of others. A change that such a
+page asks for is answered as on a node with keys: 401.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from service.api.middleware.api_keys import ApiKeys
 from service.api.middleware.principal import NO_KEY, PRINCIPAL
 from service.api.middleware.tracing import REQUEST_ID
 from service.domain.roles import Role
-from service.environment import Network
+from service.environment import Network, is_loopback
 from service.ports import Principal
 
 CLIENT = web.RequestKey("client", str)
@@ -63,26 +63,23 @@ def is_guarded(request: web.Request) -> bool:
 
 
 def _is_of_a_foreign_page(request: web.Request, origins: Collection[str]) -> bool:
-    """True if a browser may have sent the request for a page that is not of this machine.
+    """True if a browser sent the request for a page that is not of this machine.
 
-    Such a page has a name. It can let that name lead to this machine (DNS rebinding), and then the name is in `Host`.
-    Or it sends a request that needs no preflight, and then its origin is in `Origin`.
+    A form, or a request that needs no preflight, is sent whatever the node would say to a preflight.
     """
-    host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
-    if not _is_of_this_machine(host):
-        return True
-    return not (request.method in _SAFE or origin is None or origin in origins or urlsplit(origin).netloc == host)
+    origin = request.headers.get("Origin")
+    safe = request.method in _SAFE or origin is None or origin in origins
+    return not (safe or _is_served_here(origin or "", request.headers.get("Host", "")))
 
 
 @lru_cache(maxsize=64)
-def _is_of_this_machine(host: str) -> bool:
-    """True for an address, for `localhost` and the names under it (RFC 6761, 6.3), and for names that nobody can own:
-    without a dot."""
+def _is_served_here(origin: str, host: str) -> bool:
+    """True for the page of this node, and for pages of other programs of this machine, such as a proxy."""
     try:
-        name = urlsplit(f"//{host}").hostname or ""
+        parts = urlsplit(origin)
+        return parts.netloc == host or is_loopback(parts.hostname or "")
     except ValueError:
         return False
-    return "." not in name or name.endswith(".localhost") or _parsed(name) is not None
 
 
 def _bearer(request: web.Request) -> str | None:

@@ -33,7 +33,7 @@ def authorize(keys: ApiKeys) -> Middleware:
             missing = (
                 "Send an API key as `Authorization: Bearer <key>`."
                 if keys.needed
-                else "This node has no keys, so it answers pages and host names of its own machine only."
+                else "This node has no keys, so it changes nothing for a page of another machine."
             )
             raise Problem(
                 UNAUTHORIZED,

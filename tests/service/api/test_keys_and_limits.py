@@ -181,32 +181,28 @@ async def test_without_redis_each_node_counts_on_its_own(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "read", "create"),
+    ("headers", "status"),
     [
-        ({}, 200, 201),
-        ({"Host": "localhost:8080"}, 200, 201),
-        ({"Host": "[::1]:8080"}, 200, 201),
-        ({"Host": "heyday.localhost"}, 200, 201),
-        ({"Host": "node"}, 200, 201),
-        ({"Host": "localhost:8080", "Origin": "http://localhost:8080"}, 200, 201),
-        ({"Origin": "https://app.example.com"}, 200, 201),
-        ({"Origin": "https://evil.example"}, 200, 401),
-        ({"Origin": "null"}, 200, 401),
-        ({"Host": "evil.example", "Origin": "http://evil.example"}, 401, 401),
-        ({"Host": "localhost.evil.example"}, 401, 401),
-        ({"Host": "localhost@evil.example"}, 401, 401),
-        ({"Host": "evil.example."}, 401, 401),
-        ({"Host": "[evil"}, 401, 401),
+        ({}, 201),
+        ({"Host": "localhost:8080"}, 201),
+        ({"Host": "localhost:8080", "Origin": "http://localhost:8080"}, 201),
+        ({"Origin": "https://app.example.com"}, 201),
+        ({"Origin": "http://localhost:3000"}, 201),
+        ({"Origin": "http://127.0.0.1:9000"}, 201),
+        ({"Origin": "http://192.0.2.7"}, 401),
+        ({"Origin": "https://[evil"}, 401),
+        ({"Origin": "https://evil.example"}, 401),
+        ({"Origin": "null"}, 401),
     ],
 )
-async def test_without_keys_no_page_of_another_machine_uses_the_api(
-    serve: Serve, headers: dict[str, str], read: int, create: int
+async def test_without_keys_no_page_of_another_machine_changes_anything(
+    serve: Serve, headers: dict[str, str], status: int
 ) -> None:
-    """A browser on the machine of the node shows such pages. Their names may lead to it (DNS rebinding)."""
+    """A browser on the machine of the node shows such pages. They cannot read answers, but a change would be made."""
     api = await serve({"cors_origins": ("https://app.example.com",)})
 
-    assert (await api.call("GET", "/api/v1/users", headers=headers))[0] == read
-    assert (await api.call("POST", "/api/v1/users", headers=headers, json=a_user()))[0] == create
+    assert (await api.call("GET", "/api/v1/users", headers=headers))[0] == 200
+    assert (await api.call("POST", "/api/v1/users", headers=headers, json=a_user()))[0] == status
 
 
 async def test_with_keys_a_node_has_any_name(serve: Serve) -> None:
