@@ -54,6 +54,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Write the preview and return the exit code. Raises BadConfiguration, WrongUsage, Unavailable."""
+    without_effect = {
+        "--from": args.starts_at,
+        "--to": args.ends_at,
+        "--occasion": args.occasion,
+        "--user": args.user,
+        "--deleted": args.deleted or None,
+        "--as-if-down": args.down,
+    }
+    for option, value in without_effect.items():
+        if args.tzdata_diff and value is not None:
+            raise WrongUsage(f"{option} has no effect with --tzdata-diff")
 
     async def write(sources: ReportSources) -> None:
         await (write_tzdata_diff(args, sources) if args.tzdata_diff else _preview(args, sources))

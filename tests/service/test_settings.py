@@ -209,6 +209,26 @@ def test_every_secret_may_come_from_a_file(tmp_path: Path, variable: str) -> Non
     assert settings.api_keys_file == (file if variable == "API_KEYS" else None)
 
 
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("REDIS_URL", "redis://:?sesame@redis:6379/0"),
+        ("REDIS_URL", "redis://user:12?sesame@redis"),
+        ("REDIS_URL", "redis://:1/sesame@redis"),
+        ("RABBITMQ_URL", "amqp://user:?sesame@rabbit/"),
+        ("RABBITMQ_URL", "amqp://user:1#sesame@rabbit/"),
+        ("DATABASE_URL", "postgresql://heyday:?sslmode=sesame@db/x"),
+        ("EMAIL_URL", "http://user:1?sesame@provider"),
+    ],
+)
+def test_the_rest_of_a_password_that_is_not_encoded_is_not_shown(variable: str, url: str) -> None:
+    """It looks like a path or an option, and errors name those."""
+    [mistake] = mistakes(**{variable: url})
+
+    assert "sesame" not in mistake
+    assert "%3F" in mistake
+
+
 def test_a_secret_file_that_is_no_text_or_empty_is_a_mistake(tmp_path: Path) -> None:
     """A volume that was not filled must not look like an intended value, also where none is needed."""
     binary, empty = tmp_path / "binary", tmp_path / "empty"

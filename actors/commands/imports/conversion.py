@@ -105,8 +105,15 @@ class Conversion:
         return found
 
     def fields_of_document(self, document: Mapping[str, Any]) -> dict[str, str]:
-        """Return the field of each key of a JSON object. Unknown keys stay, so that the API refuses them."""
-        return {key: self._mapped.get(key) or _field_named(key) or key for key in document if key != self._zone_from}
+        """Return the field of each key of a JSON object. Unknown keys stay, so that the API refuses them.
+
+        Raises CannotConvert if several keys are one field.
+        """
+        found = {key: self._mapped.get(key) or _field_named(key) for key in document}
+        fields = {key: field or key for key, field in found.items() if field or key != self._zone_from}
+        if twice := sorted(field for field, count in Counter(fields.values()).items() if count > 1):
+            raise CannotConvert(f"{', '.join(twice)}: given by several keys")
+        return fields
 
     def document(self, row: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
         """Return the user of a row.
@@ -119,7 +126,8 @@ class Conversion:
                 continue
             value = row[column]
             text = value.strip() if isinstance(value, str) else value
-            document[field] = self._date(field, text) if text and field.endswith("Date") else text or None
+            is_date = field.endswith("Date") and isinstance(text, str) and text
+            document[field] = self._date(field, text) if is_date else None if text == "" else text
         if self._zone_from is not None and not document.get("timezone") and (country := row.get(self._zone_from)):
             try:
                 document["timezone"] = zone_of_country(str(country), self._now)
@@ -128,9 +136,9 @@ class Conversion:
         needed = ("firstName", "email", "timezone")
         return {field: value for field, value in document.items() if value is not None or field not in needed}
 
-    def _date(self, field: str, value: object) -> str:
-        if self._date_format is None or not isinstance(value, str):
-            return str(value)
+    def _date(self, field: str, value: str) -> str:
+        if self._date_format is None:
+            return value
         try:
             return str(self._date_format.parse(value, self._now.date()))
         except ValueError as error:

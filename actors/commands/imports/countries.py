@@ -32,16 +32,16 @@ def zone_of_country(country: str, now: datetime) -> str:
     code = _codes().get(country.strip().casefold())
     if code is None:
         raise NoZone(f"expected a country of ISO 3166, such as DE or Germany, not {country[:60]!r}")
-    return _zone_of_code(code, now.astimezone(UTC).replace(minute=0, second=0, microsecond=0))
+    zones = _zones()[code]
+    if not _are_one(code, now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)):
+        raise NoZone(f"{code} has several time zones: {', '.join(zones)}")
+    return zones[0]
 
 
 @cache  # of few countries, within one import
-def _zone_of_code(code: str, now: datetime) -> str:
-    zones = _zones()[code]
-    first, *others = zones
-    if any(_clock(other, now) != _clock(first, now) for other in others):
-        raise NoZone(f"{code} has several time zones: {', '.join(zones)}")
-    return first
+def _are_one(code: str, now: datetime) -> bool:
+    first, *others = _zones()[code]
+    return all(_clock(other, now) == _clock(first, now) for other in others)
 
 
 def _clock(name: str, now: datetime) -> list[timedelta | None]:

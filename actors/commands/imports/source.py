@@ -86,6 +86,8 @@ def _documents(texts: Iterable[tuple[int, str | None]]) -> Iterator[SourceRow]:
             if (name := repeated_name(text.encode(), found)) is not None:
                 yield SourceRow(number, text.strip(), None, f"{name[:MAX_FIELD_NAME]}: Given more than once.")
                 continue
+            if isinstance(found, dict) and found.keys() == {"line", "reason", "row"}:
+                found = found["row"]  # of the file of refused rows, corrected
             cells = found if isinstance(found, dict) else None
             yield SourceRow(number, text.strip(), cells, "" if cells is not None else "expected a JSON object")
 

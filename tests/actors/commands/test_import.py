@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from actors.commands.errors import CommandFailed, WrongUsage
-from actors.commands.imports import sending
+from actors.commands.imports import countries, sending
 from actors.commands.imports.command import run
 from actors.commands.imports.conversion import Conversion, DateFormat
 from actors.commands.imports.countries import NoZone, zone_of_country
@@ -149,6 +149,61 @@ async def test_a_row_with_a_field_twice_is_refused(tmp_path: Path, capsys: pytes
     assert (code, "line 1: firstName: Given more than once.\n" in capsys.readouterr().err) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ('"First Name": "Bo", "E-Mail": "b@example.com"', "email, firstName: given by several keys"),
+        ('"externalId": 0', "externalId: "),
+        ('"lastName": false', "lastName: "),
+        ('"birthdayDate": 0', "birthdayDate: "),
+        ('"locale": []', "locale: "),
+        ('"locationCity": {}', "locationCity: "),
+    ],
+)
+async def test_no_value_of_a_row_is_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], field: str, said: str
+) -> None:
+    """Neither that of another spelling of a field, nor one that is no text."""
+    file = tmp_path / "people.ndjson"
+    file.write_text(f'{{"firstName": "Ada", "email": "ada@example.com", "timezone": "UTC", {field}}}\n')
+
+    code = await imported("http://127.0.0.1:1", file, "--dry-run")
+
+    assert (code, f"line 1: {said}" in capsys.readouterr().err) == (1, True)
+
+
+async def test_the_file_of_refused_rows_can_be_corrected_and_imported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As its page says."""
+    file, refused = tmp_path / "people.ndjson", tmp_path / "refused.ndjson"
+    file.write_text('{"firstName": "Ada", "email": "ada@example.com", "timezone": "Nowhere"}\n')
+
+    assert await imported("http://127.0.0.1:1", file, "--dry-run", "--refused", str(refused)) == 1
+    refused.write_text(refused.read_text().replace("Nowhere", "UTC"))
+    capsys.readouterr()
+
+    assert await imported("http://127.0.0.1:1", refused, "--dry-run", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["valid"] == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["--zone-from", "locationCountry"], ["--map", "Land=locationCountry", "--zone-from", "Land"]]
+)
+async def test_the_country_of_the_zone_is_kept(api: Api, tmp_path: Path, words: list[str]) -> None:  # noqa: F811
+    """In NDJSON as in CSV."""
+    column = words[-1]
+    lines, table = tmp_path / "people.ndjson", tmp_path / "people.csv"
+    lines.write_text(json.dumps({"firstName": "Ada", "email": "a@example.com", column: "DE"}) + "\n")
+    table.write_text(f"firstName,email,{column}\nAda,b@example.com,DE\n")
+
+    for file in (lines, table):
+        assert await imported(api.url, file, *words) == 0
+
+    found = await api.database.fetch("-- found\nselect location_country, timezone from users")
+    assert [tuple(row) for row in found] == [("DE", "Europe/Berlin")] * 2
+
+
 async def test_a_dry_run_refuses_a_field_that_no_occasion_can_be(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -273,8 +328,11 @@ def test_a_country_with_one_time_has_a_zone(country: str, zone: str) -> None:
 @pytest.mark.parametrize(
     ("country", "said"), [("US", "America/New_York"), ("ES", "Atlantic/Canary"), ("XX", "not 'XX'")]
 )
-def test_a_country_with_several_times_has_none(country: str, said: str) -> None:
-    """The error lists the possible zones."""
+def test_a_country_with_several_times_has_none(country: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error lists the possible zones. Many rows of one country cost one comparison."""
+    with pytest.raises(NoZone, match=said):
+        zone_of_country(country, NOW)
+    monkeypatch.setattr(countries, "_clock", lambda *_: pytest.fail("compared again"))
     with pytest.raises(NoZone, match=said):
         zone_of_country(country, NOW)
 
