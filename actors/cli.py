@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from importlib import import_module
 
@@ -34,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
             _say(str(failure))
             return FAILED
         except KeyboardInterrupt:
-            return FAILED
+            _say("interrupted: what was done until now stays done")
+            return 128 + signal.SIGINT
 
 
 def _run(words: list[str]) -> int:

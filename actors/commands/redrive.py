@@ -10,8 +10,9 @@ from dataclasses import asdict
 from uuid import UUID
 
 from actors.commands.arguments import identifier, instant, refuse_reversed, user_id
-from actors.commands.errors import WrongUsage
+from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
+from actors.commands.output import OutputFailed, discard_output
 from actors.commands.principal import command_line
 from actors.commands.progress import Progress
 from service.adapters.postgres.connection import Database
@@ -106,18 +107,34 @@ class Redrive:
         self._as_json = as_json
 
     async def redrive_each(self, ids: Sequence[UUID]) -> bool:
-        """Redrive these messages. False if one of them cannot be redriven."""
+        """Redrive these messages, also if nobody reads the results. False if one of them cannot be redriven.
+
+        Raises CommandFailed when results could not be written.
+        """
         everything = True
+        unwritten: OutputFailed | None = None
         for one in ids:
             refused, message = await self._redrive(one)
             everything = everything and refused is None
-            if self._as_json:
-                _write_json({"id": one, "redriven": refused is None and not self._dry_run, "reason": refused})
-            elif refused is not None:
-                _write(f"{one}: {refused}")
-            else:
-                _write(_line(message) if self._dry_run and message is not None else f"{one}: redriven")
+            if unwritten is None:
+                try:
+                    self._tell(one, refused, message)
+                except OutputFailed as failure:
+                    if self._dry_run:
+                        raise
+                    discard_output()
+                    unwritten = failure
+        if unwritten is not None:
+            raise CommandFailed(f"all messages were tried, but not all results could be written: {unwritten}")
         return everything
+
+    def _tell(self, message_id: UUID, refused: str | None, message: Message | None) -> None:
+        if self._as_json:
+            _write_json({"id": message_id, "redriven": refused is None and not self._dry_run, "reason": refused})
+        elif refused is not None:
+            _write(f"{message_id}: {refused}")
+        else:
+            _write(_line(message) if self._dry_run and message is not None else f"{message_id}: redriven")
 
     async def _redrive(self, message_id: UUID) -> tuple[str | None, Message | None]:
         """Redrive one message. Returns the reason why it cannot be redriven, or None, and the message."""

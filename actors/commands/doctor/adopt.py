@@ -34,6 +34,8 @@ async def adopt(adoption: Adoption, settings: Settings, *, resend: bool, dry_run
         return True
     with Progress("settling due messages"):
         settled, held = await adoption.settle(situation.now, hold=not resend)
+        # Before anything is written: a reader who has left must not end this half-way.
+        cluster = await adoption.adopt(situation)
     if settled:
         say(f"Recorded as sent: {settled} messages, which Redis remembers as accepted.")
     if not resend:
@@ -41,7 +43,6 @@ async def adopt(adoption: Adoption, settings: Settings, *, resend: bool, dry_run
             f"Held: {held} messages are unknown now. `heyday doctor --ledger FILE --mend` records those that the email "
             "service has accepted. `heyday redrive --status unknown` sends the rest."
         )
-    cluster = await adoption.adopt(situation)
     say(f"Adopted: this is now the database of cluster {cluster}. Waiting nodes continue within seconds.")
     return True
 

@@ -19,6 +19,7 @@ from actors.commands.doctor.ledger import compare, mend
 from actors.commands.doctor.queries import check_queries
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
+from actors.commands.output import OutputFailed, discard_output
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.ledger import opened
 from service.adapters.postgres.nodes import PostgresNodes
@@ -126,7 +127,14 @@ async def _adopt(settings: Settings, args: argparse.Namespace) -> int:
 
 async def _ledger(dsn: Secret, args: argparse.Namespace) -> int:
     async with opened(dsn) as ledger:
-        same = await compare(ledger, args.ledger, since=args.starts_at, until=args.ends_at, as_json=args.json, say=say)
+        try:
+            same = await compare(
+                ledger, args.ledger, since=args.starts_at, until=args.ends_at, as_json=args.json, say=say
+            )
+        except OutputFailed:
+            if not args.mend:
+                raise
+            discard_output()  # what is to be mended does not depend on a reader
         if args.mend:
             async with _database(dsn) as database:
                 nodes = PostgresNodes(database, tzdata=TZDATA_VERSION)
@@ -135,4 +143,4 @@ async def _ledger(dsn: Secret, args: argparse.Namespace) -> int:
                     await mend(ledger, incarnation=incarnation, as_json=args.json, say=say)
                 finally:
                     await nodes.leave(incarnation)
-    return OK if same or args.mend else FAILED
+    return OK if args.mend or same else FAILED

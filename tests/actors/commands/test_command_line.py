@@ -7,8 +7,10 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -277,6 +279,32 @@ def in_bash(command: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+async def test_an_interrupted_command_says_so_by_its_exit_code() -> None:
+    """A script must tell Ctrl-C from a result that is not well."""
+    process = await asyncio.create_subprocess_exec(
+        *HEYDAY,
+        "when",
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        # The tests may run in the background, where a shell has the signal ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    question = b'{"occasion":"birthday","date":"2000-03-01","timezone":"UTC","year":2027}\n'
+    while not process.stdout._buffer:  # type: ignore[attr-defined]  # it answers in blocks, or line by line
+        process.stdin.write(question * 500)
+        await process.stdin.drain()
+        await asyncio.sleep(0.01)
+
+    process.send_signal(signal.SIGINT)
+    _, said = await asyncio.wait_for(process.communicate(), 60)
+
+    assert (process.returncode, said) == (130, b"heyday: interrupted: what was done until now stays done\n")
 
 
 def test_a_closed_pipe_ends_the_calendar_filter_quietly(tmp_path: Path) -> None:

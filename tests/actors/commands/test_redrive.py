@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.actors.commands.conftest import Run
+from tests.actors.commands.test_command_line import closed_pipe
 from tests.principals import OPERATOR
 from tests.service.adapters.postgres.conftest import Store
 
@@ -138,6 +139,17 @@ async def test_a_dry_run_counts_by_reason(store: Store, heyday: Run) -> None:
         ("no answer in time", 3, 2),
         ("HTTP 422: no such domain", 2, 2),
     ]
+
+
+async def test_all_messages_are_redriven_although_nobody_reads_the_results(store: Store) -> None:
+    """`heyday redrive ID… | head` ended after some of them, with exit code 0."""
+    ids = await ended(store, "failed", 300)
+
+    code, said = await closed_pipe(["redrive", *map(str, ids)], HEYDAY_DATABASE_URL=store.dsn)
+
+    assert set((await store.statuses()).values()) == {"scheduled"}
+    assert code == 1
+    assert said == "heyday: all messages were tried, but not all results could be written: Broken pipe\n"
 
 
 async def test_a_reader_that_closes_the_pipe_causes_no_traceback(store: Store) -> None:

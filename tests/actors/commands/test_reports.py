@@ -9,9 +9,13 @@ import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from actors.commands.errors import WrongUsage
+from actors.commands.preview import run as run_preview
+from actors.commands.registry import parser_for
 from service.domain.messages import Answer, Outcome, Status
 from service.domain.users import Profile
 from service.domain.zones import TZDATA_VERSION
@@ -252,3 +256,16 @@ async def test_a_reader_that_closes_the_pipe_is_no_failure(store: Store, clock: 
             return process.wait(timeout=30), said
 
     assert await asyncio.to_thread(run) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--from 2027-01-01", "--to 2027-01-01", "--occasion x", f"--user {UUID(int=1)}", "--deleted",
+     "--as-if-down 2027-01-01 2027-01-02"],
+)  # fmt: skip
+def test_a_filter_without_effect_on_the_zone_data_is_refused(words: str) -> None:
+    """It seemed to have one."""
+    args = parser_for(["preview"]).parse_args(["preview", "--tzdata-diff", *words.split()])
+
+    with pytest.raises(WrongUsage, match="has no effect with --tzdata-diff"):
+        run_preview(args, {})
