@@ -202,8 +202,9 @@ def url(*schemes: str, several_hosts: bool = False) -> Callable[[str], Secret]:
             hosts = [_host(address) for address in addresses]
         except ValueError:
             raise ValueError(expected) from None
-        # Otherwise the rest of a password would be read, and named in errors, as a path or an option.
-        if "@" not in parts.netloc and ("@" in parts.path or (not parts.path and "@" in parts.query + parts.fragment)):
+        # Otherwise errors would name the rest of a password as an option or a database. A path of HTTP may have an @.
+        path = "" if parts.scheme in ("http", "https") else parts.path
+        if "@" not in parts.netloc and ("@" in path or (not parts.path and "@" in parts.query + parts.fragment)):
             raise ValueError(f"{expected}, with / ? # and @ in a password written as %2F %3F %23 %40")
         has_gap = (len(hosts) > 1 and not all(hosts)) or any("," in host for host in hosts)
         if parts.scheme not in schemes or has_gap or not (any(hosts) or parts.path.strip("/") or parts.query):

@@ -229,6 +229,10 @@ def test_the_rest_of_a_password_that_is_not_encoded_is_not_shown(variable: str, 
     assert "%3F" in mistake
 
 
+def test_a_path_of_the_email_service_may_have_an_at_sign() -> None:
+    assert read({**REQUIRED, "HEYDAY_EMAIL_URL": "https://host/@team"}).email_url == "https://host/@team"
+
+
 def test_a_secret_file_that_is_no_text_or_empty_is_a_mistake(tmp_path: Path) -> None:
     """A volume that was not filled must not look like an intended value, also where none is needed."""
     binary, empty = tmp_path / "binary", tmp_path / "empty"
