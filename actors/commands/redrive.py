@@ -107,7 +107,7 @@ class Redrive:
         self._as_json = as_json
 
     async def redrive_each(self, ids: Sequence[UUID]) -> bool:
-        """Redrive these messages, also if nobody reads the results. False if one of them cannot be redriven.
+        """Redrive these messages, also if the results cannot be written. False if one of them cannot be redriven.
 
         Raises CommandFailed when results could not be written.
         """

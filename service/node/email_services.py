@@ -58,9 +58,7 @@ class EmailServices:
     @property
     def circuit(self) -> CircuitState:
         """The state of the circuit of the service that messages go to. It is open while no call can be made."""
-        path = self.path(self.preferred)
-        assert path is not None  # noqa: S101 - the preferred one is there
-        return path.email.circuit
+        return self._preferred_path.email.circuit
 
     @property
     def preferred(self) -> EmailServiceName:
@@ -78,9 +76,13 @@ class EmailServices:
     @property
     def paused(self) -> bool:
         """True while the service that messages go to asks for no call at all, as this node knows."""
+        return self._preferred_path.rate.per_second == 0
+
+    @property
+    def _preferred_path(self) -> EmailPath:
         path = self.path(self.preferred)
         assert path is not None  # noqa: S101 - the preferred one is there
-        return path.rate.per_second == 0
+        return path
 
     async def admits(self, *, within: float) -> bool:
         """Wait up to `within` seconds until one of the circuits is not open. False if all are still open."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from structlog.testing import capture_logs
@@ -16,24 +17,35 @@ from tests.fakes.broker import Broker
 from tests.fakes.coordination import FakeRateLimit
 from tests.fakes.nodes import FakeNodes
 from tests.fakes.redis_memory import RedisMemory
+from tests.fakes.rows import MessageRow
 from tests.fakes.truth import Truth
 from tests.service.node.steady import Steady
+
+
+async def one_message(steady: Steady) -> tuple[Truth, Callable[[], MessageRow]]:
+    """A store with one due message, and what puts it into the delivery queue. Its clock goes with `steady`."""
+    began = steady.at
+    truth = Truth(now=lambda: NOW + timedelta(seconds=steady.at - began))
+    incarnation = await FakeNodes(truth).enter("node")
+    [due] = due_messages(truth, 1)
+
+    def queue() -> MessageRow:
+        return truth.move(truth.messages[due.id], status=Status.QUEUED, queued_at=truth.now(), queued_by=incarnation)
+
+    return truth, queue
 
 
 async def test_a_queue_that_loses_messages_again_and_again_is_named(
     context: NodeContext, steady: Steady, memory: RedisMemory, broker: Broker
 ) -> None:
     """One loss is a queue that was purged. When what was queued again is lost too, a person must change the queue."""
-    began = steady.at
-    truth = Truth(now=lambda: NOW + timedelta(seconds=steady.at - began))
-    incarnation = await FakeNodes(truth).enter("node")
-    [row] = due_messages(truth, 1)
+    truth, queue = await one_message(steady)
     recovery = recovery_alone(context, truth, memory, broker)
     await recovery.stage.start()
 
     async def losses() -> list[int]:
         """Let a message be queued, lost, and taken back; the messages of each log line about it."""
-        truth.move(truth.messages[row.id], status=Status.QUEUED, queued_at=truth.now(), queued_by=incarnation)
+        row = queue()
         steady.passes(QUEUED_FOR.total_seconds() + 1)
         with capture_logs() as logs:
             await recovery.run()
@@ -54,10 +66,8 @@ async def test_messages_that_wait_because_the_service_asks_for_a_pause_are_not_l
 ) -> None:
     """The log and the alert named the delivery queue, and told the operator to do without it."""
     began = steady.at
-    truth = Truth(now=lambda: NOW + timedelta(seconds=steady.at - began))
-    incarnation = await FakeNodes(truth).enter("node")
-    [row] = due_messages(truth, 1)
-    truth.move(row, status=Status.QUEUED, queued_at=truth.now(), queued_by=incarnation)
+    truth, queue = await one_message(steady)
+    row = queue()
     rate = FakeRateLimit(RedisMemory(monotonic=lambda: steady.at), None)
     await rate.throttled(timedelta(hours=1))
     recovery = recovery_alone(context, truth, memory, broker, services=only_service(rate=rate))

@@ -414,7 +414,7 @@ concluded as (
              else 'retrying' end as follows
     from held
 ),
-verdict as materialized (
+verdict as (
     {{verdict}}
 ),
 moved as (

@@ -39,7 +39,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 def identify(keys: ApiKeys, proxies: Sequence[Network], origins: Collection[str]) -> Middleware:
     """The middleware that identifies the client. It refuses no request.
 
-    Without keys, pages of these `origins` may use the API, and no other pages.
+    Without keys, pages of other machines change something only from these `origins`.
     """
 
     @web.middleware
@@ -68,8 +68,9 @@ def _is_of_a_foreign_page(request: web.Request, origins: Collection[str]) -> boo
     A form, or a request that needs no preflight, is sent whatever the node would say to a preflight.
     """
     origin = request.headers.get("Origin")
-    safe = request.method in _SAFE or origin is None or origin in origins
-    return not (safe or _is_served_here(origin or "", request.headers.get("Host", "")))
+    if origin is None or origin in origins or request.method in _SAFE:
+        return False
+    return not _is_served_here(origin, request.headers.get("Host", ""))
 
 
 @lru_cache(maxsize=64)

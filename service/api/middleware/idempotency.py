@@ -73,7 +73,8 @@ def mark_kept(request: web.Request) -> None:
 async def note_resource(request: web.Request, path: str) -> None:
     """Note the user or the suppression whose personal data the response shows: it is erased with them.
 
-    Call it before reading them. Otherwise they could be erased between the two, and the response would be kept.
+    Call it before reading them, if their id is known. Otherwise they could be erased between the two, and the response
+    would be kept.
     Raises Unavailable.
     """
     if (reserved := reservation(request)) is not None:

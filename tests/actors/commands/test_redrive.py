@@ -141,7 +141,7 @@ async def test_a_dry_run_counts_by_reason(store: Store, heyday: Run) -> None:
     ]
 
 
-async def test_all_messages_are_redriven_although_nobody_reads_the_results(store: Store) -> None:
+async def test_all_messages_are_redriven_although_the_reader_has_left(store: Store) -> None:
     """`heyday redrive ID… | head` ended after some of them, with exit code 0."""
     ids = await ended(store, "failed", 300)
 

@@ -218,7 +218,7 @@ async def test_of_rows_that_mean_one_user_by_key_and_by_address_both_count(api: 
 async def test_an_address_that_an_earlier_row_has_freed_is_that_of_another_person(
     api: Api, between: int, name: str
 ) -> None:
-    """Rows are applied in order. Bob got Ann's key and dates, or was taken for her: nobody had the address any more."""
+    """Rows are applied in order. Bob got Ann's key and dates, or was taken for her, and no user had the address."""
     ann = await api.create(externalId="A", firstName="Ann", email="old@example.com")
     moves = {**a_user(externalId="A", firstName="Ann"), "email": "new@example.com"}
     joins = {**a_user(firstName=name), "email": "old@example.com"}
