@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _SQL = load("ledger.sql")
 
+PAGE_SIZE = 10_000
+"""Differences in memory at a time."""
+
 
 class Difference(StrEnum):
     """The kinds of difference between ledger and rows. The values are those of the JSON lines."""
@@ -76,13 +79,21 @@ class PostgresLedger:
     async def differing(
         self, difference: Difference, since: datetime | None, until: datetime | None
     ) -> AsyncIterator[Differing]:
-        """Every key with this kind of difference. `since` and `until` bound the messages sent here."""
+        """Every key with this kind of difference, by key. `since` and `until` bound the messages sent here.
+
+        No transaction is open while the caller writes: a reader may take hours.
+        """
         bounds = (since, until) if difference is Difference.NOT_ACCEPTED_THERE else ()
         query = getattr(_SQL, difference)
-        with translating():
-            async with self._connection.transaction():
-                async for row in self._connection.cursor(query, self._comparison, *bounds, prefetch=1000):
-                    yield Differing(difference, row["id"], row["times"], row["status"], row["status_reason"], row["at"])
+        after: UUID | None = None
+        while True:
+            with translating():
+                rows = await self._connection.fetch(query, self._comparison, after, PAGE_SIZE, *bounds)
+            for row in rows:
+                after = row["id"]
+                yield Differing(difference, row["id"], row["times"], row["status"], row["status_reason"], row["at"])
+            if len(rows) < PAGE_SIZE:
+                return
 
     async def mend(self, *, incarnation: int, reason: str, by: Principal) -> int:
         """Record as sent up to 5,000 messages that are unknown here and accepted there. Returns their number.

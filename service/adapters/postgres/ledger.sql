@@ -1,4 +1,4 @@
--- Everywhere $1 is the comparison.
+-- Everywhere $1 is the comparison. The differences are read by pages of up to $3 keys that follow $2, if it is given.
 
 -- name: forget_abandoned
 -- Of comparisons that were killed. The table is empty while there is none.
@@ -14,36 +14,42 @@ where comparison = $1
 -- name: twice
 select key as id, count(*) as times, null::text as status, null::text as status_reason, null::timestamptz as at
 from ledger
-where comparison = $1
+where comparison = $1 and ($2::uuid is null or key > $2)
 group by key
 having count(*) > 1
 order by key
+limit $3
 
 -- name: not_sent_here
 -- Messages accepted by the service that our rows do not show as sent.
 select m.id, count(*) as times, m.status, m.status_reason, min(l.at) as at
 from ledger l
 join messages m on m.id = l.key
-where l.comparison = $1 and m.status <> 'sent'
+where l.comparison = $1 and m.status <> 'sent' and ($2::uuid is null or l.key > $2)
 group by m.id, m.status, m.status_reason
-order by m.status, m.id
+order by m.id
+limit $3
 
 -- name: not_ours
 -- Keys accepted by the service that belong to no message here.
 select l.key as id, count(*) as times, null::text as status, null::text as status_reason, min(l.at) as at
 from ledger l
 where l.comparison = $1 and not exists (select from messages m where m.id = l.key)
+    and ($2::uuid is null or l.key > $2)
 group by l.key
 order by l.key
+limit $3
 
 -- name: not_accepted_there
 -- Messages sent here in the period of the ledger that the ledger lacks.
 select m.id, 0::bigint as times, m.status, m.status_reason, m.ended_at as at
 from messages m
 where m.status = 'sent'
-    and ($2::timestamptz is null or m.ended_at >= $2) and ($3::timestamptz is null or m.ended_at < $3)
+    and ($4::timestamptz is null or m.ended_at >= $4) and ($5::timestamptz is null or m.ended_at < $5)
     and not exists (select from ledger l where l.comparison = $1 and l.key = m.id)
+    and ($2::uuid is null or m.id > $2)
 order by m.id
+limit $3
 
 -- name: mend
 -- Records the acceptance in the ledger as an accepted attempt, with the number of the latest begun attempt.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -138,6 +139,38 @@ async def test_a_ledger_is_compared_behind_a_pooler(pooler: PgBouncer, store: St
 
         assert (await ledger.bounds()).lines == 2
         assert [one.id async for one in ledger.differing(Difference.NOT_SENT_HERE, None, None)] == [unsent]
+
+
+async def test_differences_of_several_pages_are_listed_without_an_open_transaction(
+    pooler: PgBouncer, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person may read them slowly, and an open transaction keeps the server from cleaning up."""
+    monkeypatch.setattr("service.adapters.postgres.ledger.PAGE_SIZE", 3)
+    ids = sorted(await store.due(7))
+    strange = sorted(uuid4() for _ in ids)
+    async with opened(pooler.dsn()) as ledger:
+        await ledger.add([(key, None) for key in [*ids, *strange] * 2])
+
+        async def listed(difference: Difference) -> list[UUID]:
+            found: list[UUID] = []
+            async for one in ledger.differing(difference, None, None):
+                if not found:
+                    assert await open_transactions(store) == []
+                found.append(one.id)
+            return found
+
+        assert await listed(Difference.TWICE) == sorted([*ids, *strange])
+        assert await listed(Difference.NOT_SENT_HERE) == ids
+        assert await listed(Difference.NOT_OURS) == strange
+    async with opened(pooler.dsn()) as ledger:
+        await store.fetch("update messages set status = 'sent', attempt = 1, ended_at = business_now()")
+        assert await listed(Difference.NOT_ACCEPTED_THERE) == ids
+
+
+async def open_transactions(store: Store) -> list[asyncpg.Record]:
+    return await store.fetch(
+        "select pid, query from pg_stat_activity where datname = current_database() and state like 'idle in trans%'"
+    )
 
 
 async def test_a_pooler_that_is_killed_is_an_outage_and_what_comes_after_it_works(
