@@ -7,8 +7,8 @@ import asyncio
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -41,8 +41,21 @@ class Ready:
     line: bytes
 
 
+@dataclass(slots=True)
+class Done:
+    """What an import has done so far.
+
+    `line` is that of the last row that the API has answered: 0 before the first answer, None while nothing was sent.
+    `unchecked` has the fields that a dry run could not check.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    line: int | None = None
+    unchecked: set[str] = field(default_factory=set)
+
+
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Import, and return the exit code: 1 when a row was refused.
+    """Import, and return the exit code: 1 when a row was refused. An import that breaks off reports what it has done.
 
     Raises BadConfiguration, WrongUsage, CommandFailed.
     """
@@ -60,16 +73,28 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
         file = args.file.open("rb")
     except OSError as error:
         raise WrongUsage(f"{args.file}: {error.strerror}") from error
+    done = Done()
     with file:
-        counts, unchecked = _import(args, file, kind, key, conversion, now)
-    _report(args, counts, unchecked)
-    return FAILED if counts["refused"] else OK
+        try:
+            _import(args, file, kind, key, conversion, now, done)
+        except (CommandFailed, KeyboardInterrupt):
+            if done.line is not None:
+                _report(args, done, broken_off=True)
+                sys.stderr.write(_how_to_go_on(done.line, updates=args.on_conflict == "update"))
+            raise
+    _report(args, done)
+    return FAILED if done.counts["refused"] else OK
 
 
 def _import(
-    args: argparse.Namespace, file: IO[bytes], kind: str, key: str | None, conversion: Conversion, now: datetime
-) -> tuple[Counter[str], list[str]]:
-    """Return the counts, and the fields that a dry run could not check."""
+    args: argparse.Namespace,
+    file: IO[bytes],
+    kind: str,
+    key: str | None,
+    conversion: Conversion,
+    now: datetime,
+    done: Done,
+) -> None:
     source = open_source(_read(args.file, file), kind)
     if source.columns:
         fields = conversion.fields_of(source.columns)
@@ -79,20 +104,20 @@ def _import(
             if meant := suggestions(ignored, fields.values()):
                 words = " ".join(f"--map {shlex.quote(f'{column}={field}')}" for column, field in meant)
                 sys.stderr.write(f"perhaps you mean: {words}\n")
-    counts: Counter[str] = Counter()
-    unchecked: set[str] = set()
     with (
         Refusals(args.refused, source) as refusals,
         ProgressBar("importing users", total=_lines_of(args.file)) as progress,
     ):
         ready = _converted(source, conversion, refusals, progress)
-        if args.dry_run:
-            counts["valid"] = sum(_is_valid(one, refusals, progress, now, unchecked) for one in ready)
-        else:
-            client = ImportClient(args.url, key, updates=args.on_conflict == "update")
-            asyncio.run(_send(client, ready, refusals, progress, counts))
-        counts["refused"] = refusals.count
-    return counts, sorted(unchecked)
+        try:
+            if args.dry_run:
+                done.counts["valid"] = sum(_is_valid(one, refusals, progress, now, done.unchecked) for one in ready)
+            else:
+                done.line = 0
+                client = ImportClient(args.url, key, updates=args.on_conflict == "update")
+                asyncio.run(_send(client, ready, refusals, progress, done))
+        finally:
+            done.counts["refused"] = refusals.count
 
 
 def _read(path: Path, file: IO[bytes]) -> Iterator[bytes]:
@@ -124,7 +149,7 @@ def _converted(source: Source, conversion: Conversion, refusals: Refusals, progr
 
 
 async def _send(
-    client: ImportClient, ready: Iterator[Ready], refusals: Refusals, progress: ProgressBar, counts: Counter[str]
+    client: ImportClient, ready: Iterator[Ready], refusals: Refusals, progress: ProgressBar, done: Done
 ) -> None:
     for part in chunks(ready):
         results = client.send([one.line for one in part])
@@ -135,7 +160,8 @@ async def _send(
             if result.outcome == "refused":
                 refusals.add(one.row, result.reason)
             else:
-                counts[result.outcome] += 1
+                done.counts[result.outcome] += 1
+            done.line = one.row.line
 
 
 def _is_valid(one: Ready, refusals: Refusals, progress: ProgressBar, now: datetime, unchecked: set[str]) -> bool:
@@ -184,12 +210,22 @@ def _lines_of(path: Path) -> int | None:
         return sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
 
 
-def _report(args: argparse.Namespace, counts: Counter[str], unchecked: Sequence[str]) -> None:
+def _how_to_go_on(line: int, *, updates: bool) -> str:
+    """The sentences for an import that broke off. The API may have stored rows whose results were lost."""
+    reached = f"The last row with a result is in line {line}." if line else "No row has a result."
+    stored = "stay as they are" if updates else "are refused, because their addresses are taken"
+    return f"{reached} Run the command again for the rest. Rows that are there already {stored}.\n"
+
+
+def _report(args: argparse.Namespace, done: Done, *, broken_off: bool = False) -> None:
+    counts, unchecked = done.counts, sorted(done.unchecked)
     names = ("valid", "refused") if args.dry_run else ("created", "updated", "unchanged", "refused")
     if args.json:
         content: dict[str, object] = {name: counts[name] for name in names}
         if args.dry_run:
             content["notChecked"] = unchecked
+        if broken_off:
+            content["upToLine"] = done.line
         sys.stdout.write(encode(content).decode() + "\n")
         return
     sys.stdout.write(", ".join(f"{counts[name]} {name}" for name in names) + "\n")

@@ -76,6 +76,5 @@ class Refusals:
 
     def _failed(self, failure: OSError) -> CommandFailed:
         return CommandFailed(
-            f"--refused {self._path}: {failure.strerror}. The file lacks refused rows, and later rows may not "
-            "have been sent. Name a file with room, and run the import again with --on-conflict update"
+            f"--refused {self._path}: {failure.strerror}. The file lacks refused rows: name one with room"
         )

@@ -56,7 +56,7 @@ class ImportClient:
                 response = await self._begin(http, documents)
                 async with response:
                     async for line in response.content:
-                        result = json.loads(line)
+                        result = _document(line)
                         if "line" not in result or result["line"] > len(documents):
                             raise CommandFailed(f"the import ended early: {result.get('detail')}")
                         given += 1
@@ -67,7 +67,7 @@ class ImportClient:
         except ValueError as error:
             raise CommandFailed(f"this is no API of heyday: {error}") from error
         if given < len(documents):
-            raise CommandFailed(f"{len(documents) - given} rows have no result: run the command again")
+            raise CommandFailed(f"the answer ended early: {len(documents) - given} rows have no result")
 
     async def _begin(self, http: aiohttp.ClientSession, documents: Sequence[bytes]) -> aiohttp.ClientResponse:
         for left in reversed(range(TRIES)):
@@ -96,6 +96,14 @@ async def _problem(response: aiohttp.ClientResponse) -> str:
         return str(found["detail"])
     except (ValueError, KeyError, TypeError):
         return response.reason or "no reason"
+
+
+def _document(line: bytes) -> dict[str, Any]:
+    """The document of a line, which is the result of a row, or the problem that ended the import. Raises ValueError."""
+    found = json.loads(line)
+    if not isinstance(found, dict) or "status" not in found:
+        raise ValueError("expected the result of a row on each line")
+    return found
 
 
 def _result(result: dict[str, Any]) -> RowResult:

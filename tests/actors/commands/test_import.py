@@ -5,13 +5,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
+import itertools
 import json
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from actors.cli import main
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.imports import countries, sending
 from actors.commands.imports.command import run
@@ -314,6 +324,129 @@ async def test_a_node_that_is_away_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(CommandFailed, match="cannot be reached"):
         await imported("http://127.0.0.1:1", file)
+
+
+CREATED = '{"line": %d, "status": 201}\n'
+
+
+@asynccontextmanager
+async def breaking_off(
+    ending: Callable[[web.StreamResponse], Awaitable[None]],
+) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """An API that answers a request of two rows in full, and one row of the next one. Then `ending` follows."""
+    requests = itertools.count()
+    begun = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write((CREATED % 1).encode())
+        if not next(requests):
+            await response.write((CREATED % 2).encode())
+            return response
+        begun.set()
+        await ending(response)
+        return response
+
+    app = web.Application()
+    app.router.add_post("/api/v1/users:import", answer)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/")), begun
+
+
+async def cut(response: web.StreamResponse) -> None:
+    """End the connection in the middle of the answer."""
+    assert response._req is not None
+    assert response._req.transport is not None
+    response._req.transport.abort()
+
+
+async def give_up(response: web.StreamResponse) -> None:
+    """End the answer as the API does while its database is away."""
+    await response.write(b'{"status": 503, "detail": "The database is away."}\n')
+
+
+async def say_something_else(response: web.StreamResponse) -> None:
+    """Go on as another program would."""
+    await response.write(b"[]\n")
+
+
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        (cut, "heyday: the API cannot be reached: "),
+        (give_up, "heyday: the import ended early: The database is away.\n"),
+        (say_something_else, "heyday: this is no API of heyday: "),
+    ],
+)
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ([], "Rows that are there already are refused, because their addresses are taken.\n"),
+        (["--on-conflict", "update"], "Rows that are there already stay as they are.\n"),
+    ],
+)
+async def test_an_import_that_breaks_off_reports_what_it_has_done(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ending: Callable[[web.StreamResponse], Awaitable[None]],
+    said: str,
+    words: list[str],
+    hint: str,
+) -> None:
+    """A person must know if sending the file again is safe, and how far it came."""
+    monkeypatch.setattr(sending, "ROWS_PER_REQUEST", 2)
+    file = five_people(tmp_path)
+
+    async with breaking_off(ending) as (url, _):
+        arguments = ["import", str(file), "--url", url, *words]
+        codes = [await asyncio.to_thread(main, [*arguments, *more]) for more in ([], ["--json"])]
+
+    written = capsys.readouterr()
+    text, content = written.out.splitlines()
+    assert codes == [1, 1]
+    assert text == "3 created, 0 updated, 0 unchanged, 0 refused"
+    assert json.loads(content) == {"created": 1, "updated": 0, "unchanged": 0, "refused": 0, "upToLine": 2}
+    assert said in written.err
+    assert f"The last row with a result is in line 4. Run the command again for the rest. {hint}" in written.err
+
+
+async def test_an_import_that_is_interrupted_reports_what_it_has_done(tmp_path: Path) -> None:
+    """Ctrl-C ends it in the middle of a request."""
+
+    async def wait(_: web.StreamResponse) -> None:
+        await asyncio.sleep(60)
+
+    file = five_people(tmp_path)
+    async with breaking_off(wait) as (url, begun):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            "import sys; from actors.commands.imports import sending; from actors.cli import main; "
+            "sending.ROWS_PER_REQUEST = 2; sys.exit(main())",
+            *("import", str(file), "--url", url),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            # The tests may run in the background, where a shell has the signal ignored.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        )
+        await asyncio.wait_for(begun.wait(), 60)
+        process.send_signal(signal.SIGINT)
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+
+    assert process.returncode == 130
+    # The last row of the two may have its result or not.
+    assert re.fullmatch(r"[23] created, 0 updated, 0 unchanged, 0 refused\n", out.decode())
+    assert re.search(r"The last row with a result is in line [34]\. Run the command again", err.decode())
+
+
+def five_people(folder: Path) -> Path:
+    """A file of five rows that are all valid."""
+    file = folder / "people.csv"
+    file.write_text("firstName,email,timezone\n" + "".join(f"Ada,ada{n}@example.com,UTC\n" for n in range(5)))
+    return file
 
 
 @pytest.mark.parametrize(
