@@ -24,7 +24,7 @@ ANSWER_TIMEOUT = 3.0
 """Seconds for the answer. Container engines allow 30 s by default."""
 
 MAX_BYTES = 1 << 20
-"""Bytes of an answer that are read."""
+"""Bytes of an answer about health that are read: the address may be that of another program."""
 
 SHOWN_BYTES = 500
 """Bytes of a refusal that are shown as text."""
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Ask, write the answer and return the exit code, which is 0 after a 2xx. Raises BadConfiguration."""
     url = args.url or url_of(*read_bind(environment), path="/health/ready" if args.ready else "/health/live")
-    answer = ask(url)
+    answer = ask(url, most=MAX_BYTES)
     if args.json:
         sys.stdout.write(encode(answer.as_json()).decode() + "\n")
     else:
@@ -85,10 +85,12 @@ def ask(
     secret: str | None = None,
     data: bytes | None = None,
     within: float = ANSWER_TIMEOUT,
+    most: int | None = None,
 ) -> Answer:
     """Send a request to a node, with the secret of an API key and with JSON, and return the answer.
 
-    Characters that no URL has, such as a space or an ä, are percent-encoded.
+    `most` bytes of the answer are read, by default all. Characters that no URL has, such as a space or an ä, are
+    percent-encoded.
     """
     url = re.sub(r"[^\x21-\x7e]+", lambda part: quote(part[0], errors="surrogateescape"), url)
     headers: dict[str, str | bytes] = {}
@@ -99,11 +101,12 @@ def ask(
     try:
         # A proxy of this machine is not between a container and itself.
         request = Request(url, method=method, headers=headers, data=data)  # type: ignore[arg-type]  # noqa: S310 - the caller checks the scheme
-        with build_opener(ProxyHandler({})).open(request, timeout=within) as answer:
-            return Answer(url, answer.status, answer.read(MAX_BYTES))
-    except HTTPError as refused:
-        with refused:
-            return Answer(url, refused.code, refused.read(MAX_BYTES))
+        try:
+            answer = build_opener(ProxyHandler({})).open(request, timeout=within)
+        except HTTPError as refused:
+            answer = refused
+        with answer:
+            return Answer(url, answer.status, answer.read(most))
     except (URLError, OSError) as error:
         return Answer(url, None, b"", str(getattr(error, "reason", error)))
     except (HTTPException, ValueError) as error:  # the answer is not HTTP, or the address is no URL

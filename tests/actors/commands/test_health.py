@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from actors.cli import main
 from actors.commands.exit_codes import FAILED, OK
@@ -87,6 +90,29 @@ async def test_an_answer_that_is_not_http_is_a_failure(capsys: pytest.CaptureFix
     assert capsys.readouterr().err == f"http://127.0.0.1:{port}/: BadStatusLine: -ERR unknown command\n"
 
 
+@pytest.mark.parametrize("status", [b"200 OK", b"503 Service Unavailable"])
+@pytest.mark.parametrize("command", [["health", "--url"], ["call"]])
+async def test_an_answer_that_ends_in_the_middle_is_a_failure(
+    status: bytes, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half of an answer must not pass for the whole."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %b\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhal" % status)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        monkeypatch.setenv("HEYDAY_BIND", f"127.0.0.1:{port}")
+        target = "/" if command == ["call"] else f"http://127.0.0.1:{port}/"
+        code = await asyncio.to_thread(main, [*command, target])
+
+    said = capsys.readouterr()
+    assert (code, said.out) == (FAILED, "")
+    assert said.err.startswith(f"http://127.0.0.1:{port}/: IncompleteRead")
+
+
 @pytest.mark.parametrize(
     "url", ["http://[::1", "http://127.0.0.1:http/", "http://127.0.0.1:99999/", "http://:8080/", "127.0.0.1:8080"]
 )
@@ -109,21 +135,13 @@ async def test_a_call_sends_method_key_and_json_and_writes_the_answer(
         seen.append((request.method, request.headers.get("Authorization"), await request.read()))
         return web.json_response({"path": request.path}, status=409 if request.path == "/refused" else 200)
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-    monkeypatch.setenv("HEYDAY_BIND", f"127.0.0.1:{port}")
-    monkeypatch.setenv("HEYDAY_API_KEYS", f"reader:read:one,sha256:{'0' * 64},jobs:operate:two:thr€e")
-
-    codes = [
-        await asyncio.to_thread(main, ["call", *words])
-        for words in (["/health/d €"], ["POST", "/api/v1/x"], ["/refused", "--data", '{"a": 1}', "--json"])
-    ]
-    await runner.cleanup()
+    async with node(answer) as port:
+        monkeypatch.setenv("HEYDAY_BIND", f"127.0.0.1:{port}")
+        monkeypatch.setenv("HEYDAY_API_KEYS", f"reader:read:one,sha256:{'0' * 64},jobs:operate:two:thr€e")
+        codes = [
+            await asyncio.to_thread(main, ["call", *words])
+            for words in (["/health/d €"], ["POST", "/api/v1/x"], ["/refused", "--data", '{"a": 1}', "--json"])
+        ]
 
     assert codes == [OK, OK, FAILED]
     bearer = "Bearer two:thr€e"
@@ -131,3 +149,29 @@ async def test_a_call_sends_method_key_and_json_and_writes_the_answer(
     said = capsys.readouterr()
     assert said.out == '{\n  "path": "/health/d €"\n}\n{\n  "path": "/api/v1/x"\n}\n{"path":"/refused"}\n'
     assert "/refused: 409" in said.err
+
+
+async def test_a_call_writes_the_whole_of_a_large_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A page of 500 messages may have more than a megabyte, and half of it is no JSON."""
+    items = ["x" * 1000] * 3000
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"items": items})
+
+    async with node(answer) as port:
+        monkeypatch.setenv("HEYDAY_BIND", f"127.0.0.1:{port}")
+        code = await asyncio.to_thread(main, ["call", "/api/v1/messages"])
+
+    assert (code, json.loads(capsys.readouterr().out)) == (OK, {"items": items})
+
+
+@asynccontextmanager
+async def node(answer: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[int]:
+    """The port of a server that answers every request so."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server:
+        assert server.port is not None
+        yield server.port
