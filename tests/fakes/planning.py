@@ -269,6 +269,8 @@ class FakePlanning:
     ) -> list[int]:
         made = []
         for day in days:
+            if day.occasion not in self._truth.occasions:
+                continue
             cuts = self._cuts(day)
             for after, until in zip([None, *cuts], [*cuts, None], strict=True):
                 made.append(self._truth.add_range(PlanRange(day, after, until, starts_at, ends_at, replans)))

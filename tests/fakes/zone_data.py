@@ -33,7 +33,8 @@ class FakeZoneData:
         self, moves: Sequence[TzdataMove], *, days: Sequence[OccasionDay], starts_at: datetime, ends_at: datetime
     ) -> list[int]:
         truth = self._truth
-        ranges = [truth.add_range(PlanRange(day, None, None, starts_at, ends_at)) for day in days]
+        present = [day for day in days if day.occasion in truth.occasions]
+        ranges = [truth.add_range(PlanRange(day, None, None, starts_at, ends_at)) for day in present]
         instants = {(one.unsent.day, one.unsent.timezone, one.unsent.send_at): one.send_at for one in moves}
         for row in self._movable():
             day = self._day(row)

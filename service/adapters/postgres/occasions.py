@@ -23,6 +23,7 @@ from service.ports import (
 )
 
 _SQL = load("occasions.sql")
+_PLANNING = load("planning.sql")
 
 
 class PostgresOccasions:
@@ -66,7 +67,7 @@ class PostgresOccasions:
         try:
             async with self._database.transaction() as connection:
                 await connection.execute(_SQL.wait_for_writers)
-                await connection.execute(_SQL.lock_planning)
+                await connection.execute(_PLANNING.lock_planning)
                 before = await connection.fetchrow(_SQL.lock, code)
                 if before is None:
                     return False

@@ -21,10 +21,6 @@ select version from occasions where code = $1 for no key update
 -- name: count
 select count(*) from occasions
 
--- name: lock_planning
--- A deletion locks this row first, as every change of the planning rules does.
-select from planning for update
-
 -- name: create
 -- The trigger check_occasion refuses texts that cannot be rendered, and counts the versions.
 insert into occasions

@@ -160,7 +160,7 @@ class PostgresPlanning:
             # The cuts need not be exact, but must cover all users. So they are computed before writers have to wait.
             parts = [part for day in days for part in await _split(connection, day)]
             await connection.execute(_SQL.plan_lock)
-            before = await connection.fetchval(_SQL.announced)
+            before = await connection.fetchval(_SQL.lock_planning)
             if before >= up_to:
                 return []
             ranges = await _add_ranges(connection, parts, before, up_to, replans=False)
@@ -185,10 +185,10 @@ class PostgresPlanning:
     async def _plan_range(self, range_id: int, rules: PlanningRules, tzdata: str) -> int | None:
         with self._database.timing(_SQL.plan_range):
             async with self._database.transaction() as connection:
+                await connection.execute(_SQL.hold_rules)  # first: see lock_planning
                 row = await connection.fetchrow(_SQL.peek_range, range_id)
                 if row is None or row["occasion"] not in rules.understood:
                     return None
-                await connection.execute(_SQL.hold_rules)
                 if rules.version not in (None, await connection.fetchval(_SQL.rules_version)):
                     raise RulesChanged
                 await connection.execute(_SQL.drop_range, range_id)

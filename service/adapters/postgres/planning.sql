@@ -84,8 +84,10 @@ select business_now() as now, p.planned_until as announced,
     coalesce((select min(starts_at) from plan_ranges), p.planned_until) as complete
 from planning p
 
--- name: announced
-select planned_until from planning
+-- name: lock_planning
+-- The order of locks: rules_lock, plan_lock, this row, an occasion, its ranges. A new range locks its occasion, and a
+-- deletion of an occasion waits for planners of its ranges.
+select planned_until from planning for update
 
 -- name: announce
 update planning set planned_until = $1 where planned_until < $1 returning planned_until
@@ -112,10 +114,12 @@ where position % $3 = 0
 order by user_id
 
 -- name: add_ranges
+-- After lock_planning. An occasion that was deleted since the days were computed has no ranges.
 insert into plan_ranges (occasion, local_year, month_day, after_user, until_user, starts_at, ends_at, replans)
 select occasion, local_year, month_day, after_user, until_user, $6, $7, $8
 from unnest($1::text[], $2::smallint[], $3::smallint[], $4::uuid[], $5::uuid[])
     as t (occasion, local_year, month_day, after_user, until_user)
+where occasion = any(array(select code from occasions))
 returning id
 
 -- name: open_ranges

@@ -307,6 +307,11 @@ class _Edits:
         connection = self._connection
         ids = [user_id for user_id, _, _ in changes]
         profiles = {user_id: profile for user_id, profile, _ in changes}
+        desired = [(user_id, one) for user_id, _, of_user in changes for one in of_user]
+        if desired:
+            # As in a creation, before a new date locks its occasion: see lock_planning.
+            with _translating_rules():
+                await connection.fetchval(_PLANNING.fence_for, _rules_version(of_user for _, _, of_user in changes))
         rows = await connection.fetch(
             _SQL.update_users,
             ids,
@@ -319,10 +324,7 @@ class _Edits:
         await connection.execute(_SQL.drop_dates, ids, *kept)
         dates = [stored_date(day) for _, _, day in days]
         await connection.execute(_SQL.put_dates, *kept, dates, [not isinstance(day, MonthDay) for _, _, day in days])
-        desired = [(user_id, one) for user_id, _, of_user in changes for one in of_user]
         if desired:
-            with _translating_rules():
-                await connection.fetchval(_PLANNING.fence_for, _rules_version(of_user for _, _, of_user in changes))
             owners, arrays = [user_id for user_id, _ in desired], _arrays([one for _, one in desired])
             await connection.execute(_PLANNING.plan_users, owners, *arrays, self._late_limit, self._tzdata)
         return [

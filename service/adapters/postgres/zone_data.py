@@ -71,6 +71,7 @@ class PostgresZoneData:
         async with self._database.transaction() as connection:
             await connection.execute(_PATIENTLY)
             await connection.execute(_SQL.shift, *_columns(moves), self._release, None, timeout=FOLLOW_WITHIN)
+            await connection.execute(_PLANNING.lock_planning)
             rows = await connection.fetch(
                 _PLANNING.add_ranges,
                 [day.occasion for day in days],

@@ -1,0 +1,113 @@
+"""Deleting an occasion takes its locks in the order of all others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from service.adapters.postgres.occasions import PostgresOccasions
+from service.adapters.postgres.zone_data import PostgresZoneData
+from service.domain.occasions import Occasion
+from service.domain.planning import OccasionDay, days_to_announce, desired_messages
+from service.domain.texts import Text
+from service.ports import RulesChanged
+from tests.conftest import Clock
+from tests.node.harness import eventually
+from tests.principals import OPERATOR
+from tests.service.adapters.postgres.conftest import Store
+from tests.service.adapters.postgres.planned import utc
+from tests.service.adapters.postgres.test_rules import begin, create
+
+NOW, UP_TO = utc("2030-05-02 08:00"), utc("2030-05-04 08:00")
+
+LOCK_RULES = "select pg_advisory_xact_lock_shared(hashtext('heyday.rules'))"
+
+
+async def announce(store: Store) -> None:
+    """Announce the days of all occasions."""
+    days = days_to_announce(await store.planning.rules(), NOW, UP_TO)
+    await store.planning.announce("daily", UP_TO, incarnation=1, up_to=UP_TO, days=days)
+
+
+async def follow(store: Store, release: str = "2030b") -> None:
+    """Follow a release of the zone data, and plan a day of the occasion again."""
+    zone_data = PostgresZoneData(store.database, release=release)
+    await zone_data.follow([], days=[OccasionDay("eve", 2030, 503)], starts_at=NOW, ends_at=UP_TO)
+
+
+async def edit_while_announcing(store: Store) -> None:
+    """Announce, and give a user a date of the occasion meanwhile."""
+    rules = await store.planning.rules()
+    (user,) = await store.fetch("select id from users")
+    announcing = asyncio.ensure_future(announce(store))
+    await waiting(store, 2)
+
+    async def edit() -> None:
+        async with store.users.editing(user["id"], version=None) as editing:
+            after = replace(editing.user.profile, dates={"eve": date(1990, 5, 4)})
+            await editing.store(after, desired_messages(rules, after.dates, "UTC", now=editing.now))
+
+    with pytest.raises(RulesChanged):
+        await edit()
+    await announcing
+
+
+async def waiting(store: Store, sessions: int) -> None:
+    """Return when so many sessions wait for a lock."""
+    query = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+
+    async def enough() -> bool:
+        return len(await store.fetch(query)) >= sessions
+
+    await eventually(enough)
+
+
+async def eve(store: Store, clock: Clock) -> tuple[PostgresOccasions, int]:
+    """Make an occasion without dates, and a range of it to plan. Return the range."""
+    await begin(store, clock, "2030-05-02 08:00")
+    await create(store, "1990-05-03")
+    occasions = PostgresOccasions(store.database)
+    await occasions.put(Occasion("eve", Text("Hello", "Hey")), by=OPERATOR)
+    await follow(store, "2030a")
+    return occasions, await store.database.value("select id from plan_ranges where occasion = 'eve'")
+
+
+@pytest.mark.parametrize(("meanwhile", "sessions"), [(announce, 2), (follow, 2), (edit_while_announcing, 3)])
+async def test_a_deletion_does_not_deadlock(
+    store: Store, clock: Clock, meanwhile: Callable[[Store], Awaitable[None]], sessions: int
+) -> None:
+    """It waits for a planner, with the row of planning locked. The others begin, and wait for that row."""
+    occasions, plan_range = await eve(store, clock)
+
+    async with store.database.transaction() as planner:
+        await planner.execute("select from plan_ranges where id = $1 for update", plan_range)
+        deleting = asyncio.ensure_future(occasions.delete("eve", by=OPERATOR))
+        await waiting(store, 1)
+        other = asyncio.ensure_future(meanwhile(store))
+        await waiting(store, sessions)
+
+    assert [*await asyncio.gather(deleting, other)] == [True, None]
+    assert await store.fetch("select from plan_ranges where occasion = 'eve'") == []
+
+
+async def test_a_deletion_does_not_deadlock_with_planners_that_wait_for_a_change_of_rules(
+    store: Store, clock: Clock
+) -> None:
+    """The change waits for planners at work, and planners that begin wait for the change."""
+    occasions, plan_range = await eve(store, clock)
+    rules, state = await store.planning.rules(), await store.planning.rules_state()
+
+    async with store.database.transaction() as planner:
+        await planner.execute(LOCK_RULES)
+        changing = asyncio.ensure_future(store.planning.change_rules(state.version, None, incarnation=1))
+        await waiting(store, 1)
+        planning = asyncio.ensure_future(store.planning.plan(plan_range, rules, tzdata="test"))
+        await waiting(store, 2)
+        deleting = asyncio.ensure_future(occasions.delete("eve", by=OPERATOR))
+        await asyncio.wait([deleting, asyncio.ensure_future(waiting(store, 3))], return_when=asyncio.FIRST_COMPLETED)
+
+    assert [*await asyncio.gather(changing, planning, deleting)] == [None, None, True]
