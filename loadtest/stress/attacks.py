@@ -176,7 +176,7 @@ async def dripping_heads(target: Target) -> None:
 
 
 async def costly_reads(target: Target) -> None:
-    """Ask for a preview of two years, or search for a name that nobody has."""
+    """Ask for a preview of two years, or search for a name that no user has."""
     now = datetime.now(UTC)
     days = f"from={now:%Y-%m-%d}&to={now + timedelta(days=700):%Y-%m-%d}"
     path = f"/api/v1/preview?{days}" if random.random() < PREVIEWS else "/api/v1/users?q=nobody-has-this-name"

@@ -115,7 +115,7 @@ class Watching:
 
     async def _get(self, name: str, now: datetime) -> Figures:
         if self._lock.locked() and (known := self._kept.get(name)) is not None and self.age(known) < MAX_AGE:
-            return known  # it is being computed, or something else is: nobody waits for that
+            return known  # it is being computed, or something else is: no request waits for that
         # One at a time: everybody who asks meanwhile gets the same answer, and a node counts one day at a time.
         async with self._lock:
             self._asked.pop(name, None)
@@ -240,7 +240,7 @@ class Watching:
 
 
 def _read(text: str, members: frozenset[str]) -> dict[str, Any] | None:
-    """An object that has these members; None: the text is of another version of heyday, or of somebody else."""
+    """An object that has these members; None: the text is of another version of heyday, or of another program."""
     try:
         content = orjson.loads(text)
     except ValueError:

@@ -185,7 +185,7 @@ class QueueAskedAgain(FakeDeliveryQueue):
 
 
 async def test_a_consumer_outlives_senders_that_are_not_restarted(context: NodeContext, broker: Broker) -> None:
-    """A node that drains restarts nobody: what the last sender leaves goes to another node."""
+    """A node that drains restarts no actor: what the last sender leaves goes to another node."""
     queue, other = QueueAskedAgain(broker, prefetch=PREFETCH), FakeDeliveryQueue(broker, prefetch=PREFETCH)
     bundle = (uuid4(),)
     await queue.publish([bundle])

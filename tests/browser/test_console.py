@@ -28,7 +28,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 KEY = "desk:operate:0123456789abcdef"
 
 WAVE = 300
-"""Greetings that are due while somebody watches."""
+"""Greetings that are due while the page is watched."""
 
 FAILED = 60
 """Messages that the email service refused: more than a page of the list."""
@@ -333,7 +333,7 @@ async def test_nothing_glides_for_those_who_prefer_less_motion(opened: Open, pre
 
 
 async def test_a_hidden_tab_asks_nothing(opened: Open) -> None:
-    """It asks again as soon as somebody looks at it. The page's timers go by a clock that the test moves."""
+    """It asks again as soon as its tab is shown. The page's timers go by a clock that the test moves."""
     page = await opened()
     await page.page.clock.install()
     await page.go("nodes")

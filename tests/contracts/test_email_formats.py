@@ -1,4 +1,4 @@
-"""Every HTTP format keeps the same promises, whatever the provider's API looks like."""
+"""Every HTTP format keeps the same promises, with any API of a provider."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def without_names(documents: list[Document]) -> Objects:
 
 @needs_kubectl
 def test_the_chart_and_the_overlay_make_the_same_objects(tmp_path: Path) -> None:
-    """A change in one of them that the other lacks is a deployment that nobody tested."""
+    """A change in one of them that the other lacks is a deployment without a test."""
     by_helm, by_kustomize = without_names(list(render().values())), without_names(built(tmp_path))
 
     assert by_helm.keys() == by_kustomize.keys()

@@ -102,7 +102,7 @@ async def managed(request: pytest.FixtureRequest, place: Path, made: list[Server
 async def test_the_owner_of_a_managed_database_can_make_the_roles(
     managed: tuple[str, str], owner_of_public: str
 ) -> None:
-    """Managed services give nobody a superuser. What the owner may not do is a notice, and twice is no error.
+    """Managed services give no customer a superuser. What the owner may not do is a notice, and twice is no error.
 
     Up to PostgreSQL 14 the schema public of a new database belongs to a superuser, and since then to the owner.
     """

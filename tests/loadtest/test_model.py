@@ -57,7 +57,7 @@ def test_a_day_is_greeted_once_and_not_in_the_year_of_the_date_itself() -> None:
 
 
 def test_an_edit_that_moves_a_greeting_into_the_past_has_it_sent_at_once() -> None:
-    """Unless the user came after the new instant: nobody promises that."""
+    """Unless the user came after the new instant: that is not promised."""
     model = Model({"birthday": time(9)})
     model.create(person(), NOON)
     model.change(person(birthday=date(1990, 3, 14), zone="Pacific/Honolulu"), NOON + timedelta(hours=10))

@@ -1,4 +1,4 @@
-"""Every user is greeted once at 09:00 local time, whatever the email service does."""
+"""Every user is greeted once at 09:00 local time, with any behaviour of the email service."""
 
 from __future__ import annotations
 

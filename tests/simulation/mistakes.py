@@ -181,7 +181,7 @@ def loses_a_move(patch: Patch) -> None:
 
 
 def blames_the_message(patch: Patch) -> None:
-    """Every answer is taken for one about its message, although the service accepts nobody."""
+    """Every answer is taken for one about its message, although the service accepts no message."""
     patch.setattr(ServiceHealth, "judge", lambda _self, answer, **_: answer)
 
 

@@ -52,7 +52,7 @@ SILENT = frozenset({"acknowledge", "pause"})
 
 WATCHING = frozenset({"enter", "beat", "living", "end", "requeue_claim", "release_claims"})
 """The calls of PostgreSQL by which nodes live, see who does not, and free what the dead were sending: as long as they
-are answered, the 15 s hold, whatever happens to the other calls."""
+are answered, the 15 s hold for any fate of the other calls."""
 
 
 FATES = ("refused", "cut", "lost", "hangs", "late", "bug")
@@ -101,7 +101,7 @@ class Broken(StrEnum):
     REFUSES = "refuses"
     """No connection is made."""
     SILENT = "silent"
-    """Nothing arrives, and nobody says so."""
+    """Nothing arrives, and the caller is not told."""
     DEAF = "deaf"
     """What is asked arrives and is done; no answer comes back."""
     SLOW = "slow"

@@ -386,7 +386,7 @@ class Scenario:
         self.tell("mood", of=post.mood, fallback=post is self.world.fallback)
 
     async def _long_outage(self) -> None:
-        """An email service accepts nobody until the faults are over: longer than all attempts last."""
+        """An email service accepts no message until the faults are over: longer than all attempts last."""
         post = self.rng.choice(self.world.posts)
         post.mood = self.rng.choice(ACCEPTS_NOBODY)
         post.mood_stays = True

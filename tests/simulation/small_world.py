@@ -1,7 +1,7 @@
 """A small world whose every step is chosen from outside: which call is served next, and what becomes of it.
 
 The nodes are the production code: ticker, dispatcher and delivery, and recovery where a node has died. They run until
-each of them waits for a call. Then somebody chooses: serve one of the waiting calls, let it fail, kill a node, and so
+each of them waits for a call. Then the walk chooses: serve one of the waiting calls, let it fail, kill a node, and so
 on. Nothing is drawn at random, so the same choices lead to the same state.
 """
 
@@ -56,7 +56,7 @@ STEPS = frozenset(
 All other calls are answered at once: what they say only delays work, and a later step decides."""
 
 COMMUTES = frozenset({"remember", "acknowledge", "finish"})
-"""Calls of a node about what it alone holds: a key, a bundle, an entry. While nobody can end its incarnation, no step
+"""Calls of a node about what it alone holds: a key, a bundle, an entry. While no node can end its incarnation, no step
 of another node changes their result, and they change none of another: see `Choice.commutes`."""
 
 SETTLES_WITHIN = 60.0
@@ -543,7 +543,7 @@ class SmallWorld(World):
         self.auditor.at_the_end()
 
     def _recover(self) -> None:
-        """Do a pass of recovery as after an emptied store: whatever is queued goes back."""
+        """Do a pass of recovery as after an emptied store: all that is queued goes back."""
         node = self.small[0]
 
         async def recover() -> None:

@@ -47,6 +47,6 @@ def test_a_claim_without_an_owner_is_reported_after_the_promised_time() -> None:
 
 
 def test_an_owner_that_goes_on_between_two_looks_is_seen() -> None:
-    """A node stood still for 9 s, went on for half a second, and stood still again: nobody could take over from it."""
+    """A node stood still for 9 s, went on for half a second, and stood still again: no node could take over from it."""
     assert reported(9.5, seconds=int(OWNERLESS_FOR) + 1) == []
     assert reported(9.5, seconds=10 + int(OWNERLESS_FOR) + 1) != []

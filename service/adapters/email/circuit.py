@@ -1,6 +1,6 @@
 """The circuit breaker in front of the email service, which also tells the service's faults from the message's.
 
-Only an acceptance is a success: while the service accepts nobody, the circuit opens whatever it answers. A throttle is
+Only an acceptance is a success: while the service accepts no message, the circuit opens, for any answers. A throttle is
 neither a success nor a failure. aiobreaker keeps the state and counts the consecutive failures. What it leaves open is
 decided here: the loop's clock says when an open circuit becomes half open (aiobreaker would ask the wall clock, which
 jumps), one trial at a time is let through a half-open one, and a result is not counted when the circuit has changed

@@ -113,7 +113,7 @@ class DirectEmailService:
         Raises CircuitOpen when the greeting was not `allowed` any more, and nothing was written.
 
         When it is cancelled or out of time the connection is cut, so that the service does not go on with a call
-        that nobody waits for.
+        that no caller waits for.
         """
         request = self._request(greeting)
         written = False

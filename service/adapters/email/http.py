@@ -38,7 +38,7 @@ CONNECT_PAUSE = (0.01, 0.05)
 """Seconds between tries to connect, drawn at random. Longer outages are left to the circuit and to the retry policy."""
 
 _BODILESS = re.compile(rb"HTTP/1\.[01] (204|205|304)")
-"""Answers that have no body, whatever their headers say (RFC 9110, 15.3.5, 15.3.6 and 15.4.5)."""
+"""Answers that have no body, even if their headers announce one (RFC 9110, 15.3.5, 15.3.6 and 15.4.5)."""
 
 
 class HttpEmailService:
@@ -109,7 +109,7 @@ class HttpEmailService:
         Raises CircuitOpen when the greeting was not `allowed` any more, and nothing was written.
 
         When it is cancelled or out of time the connection is cut, so that the service does not go on with a call
-        that nobody waits for.
+        that no caller waits for.
         """
         body, headers = self._request(greeting)
         body.allowed = greeting.allowed

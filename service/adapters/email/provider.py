@@ -68,7 +68,7 @@ class ProviderEmailService(HttpEmailService):
     def _answer(
         self, status: int, headers: Mapping[str, str], duration: float, said: bytes, greeting: Greeting
     ) -> Answer:
-        # An accepted message is accepted, whatever the body says.
+        # An accepted message stays accepted with any body.
         verdict = None if 200 <= status < 300 else self._format.verdict(status, headers, parsed_json(said))
         return answer_to(
             status,

@@ -31,7 +31,7 @@ SEVERAL_SERVERS_TIMEOUT = 4.0
 SETTINGS = {
     "timezone": "UTC",
     "jit": "off",  # every statement here is short; compiling one costs more than running it
-    # A plan is kept for as long as nobody analyzes its tables. One that was made while they were small would read them
+    # A plan is kept until its tables are analyzed. A plan that was made while they were small would read them
     # from end to end once they have grown. So a page read in a row costs the planner more than any look-up by key.
     "seq_page_cost": "100",
     "statement_timeout": "30s",  # for a statement whose client is gone: our clients give up earlier

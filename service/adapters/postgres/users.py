@@ -235,7 +235,7 @@ class PostgresUsers:
                 ids = [row["id"] for row in locked]
                 found = await connection.fetch(_SQL.get_users, ids) if ids else []
                 users = {row["id"]: user_of(row) for row in found}
-                # Without a user nobody asks for the instant.
+                # Without a user the instant is not asked for.
                 now = locked[0]["now"] if locked else _LONG_AGO
                 yield _Edits(connection, users, now, late_limit=self._late_limit, tzdata=self._tzdata)
 

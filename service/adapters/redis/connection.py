@@ -158,7 +158,7 @@ def _clause(error: Exception) -> str:
 
 
 def is_wrong_type(error: Exception) -> bool:
-    """True if a key has a value of another type than the command expects: somebody else has written it."""
+    """True if a key has a value of another type than the command expects: another program has written it."""
     return isinstance(error, errors.ResponseError) and str(error).startswith("WRONGTYPE")
 
 

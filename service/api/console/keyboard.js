@@ -1,4 +1,4 @@
-// Keys of the console. Single letters can be switched off (WCAG 2.1.4), and never act while somebody types.
+// Keys of the console. Single letters can be switched off (WCAG 2.1.4), and never act during typing.
 
 import { useEvent, useRef } from './html.js';
 import { go } from './address.js';

@@ -118,7 +118,7 @@ async def _pieces(body: StreamReader) -> AsyncIterator[bytes]:
         if received > MAX_STREAM_BYTES:
             raise BodyEnded(TOO_LARGE, f"A body has {MAX_STREAM_BYTES} bytes at most.")
         for start in range(0, len(chunk), SLICE_BYTES):
-            if body.exception() is not None:  # the client has left: nobody reads the results of what it sent
+            if body.exception() is not None:  # the client has left: the results have no reader
                 raise _cut_off()
             yield chunk[start : start + SLICE_BYTES]
             await turns.give()

@@ -65,7 +65,7 @@ def is_guarded(request: web.Request) -> bool:
 def _is_of_a_foreign_page(request: web.Request, origins: Collection[str]) -> bool:
     """True if a browser sent the request for a page that is not of this machine.
 
-    A form, or a request that needs no preflight, is sent whatever the node would say to a preflight.
+    A form, or a request that needs no preflight, is sent although the node might refuse a preflight.
     """
     origin = request.headers.get("Origin")
     if origin is None or origin in origins or request.method in _SAFE:

@@ -74,7 +74,7 @@ async def test_a_sender_that_crashes_leaves_neither_its_delivery_nor_its_claims_
 
 
 class CancelledService(AcceptingEmailService):
-    """Awaits something that somebody else cancels, as a library may."""
+    """Awaits something that another task cancels, as a library may."""
 
     async def send(self, greeting: Greeting, *, last_attempt: float | None = None, wait: bool = True) -> Answer:
         lost: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()

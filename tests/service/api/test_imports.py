@@ -377,7 +377,7 @@ async def test_the_event_loop_turns_between_two_rows(
 
 
 async def test_an_import_stops_when_its_client_has_left() -> None:
-    """128 kB may have arrived by then. Reading all of it takes seconds, and nobody takes the results."""
+    """128 kB may have arrived by then. Reading all of it takes seconds, and the results have no reader."""
     body = StreamReader(BaseProtocol(asyncio.get_running_loop()), 2**16, loop=asyncio.get_running_loop())
     body.feed_data(b"{}\n" * 40_000)
     lines = read_lines(body)
@@ -490,7 +490,7 @@ async def test_a_date_that_stands_for_no_date_stops_no_other_row(api: Api, day: 
 
 
 async def test_no_date_with_a_time_is_not_taken_for_a_date(api: Api) -> None:
-    """So .NET writes it. A suggestion that is refused in turn would help nobody."""
+    """So .NET writes it. A suggestion that is refused in turn would not help."""
     status, problem = await api.call("POST", "/api/v1/users", json=a_user(birthdayDate="0001-01-01T00:00:00"))
 
     assert (status, problem["errors"][0]["field"]) == (422, "birthdayDate")

@@ -105,7 +105,7 @@ async def test_pages_pass_by_no_user_who_is_committed_late(
 
 
 async def test_a_transaction_that_does_not_end_holds_up_no_page(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody may forget an open one. Its users are passed by."""
+    """A transaction may stay open for long. Its users are passed by."""
     monkeypatch.setattr(user_lists, "SETTLING_TIMEOUT", 0.0)
     async with api.database.connection() as other:
         transaction = other.transaction()

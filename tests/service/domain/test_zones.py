@@ -82,7 +82,7 @@ def test_the_version_is_the_iana_name_of_the_package() -> None:
 
 
 def test_the_zone_files_and_the_zone_of_the_machine_play_no_part() -> None:
-    """Nodes must agree about an instant, whatever zone files or `TZ` their images have."""
+    """Nodes must agree about an instant, with any zone files or `TZ` in their images."""
     program = (
         "from datetime import date\n"
         "from service.domain.calendar import occurrence\n"

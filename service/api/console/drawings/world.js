@@ -15,7 +15,7 @@ const HEAD = 34;
 const PARTS = ['sent', 'sending', 'waiting', 'held', 'retrying', 'late', 'unknown', 'failed', 'expired'];
 const LISTED = ['planned', ...PARTS, 'cancelled'];
 
-// Greetings of one instant and offset are one bar, whatever their occasions.
+// Greetings of one instant and offset are one bar, for all occasions.
 function barsOf(cells) {
   const bars = {};
   for (const cell of cells.filter((one) => one.planned)) {
@@ -45,7 +45,7 @@ function offsetsAt(now, minutes) {
 export function World({ cells, from, until, now, sendAt }) {
   const [element, width] = useWidth();
   const bars = barsOf(cells);
-  // Every whole hour has a row, so that the slope of 09:00 is straight; half hours have one where somebody lives by them.
+  // Every whole hour has a row, so that the slope of 09:00 is straight; half hours have one where users live by them.
   const rows = [
     ...new Set([...bars.map((bar) => bar.offset), ...Array.from({ length: 26 }, (_, row) => row * 60 - 660)]),
   ];

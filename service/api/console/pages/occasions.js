@@ -69,7 +69,7 @@ function One({ code }) {
   const [saved, set] = useState();
   const { data, error, etag, again } = usePolled(`occasions/${code}`, { quiet: true });
   if (!data) return html`<${Waiting} title=${title(code)} error=${error} />`;
-  // A new version makes new fields: nobody edits over a change that they have not seen.
+  // A new version makes new fields: no person edits over a change that they have not seen.
   return html`<div class="title"><h1>${title(code)}</h1><a href=${to('occasions')}>All occasions</a></div>
     <p role="status" class=${saved && 'done'}>${saved}</p>
     <${Editor} key=${etag} one=${data} etag=${etag} again=${again} tell=${set} />

@@ -1,4 +1,4 @@
-// Person: find somebody, see why they were greeted or not, and change what is known. The only page with personal data.
+// Person: find a user, see why they were greeted or not, and change what is known. The only page with personal data.
 
 import { html, useEffect, useState } from '../html.js';
 import { go, replace, search, to } from '../address.js';

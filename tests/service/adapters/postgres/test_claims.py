@@ -27,7 +27,7 @@ async def claim_due(store: Store, *, fence: int = 1, incarnation: int = 1, limit
 
 
 async def test_a_missing_row_of_the_ticker_is_an_outage_with_words(store: Store) -> None:
-    """Somebody emptied the table. A token of None made the ticker crash again and again."""
+    """The table was emptied by hand. A token of None made the ticker crash again and again."""
     await store.fetch("delete from fencing_tokens")
 
     with pytest.raises(Unavailable, match="row of the ticker in the table fencing_tokens is missing"):

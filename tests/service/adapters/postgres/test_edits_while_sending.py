@@ -119,7 +119,7 @@ async def test_a_user_deleted_while_being_sent_to_is_not_sent_to_again(store: St
 
 
 async def test_an_attempt_that_succeeds_counts_wherever_the_day_was_moved(store: Store) -> None:
-    """At most one greeting per user, occasion and local year, whatever is edited."""
+    """At most one greeting per user, occasion and local year, after any edit."""
     claimed = await being_sent(store)
 
     await move(store, claimed, claimed.send_at + timedelta(hours=5))

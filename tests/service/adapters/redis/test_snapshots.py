@@ -52,7 +52,7 @@ async def test_reports_are_read_by_name(clients: RedisClients) -> None:
 
 
 async def test_a_value_of_another_type_is_replaced(clients: RedisClients) -> None:
-    """Somebody may write anything into Redis, and no page may fail of it."""
+    """Another program may write anything into Redis, and no page may fail of it."""
     snapshots = RedisSnapshots(clients.commands)
     await clients.commands.hset("heyday:watch:text:now", "a", "b")
 
