@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from importlib import import_module
+from pathlib import Path
 
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK, WRONG_USAGE
@@ -80,6 +81,8 @@ def _sentence(error: Exception) -> str | None:
             return str(error)
         case UnknownZone():  # a node with newer zone data stored it, or a person
             return f"the zone data of this installation, {TZDATA_VERSION}, has no zone {error.name!r}"
+        case OSError(filename=str() | Path() as file, strerror=str()):
+            return f"{file}: {error.strerror}"
     return None
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -63,6 +65,15 @@ async def user_id(user: str, of_address: Callable[[str], Awaitable[UUID | None]]
         return UUID(user)
     except ValueError:
         raise WrongUsage(f"USER: expected the id of a user (a UUID) or an email address, not {user!r}") from None
+
+
+@contextmanager
+def usable(argument: str, path: Path) -> Iterator[None]:
+    """Raise WrongUsage, which names the argument, for a path that the body cannot open or make."""
+    try:
+        yield
+    except OSError as error:
+        raise WrongUsage(f"{argument} {path}: {error.strerror}".lstrip()) from error
 
 
 def is_http(url: str) -> bool:

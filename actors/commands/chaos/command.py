@@ -13,6 +13,7 @@ import aiohttp
 import orjson
 from rich.console import Console
 
+from actors.commands.arguments import usable
 from actors.commands.chaos.configuration import Configuration, configure
 from actors.commands.chaos.options import ChaosOptions, options_from
 from actors.commands.chaos.preflight import NotEmpty
@@ -20,7 +21,7 @@ from actors.commands.chaos.rehearsal import NeverBegan, Rehearsal
 from actors.commands.chaos.report import recoveries, summary
 from actors.commands.chaos.result import RehearsalResult
 from actors.commands.chaos.wave import NotSignedUp
-from actors.commands.errors import WrongUsage
+from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.sandbox.servers.errors import EmbeddedError
 from actors.process import Signals, run_cancellable
@@ -35,10 +36,13 @@ DATA_DIRECTORIES = ("postgres", "redis", "rabbitmq")
 
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Run a rehearsal and return the exit code. Raises BadConfiguration, WrongUsage."""
+    """Run a rehearsal and return the exit code. Raises BadConfiguration, CommandFailed, WrongUsage."""
     options = options_from(args)
     configuration = configure(environment, options, options.seconds)
     console = Console(highlight=False)
+    if options.json is not None:
+        with usable("--json", options.json):
+            options.json.open("ab").close()
     directory = _directory(options)
     console.print(f" [bold]{options.command}[/]\n", soft_wrap=True)
     code = FAILED
@@ -70,32 +74,38 @@ async def _rehearse(
     except STARTUP_FAILURES as error:
         say(f" heyday: {error or type(error).__name__}")
         return FAILED
-    _show(result, directory, console)
+    show(result, directory, console)
     return OK if result.good else FAILED
 
 
-def _show(result: RehearsalResult, directory: Path, console: Console) -> None:
-    report = orjson.dumps(result.as_json(), option=orjson.OPT_INDENT_2, default=str)
-    (directory / "verdict.json").write_bytes(report)
-    if result.options.json is not None:
-        result.options.json.write_bytes(report)
+def show(result: RehearsalResult, directory: Path, console: Console) -> None:
+    """Show the verdict, then write it into its files. Raises CommandFailed."""
     console.print()
     console.print(recoveries(result))
     console.print()
     console.print(summary(result))
     console.print("\n [bold green]PASSED[/]\n" if result.good else "\n [bold red]FAILED[/]\n")
+    report = orjson.dumps(result.as_json(), option=orjson.OPT_INDENT_2, default=str)
+    for file in (directory / "verdict.json", result.options.json):
+        try:
+            if file is not None:
+                file.write_bytes(report)
+        except OSError as error:
+            raise CommandFailed(f"{file}: {error.strerror}") from error
 
 
 def _directory(options: ChaosOptions) -> Path:
     """Make the directory of the rehearsal. It is not private: as root, the servers run under another account."""
     if options.directory is None:
         directory = Path(tempfile.mkdtemp(prefix="heyday-chaos-"))
+        directory.chmod(0o711)
     else:
         directory = options.directory.absolute()
-        directory.mkdir(parents=True, exist_ok=True)
-        if any(directory.iterdir()):
-            raise WrongUsage(f"--directory: {directory} is not empty")
-    directory.chmod(0o711)
+        with usable("--directory", directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            if any(directory.iterdir()):
+                raise WrongUsage(f"--directory {directory}: expected a directory that is empty")
+            directory.chmod(0o711)
     return directory
 
 

@@ -10,12 +10,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from actors.commands.arguments import refuse_reversed
+from actors.commands.arguments import refuse_reversed, usable
 from actors.commands.doctor.adopt import adopt
 from actors.commands.doctor.adoption import Adoption
 from actors.commands.doctor.check_results import first_line, run_check
 from actors.commands.doctor.checks import run_checks, show
 from actors.commands.doctor.ledger import compare, mend
+from actors.commands.doctor.ledger_file import open_ledger
 from actors.commands.doctor.queries import check_queries
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     _refuse_without_effect(args)
     try:
         return asyncio.run(_work(args, environment))
-    except (BadConfiguration, CommandFailed):
+    except (BadConfiguration, CommandFailed, WrongUsage):
         raise
     except (Unavailable, OSError) as failure:
         raise CommandFailed(str(failure)) from failure
@@ -126,11 +127,12 @@ async def _adopt(settings: Settings, args: argparse.Namespace) -> int:
 
 
 async def _ledger(dsn: Secret, args: argparse.Namespace) -> int:
+    with usable("--ledger", args.ledger):
+        file = open_ledger(args.ledger)
     async with opened(dsn) as ledger:
         try:
-            same = await compare(
-                ledger, args.ledger, since=args.starts_at, until=args.ends_at, as_json=args.json, say=say
-            )
+            with file:
+                same = await compare(ledger, file, since=args.starts_at, until=args.ends_at, as_json=args.json, say=say)
         except OutputFailed:
             if not args.mend:
                 raise

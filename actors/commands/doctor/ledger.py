@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from pathlib import Path
 
 from actors.commands.doctor.ledger_file import Accepted, BadLine, read_ledger
 from actors.commands.principal import command_line
@@ -33,15 +32,15 @@ MEANINGS = {
 
 async def compare(
     ledger: PostgresLedger,
-    file: Path,
+    lines: Iterable[str],
     *,
     since: datetime | None,
     until: datetime | None,
     as_json: bool,
     say: Say,
 ) -> bool:
-    """Load the file and write the differences. True if there are none. Raises Unavailable, OSError."""
-    bad = await _load(ledger, file, say)
+    """Load the lines of the file and write the differences. True if there are none. Raises Unavailable, OSError."""
+    bad = await _load(ledger, lines, say)
     bounds = await ledger.bounds()
     since, until = since or bounds.first, until or bounds.last
     if not as_json:
@@ -65,12 +64,12 @@ async def mend(ledger: PostgresLedger, *, incarnation: int, as_json: bool, say: 
         say(f"Mended: {mended} messages were unknown here and accepted there; they are recorded as sent.")
 
 
-async def _load(ledger: PostgresLedger, file: Path, say: Say) -> int:
+async def _load(ledger: PostgresLedger, lines: Iterable[str], say: Say) -> int:
     batch: list[Accepted] = []
     bad: list[str] = []
     count = 0
     with Progress("reading the ledger, lines") as progress:
-        for number, line in read_ledger(file):
+        for number, line in read_ledger(lines):
             if isinstance(line, BadLine):
                 count += 1
                 if count <= SHOWN:

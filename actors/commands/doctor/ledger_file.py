@@ -8,9 +8,10 @@ The key is in `key`, `idempotencyKey` or `idempotency_key`. The time of acceptan
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TextIO
 from uuid import UUID
 
 import orjson
@@ -25,21 +26,25 @@ class BadLine(ValueError):
     """A line of the ledger that is not valid."""
 
 
-def read_ledger(file: Path) -> Iterator[tuple[int, Accepted | BadLine]]:
+def open_ledger(file: Path) -> TextIO:
+    """Open the file. Raises OSError."""
+    return file.open(encoding="utf-8-sig", errors="replace", newline="")
+
+
+def read_ledger(lines: Iterable[str]) -> Iterator[tuple[int, Accepted | BadLine]]:
     """Yield the number and the content of each line that is not blank. Raises OSError."""
-    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-        names: list[str] | None = None
-        for number, line in enumerate(lines, 1):
-            text = line.strip()
-            if not text:
-                continue
-            if number == 1 and (found := next(csv.reader([text]))) and set(found) & set(KEYS):
-                names = found
-                continue
-            try:
-                yield number, _accepted(text, names)
-            except ValueError as error:
-                yield number, BadLine(f"{error}: {text[:80]}")
+    names: list[str] | None = None
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text:
+            continue
+        if number == 1 and (found := next(csv.reader([text]))) and set(found) & set(KEYS):
+            names = found
+            continue
+        try:
+            yield number, _accepted(text, names)
+        except ValueError as error:
+            yield number, BadLine(f"{error}: {text[:80]}")
 
 
 def _accepted(text: str, names: list[str] | None) -> Accepted:

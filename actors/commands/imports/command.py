@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from actors.commands.arguments import is_http
+from actors.commands.arguments import is_http, usable
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.imports.conversion import CannotConvert, Conversion, is_date_of_occasion, suggestions
@@ -69,10 +69,8 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
         raise WrongUsage(f"--url: expected http:// or https:// with the address of a node, not {args.url!r}")
     now = datetime.now(UTC)
     conversion = Conversion(args.map, date_format=args.date_format, zone_from=args.zone_from, now=now)
-    try:
+    with usable("", args.file):
         file = args.file.open("rb")
-    except OSError as error:
-        raise WrongUsage(f"{args.file}: {error.strerror}") from error
     done = Done()
     with file:
         try:
@@ -189,9 +187,10 @@ def _key(path: Path | None, environment: Mapping[str, str]) -> Secret | None:
         reader.raise_errors()
         return key
     try:
-        return _one_key(path.read_text(encoding="utf-8")[:MAX_KEY_CHARACTERS].strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise WrongUsage(f"--key-file {path}: {getattr(error, 'strerror', None) or 'expected text'}") from error
+        with usable("--key-file", path):
+            return _one_key(path.read_text(encoding="utf-8")[:MAX_KEY_CHARACTERS].strip())
+    except UnicodeDecodeError as error:
+        raise WrongUsage(f"--key-file {path}: expected text") from error
     except ValueError as error:
         raise WrongUsage(f"--key-file {path}: expected {error}") from error
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from actors.commands.errors import CommandFailed, WrongUsage
+from actors.commands.arguments import usable
+from actors.commands.errors import CommandFailed
 from actors.commands.imports.source import Source, SourceRow
 from actors.commands.progress import CLEAR_LINE
 
@@ -28,10 +29,8 @@ class Refusals:
 
     def __enter__(self) -> Self:
         if self._path is not None:
-            try:
+            with usable("--refused", self._path):
                 self._file = self._path.open("w", encoding="utf-8", newline="")
-            except OSError as error:
-                raise WrongUsage(f"--refused {self._path}: {error.strerror}") from error
             if self._source.delimiter is not None:
                 self._write(["line", "reason", *self._source.columns])
         return self

@@ -150,6 +150,49 @@ def test_a_port_that_no_machine_has_is_refused(capsys: pytest.CaptureFixture[str
     assert "expected a whole number from 0 to 65535" in usage_error("email-stub", "--port", "99999", capsys=capsys)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import --format csv {folder}",
+        "import {folder}/nowhere.csv",
+        "import {folder}/people.csv --refused {folder}",
+        "import {folder}/people.csv --key-file {folder}",
+        "doctor --ledger {folder}",
+        "doctor --ledger {folder}/nowhere",
+        "chaos --json {folder}",
+        "chaos --json {folder}/nowhere/verdict.json",
+        "chaos --json {folder}/people.csv/verdict.json",
+        "chaos --directory {folder}/people.csv",
+        "chaos --directory {folder}/people.csv/logs",
+        "chaos --directory {folder}",
+    ],
+)
+def test_a_path_that_cannot_be_used_is_wrong_usage(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before any server is contacted, and before a rehearsal of an hour."""
+    monkeypatch.setenv("HEYDAY_DATABASE_URL", "postgresql://127.0.0.1:1/heyday")
+    (tmp_path / "people.csv").write_text("firstName,email,timezone\n")
+    words = [word.format(folder=tmp_path) for word in line.split()]
+
+    said = usage_error(*words, capsys=capsys)
+
+    reasons = "Is a directory|No such file or directory|Not a directory|File exists|expected a directory that is empty"
+    assert re.search(rf"^heyday {words[0]}: error: .*{words[-1]}: ({reasons})$", said, re.MULTILINE)
+
+
+def test_a_file_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The fault is that of the machine, wherever a command meets it."""
+
+    def fail(*_: object) -> int:
+        raise PermissionError(13, "Permission denied", "/var/lib/heyday")
+
+    monkeypatch.setattr("actors.commands.completion.run", fail)
+
+    assert main(["completion", "bash"]) == 1
+    assert capsys.readouterr().err == "heyday: /var/lib/heyday: Permission denied\n"
+
+
 @pytest.mark.parametrize("name", ["run", "migrate", "preview", "doctor"])
 def test_every_mistake_in_the_settings_is_reported_with_exit_code_2(name: str) -> None:
     """Before any server is contacted."""

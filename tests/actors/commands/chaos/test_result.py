@@ -6,16 +6,19 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 
 import orjson
 import pytest
 from rich.console import Console
 
+from actors.commands.chaos.command import show
 from actors.commands.chaos.fault_run import FaultRun, longest_pause
 from actors.commands.chaos.options import ChaosOptions
 from actors.commands.chaos.report import line_of, recoveries, summary
 from actors.commands.chaos.result import RehearsalResult
 from actors.commands.chaos.schedule import Skipped
+from actors.commands.errors import CommandFailed
 from actors.commands.rehearsal.verdict import Verdict
 from actors.commands.sandbox.email_stub import Ledger
 
@@ -134,3 +137,15 @@ def test_the_longest_pause_is_between_two_acceptances_or_at_either_end() -> None
     assert longest_pause(ledger, 10.0, 14.0) == pytest.approx(1.5)
     assert longest_pause(ledger, 10.9, 16.0) == pytest.approx(3.0)
     assert longest_pause(ledger, 14.0, 15.0) == pytest.approx(1.0)
+
+
+def test_a_verdict_that_cannot_be_written_is_shown(tmp_path: Path) -> None:
+    """A rehearsal of an hour is not lost with a disk that is full at its end."""
+    shown = StringIO()
+    full = replace(result(), options=replace(result().options, json=Path("/dev/full")))
+
+    with pytest.raises(CommandFailed, match=r"^/dev/full: No space left on device$"):
+        show(full, tmp_path, Console(file=shown, width=150))
+
+    assert "PASSED" in shown.getvalue()
+    assert (tmp_path / "verdict.json").exists()
