@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import idna
 from yarl import URL
 
-from service.environment import Secret
+from service.environment import Secret, host_of
 
 SMTP_SCHEMES = frozenset({"smtp", "smtps"})
 """The schemes of a URL that is a mail server."""
@@ -114,10 +114,10 @@ def proxy(text: str) -> Secret:
     expected = "a URL such as http://user:password@proxy:3128"
     try:
         parts = urlsplit(text)
-        _ = parts.port  # raises ValueError for text, and for a number above 65535
+        host = host_of(parts.netloc.rpartition("@")[2])
     except ValueError:
         raise ValueError(expected) from None
-    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query:
+    if parts.scheme != "http" or not host or parts.path.strip("/") or parts.query:
         raise ValueError(expected)
     return Secret(text)
 
@@ -204,18 +204,18 @@ def smtp_server(text: str) -> SmtpServer:
     expected = "a URL such as smtp://user:password@host:587 or smtps://host, with ?starttls=off if it has no TLS"
     try:
         parts = urlsplit(text)
-        port = parts.port
+        host, port = host_of(parts.netloc.rpartition("@")[2]), parts.port
     except ValueError:
         raise ValueError(expected) from None
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     starttls = options.pop("starttls", "required")
-    is_right = parts.scheme in SMTP_SCHEMES and parts.hostname and not parts.path.strip("/") and not options
+    is_right = parts.scheme in SMTP_SCHEMES and host and not parts.path.strip("/") and not options
     if not is_right or starttls not in {"required", "off"} or (parts.password and not parts.username):
         raise ValueError(expected)
     tls = parts.scheme == "smtps"
     needs_starttls = not tls and starttls == "required"
     return SmtpServer(
-        parts.hostname or "",
+        host,
         port or (465 if tls else 587 if needs_starttls else 25),
         tls,
         needs_starttls,
@@ -233,9 +233,14 @@ def html(text: str) -> Secret:
 
 def unsubscribe(text: str) -> str:
     """A person opts out here: a `mailto:` or `https:` URL. `{message_id}` in it becomes the id of the message."""
-    parts = urlsplit(text)
-    is_url = parts.scheme == "mailto" or (parts.scheme == "https" and parts.hostname)
+    expected = "a URL such as https://example.com/unsubscribe?m={message_id} or mailto:stop@example.com"
+    try:
+        parts = urlsplit(text)
+        host = host_of(parts.netloc.rpartition("@")[2])
+    except ValueError:
+        raise ValueError(expected) from None
+    is_url = parts.scheme == "mailto" or (parts.scheme == "https" and host)
     is_short = len(text.replace("{message_id}", "0" * 36)) <= MAX_UNSUBSCRIBE_CHARACTERS
     if not is_url or not is_short or not re.fullmatch(r"[\x21-\x7e]+", text) or re.search(r"[<>,]", text):
-        raise ValueError("a URL such as https://example.com/unsubscribe?m={message_id} or mailto:stop@example.com")
+        raise ValueError(expected)
     return text

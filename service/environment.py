@@ -199,14 +199,14 @@ def url(*schemes: str, several_hosts: bool = False) -> Callable[[str], Secret]:
         try:
             parts = urlsplit(text)
             addresses = parts.netloc.rpartition("@")[2].split(",") if several_hosts else [parts.netloc]
-            hosts = [_host(address) for address in addresses]
+            hosts = [host_of(address) for address in addresses]
         except ValueError:
             raise ValueError(expected) from None
         # Otherwise errors would name the rest of a password as an option or a database. A path of HTTP may have an @.
         path = "" if parts.scheme in ("http", "https") else parts.path
         if "@" not in parts.netloc and ("@" in path or (not parts.path and "@" in parts.query + parts.fragment)):
             raise ValueError(f"{expected}, with / ? # and @ in a password written as %2F %3F %23 %40")
-        has_gap = (len(hosts) > 1 and not all(hosts)) or any("," in host for host in hosts)
+        has_gap = len(hosts) > 1 and not all(hosts)
         if parts.scheme not in schemes or has_gap or not (any(hosts) or parts.path.strip("/") or parts.query):
             raise ValueError(expected)
         return Secret(text)
@@ -214,9 +214,11 @@ def url(*schemes: str, several_hosts: bool = False) -> Callable[[str], Secret]:
     return parse
 
 
-def _host(address: str) -> str:
+def host_of(address: str) -> str:
+    """The host of `host:port`. Raises ValueError for a host or a port that no server has; the text may quote it."""
     parts = urlsplit(f"//{address}")
-    _ = parts.port  # raises ValueError for text, and for a number above 65535
+    if parts.port == 0 or not re.fullmatch(r"(\[[^][\s]*]|[^][\s\\,]*)(:[0-9]*)?", address):
+        raise ValueError(address)
     return parts.hostname or ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from datetime import time, timedelta
 from ipaddress import ip_network
@@ -472,3 +473,29 @@ def test_effective_settings_show_no_secret_and_no_address() -> None:
     assert (shown["email_token"], shown["email_proxy"], shown["rabbitmq_url"]) == ("set", "off", "off")
     assert (shown["api_keys"], shown["only_to"], shown["email_events_secrets"]) == ("1", "1", "0")
     assert (shown["email_fallback"], shown["console"]) == ("off", "on")
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [
+        ("DATABASE_URL", "postgresql"),
+        ("REDIS_URL", "redis"),
+        ("REDIS_URL", "redis+sentinel"),
+        ("RABBITMQ_URL", "amqp"),
+        ("EMAIL_URL", "http"),
+        ("EMAIL_URL", "smtp"),
+        ("EMAIL_FALLBACK_URL", "https"),
+        ("EMAIL_FALLBACK_URL", "smtps"),
+        ("EMAIL_PROXY", "http"),
+        ("TRACES", "http"),
+    ],
+)
+@pytest.mark.parametrize("host", ["[", "[::1", "[::1]x", "[zz]", "a b", "a\\b", "h:99999", "h:0", "h:x", "h\u2100"])
+def test_an_address_that_no_server_has_is_named_without_its_password(name: str, scheme: str, host: str) -> None:
+    """Such a node would wait for a server that cannot be there."""
+    path = "/service" if "sentinel" in scheme else ""
+
+    (said,) = mistakes(**{name: f"{scheme}://user:sesame@{host}{path}"})
+
+    assert re.fullmatch(rf"HEYDAY_{name}='\*\*\*': expected a URL such as [a-z]+(\+sentinel)?://.*", said)
+    assert "sesame" not in said
