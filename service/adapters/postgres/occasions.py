@@ -72,7 +72,10 @@ class PostgresOccasions:
                 if before is None:
                     return False
                 _require(version, before)
-                if await connection.fetchval(_SQL.in_use, code):
+                if await connection.fetchval(_SQL.has_dates, code):
+                    raise OccasionInUse
+                await connection.execute(_SQL.use_summaries)
+                if await connection.fetchval(_SQL.has_messages, code):
                     raise OccasionInUse
                 await connection.execute(_SQL.drop_ranges, code)
                 await connection.execute(_SQL.delete, code)

@@ -35,10 +35,20 @@ update occasions set
 where code = $1
 returning {{entry}}
 
--- name: in_use
--- Dates have a foreign key to it. Messages have none, because the check would cost planning a look-up for each row.
+-- name: has_dates
 select exists (select from occasion_dates where occasion = $1)
-    or exists (select from messages where occasion = $1)
+
+-- name: use_summaries
+-- Until the end of the transaction, has_messages uses messages_of_occasion. If an occasion has no messages, any other plan
+-- reads a whole table or index, and the statistics may make it look cheap.
+select set_config(name, value, true)
+from (values ('enable_seqscan', 'off'), ('enable_indexscan', 'off'), ('enable_indexonlyscan', 'off'),
+    ('plan_cache_mode', 'force_custom_plan')) as t (name, value)
+
+-- name: has_messages
+-- Messages have no foreign key to it, because the check would cost planning a look-up for each row. They stay when a user
+-- loses the date.
+select exists (select from messages where occasion = $1)
 
 -- name: drop_ranges
 delete from plan_ranges where occasion = $1

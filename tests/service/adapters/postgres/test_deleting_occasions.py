@@ -1,8 +1,9 @@
-"""Deleting an occasion takes its locks in the order of all others."""
+"""Deleting an occasion takes its locks in the order of all others, and reads little of a large table of messages."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import date
@@ -10,11 +11,12 @@ from datetime import date
 import pytest
 
 from service.adapters.postgres.occasions import PostgresOccasions
+from service.adapters.postgres.queries import load
 from service.adapters.postgres.zone_data import PostgresZoneData
 from service.domain.occasions import Occasion
 from service.domain.planning import OccasionDay, days_to_announce, desired_messages
 from service.domain.texts import Text
-from service.ports import RulesChanged
+from service.ports import OccasionInUse, RulesChanged
 from tests.conftest import Clock
 from tests.node.harness import eventually
 from tests.principals import OPERATOR
@@ -23,6 +25,16 @@ from tests.service.adapters.postgres.planned import utc
 from tests.service.adapters.postgres.test_rules import begin, create
 
 NOW, UP_TO = utc("2030-05-02 08:00"), utc("2030-05-04 08:00")
+
+MANY = """
+insert into messages (user_id, occasion, local_year, timezone, send_at, due_at, tzdata, status, attempt, ended_at)
+select uuid_v7(), (array['birthday', 'anniversary'])[1 + n % 2], 2030, 'UTC', $1, $1, 'test', 'sent', 1, $1
+from generate_series(1, 100000) n
+"""
+"""Of users who have lost their dates. They have 1,800 blocks, and 700 in the index by user."""
+
+SUMMARIZED_TOGETHER = 128
+"""Blocks. Fewer may be at the end of a year's messages without a summary."""
 
 LOCK_RULES = "select pg_advisory_xact_lock_shared(hashtext('heyday.rules'))"
 
@@ -111,3 +123,23 @@ async def test_a_deletion_does_not_deadlock_with_planners_that_wait_for_a_change
         await asyncio.wait([deleting, asyncio.ensure_future(waiting(store, 3))], return_when=asyncio.FIRST_COMPLETED)
 
     assert [*await asyncio.gather(changing, planning, deleting)] == [None, None, True]
+
+
+@pytest.mark.parametrize("maintenance", ["vacuum", "vacuum analyze"])
+async def test_a_deletion_reads_few_of_many_messages(store: Store, maintenance: str) -> None:
+    """It reads the summaries, with any statistics of the table."""
+    occasions, queries = PostgresOccasions(store.database), load("occasions.sql")
+    await occasions.put(Occasion("eve", Text("Hello", "Hey")), by=OPERATOR)
+    await store.fetch("select ensure_year(2030)")
+    await store.fetch(MANY, NOW)
+    await store.fetch(f"{maintenance} messages_2030")
+
+    for code, expected in [("eve", SUMMARIZED_TOGETHER), ("birthday", 10)]:
+        async with store.database.transaction() as connection:
+            await connection.execute(queries.use_summaries)
+            explain = f"explain (analyze, buffers, format json) {queries.has_messages}"
+            (plan,) = json.loads(await connection.fetchval(explain, code))
+            assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < expected + 50
+    with pytest.raises(OccasionInUse):
+        await occasions.delete("birthday", by=OPERATOR)
+    assert await occasions.delete("eve", by=OPERATOR)
