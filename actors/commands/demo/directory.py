@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from actors.commands.sandbox.servers.errors import DirectoryInUse, EmbeddedError
+from actors.commands.sandbox.servers.place import remove
 
 DIRECTORY = Path(".heyday")
 """Relative to the current directory. With `make demo` this is the project."""
@@ -58,14 +58,8 @@ class DemoDirectory:
     def empty(self) -> None:
         """Delete the data of earlier demos. Nothing may run there."""
         for entry in self.path.iterdir():
-            if entry.is_symlink():
-                # If the account of a server cannot reach the project, its data are in a directory elsewhere.
-                outer = entry.readlink().parent
-                if outer.name.startswith("heyday-"):
-                    shutil.rmtree(outer, ignore_errors=True)
-                entry.unlink()
-            elif entry.is_dir():
-                shutil.rmtree(entry)
+            if entry.is_dir() or entry.is_symlink():
+                remove(entry)
             elif entry.name != "lock":
                 entry.unlink()
 

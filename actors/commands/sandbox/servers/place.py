@@ -7,6 +7,7 @@ permissions of those directories. It puts the files elsewhere, and leaves a symb
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from actors.commands.sandbox.servers.errors import EmbeddedError
 
 ELSEWHERE = (Path("/var/lib"), Path("/var/tmp"))  # noqa: S108 - mkdtemp makes an unguessable, private directory there
 """Directories that every account can enter and that survive a reboot, in order of preference."""
+
+PREFIX = "heyday-"
+"""The begin of the name of a directory that is made there."""
 
 
 def settle(directory: Path, account: Account) -> Path:
@@ -36,6 +40,17 @@ def settle(directory: Path, account: Account) -> Path:
     return home
 
 
+def remove(directory: Path) -> None:
+    """Delete the directory, and its files elsewhere if `settle` has put them there. No server may run there."""
+    if not directory.is_symlink():
+        shutil.rmtree(directory)
+        return
+    outer = directory.readlink().parent
+    if outer.name.startswith(PREFIX):
+        shutil.rmtree(outer, ignore_errors=True)
+    directory.unlink()
+
+
 def _make(directory: Path) -> None:
     """Create the directory and its parents. Each gets the owner of its parent, also if root creates it."""
     if directory.exists():
@@ -52,7 +67,7 @@ def _move_out(directory: Path, account: Account) -> Path:
         raise EmbeddedError(f"{directory} has files, and the account of the servers cannot reach it")
     for parent in ELSEWHERE:
         try:
-            outer = Path(tempfile.mkdtemp(prefix="heyday-", dir=parent))
+            outer = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         except OSError:
             continue
         outer.chmod(0o711)

@@ -12,7 +12,7 @@ import pytest
 
 from actors.commands.sandbox.servers.account import Account, account_for
 from actors.commands.sandbox.servers.errors import EmbeddedError
-from actors.commands.sandbox.servers.place import settle
+from actors.commands.sandbox.servers.place import remove, settle
 from actors.commands.sandbox.servers.redis import RedisServer
 from actors.commands.sandbox.servers.server import Server
 from actors.commands.sandbox.servers.wheels import program_from_wheel
@@ -47,6 +47,20 @@ def test_a_link_that_leads_nowhere_is_replaced(place: Path) -> None:
     home = settle(directory, account_for(directory))
 
     assert home.is_dir()
+
+
+@for_root
+def test_what_was_put_elsewhere_is_removed_with_its_link(tmp_path: Path) -> None:
+    """Otherwise every rehearsal below a private home leaves its data in /var/lib."""
+    directory = tmp_path / "private" / "postgres"
+    directory.parent.mkdir(mode=0o700)
+    home = settle(directory, account_for(directory))
+
+    remove(directory)
+
+    assert home.is_relative_to(tmp_path) is False
+    assert not home.parent.exists()
+    assert list(directory.parent.iterdir()) == []
 
 
 @for_root

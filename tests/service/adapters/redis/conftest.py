@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
 from actors.commands.sandbox.servers.redis import RedisServer
 from service.adapters.redis import accepted, cluster, rate, request_rate, snapshots
 from service.adapters.redis.connection import RedisClients, connect
+from tests.servers import data_directory
 from tests.service.adapters.redis.stores import MemoryStore, ServerStore, Store
 
 PATIENCE = 20.0
@@ -27,16 +28,15 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def valkey_url() -> Iterator[str]:
     """The URL of the embedded Valkey."""
-    directory: Path = tmp_path_factory.mktemp("valkey")
-    for parent in (directory, *directory.parents[:2]):
-        parent.chmod(0o711)  # as root, the server's account must have access
+    directory = data_directory()
     server = RedisServer(directory / "server", append_only=False)
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(server.start())
         yield server.url
         runner.run(server.kill())
+    shutil.rmtree(directory)
 
 
 @pytest.fixture(params=["redis", "valkey"])
