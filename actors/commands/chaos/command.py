@@ -7,6 +7,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -17,18 +18,22 @@ from actors.commands.arguments import usable
 from actors.commands.chaos.configuration import Configuration, configure
 from actors.commands.chaos.options import ChaosOptions, options_from
 from actors.commands.chaos.preflight import NotEmpty
-from actors.commands.chaos.rehearsal import NeverBegan, Rehearsal
+from actors.commands.chaos.rehearsal import NeverBegan, NothingToRehearse, Rehearsal
 from actors.commands.chaos.report import recoveries, summary
 from actors.commands.chaos.result import RehearsalResult
 from actors.commands.chaos.wave import NotSignedUp
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.sandbox.servers.errors import EmbeddedError
+from actors.commands.sandbox.servers.place import remove
 from actors.process import Signals, run_cancellable
 from service.adapters.postgres.migrations import MigrationChanged
 from service.ports import Unavailable
 
-STARTUP_FAILURES = (EmbeddedError, Unavailable, MigrationChanged, NotSignedUp, NeverBegan, aiohttp.ClientError, OSError)
+STARTUP_FAILURES = (
+    *(EmbeddedError, Unavailable, MigrationChanged, NotEmpty, NothingToRehearse, NotSignedUp, NeverBegan),
+    *(aiohttp.ClientError, OSError),
+)
 """Exceptions that end a rehearsal before its verdict."""
 
 DATA_DIRECTORIES = ("postgres", "redis", "rabbitmq")
@@ -42,16 +47,19 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     console = Console(highlight=False)
     if options.json is not None:
         with usable("--json", options.json):
-            options.json.open("ab").close()
+            options.json.open("wb").close()  # the verdict of an earlier rehearsal is none of this one
     directory = _directory(options)
     console.print(f" [bold]{options.command}[/]\n", soft_wrap=True)
     code = FAILED
     try:
         code = run_cancellable(lambda signals: _rehearse(options, configuration, directory, console, signals))
     finally:
-        _clean(directory, keep=code != OK or options.directory is not None)
+        _delete_data(directory)
+        if options.directory is None and (code == OK or not any(directory.iterdir())):
+            shutil.rmtree(directory, ignore_errors=True)
         if code != OK:
-            console.print(f" logs    {directory}\n again   {options.command}", soft_wrap=True)
+            logs = f" logs    {directory}\n" if directory.exists() else ""
+            console.print(f"{logs} again   {options.command}", soft_wrap=True)
     return code
 
 
@@ -68,9 +76,6 @@ async def _rehearse(
             raise
         say(" stopped before the verdict; no process is left running")
         return 128 + signals[-1]
-    except NotEmpty as why:
-        say(f" heyday: {why}")
-        return FAILED
     except STARTUP_FAILURES as error:
         say(f" heyday: {error or type(error).__name__}")
         return FAILED
@@ -109,9 +114,7 @@ def _directory(options: ChaosOptions) -> Path:
     return directory
 
 
-def _clean(directory: Path, *, keep: bool) -> None:
-    """Delete the data of the servers, and the logs unless `keep`."""
+def _delete_data(directory: Path) -> None:
     for name in DATA_DIRECTORIES:
-        shutil.rmtree(directory / name, ignore_errors=True)
-    if not keep:
-        shutil.rmtree(directory, ignore_errors=True)
+        with suppress(OSError):
+            remove(directory / name)

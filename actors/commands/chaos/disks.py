@@ -16,6 +16,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from actors.commands.sandbox.servers.account import account_for
 from actors.commands.sandbox.servers.server import Server
 
 CLONE_NEWNS = 0x00020000
@@ -38,6 +39,8 @@ class Disk:
 
     def __init__(self, directory: Path) -> None:
         """Make and mount the disk. `directory` must not exist. Raises NoDisk."""
+        if not account_for(directory).reaches(directory.parent):
+            raise NoDisk(f"the account of the servers cannot reach {directory.parent}")
         self._directory = directory
         self._filler = directory / "filler"
         _enter_private_mounts()

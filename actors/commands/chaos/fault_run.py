@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import Any
 
 from actors.commands.chaos.environment import Environment
-from actors.commands.chaos.faults import Fault
+from actors.commands.chaos.faults import Fault, NoEffect
 from actors.commands.sandbox.email_stub import Ledger
 from actors.commands.sandbox.servers.errors import ServerFailed
 
@@ -34,11 +35,20 @@ class FaultRun:
         """True if heyday recovered and did nothing wrong."""
         return self.recovered is not None and not self.problems
 
+    def as_json(self) -> dict[str, Any]:
+        """The fault run as JSON."""
+        found = asdict(self)
+        return {"beganAt": found.pop("began_at"), **found}
+
 
 async def run_fault(fault: Fault, environment: Environment, *, left: int) -> FaultRun:
-    """Inject the fault, wait for recovery, clean up. Raises EmbeddedError if a server does not come back."""
+    """Inject the fault, wait for recovery, clean up. Raises NoEffect, EmbeddedError if a server does not come back."""
     began_at, began = time.time(), time.monotonic()
-    hit = await fault.inject(environment)
+    try:
+        hit = await fault.inject(environment)
+    except NoEffect:
+        await fault.cleanup(environment)
+        raise
     ended_at, ended = time.time(), time.monotonic()
     recovered = None
     if await environment.until(lambda: fault.recovered(environment, ended_at), within=fault.recovery_timeout):

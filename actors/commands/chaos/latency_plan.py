@@ -30,6 +30,11 @@ class LatencyPlan:
         return middle * 0.8, middle * 1.2
 
 
+def pace(took: float, expected: float) -> float:
+    """The factor by which faults take longer here than expected. Quick faults do not make slow ones quick."""
+    return max(1.0, took / expected) if expected else 1.0
+
+
 def concurrency(greetings: int, seconds: float, nodes: int, timeout: float) -> int:
     """Calls of one node at a time, so that the wave lasts for `seconds` at the slowest latency."""
     calls = greetings * timeout * SHARE_OF_TIMEOUT / (max(1.0, seconds) * RESERVE * nodes)

@@ -88,7 +88,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="embedded: private servers; environment: those of HEYDAY_DATABASE_URL, HEYDAY_REDIS_URL and "
         "HEYDAY_RABBITMQ_URL, which must be empty, and are neither killed nor filled (%(default)s)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the verdict as JSON into FILE")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="also write the verdict as JSON into FILE, which is empty without one",
+    )
     parser.add_argument(
         "--directory",
         type=Path,

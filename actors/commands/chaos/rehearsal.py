@@ -15,12 +15,12 @@ import aiohttp
 from actors.commands.chaos.configuration import Configuration
 from actors.commands.chaos.environment import Environment
 from actors.commands.chaos.fault_run import FaultRun, run_fault
-from actors.commands.chaos.faults import Fault
-from actors.commands.chaos.latency_plan import SHARE_OF_TIMEOUT, LatencyPlan
+from actors.commands.chaos.faults import Fault, NoEffect
+from actors.commands.chaos.latency_plan import SHARE_OF_TIMEOUT, LatencyPlan, pace
 from actors.commands.chaos.options import ChaosOptions
 from actors.commands.chaos.report import line_of
 from actors.commands.chaos.result import RehearsalResult
-from actors.commands.chaos.schedule import draw_schedule, possible
+from actors.commands.chaos.schedule import Skipped, draw_schedule, possible
 from actors.commands.chaos.setup import set_up
 from actors.commands.chaos.verification import PLANNED_AHEAD, crashes_of, judge_wave, suspects_of
 from actors.commands.chaos.wave import Wave, choose, sign_up
@@ -43,6 +43,10 @@ BEGIN_TIMEOUT = 60.0
 
 RESERVE = 30.0
 """Seconds beyond the slowest recovery, for the next attempt on two busy cores."""
+
+
+class NothingToRehearse(Exception):
+    """None of the faults can be injected here."""
 
 
 class NeverBegan(Exception):
@@ -68,6 +72,7 @@ class Rehearsal:
         self._settings = configuration.settings
         self._directory = directory
         self._say = say
+        self._skipped: list[Skipped] = []
         self._chance = Random(options.seed)  # noqa: S311 - it has to be repeatable, not secret
         timeout = self._settings.email_timeout.total_seconds()
         self._latency_plan = LatencyPlan(options.nodes * self._settings.email_concurrency, timeout * SHARE_OF_TIMEOUT)
@@ -75,16 +80,19 @@ class Rehearsal:
     async def perform(self) -> RehearsalResult:
         """Run the rehearsal to its verdict. If it is cancelled, every process is ended.
 
-        Raises EmbeddedError, Unavailable, NotEmpty, NotSignedUp or NeverBegan if it cannot be completed.
+        Raises EmbeddedError, Unavailable, NotEmpty, NothingToRehearse, NotSignedUp or NeverBegan if it cannot be
+        completed.
         """
         began = time.monotonic()
         options = self._options
         async with AsyncExitStack() as stack:
             environment = await set_up(stack, options, self._configuration, self._directory, self._say)
             drawn = draw_schedule(options.faults, options.each, options.seed)
-            faults, skipped = possible(drawn, environment.servers.lacking)
-            for one in skipped:
-                self._say(f" not rehearsed: {one.name}: {one.reason}")
+            faults, impossible = possible(drawn, environment.servers.lacking)
+            for one in impossible:
+                self._skip(one)
+            if not faults:
+                raise NothingToRehearse("no fault is possible here")
             wave, due = await self._begin_wave(environment, sum(fault.takes for fault in faults))
             fault_runs = await self._inject_faults(environment, faults)
             await self._settle(environment)
@@ -94,10 +102,10 @@ class Rehearsal:
                 options=options,
                 verdict=verdict,
                 fault_runs=tuple(fault_runs),
-                skipped=tuple(skipped),
+                skipped=tuple(self._skipped),
                 zones=len(wave.zones),
                 seconds=time.monotonic() - began,
-                accepted=environment.stub.ledger.accepted,
+                acceptances=environment.stub.ledger.accepted,
                 not_drained=tuple(not_drained),
                 crashes=crashes_of(environment.fleet),
                 suspects=tuple(await suspects_of(environment, work) if not verdict.good else ()),
@@ -143,16 +151,26 @@ class Rehearsal:
         began, expected = time.monotonic(), 0.0
         for number, fault in enumerate(faults):
             left = await self._left(environment)
-            # Faults so far show if this machine is faster or slower than expected.
-            pace = (time.monotonic() - began) / expected if expected else 1.0
-            self._set_latency(environment, left, pace * sum(one.takes for one in faults[number:]))
+            if left == 0:
+                self._skip(Skipped(fault.name, "no message was left: use more --greetings"))
+                continue
+            rest = sum(one.takes for one in faults[number:])
+            self._set_latency(environment, left, rest * pace(time.monotonic() - began, expected))
             expected += fault.takes
-            fault_run = await run_fault(fault, environment, left=left)
+            try:
+                fault_run = await run_fault(fault, environment, left=left)
+            except NoEffect as nothing:
+                self._skip(Skipped(fault.name, str(nothing)))
+                continue
             self._say(line_of(fault_run))
             fault_runs.append(fault_run)
             # A moment without a fault, so that the effects of two faults are not mixed.
             await asyncio.sleep(self._chance.uniform(0.5, 1.5))
         return fault_runs
+
+    def _skip(self, one: Skipped) -> None:
+        self._skipped.append(one)
+        self._say(f" not rehearsed: {one.name}: {one.reason}")
 
     async def _settle(self, environment: Environment) -> None:
         """Wait until every message has ended, or until no message moves any more."""

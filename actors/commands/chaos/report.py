@@ -31,7 +31,7 @@ def summary(result: RehearsalResult) -> Table:
     figures = FigureTable()
     add = figures.add
     add("planned", verdict.planned, f"in {result.zones} time zones", must_be=result.options.greetings)
-    add("accepted", verdict.sent - verdict.unconfirmed, "of those, by the ledger of the email service")
+    add("accepted", verdict.accepted, "of those, by the ledger of the email service")
     lost = (
         f"unplanned {verdict.unplanned}, unsent {verdict.unsent}, failed {verdict.wrongly_failed}, "
         f"never accepted {verdict.unconfirmed}"
@@ -51,6 +51,8 @@ def summary(result: RehearsalResult) -> Table:
     )
     slow = [one for one in result.fault_runs if one.recovered is None]
     add("not recovered", len(slow), ", ".join(one.name for one in slow), must_be=0)
+    if wrong := [problem for one in result.fault_runs for problem in one.problems]:
+        add("problems", len(wrong), "; ".join(wrong), must_be=0)
     add("not drained", len(result.not_drained), ", ".join(result.not_drained), must_be=0)
     if result.crashes:
         add("actor crashes", result.crashes, "bugs, although the supervisor restarted the actors: see the logs")

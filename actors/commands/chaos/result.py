@@ -21,7 +21,7 @@ class RehearsalResult:
     skipped: tuple[Skipped, ...]
     zones: int
     seconds: float
-    accepted: int
+    acceptances: int
     """Acceptances in the ledger of the email service, repeated ones included."""
     not_drained: tuple[str, ...] = ()
     """Nodes that did not end in order at the end."""
@@ -31,8 +31,17 @@ class RehearsalResult:
 
     @property
     def good(self) -> bool:
-        """True if the verdict is good, heyday recovered from every fault, and every node ended in order."""
-        return self.verdict.good and all(one.good for one in self.fault_runs) and not self.not_drained
+        """True if the verdict is good, heyday recovered from every fault, and every node ended in order.
+
+        A rehearsal without a fault, or with a message that no user of the wave should get, is not good.
+        """
+        return (
+            self.verdict.good
+            and self.verdict.planned == self.options.greetings
+            and bool(self.fault_runs)
+            and all(one.good for one in self.fault_runs)
+            and not self.not_drained
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The result as JSON."""
@@ -46,18 +55,20 @@ class RehearsalResult:
             "seconds": round(self.seconds, 1),
             "planned": verdict.planned,
             "sent": verdict.sent,
-            "accepted": self.accepted,
+            "accepted": verdict.accepted,
+            "acceptances": self.acceptances,
             "lost": verdict.lost,
-            "failed": verdict.refused + verdict.wrongly_failed,
+            "failed": verdict.refused,
             "early": verdict.early,
             "twice": verdict.duplicates,
             "repeatedAfterUnknownOutcome": verdict.repeated,
             "unknownOutcomes": verdict.unknown,
+            "retried": verdict.retried,
             "rejected": verdict.rejected,
             "notOnRecord": verdict.unrecorded,
             "notDrained": list(self.not_drained),
             "actorCrashes": self.crashes,
-            "faults": [asdict(one) | {"problems": list(one.problems)} for one in self.fault_runs],
+            "faults": [one.as_json() for one in self.fault_runs],
             "notRehearsed": [asdict(one) for one in self.skipped],
             "suspects": list(self.suspects),
         }

@@ -54,6 +54,11 @@ class Verdict:
     """Longest time from 09:00 to the begin of the first attempt."""
 
     @property
+    def accepted(self) -> int:
+        """Messages recorded as sent that the service accepted."""
+        return self.sent - self.unconfirmed
+
+    @property
     def lost(self) -> int:
         """Greetings that a user should have received and did not."""
         return self.unplanned + self.unsent + self.wrongly_failed + self.unconfirmed

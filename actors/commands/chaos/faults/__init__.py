@@ -14,7 +14,7 @@ from actors.commands.chaos.faults.email import (
     Unreachable,
     WrongKey,
 )
-from actors.commands.chaos.faults.fault import Fault, Need
+from actors.commands.chaos.faults.fault import Fault, Need, NoEffect
 from actors.commands.chaos.faults.hold import Hold
 from actors.commands.chaos.faults.nodes import DrainNode, KillAllNodes, KillNode, StarveNode, StopNode
 from actors.commands.chaos.faults.postgres import (
@@ -49,4 +49,4 @@ _ALL: tuple[type[Fault], ...] = (
 KINDS: dict[str, type[Fault]] = {kind.name: kind for kind in _ALL}
 """Every kind of fault by its name, in the order of the reports."""
 
-__all__ = ["KINDS", "Fault", "Need"]
+__all__ = ["KINDS", "Fault", "Need", "NoEffect"]

@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
 
-from actors.commands.chaos.faults.fault import Fault, Need
+from actors.commands.chaos.faults.fault import Fault, Need, NoEffect
 
 if TYPE_CHECKING:
     from actors.commands.chaos.environment import Environment
@@ -44,11 +44,14 @@ class SilentConnections(Fault):
         slot = self._slot = self.chance.choice(environment.fleet.slots)
         if not await slot.drain(within=environment.drain_timeout):
             self.problems.append(f"{slot.node_id} did not end in order")
-        slot.start(descriptors=DESCRIPTORS + environment.settings.email_concurrency)
+        descriptors = DESCRIPTORS + environment.settings.email_concurrency
+        slot.start(descriptors=descriptors)
         await slot.ready()
         lasts = self.seconds(8, 15)
         parts = urlsplit(slot.url)
         async with silent_connections(parts.hostname or "", parts.port or 80) as opened:
+            if opened <= descriptors:
+                raise NoEffect(f"{opened} connections could be opened, and the node has {descriptors} descriptors")
             began = environment.time()
             await asyncio.sleep(lasts)
             if not await environment.sent_by(slot.node_id, since=began):

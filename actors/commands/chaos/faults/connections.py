@@ -6,7 +6,7 @@ import asyncio
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from actors.commands.chaos.faults.fault import Fault, Need
+from actors.commands.chaos.faults.fault import Fault, Need, NoEffect
 from service.ports.names import RABBITMQ_QUEUE
 
 if TYPE_CHECKING:
@@ -138,7 +138,8 @@ class ConfirmAndDrop(Fault):
                 relay.swallow_publishes(RABBITMQ_QUEUE.delivery)
             # Everything may have been published already. What a deleted queue had is published again at once.
             await environment.servers.delete_queue()
-            await environment.until(dropped, within=FIRST_PUBLISH_WITHIN)
+            if not await environment.until(dropped, within=FIRST_PUBLISH_WITHIN):
+                raise NoEffect("no bundle was published")
             await asyncio.sleep(lasts)
         finally:
             for relay in relays:

@@ -25,6 +25,10 @@ class Need(StrEnum):
     RELAYED_RABBITMQ = "a relay in front of RabbitMQ"
 
 
+class NoEffect(Exception):
+    """The fault met nothing, so it shows nothing. The message says what it did not find."""
+
+
 class Fault(ABC):
     """One fault. It draws its target and duration from `chance`, so that a seed repeats them."""
 
@@ -46,7 +50,7 @@ class Fault(ABC):
 
     @abstractmethod
     async def inject(self, environment: Environment) -> str:
-        """Cause the fault, keep it up and end it. Returns the target and the duration, in words."""
+        """Cause the fault, keep it up and end it. Returns the target and the duration, in words. Raises NoEffect."""
 
     async def recovered(self, environment: Environment, ended_at: float) -> bool:
         """True if heyday has recovered from the fault that ended at `ended_at`, in seconds since the epoch.

@@ -93,7 +93,11 @@ class StopNode(Fault):
             if len(environment.fleet.slots) == 1:
                 await asyncio.sleep(self.seconds(10, 14))
             else:
-                await environment.until(lambda: environment.nothing_is_claimed_by([self._id]), within=STOP_TIMEOUT)
+                gone = await environment.until(
+                    lambda: environment.nothing_is_claimed_by([self._id]), within=STOP_TIMEOUT
+                )
+                if not gone:
+                    self.problems.append(f"the others did not take over from {self._id} within {STOP_TIMEOUT:g} s")
                 await asyncio.sleep(self.seconds(0, 3))
         finally:
             slot.send(signal.SIGCONT)

@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
-from actors.commands.chaos.faults.fault import Fault, Need
+from actors.commands.chaos.faults.fault import Fault, Need, NoEffect
 
 if TYPE_CHECKING:
     from actors.commands.chaos.environment import Environment
@@ -122,7 +122,7 @@ class DamageRow(Fault):
         began = time.time()
         self._damaged = await environment.damage_open_message(self.chance.random())
         if self._damaged is None:
-            return "no message was left"
+            raise NoEffect("no message was waiting")
         lasts = self.seconds(6, 12)
         try:
             await asyncio.sleep(lasts)
@@ -133,4 +133,5 @@ class DamageRow(Fault):
         return f"{self._damaged} for {lasts:.1f} s"
 
     async def recovered(self, environment: Environment, ended_at: float) -> bool:
-        return self._damaged is None or await environment.has_ended(self._damaged)
+        assert self._damaged is not None  # noqa: S101 - it was injected
+        return await environment.has_ended(self._damaged)

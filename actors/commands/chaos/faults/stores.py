@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
-from actors.commands.chaos.faults.fault import Fault, Need
+from actors.commands.chaos.faults.fault import Fault, Need, NoEffect
 
 if TYPE_CHECKING:
     from actors.commands.chaos.environment import Environment
+
+FILLED_WITHIN = 10.0
+"""Seconds in which a bundle must be in the delivery queue. The nodes take the bundles in advance."""
 
 
 class FlushRedis(Fault):
@@ -57,7 +60,16 @@ class PurgeQueue(Fault):
     does: ClassVar[str] = "empty the delivery queue"
 
     async def inject(self, environment: Environment) -> str:
-        return f"{await environment.servers.purge_queue()} bundles"
+        purged = 0
+
+        async def emptied() -> bool:
+            nonlocal purged
+            purged = await environment.servers.purge_queue()
+            return purged > 0
+
+        if not await environment.until(emptied, within=FILLED_WITHIN):
+            raise NoEffect("the delivery queue was empty")
+        return f"{purged} bundles"
 
 
 class DeleteQueue(Fault):
@@ -90,7 +102,7 @@ class ShareQueue(Fault):
     name: ClassVar[str] = "share-queue"
     does: ClassVar[str] = "let a stranger consume bundles from the delivery queue, and publish ids and rubbish into it"
     recovery: ClassVar[str] = "every message that the stranger took has left the queue; heyday finds them after 90 s"
-    takes: ClassVar[float] = 60.0
+    takes: ClassVar[float] = 90.0
     needs: ClassVar[tuple[Need, ...]] = (Need.RABBITMQ,)
 
     async def inject(self, environment: Environment) -> str:

@@ -68,7 +68,7 @@ def test_a_rehearsal_with_faults_passes_and_loses_no_greeting(place: Path) -> No
     assert sorted(fault["name"] for fault in found["faults"]) == sorted(faults)
     assert all(fault["recovered"] is not None for fault in found["faults"])
     # A message whose accepting answer was lost may be refused when it is repeated.
-    assert found["sent"] <= found["accepted"] - found["repeatedAfterUnknownOutcome"] <= 150
+    assert found["sent"] <= found["acceptances"] - found["repeatedAfterUnknownOutcome"] <= 150
     # Each fault is during the wave.
     assert all(0 < fault["left"] <= 150 for fault in found["faults"])
     assert {path.name for path in (place / "logs").iterdir()} >= {"node-1.log", "node-2.log", "postgresql.log"}
@@ -116,19 +116,38 @@ async def test_given_servers_are_used_and_not_harmed(database: str, redis_url: s
     faults = "--faults=flush-redis,email-accept-then-fail,purge-queue,restart-rabbitmq"
 
     done = await asyncio.to_thread(rehearse, *words, faults, **given)
+    verdict = report.read_text()
     again = await asyncio.to_thread(rehearse, *words, faults, **given)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(report.read_text())
+    found = json.loads(verdict)
     assert sorted(one["name"] for one in found["faults"]) == ["email-accept-then-fail", "purge-queue"]
     assert [one["name"] for one in found["notRehearsed"]] == ["flush-redis", "restart-rabbitmq"]
     # Now the database has users and messages.
     assert again.returncode == 1, again.stdout + again.stderr
     assert "40 users, 40 messages" in again.stdout
+    assert report.read_text() == ""
 
 
-async def test_a_database_with_users_is_refused_before_anything_is_changed(database: str, redis_url: str) -> None:
-    """The schema must not change: production may be a version behind."""
+def test_below_a_private_directory_no_data_is_left_and_its_disks_are_left_out(tmp_path: Path) -> None:
+    """The account of the servers cannot reach such a directory, such as one below /root."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+
+    done = rehearse("--faults", "fill-disk,cut-power", "--directory", str(private / "logs"))
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert " not rehearsed: cut-power: " in done.stdout
+    assert " not rehearsed: fill-disk: " in done.stdout
+    assert "no fault is possible here" in done.stdout
+    assert {path.name for path in (private / "logs").iterdir()} >= {"postgresql.log", "redis.log"}
+    assert [path for path in (private / "logs").iterdir() if path.suffix != ".log"] == []
+
+
+async def test_a_database_with_users_is_refused_before_anything_is_changed(
+    database: str, redis_url: str, tmp_path: Path
+) -> None:
+    """The schema must not change: production may be a version behind. There are no logs, so no directory is left."""
     connection = await asyncpg.connect(database)
     await connection.execute(
         "insert into users (first_name, last_name, email, email_key, timezone) "
@@ -137,10 +156,12 @@ async def test_a_database_with_users_is_refused_before_anything_is_changed(datab
     )
     before = await connection.fetchval("select count(*) from schema_migrations")
 
-    environment = {"HEYDAY_DATABASE_URL": database, "HEYDAY_REDIS_URL": redis_url}
+    environment = {"HEYDAY_DATABASE_URL": database, "HEYDAY_REDIS_URL": redis_url, "TMPDIR": str(tmp_path)}
     done = await asyncio.to_thread(rehearse, "--servers", "environment", **environment)
 
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 users" in done.stdout
+    assert " logs " not in done.stdout
+    assert await asyncio.to_thread(lambda: list(tmp_path.iterdir())) == []
     assert await connection.fetchval("select count(*) from schema_migrations") == before
     await connection.close()

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
+from actors.commands.chaos.faults import KINDS, NoEffect
 from actors.commands.chaos.faults.api import CONNECTIONS, silent_connections
 from actors.commands.chaos.faults.email import attempts_last
 from actors.commands.chaos.faults.rules import AHEAD, BEYOND, newcomers_beyond
@@ -64,3 +70,40 @@ async def test_silent_connections_are_held_and_then_closed() -> None:
 
     assert held == CONNECTIONS
     assert b'"requests":0' in answer
+
+
+def environment(**answers: Any) -> Any:
+    """An environment in which no condition ever holds, and the database answers like this."""
+
+    async def until(condition: Callable[[], Awaitable[bool]], *, within: float) -> bool:
+        assert within
+        return await condition()
+
+    async def answer(name: str) -> Any:
+        return answers[name]
+
+    slots = [SimpleNamespace(node_id=f"node-{number}", send=lambda _: None) for number in (1, 2)]
+    return SimpleNamespace(
+        until=until,
+        fleet=SimpleNamespace(slots=slots, relays=lambda _system: []),
+        servers=SimpleNamespace(purge_queue=lambda: answer("bundles"), delete_queue=lambda: answer("bundles")),
+        damage_open_message=lambda _place: answer("message"),
+        nothing_is_claimed_by=lambda _ids: answer("taken_over"),
+    )
+
+
+@pytest.mark.parametrize("name", ["purge-queue", "confirm-and-drop", "damage-row"])
+async def test_a_fault_that_meets_nothing_is_none(name: str) -> None:
+    """Otherwise a queue that was purged of 0 bundles would count as rehearsed."""
+    with pytest.raises(NoEffect):
+        await KINDS[name](Random(1)).inject(environment(bundles=0, message=None))
+
+
+async def test_a_stopped_node_whose_work_no_other_takes_over_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node would send its messages itself once it continues, and the fault would look recovered from."""
+    monkeypatch.setattr(asyncio, "sleep", AsyncMock())
+    fault = KINDS["stop-node"](Random(1))
+
+    await fault.inject(environment(taken_over=False))
+
+    assert fault.problems == ["the others did not take over from node-1 within 30 s"]

@@ -91,6 +91,25 @@ def test_every_violation_fails_it(wrong: dict[str, int]) -> None:
     assert orjson.loads(orjson.dumps(found.as_json()))["passed"] is False
 
 
+def test_a_message_that_is_due_to_no_user_of_the_wave_fails_it() -> None:
+    """It is a greeting too many, under a key of its own."""
+    assert not result(verdict=replace(GOOD, planned=101, sent=101)).good
+
+
+def test_a_rehearsal_without_a_fault_fails() -> None:
+    """Each fault may have met no message: nothing was shown."""
+    assert not replace(result(), fault_runs=()).good
+
+
+def test_the_json_has_the_figures_of_the_report() -> None:
+    """The same word means the same number. Repeated calls and wrong failures are counted apart."""
+    found = result(verdict=replace(GOOD, sent=96, unconfirmed=1, refused=2, wrongly_failed=1)).as_json()
+
+    assert (found["accepted"], found["acceptances"]) == (95, 104)
+    assert (found["failed"], found["lost"], found["retried"]) == (2, 2, 3)
+    assert set(found["faults"][0]) == {"name", "hit", "beganAt", "lasted", "recovered", "pause", "left", "problems"}
+
+
 def test_a_fault_that_was_not_recovered_from_fails_it() -> None:
     """It fails although every greeting was sent."""
     found = result(FAULT_RUN, replace(FAULT_RUN, recovered=None))
@@ -106,6 +125,7 @@ def test_a_node_that_does_not_end_in_order_fails_it() -> None:
 
     assert not result(stubborn).good
     assert "node-2 did not end in order" in line_of(stubborn)
+    assert re.search(r"^ problems +1 +node-2 did not end in order", text(summary(result(stubborn))), re.MULTILINE)
     assert not result(not_drained=("node-3",)).good
 
 

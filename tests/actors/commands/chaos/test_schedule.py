@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.commands.chaos.faults import KINDS, Need
-from actors.commands.chaos.latency_plan import QUICKEST, LatencyPlan, concurrency
+from actors.commands.chaos.latency_plan import QUICKEST, LatencyPlan, concurrency, pace
 from actors.commands.chaos.schedule import draw_schedule, possible
 
 ALL = tuple(KINDS)
@@ -55,6 +55,13 @@ def test_the_service_is_never_so_slow_that_calls_time_out() -> None:
 
     assert high <= 1.2
     assert low <= high
+
+
+def test_quick_faults_do_not_shorten_the_wave_and_slow_ones_lengthen_it() -> None:
+    """A purge takes a second of the expected 14. That says nothing of a stranger who takes bundles for 90 s."""
+    assert pace(2.0, expected=28.0) == 1.0
+    assert pace(42.0, expected=28.0) == 1.5
+    assert pace(0.0, expected=0.0) == 1.0
 
 
 def test_after_the_last_fault_the_rest_leaves_quickly() -> None:
