@@ -54,7 +54,9 @@ async def ask(args: argparse.Namespace) -> dict[str, float]:
         await asyncio.gather(*(connection(http) for _ in range(args.connections)))
     took = time.perf_counter() - began
     latencies.sort()
-    shares = {f"p{share}": latencies[len(latencies) * share // 100] * 1e6 for share in (50, 95, 99)}
+    shares = {
+        f"p{share}": latencies[len(latencies) * share // 100] * 1e6 if latencies else 0.0 for share in (50, 95, 99)
+    }
     return {
         "requests": len(latencies),
         "microseconds": took * 1e6,

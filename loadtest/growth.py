@@ -4,7 +4,8 @@
 
 Before each wave the table `messages` is filled up to the next size with sent messages of this year and their
 attempts. Then a wave leaves through one node. Flat curves of processor time mean that the size does not matter. With
---explain, every hot query is run at the last size with EXPLAIN (ANALYZE, BUFFERS) and rolled back.
+--explain, every hot query is run at the last size with EXPLAIN (ANALYZE, BUFFERS) and rolled back. A greeting that is
+lost, twice or early gives exit code 1.
 """
 
 from __future__ import annotations
@@ -139,6 +140,8 @@ def main() -> None:
         names = {"node": "nodeMicroseconds", "PostgreSQL": "postgresMicroseconds"}
         series = {label: [(one["messages"], one[figure]) for one in found] for label, figure in names.items()}
         curves(args.plots / "growth.png", "messages in the table", "µs of processor a greeting", series, log=True)
+    if any(one[figure] for one in found for figure in ("lost", "twice", "early")):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

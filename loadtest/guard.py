@@ -131,11 +131,12 @@ def compare(then: Ratios, now: Ratios) -> list[Comparison]:
 
 
 def judge(then: Ratios, now: Ratios) -> Verdict:
-    """Return slower if any case is; else unknown if any case could not be compared."""
+    """Return slower if any case is; else unknown if a case, or every case, could not be compared."""
     verdicts = {one.verdict for one in compare(then, now)}
     if Verdict.SLOWER in verdicts:
         return Verdict.SLOWER
-    return Verdict.UNKNOWN if Verdict.UNKNOWN in verdicts or then.keys() - now.keys() else Verdict.AS_GOOD
+    known = verdicts == {Verdict.AS_GOOD} and not then.keys() - now.keys()
+    return Verdict.AS_GOOD if known else Verdict.UNKNOWN
 
 
 def main() -> None:

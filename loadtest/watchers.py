@@ -4,7 +4,8 @@
 
 The table `messages` is filled with sent messages of the last 300 days, and with some of today. One node runs. Watchers
 poll as the console's page Day does, every two seconds with If-None-Match. The node is measured without them, with them,
-and after they have gone, and so is a wave of greetings without and with them.
+and after they have gone, and so is a wave of greetings without and with them. A greeting that is lost or twice, or an
+answer with an error, gives exit code 1.
 """
 
 from __future__ import annotations
@@ -221,6 +222,8 @@ def main() -> None:
     sys.stdout.write(report(found))
     if args.json:
         args.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    if any(found[figure] for figure in ("lostAlone", "twiceAlone", "lostWatched", "twiceWatched", "errors")):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -98,6 +98,8 @@ def main() -> None:
         cases = [case for case in cases if args.only.search(case.name)]
     if installed_sbin() is None:
         cases = [case for case in cases if case.stream]
+    if not cases:
+        parser.error("no kind of wave matches --only here")
     measured = uvloop.run(measure(cases, args.rounds))
     text = report.table(measured)
     sys.stdout.write(text)

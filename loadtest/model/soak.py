@@ -291,7 +291,7 @@ class Soak:
         for email, occasion, message in left:
             name = f"Ada {email.partition('@')[0]}"
             if message not in {text.format(name) for text in self._texts[occasion]}:
-                wrong.append(f"another text for {email}: {message}")
+                wrong.append(f"another text for {(email, occasion)}: {message}")
         if wrong:
             people = {one.partition("'")[2].partition("'")[0] for one in wrong}
             lives = [f"{life}" for email, life in self._model.lives.items() if email in people]

@@ -69,7 +69,11 @@ class Case:
         """Return the limits of this attack."""
         live = at_most(f"{self.name}: p99 of /health/live", self.live.p99 * 1000, LIVE_LIMIT * 1000, " ms")
         return (
-            *((at_least(f"{self.name}: connections", self.counts.get("connections", 0), 1),) if self.counts else ()),
+            *(
+                (at_least(f"{self.name}: connections", self.counts.get("connections", 0), 1),)
+                if self.name != QUIET
+                else ()
+            ),
             at_most(f"{self.name}: last of {WAVE} greetings", self.last, LATE_LIMIT, " s", digits=2),
             live,
             none(f"{self.name}: /health/live without an answer", self.live.errors),

@@ -141,13 +141,10 @@ async def _waves(setting: Setting, name: str, cases: Sequence[Case]) -> Outcome:
 
 async def failures(setting: Setting) -> Outcome:
     """Let database, Redis, RabbitMQ, email service, memory and disk fail in a wave, one after another."""
-    file = setting.place / "failures.json"
-    faults = ",".join(FAULTS)
-    words = ["chaos", "--nodes", "3", "--greetings", "1500", "--faults", faults, "--json", str(file)]
-    code, said = await _run("actors.cli", words)
-    if not file.exists():
+    words = ["chaos", "--nodes", "3", "--greetings", "1500", "--faults", ",".join(FAULTS)]
+    code, said, found = await _figures("actors.cli", words, setting.place / "failures.json")
+    if found is None:
         return _failed(code, said)
-    found = json.loads(file.read_text(encoding="utf-8"))
     slow = [fault["name"] for fault in found["faults"] if fault["recovered"] is None]
     checks = (
         *(none(what, found[what]) for what in ("lost", "twice", "early", "notOnRecord", "actorCrashes")),
@@ -157,7 +154,8 @@ async def failures(setting: Setting) -> Outcome:
     )
     lines = ["| fault | recovered within, s | longest pause, s | hit |", "| --- | --- | --- | --- |"]
     lines += [
-        f"| {one['name']} | {one['recovered'] or 0:.1f} | {one['pause']:.1f} | {one['hit']} |"
+        f"| {one['name']} | {'never' if one['recovered'] is None else format(one['recovered'], '.1f')} "
+        f"| {one['pause']:.1f} | {'; '.join([one['hit'], *one['problems']])} |"
         for one in found["faults"]
     ]
     lines += [f"| {one['name']} | not rehearsed: {one['reason']} | | |" for one in found["notRehearsed"]]
@@ -166,9 +164,19 @@ async def failures(setting: Setting) -> Outcome:
 
 async def _tool(setting: Setting, module: str, words: Sequence[str]) -> tuple[int, str, Any]:
     """Return the exit code of a tool, its output, and its figures (None if it wrote none)."""
-    file = setting.place / f"{module}.json"
-    code, said = await _run(f"loadtest.{module}", [*words, "--json", str(file)])
-    return code, said, json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    return await _figures(f"loadtest.{module}", words, setting.place / f"{module}.json")
+
+
+async def _figures(module: str, words: Sequence[str], file: Path) -> tuple[int, str, Any]:
+    """Run a module that writes its figures to `file`. Those of an earlier run do not count."""
+    await asyncio.to_thread(file.unlink, missing_ok=True)
+    code, said = await _run(module, [*words, "--json", str(file)])
+    return code, said, await asyncio.to_thread(_read, file)
+
+
+def _read(file: Path) -> Any:
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    return json.loads(text) if text else None
 
 
 async def _run(module: str, words: Sequence[str]) -> tuple[int, str]:

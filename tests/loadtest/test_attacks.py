@@ -55,3 +55,4 @@ def test_every_attack_has_a_limit_for_each_promise() -> None:
 
     assert [check.good for check in case.checks] == [False] * 8
     assert "not connected 3" in table([case])
+    assert not Case(CASES[1]).checks[0].good

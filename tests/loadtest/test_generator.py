@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from actors.commands.sandbox.servers.ports import free_port
 from loadtest.generator import Load, generator, put
 from tests.docs.commands import help_of_module
 
@@ -69,6 +70,14 @@ async def test_a_load_is_counted_and_no_two_requests_are_alike(url: str, heard: 
     assert heard.paths == {"/a", "/b"}
     assert 0 < answered.p50 <= answered.p95 <= answered.p99 < 60
     assert generator()
+
+
+async def test_a_server_that_answers_nothing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The traceback of a percentile of nothing would hide the reason. wrk itself refuses a closed port."""
+    monkeypatch.setattr("loadtest.generator.shutil.which", _without_wrk)
+
+    with pytest.raises(RuntimeError, match="nothing was answered within 1 s"):
+        await put(Load("GET", ("/a",)), f"http://127.0.0.1:{free_port()}", tmp_path, connections=2, seconds=1)
 
 
 @pytest.mark.usefixtures("_generator")

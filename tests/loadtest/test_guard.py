@@ -85,6 +85,16 @@ def test_the_exit_code_is_the_verdict(call: Call, tmp_path: Path, rates: tuple[f
     assert CASE in done.said
 
 
+def test_runs_without_a_wave_have_no_result(call: Call, tmp_path: Path) -> None:
+    """`loadtest.wave --only` with a typing error would write such a file."""
+    for name in ("before", "after"):
+        (tmp_path / f"{name}.json").write_text("[]")
+
+    done = call(guard.main, str(tmp_path / "after.json"), "--before", str(tmp_path / "before.json"))
+
+    assert done.code == 2
+
+
 def test_two_versions_are_compared_by_their_runs(call: Call, tmp_path: Path) -> None:
     """Runs that alternate on one machine need no stored baseline."""
     for name, rates in {"before-1": (0.5, 0.51), "before-2": (0.49, 0.5), "after-1": (0.3, 0.31, 0.3)}.items():

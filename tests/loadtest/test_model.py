@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from unittest.mock import AsyncMock
 
 import pytest
 
+from actors.commands.sandbox.email_stub import EmailStub, StubOptions
 from loadtest.model import soak
 from loadtest.model.rules import Model, Person, instant
 from loadtest.model.soak import Findings, Soak
@@ -83,6 +85,21 @@ def test_what_is_held_leaves_after_the_release_unless_it_is_too_late() -> None:
     model.hold(None)
     model.release(None)
     assert greeted(model, after=timedelta(days=5)) == []
+
+
+async def test_a_greeting_with_another_text_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The finding comes with the history of the user whom it concerns."""
+    stub = EmailStub(StubOptions())
+    stub.ledger.accept(key="1", email="ada@example.com", message="it's no birthday", at=0)
+    found = Soak(["http://127.0.0.1:1"], stub, AsyncMock(), seed=1)
+    found._ids["ada@example.com"] = "7"
+    calls = AsyncMock(return_value={"items": []})
+    monkeypatch.setattr(found, "_call", calls)
+
+    await found._compare("now", {("ada@example.com", "birthday", 2027)})
+
+    assert "another text for ('ada@example.com', 'birthday'): it's no birthday" in found.found.wrong
+    assert calls.await_args == (("GET", "/users/7/explanation", None),)
 
 
 async def _soaked(world: World, model: Model | None = None, *, seed: int) -> Findings:

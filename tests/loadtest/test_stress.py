@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from loadtest.__main__ import chosen, listing, perform
-from loadtest.stress import leak
+from loadtest.stress import leak, tools
 from loadtest.stress.boundary import memory_boundary
 from loadtest.stress.page import Ran, page, verdict
 from loadtest.stress.registry import QUICK, SCENARIOS, SETS
@@ -27,6 +27,16 @@ from loadtest.stress.shapes import Shape, crowd, parse
 from loadtest.stress.swarm import swarm
 
 ROOT = Path(__file__).parents[2]
+CHAOS: dict[str, object] = {
+    **dict.fromkeys(("lost", "twice", "early", "notOnRecord", "actorCrashes"), 0),
+    "passed": True,
+    "faults": [],
+    "notDrained": [],
+    "notRehearsed": [],
+    "command": "heyday chaos",
+}
+"""The verdict of a rehearsal that passed."""
+
 RAMP = Shape(((0, 0), (10, 1_000), (40, 1_000)))
 
 
@@ -238,6 +248,39 @@ async def test_a_scenario_that_breaks_has_failed_and_the_next_goes_on(tmp_path: 
 
     assert verdict(ran.outcome) == "**failed**"
     assert "no server" in ran.outcome.text
+
+
+def chaos_says(code: int, found: dict[str, object] | None) -> Callable[..., Awaitable[tuple[int, str]]]:
+    """Stand in for `heyday chaos`, which writes this verdict."""
+
+    async def run(_module: str, words: Sequence[str]) -> tuple[int, str]:
+        if found is not None:
+            await asyncio.to_thread(Path(words[-1]).write_text, json.dumps(found))
+        return code, "what it said"
+
+    return run
+
+
+async def test_a_verdict_of_an_earlier_run_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rehearsal that could not start would pass, because the one before did."""
+    (tmp_path / "failures.json").write_text(json.dumps(CHAOS))
+    monkeypatch.setattr(tools, "_run", chaos_says(1, None))
+
+    found = await tools.failures(Setting(tmp_path, 0.0))
+
+    assert not found.good
+    assert "what it said" in found.text
+
+
+async def test_a_fault_that_was_not_recovered_from_has_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even 0.0 s. Its problems are named."""
+    fault = {"name": "kill-redis", "recovered": None, "pause": 3.0, "hit": "away", "problems": ["node-1 hung"]}
+    monkeypatch.setattr(tools, "_run", chaos_says(1, CHAOS | {"passed": False, "faults": [fault]}))
+
+    found = await tools.failures(Setting(tmp_path, 0.0))
+
+    assert not found.good
+    assert "| kill-redis | never | 3.0 | away; node-1 hung |" in found.text
 
 
 async def test_the_minutes_that_are_asked_for_are_those_of_the_traffic(tmp_path: Path) -> None:

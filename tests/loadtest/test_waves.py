@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from unittest.mock import AsyncMock
 
 import pytest
 
-from loadtest import bare, node_wave, report
+from loadtest import bare, growth, node_wave, report, watchers, wave
 from loadtest.bench import Bench, bench
 from loadtest.cases import ACTORS, CALLS_OF_A_NODE, NODES, Case, matrix
 from loadtest.figures import Round
 from loadtest.wave import faults
+from tests.loadtest.conftest import Call
 
 SMALL = Case(greetings=60)
 
@@ -77,6 +81,28 @@ def test_what_must_never_be_is_said() -> None:
 
     assert faults([(rated, [FIGURES])]) == []
     assert faults([(rated, [lossy])]) == [f"{rated.name}: 2 lost", f"{rated.name}: the rate is off by +6.0%"]
+
+
+def test_a_pattern_that_matches_no_wave_is_refused(call: Call) -> None:
+    """Nothing would be measured, and nothing would be wrong."""
+    done = call(wave.main, "--matrix", "--only", "no such wave")
+
+    assert done.code == 2
+    assert "no kind of wave matches --only here" in done.complaints
+
+
+@pytest.mark.parametrize(
+    ("tool", "figures"),
+    [(growth, ([defaultdict(float, early=1.0)], "")), (watchers, defaultdict(float, twiceWatched=1.0))],
+    ids=["growth", "watchers"],
+)
+def test_a_tool_that_measures_waves_fails_if_a_greeting_was_wrong(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tool: ModuleType, figures: object
+) -> None:
+    """Its table may be read by no person."""
+    monkeypatch.setattr(tool, "measure", AsyncMock(return_value=figures))
+
+    assert call(tool.main).code == 1
 
 
 def test_a_second_is_counted_wherever_it_begins() -> None:
