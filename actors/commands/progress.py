@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import threading
 import time
@@ -50,9 +52,12 @@ class Progress:
             self._ended.set()
             self._painter.join()
 
-    @property
-    def line(self) -> str:
-        """The text of the line: what is done, how much of it, and for how many seconds it has run."""
+    def line(self, columns: int) -> str:
+        """The line for a terminal of this width. A longer one would be broken, and could not be removed."""
+        return self._text()[: columns - 1]
+
+    def _text(self) -> str:
+        """What is done, how much of it, and for how many seconds it has run."""
         count = f" {self._done}" if self._done else ""
         total = f" of {self._total}" if self._done and self._total is not None else ""
         return f"{self._what}:{count}{total} ({time.monotonic() - self._began:.0f} s)"
@@ -61,7 +66,7 @@ class Progress:
         if self._ended.wait(QUIET_FOR):
             return
         while True:
-            sys.stderr.write(f"{CLEAR_LINE}{self.line}")
+            sys.stderr.write(f"{CLEAR_LINE}{self.line(_columns())}")
             sys.stderr.flush()
             if self._ended.wait(REPAINT_INTERVAL):
                 break
@@ -69,17 +74,27 @@ class Progress:
         sys.stderr.flush()
 
 
+def _columns() -> int:
+    """The width of the terminal: COLUMNS, or else what it says of itself. Standard output may be no terminal."""
+    try:
+        fallback = os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError):
+        fallback = os.terminal_size((80, 24))
+    return shutil.get_terminal_size(fallback).columns
+
+
 BAR_CELLS = 30
-"""Characters of a bar."""
+"""Characters of a bar where there is room."""
 
 
 class ProgressBar(Progress):
     """As Progress, with a bar where the total is known."""
 
-    @property
-    def line(self) -> str:
-        """The text of the line."""
-        if not self._total:
-            return super().line
-        filled = min(self._done * BAR_CELLS // self._total, BAR_CELLS)
-        return f"[{'#' * filled}{'.' * (BAR_CELLS - filled)}] {super().line}"
+    def line(self, columns: int) -> str:
+        """The line for a terminal of this width."""
+        text = super().line(columns)
+        cells = min(BAR_CELLS, columns - 1 - len(text) - len("[] "))
+        if not self._total or cells <= 1:
+            return text
+        filled = min(self._done * cells // self._total, cells)
+        return f"[{'#' * filled}{'.' * (cells - filled)}] {text}"

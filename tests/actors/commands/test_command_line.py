@@ -6,10 +6,12 @@ import asyncio
 import io
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
+import termios
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -453,6 +455,24 @@ def test_progress_is_shown_on_a_terminal_and_removed_at_the_end(monkeypatch: pyt
 
     assert re.search(r"redriving messages: 4 of 10 \(\d+ s\)", terminal.getvalue())
     assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize(("width", "columns"), [("30", 30), ("", 50), ("nonsense", 50)])
+def test_progress_fits_the_terminal(width: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is that of standard error: the output may go into a pipe. The variable COLUMNS comes first."""
+    parent, child = pty.openpty()
+    termios.tcsetwinsize(child, (24, 50))
+    monkeypatch.setattr(progress, "QUIET_FOR", 0.0)
+    monkeypatch.setenv("COLUMNS", width)
+
+    with os.fdopen(child, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with Progress("w" * 100):
+            while not (shown := re.findall(rb"w+", os.read(parent, 4096))):
+                pass
+    os.close(parent)
+
+    assert len(shown[0]) == columns - 1
 
 
 def test_progress_writes_nothing_into_a_file(monkeypatch: pytest.MonkeyPatch) -> None:

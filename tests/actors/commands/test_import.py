@@ -528,7 +528,21 @@ def test_a_bar_shows_how_much_is_done() -> None:
     bar = ProgressBar("importing users", total=4)
     bar.advance(2)
 
-    assert bar.line.startswith(f"[{'#' * 15}{'.' * 15}] importing users: 2 of 4")
+    assert bar.line(80).startswith(f"[{'#' * 15}{'.' * 15}] importing users: 2 of 4")
+
+
+@pytest.mark.parametrize("columns", [1, 20, 40, 45, 60, 80, 200])
+def test_a_bar_fits_the_terminal(columns: int) -> None:
+    """A terminal breaks a longer line, and each new version of it leaves the old one behind."""
+    bar = ProgressBar("importing users", total=1_000_000)
+    with bar:
+        bar.advance(500_000)
+
+        line = bar.line(columns)
+
+    assert len(line) < columns
+    assert line.endswith("importing users: 500000 of 1000000 (0 s)"[: columns - 1])
+    assert columns < 60 or re.match(r"\[#+\.+\] importing", line)
 
 
 def test_a_column_is_found_by_its_name_in_other_spelling() -> None:
