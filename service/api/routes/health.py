@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from types import MappingProxyType
 
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
@@ -60,12 +61,7 @@ class HealthRoutes:
     )
     async def ready(self, _request: web.Request) -> web.Response:
         """503 while a required server is down or does not answer, or while the node drains."""
-        needed = self._dependencies.needed
-        seen = await asyncio.gather(*(self._checks[check].result() for check in needed.values()))
-        missing = self._missing()
-        missing += [
-            system for system, one in zip(needed, seen, strict=True) if one["status"] != "up" and system not in missing
-        ]
+        missing = self._missing(await self._results(self._dependencies.needed.values()))
         return _fresh(
             HealthAnswer.json(status="unavailable" if missing else "ok", missing=missing), 503 if missing else 200
         )
@@ -74,8 +70,8 @@ class HealthRoutes:
     async def detailed(self, _request: web.Request) -> web.Response:
         """The state of the node and of its servers, at most a second old."""
         dependencies, outages = self._dependencies, self._dependencies.outages
-        figures = await asyncio.gather(*(check.result() for check in self._checks.values()))
-        missing = self._missing()
+        figures = await self._results(self._checks)
+        missing = self._missing(figures)
         return _fresh(
             {
                 **DetailedHealthAnswer.json(
@@ -94,7 +90,7 @@ class HealthRoutes:
                     tzdata=TZDATA_VERSION,
                     actors=dependencies.tree(),
                 ),
-                **dict(zip(self._checks, figures, strict=True)),
+                **figures,
             }
         )
 
@@ -106,8 +102,16 @@ class HealthRoutes:
         encoder, content_type = _encoder(request.headers.get("Accept", ""))
         return web.Response(body=encoder(self._dependencies.metrics.registry), headers={"Content-Type": content_type})
 
-    def _missing(self) -> list[str]:
-        return [*self._dependencies.ready(), *(["draining"] if self._draining() else [])]
+    async def _results(self, checks: Iterable[str]) -> dict[str, Mapping[str, object]]:
+        names = list(checks)
+        return dict(zip(names, await asyncio.gather(*(self._checks[name].result() for name in names)), strict=True))
+
+    def _missing(self, figures: Mapping[str, Mapping[str, object]] = MappingProxyType({})) -> list[str]:
+        """Name what the actors miss, and each needed server that a check finds down before they do."""
+        missing = [*self._dependencies.ready(), *(["draining"] if self._draining() else [])]
+        needed = self._dependencies.needed.items()
+        down = [system for system, check in needed if check in figures and figures[check]["status"] == "down"]
+        return [*missing, *(system for system in down if system not in missing)]
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:

@@ -61,6 +61,24 @@ async def test_detailed_health_shows_a_server_that_is_away_beside_those_that_are
     assert health["tzdata"]
 
 
+async def test_a_needed_server_whose_check_fails_is_missing_in_detailed_health_too(serve: Serve) -> None:
+    """Checks are faster than the actors, and both pages are read during one outage."""
+
+    async def up() -> dict[str, object]:
+        return {}
+
+    async def away() -> dict[str, object]:
+        raise Unavailable("rabbitmq", "blocked")
+
+    api = await serve(checks={"database": up, "rabbitmq": away, "email": away}, needed={"rabbitmq": "rabbitmq"})
+
+    _, detailed = await api.call("GET", "/health/detailed")
+    _, ready = await api.call("GET", "/health/ready")
+
+    assert (detailed["status"], detailed["missing"]) == ("degraded", ["rabbitmq"])
+    assert ready["missing"] == ["rabbitmq"]
+
+
 async def test_an_outage_lasts_by_the_clock_that_knows_its_start(serve: Serve) -> None:
     """The start is a second of that clock, which need not be the clock of the event loop."""
     now = 100.0
