@@ -16,6 +16,7 @@ from marshmallow import ValidationError, fields
 from actors.commands.arguments import identifier
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
+from actors.commands.output import printable
 from actors.commands.principal import command_line
 from actors.wiring import email_attempts
 from service.adapters.postgres.audit import PostgresAuditLog
@@ -42,9 +43,6 @@ from service.settings import Secret, Settings, read, read_database_url
 
 DEFAULT = "default"
 """The word for a rule that the cluster's defaults decide, and for the text without a language."""
-
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -313,6 +311,5 @@ def _page(entry: OccasionEntry) -> str:
 
 
 def _write(what: Mapping[str, object] | str) -> None:
-    """Write JSON, or text for people: a control character of a stored text does nothing to their terminal."""
-    text = _CONTROL.sub(lambda found: repr(found[0])[1:-1], what) if isinstance(what, str) else encode(what).decode()
-    sys.stdout.write(text + "\n")
+    """Write JSON, or text for people."""
+    sys.stdout.write((printable(what) if isinstance(what, str) else encode(what).decode()) + "\n")

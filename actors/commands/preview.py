@@ -10,6 +10,7 @@ from datetime import datetime
 
 from actors.commands.arguments import identifier, instant
 from actors.commands.errors import WrongUsage
+from actors.commands.output import printable
 from actors.commands.reports import ReportSources, report
 from actors.commands.tzdata_diff import write_tzdata_diff
 from service.api.http.responses import encode
@@ -136,7 +137,7 @@ def _recipient(recipient: Recipient | None) -> str:
     """Return the line with name, address and text of the greeting."""
     if recipient is None:
         return ""
-    text = "" if recipient.text is None else ": " + " ".join(recipient.text.split())
+    text = "" if recipient.text is None else ": " + printable(" ".join(recipient.text.split()))
     return f"\n    {recipient.name} <{recipient.email}>{text}"
 
 

@@ -21,12 +21,14 @@ from actors.commands.imports.options import FORMATS
 from actors.commands.imports.refusals import Refusals
 from actors.commands.imports.sending import ImportClient, chunks
 from actors.commands.imports.source import Source, SourceRow, open_source
+from actors.commands.output import printable
 from actors.commands.progress import ProgressBar
 from service.api.http.body import load
 from service.api.http.problems import Problem
 from service.api.http.responses import encode
 from service.api.representations.users import future_dates, loader
 from service.domain.occasions import DEFAULTS
+from service.domain.texts import is_unicode
 from service.environment import Environment, Secret
 
 MAX_KEY_CHARACTERS = 4096
@@ -98,10 +100,10 @@ def _import(
         fields = conversion.fields_of(source.columns)
         used = {*fields, args.zone_from}
         if ignored := [column for column in source.columns if column not in used]:
-            sys.stderr.write(f"columns that are no field, and are left out: {', '.join(ignored)}\n")
+            sys.stderr.write(printable(f"columns that are no field, and are left out: {', '.join(ignored)}\n"))
             if meant := suggestions(ignored, fields.values()):
                 words = " ".join(f"--map {shlex.quote(f'{column}={field}')}" for column, field in meant)
-                sys.stderr.write(f"perhaps you mean: {words}\n")
+                sys.stderr.write(printable(f"perhaps you mean: {words}\n"))
     with (
         Refusals(args.refused, source) as refusals,
         ProgressBar("importing users", total=_lines_of(args.file)) as progress,
@@ -196,7 +198,7 @@ def _key(path: Path | None, environment: Mapping[str, str]) -> Secret | None:
 
 
 def _one_key(text: str) -> Secret:
-    if len(text.split()) != 1:
+    if len(text.split()) != 1 or not is_unicode(text):
         raise ValueError("one key")
     return Secret(text)
 

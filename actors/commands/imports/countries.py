@@ -21,7 +21,7 @@ _ALSO = {
 
 
 class NoZone(ValueError):
-    """The country is unknown, or has several zones, which the text lists."""
+    """The country is unknown, has no zone, or has several, which the text lists."""
 
 
 def zone_of_country(country: str, now: datetime) -> str:
@@ -32,7 +32,8 @@ def zone_of_country(country: str, now: datetime) -> str:
     code = _codes().get(country.strip().casefold())
     if code is None:
         raise NoZone(f"expected a country of ISO 3166, such as DE or Germany, not {country[:60]!r}")
-    zones = _zones()[code]
+    if (zones := _zones().get(code)) is None:  # as of Bouvet Island, which is uninhabited
+        raise NoZone(f"{code} has no time zone in the zone data")
     if not _are_one(code, now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)):
         raise NoZone(f"{code} has several time zones: {', '.join(zones)}")
     return zones[0]
@@ -52,7 +53,7 @@ def _clock(name: str, now: datetime) -> list[timedelta | None]:
 @cache
 def _codes() -> dict[str, str]:
     names = {name.casefold(): code for code, name in _table("iso3166.tab")}
-    return {**names, **_ALSO, **{code.casefold(): code for code, _ in _table("iso3166.tab") if code in _zones()}}
+    return {**names, **_ALSO, **{code.casefold(): code for code, _ in _table("iso3166.tab")}}
 
 
 @cache

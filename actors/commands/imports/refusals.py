@@ -12,6 +12,7 @@ from typing import IO, Self
 from actors.commands.arguments import usable
 from actors.commands.errors import CommandFailed
 from actors.commands.imports.source import Source, SourceRow
+from actors.commands.output import printable
 from actors.commands.progress import CLEAR_LINE
 
 MAX_SHOWN = 20
@@ -52,7 +53,7 @@ class Refusals:
         if self._file is None:
             if self.count <= MAX_SHOWN:
                 clear = CLEAR_LINE if sys.stderr.isatty() else ""
-                sys.stderr.write(f"{clear}line {row.line}: {reason}\n")
+                sys.stderr.write(f"{clear}line {row.line}: {printable(reason)}\n")
             elif self.count == MAX_SHOWN + 1:
                 sys.stderr.write("and more: --refused FILE writes them all\n")
         elif self._source.delimiter is None:

@@ -85,6 +85,22 @@ async def test_an_export_of_hr_twice(api: Api, tmp_path: Path, capsys: pytest.Ca
     assert (user["timezone"], user["birthdayDate"], user["lastName"]) == ("Europe/Berlin", "1988-02-29", None)
 
 
+async def test_a_control_character_of_a_file_does_nothing_to_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file may come from another company."""
+    lines, table = tmp_path / "people.ndjson", tmp_path / "people.csv"
+    lines.write_text('{"firstName": "Ada", "email": "a@example.com", "timezone": "UTC", "\\u001b[2J": 1}\n')
+    table.write_text("firstName,email,timezone,\x1b[2J\nAda,a@example.com,UTC,\n")
+
+    for file in (lines, table):
+        await imported("http://127.0.0.1:1", file, "--dry-run")
+
+    err = capsys.readouterr().err
+    assert err.count("\\x1b[2J") == 2
+    assert "\x1b" not in err
+
+
 async def test_json_lines_are_sent_as_they_are(api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     """A row that the API refuses is reported with its line in the file."""
     good = {"firstName": "Ada", "email": "ada@example.com", "timezone": "UTC", "birthdayDate": "--02-29"}
@@ -277,13 +293,14 @@ async def test_a_full_disk_of_the_refused_rows_is_told_with_their_file(tmp_path:
         await imported("http://127.0.0.1:1", file, "--dry-run", "--refused", "/dev/full")
 
 
-async def test_a_key_of_two_lines_is_wrong_usage(tmp_path: Path) -> None:
-    """The client of HTTP refuses it with words about headers."""
+@pytest.mark.parametrize("key", ["0123456789abcdef\n0123456789abcdef", "0123456789abcdef\udcff"])
+async def test_a_key_that_is_not_one_line_of_text_is_wrong_usage(tmp_path: Path, key: str) -> None:
+    """The client of HTTP refuses it with words about headers, or about encodings."""
     file = tmp_path / "people.csv"
     file.write_text("firstName,email,timezone\nAda,ada@example.com,UTC\n")
 
     with pytest.raises(BadConfiguration, match=r"HEYDAY_API_KEY='\*\*\*': expected one key"):
-        await imported("http://127.0.0.1:1", file, HEYDAY_API_KEY="0123456789abcdef\n0123456789abcdef")
+        await imported("http://127.0.0.1:1", file, HEYDAY_API_KEY=key)
 
 
 @pytest.mark.parametrize(
@@ -459,7 +476,14 @@ def test_a_country_with_one_time_has_a_zone(country: str, zone: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("country", "said"), [("US", "America/New_York"), ("ES", "Atlantic/Canary"), ("XX", "not 'XX'")]
+    ("country", "said"),
+    [
+        ("US", "America/New_York"),
+        ("ES", "Atlantic/Canary"),
+        ("XX", "not 'XX'"),
+        ("BV", "BV has no time zone"),
+        ("Bouvet Island", "BV has no time zone"),
+    ],
 )
 def test_a_country_with_several_times_has_none(country: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error lists the possible zones. Many rows of one country cost one comparison."""

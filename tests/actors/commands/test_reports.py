@@ -53,6 +53,18 @@ async def test_a_preview_is_a_table_for_people(store: Store, clock: Clock, heyda
     assert lines[2:] == ["    Ada Smith <Ada@example.com>: Hey, Ada Smith it's your birthday", "1 in all: 1 expected"]
 
 
+async def test_a_control_character_of_a_text_does_nothing_to_the_terminal(
+    store: Store, clock: Clock, heyday: Run
+) -> None:
+    """A text may be anything that an operator has stored."""
+    await ada(store, clock)
+    await heyday("occasions", "set", "birthday", "--text", "\x1b[2JHey")
+
+    _, out, _ = await heyday("preview", "--from", "2027-03-11", "--to", "2027-03-12")
+
+    assert "Ada Smith <Ada@example.com>: \\x1b[2JHey\n" in out
+
+
 async def test_a_preview_shows_the_holds_of_its_occasion(store: Store, clock: Clock, heyday: Run) -> None:
     """A hold of another occasion says nothing about these greetings."""
     await ada(store, clock)
