@@ -41,7 +41,7 @@ async def _run(options: DemoOptions, signals: Signals) -> int:
                 raise
             if story.drained:
                 screen.say(" drained and stopped; the next demo continues from here")
-                return OK
+                return OK if story.good else FAILED
             screen.say(" stopped without draining; the next demo finds the unfinished messages again")
             return 128 + signals[-1]
         except MigrationChanged as error:

@@ -39,6 +39,8 @@ class Story:
         self._options = options
         self._screen = screen
         self._node: NodeProcess | None = None
+        self.good = True
+        """True while every verdict was good."""
 
     @property
     def drained(self) -> bool:
@@ -52,9 +54,9 @@ class Story:
         """
         async with AsyncExitStack() as stack:
             watch = await self._start(stack)
-            good = await self._go_on(watch)
+            await self._go_on(watch)
             self._screen.say(" draining the node, stopping the servers")
-        return good and self.drained
+        return self.good and self.drained
 
     async def _start(self, stack: AsyncExitStack) -> Watch:
         options, say = self._options, self._screen.say
@@ -103,17 +105,19 @@ class Story:
             pass
         return Watch(options, place, servers, database, clock, node, session, day, crowd)
 
-    async def _go_on(self, watch: Watch) -> bool:
+    async def _go_on(self, watch: Watch) -> None:
         """Show day after day. With --once, return after the first."""
         hold_until = 0.0
         try:
             while True:
                 await watch.look()
                 judged = await watch.judged()
+                if judged is not None:
+                    self.good = self.good and judged[1].good
                 if judged is not None and judged[0].number == 1:
                     self._sum_up(watch, *judged)
                     if self._options.once:
-                        return judged[1].good
+                        return
                     hold_until = time.monotonic() + SUMMARY_FOR
                 if time.monotonic() >= hold_until:
                     self._screen.show(watch.scene())
