@@ -23,6 +23,7 @@ from actors.commands.demo.options import DemoOptions
 from actors.commands.demo.scene import Scene
 from actors.commands.demo.screen import Screen
 from actors.commands.demo.story import Story
+from loadtest.servers import be_cancelled_by_signals
 
 WIDTH, HEIGHT = 124, 34
 """Columns and rows of the terminal in the picture: room for two columns."""
@@ -60,6 +61,7 @@ def picture(scene: Scene) -> str:
 
 async def take(seconds_per_day: float) -> tuple[Scene | None, bool]:
     """Run one day of a demo in a directory of its own; return the kept scene and the verdict of the day."""
+    be_cancelled_by_signals()
     camera = Camera(Console(highlight=False))
     good = await Story(DemoOptions(seconds_per_day=seconds_per_day, once=True), camera).tell()
     return camera.kept, good

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import tempfile
 import uuid
 from collections.abc import AsyncIterator
@@ -49,9 +50,18 @@ class Servers:
         return self.postgres.dsn(name)
 
 
+def be_cancelled_by_signals() -> None:
+    """Let SIGTERM and SIGHUP cancel the calling task, as Ctrl-C does, so that nothing is left behind."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, task.cancel)
+
+
 @asynccontextmanager
 async def running(*, rabbitmq: bool) -> AsyncIterator[Servers]:
     """Start the servers, and stop them at the end; RabbitMQ is included if it is wanted and installed."""
+    be_cancelled_by_signals()
     with tempfile.TemporaryDirectory(prefix="heyday-bench-", dir="/var/tmp") as name:
         place = Path(name)
         os.chmod(place, 0o755)  # noqa: S103 - the servers' account must reach it

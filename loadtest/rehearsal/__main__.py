@@ -26,6 +26,7 @@ import uvloop
 from loadtest.rehearsal.cases import CASES, NOT_REHEARSED, Case, names
 from loadtest.rehearsal.runbook import alerts, first_look, section
 from loadtest.rehearsal.scene import CommandFailed, Scene, scene
+from loadtest.servers import be_cancelled_by_signals
 
 QUIET_WITHIN = 480.0
 """Seconds after the last cause until every alert must be quiet: the window of six hours, divided, and some more.
@@ -115,6 +116,7 @@ async def _follow(of: Scene, command: str, row: Row, *, shown: str = "") -> None
 
 async def run(executable: Path, wanted: list[str], factor: float, folder: Path) -> bool:
     """Rehearse, print the table, and return True if all went well."""
+    be_cancelled_by_signals()
     rows: list[Row] = []
     async with scene(executable, folder, factor=factor) as of:
         columns = ("alert", "cause", "fires after, s", "commands of its section, and what was done", "quiet after, s")
