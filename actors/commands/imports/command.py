@@ -28,7 +28,6 @@ from service.api.http.problems import Problem
 from service.api.http.responses import encode
 from service.api.representations.users import future_dates, loader
 from service.domain.occasions import DEFAULTS
-from service.domain.texts import is_unicode
 from service.environment import Environment, Secret
 
 MAX_KEY_CHARACTERS = 4096
@@ -189,8 +188,8 @@ def _key(path: Path | None, environment: Mapping[str, str]) -> Secret | None:
         reader.raise_errors()
         return key
     try:
-        with usable("--key-file", path):
-            return _one_key(path.read_text(encoding="utf-8")[:MAX_KEY_CHARACTERS].strip())
+        with usable("--key-file", path), path.open(encoding="utf-8") as file:
+            return _one_key(file.read(MAX_KEY_CHARACTERS).strip())
     except UnicodeDecodeError as error:
         raise WrongUsage(f"--key-file {path}: expected text") from error
     except ValueError as error:
@@ -198,7 +197,7 @@ def _key(path: Path | None, environment: Mapping[str, str]) -> Secret | None:
 
 
 def _one_key(text: str) -> Secret:
-    if len(text.split()) != 1 or not is_unicode(text):
+    if len(text.split()) != 1 or not text.isprintable():
         raise ValueError("one key")
     return Secret(text)
 
@@ -215,7 +214,7 @@ def _how_to_go_on(line: int, *, updates: bool) -> str:
     """The sentences for an import that broke off. The API may have stored rows whose results were lost."""
     reached = f"The last row with a result is in line {line}." if line else "No row has a result."
     stored = "stay as they are" if updates else "are refused, because their addresses are taken"
-    return f"{reached} Run the command again for the rest. Rows that are there already {stored}.\n"
+    return f"{reached} Run the command again. Rows that are there already {stored}.\n"
 
 
 def _report(args: argparse.Namespace, done: Done, *, broken_off: bool = False) -> None:

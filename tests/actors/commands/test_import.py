@@ -293,6 +293,15 @@ async def test_a_full_disk_of_the_refused_rows_is_told_with_their_file(tmp_path:
         await imported("http://127.0.0.1:1", file, "--dry-run", "--refused", "/dev/full")
 
 
+async def test_a_key_file_without_an_end_is_wrong_usage(tmp_path: Path) -> None:
+    """A wrong path may name a device, or a file of many gigabytes."""
+    file = tmp_path / "people.csv"
+    file.write_text("firstName,email,timezone\n")
+
+    with pytest.raises(WrongUsage, match="--key-file /dev/zero: expected one key"):
+        await asyncio.wait_for(imported("http://127.0.0.1:1", file, "--key-file", "/dev/zero"), 30)
+
+
 @pytest.mark.parametrize("key", ["0123456789abcdef\n0123456789abcdef", "0123456789abcdef\udcff"])
 async def test_a_key_that_is_not_one_line_of_text_is_wrong_usage(tmp_path: Path, key: str) -> None:
     """The client of HTTP refuses it with words about headers, or about encodings."""
@@ -427,7 +436,7 @@ async def test_an_import_that_breaks_off_reports_what_it_has_done(
     assert text == "3 created, 0 updated, 0 unchanged, 0 refused"
     assert json.loads(content) == {"created": 1, "updated": 0, "unchanged": 0, "refused": 0, "upToLine": 2}
     assert said in written.err
-    assert f"The last row with a result is in line 4. Run the command again for the rest. {hint}" in written.err
+    assert f"The last row with a result is in line 4. Run the command again. {hint}" in written.err
 
 
 async def test_an_import_that_is_interrupted_reports_what_it_has_done(tmp_path: Path) -> None:
