@@ -17,6 +17,7 @@ from grafana.files import FOLDER as BOARDS
 from service.api.health_checks import HEALTH_CHECK_TIMEOUT
 from service.settings import read
 from tests.deploy.test_files import ROOT, settings
+from tests.docs.test_documents import declared
 from tests.yaml_files import documents_of
 
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -260,6 +261,21 @@ def test_the_labels_of_the_base_reach_the_pods() -> None:
     (kustomization,) = load(BASE / "kustomization.yaml")
 
     assert kustomization["labels"][0]["includeTemplates"] is True
+
+
+OF_THE_OPERATOR = {"job", "namespace", "service", "pod", "container", "endpoint"}
+"""The labels that the Prometheus operator gives to every target, beside `instance`."""
+
+
+def test_prometheus_renames_no_label_of_a_metric_but_job() -> None:
+    """A label that its target has, too, gets another name, and alerts and dashboards would find no series."""
+    (monitor,) = load(MONITORING / "service_monitor.yaml")
+    (endpoint,) = monitor["spec"]["endpoints"]
+    dropped = {one["regex"] for one in endpoint.get("relabelings", ()) if one["action"] == "labeldrop"}
+
+    labels = {label for metric in declared() for label in metric._labelnames}
+
+    assert labels & (OF_THE_OPERATOR - dropped) == {"job"}
 
 
 def test_the_autoscaler_uses_the_metric_that_the_adapter_makes() -> None:
