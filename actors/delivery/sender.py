@@ -112,6 +112,10 @@ class Sender(Actor[Deliver]):
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
 
+    async def stop(self) -> None:
+        """Wait for no server any more: the next instance may get no bundle for hours."""
+        self._outages.passed(self._ctx.name)
+
     async def receive(self, message: Deliver) -> None:
         in_flight = InFlightDelivery(message.delivery, len(message.delivery.ids), self._ctx.name)
         try:

@@ -12,9 +12,9 @@ from actors.context import NodeContext
 from actors.delivery.permits import Permits
 from actors.delivery.result_writer import Acknowledge
 from actors.delivery.sender import Deliver, Sender
-from actors.runtime import Address, Backoff, ChildSpec, Supervisor
+from actors.runtime import Address, Backoff, ChildSpec, Restarting, Supervisor
 from service.domain.messages import Answer, EmailServiceName, Outcome
-from service.ports import Delivery, Greeting
+from service.ports import Claims, Delivery, Greeting, Unavailable
 from tests.actors.contexts import AcceptingEmailService, only_service
 from tests.actors.delivery.test_rate import Books
 from tests.actors.due import queued_messages
@@ -71,6 +71,53 @@ async def test_a_sender_that_crashes_leaves_neither_its_delivery_nor_its_claims_
 
     told: list[object] = [*books.records]
     assert told == [Acknowledge(delivery) for delivery in deliveries]
+
+
+class AwayThenBroken(FakeMessages):
+    """Is away at the first claim, and raises an error like a bug at the second."""
+
+    claims = 0
+
+    async def claim_for_sending(self, ids: Sequence[UUID], **options: Any) -> Claims:
+        self.claims += 1
+        raise Unavailable("postgres", "away") if self.claims == 1 else RuntimeError("a bug")
+
+
+async def test_a_sender_that_crashes_while_it_waits_for_a_server_waits_no_longer(
+    context: NodeContext, truth: Truth, memory: RedisMemory
+) -> None:
+    """The next instance may get no bundle all night, and the node would be not ready for as long."""
+    books = Books(1)
+    result_writer: Address[Any] = Address("result_writer", capacity=10)
+    sender: Address[Deliver] = Address("sender", capacity=1)
+    messages = AwayThenBroken(truth)
+
+    def make() -> Sender:
+        return Sender(
+            context,
+            messages,
+            FakeAcceptedKeys(memory, late_limit=timedelta(hours=48)),
+            only_service(),
+            result_writer,
+            permits={EmailServiceName.PRIMARY: Permits(10)},
+        )
+
+    restarted = asyncio.Event()
+    stage = Supervisor(
+        "stage",
+        [ChildSpec("result_writer", lambda: books, result_writer), ChildSpec("sender", make, sender)],
+        backoff=Backoff(random=lambda: 0.0),
+        on_event=lambda event: restarted.set() if isinstance(event, Restarting) else None,
+    )
+    await stage.start()
+    async with asyncio.timeout(30):
+        await sender.tell(Deliver(Delivery(tuple(queued_messages(truth, 1)), "receipt")))
+        await restarted.wait()
+    waiting_for = context.outages.current()
+    await stage.drain(5)
+
+    assert messages.claims == 2
+    assert waiting_for == []
 
 
 class CancelledService(AcceptingEmailService):
