@@ -130,9 +130,9 @@ class Reader:
 
 
 def _parted(answer: str) -> tuple[list[str], str]:
-    """Split the output into head, if there is one, and body."""
+    """Split the output into head, if there is one, and body. The reason phrase of a status is Python's, and varies."""
     head, _, body = answer.partition("\n\n") if answer.startswith("HTTP/") else ("", "", answer)
-    return head.splitlines(), body
+    return re.sub(r"^(HTTP/\S+ \d{3}).*", r"\1", head).splitlines(), body
 
 
 def _values(body: str) -> list[Any]:
