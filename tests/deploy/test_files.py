@@ -110,6 +110,15 @@ def test_a_node_may_drain_before_it_is_killed(file: Path) -> None:
     assert float(str(node["stop_grace_period"]).removesuffix("s")) > float(drain.removesuffix("s"))
 
 
+def test_prometheus_keeps_the_month_that_the_objective_is_about() -> None:
+    """Its default is 15 days: the panel of the error budget would show half a month, and call it a month."""
+    command = services_of(ROOT / "docker-compose.prod.yml")["prometheus"].get("command", ())
+    kept = [int(days) for days in re.findall(r"--storage\.tsdb\.retention\.time=(\d+)d\b", " ".join(command))]
+
+    assert len(kept) == 1
+    assert kept[0] > 30
+
+
 def test_a_member_of_rabbitmq_has_a_name_before_it_is_healthy() -> None:
     """Swarm publishes names of healthy tasks only, and a member needs the others' names to become healthy."""
     members = [
