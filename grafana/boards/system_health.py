@@ -188,8 +188,8 @@ JOBS = Row(
         ),
         figure(
             "Did the database's clock jump? · clock jumps",
-            "Jumps within the time shown. The clock was set, or its machine was suspended. Nodes notice a jump within two seconds.",
-            {"jumps": "sum(increase(clock_jumps_total{NODE}[$__range]))"},
+            "Jumps within the time shown, as the node saw them that saw most. The clock was set, or its machine was suspended.",
+            {"jumps": "max(increase(clock_jumps_total{NODE}[$__range]))"},
             unit="none",
             width=6,
             steps=NONE_IS_GOOD,

@@ -273,6 +273,23 @@ def test_prometheus_can_read_every_query(programs: Programs, tmp_path: Path) -> 
     assert len(expressions) > 80
 
 
+def test_a_jump_that_every_node_notices_is_one_jump(programs: Programs, tmp_path: Path) -> None:
+    """Added up, one jump would look like one for each node."""
+    (jumps,) = [query.filled(lately="1m", shown="1h") for query in all_queries() if "clock_jumps" in query.expression]
+    series = [
+        {"series": f'clock_jumps_total{{job="heyday", instance="{node}"}}', "values": "0x30 1x90"} for node in "abc"
+    ]
+    asked = {"expr": f"round({jumps})", "eval_time": "70m", "exp_samples": [{"labels": "{}", "value": 1}]}
+    file = tmp_path / "jumps.yml"
+    file.write_text(yaml.safe_dump({"tests": [{"interval": "1m", "input_series": series, "promql_expr_test": [asked]}]}))
+
+    done = subprocess.run(
+        [programs.promtool, "test", "rules", file], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     "query",
     [one for one in all_queries() if one.unit == "s" and "histogram_quantile" in one.expression],
