@@ -281,7 +281,8 @@ def test_a_jump_that_every_node_notices_is_one_jump(programs: Programs, tmp_path
     ]
     asked = {"expr": f"round({jumps})", "eval_time": "70m", "exp_samples": [{"labels": "{}", "value": 1}]}
     file = tmp_path / "jumps.yml"
-    file.write_text(yaml.safe_dump({"tests": [{"interval": "1m", "input_series": series, "promql_expr_test": [asked]}]}))
+    case = {"interval": "1m", "input_series": series, "promql_expr_test": [asked]}
+    file.write_text(yaml.safe_dump({"tests": [case]}))
 
     done = subprocess.run(
         [programs.promtool, "test", "rules", file], capture_output=True, text=True, timeout=60, check=False
