@@ -64,7 +64,10 @@ async def user_id(user: str, of_address: Callable[[str], Awaitable[UUID | None]]
     try:
         return UUID(user)
     except ValueError:
-        raise WrongUsage(f"USER: expected the id of a user (a UUID) or an email address, not {user!r}") from None
+        raise WrongUsage(
+            f"USER: expected the id of a user (a UUID) or an email address, not {user!r}; "
+            "`heyday call '/api/v1/users?q=NAME'` finds users by a part of the name"
+        ) from None
 
 
 @contextmanager

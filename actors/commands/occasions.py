@@ -13,7 +13,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from actors.commands.arguments import identifier
+from actors.commands.arguments import user_id
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.output import printable
@@ -23,6 +23,7 @@ from service.adapters.postgres.audit import PostgresAuditLog
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.occasions import PostgresOccasions
 from service.adapters.postgres.planning import LATE_LIMIT, PostgresPlanning
+from service.adapters.postgres.preview import PostgresPreviews
 from service.adapters.postgres.suppressions import PostgresSuppressions
 from service.adapters.postgres.users import PostgresUsers
 from service.api.http.fields import EmailAddress, WholeNumber
@@ -92,7 +93,7 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
 
 def _add_recipient(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("code", metavar="CODE")
-    parser.add_argument("--user", metavar="ID", type=identifier, help="for this user, instead of made-up values")
+    parser.add_argument("--user", help="for this user, by the id or the email address, instead of made-up values")
     parser.add_argument("--first-name", metavar="NAME", type=_name, help="(Ada)")
     parser.add_argument("--last-name", metavar="NAME", type=_last_name, help="empty for none (Lovelace)")
     parser.add_argument("--locale", metavar="TAG", type=_language)
@@ -250,7 +251,8 @@ async def _recipient(database: Database, args: argparse.Namespace, occasion: Occ
         raise WrongUsage("expected --user or made-up values, not both")
     planned = await PostgresPlanning(database).planned()
     users = PostgresUsers(database, late_limit=LATE_LIMIT, tzdata=TZDATA_VERSION)
-    if (user := await users.get(args.user)) is None:
+    previews = PostgresPreviews(database, late_limit=LATE_LIMIT)
+    if (user := await users.get(await user_id(args.user, previews.user_of))) is None:
         raise CommandFailed(f"there is no user {args.user}")
     return recipient_of(user, occasion.code, planned.now.astimezone(zone(user.profile.timezone)).date())
 

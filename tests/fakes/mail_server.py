@@ -65,7 +65,7 @@ class MailServer:
             tls_context=self._tls if self._starttls else None,
             require_starttls=self._starttls,
             auth_required=self._login,
-            auth_require_tls=False,
+            auth_require_tls=not self._login,  # so without a login it is not offered in clear
             authenticator=self._authenticate,
         )
 

@@ -40,7 +40,9 @@ async def check_postgres(settings: Settings, database: Database) -> list[CheckRe
         async with database.connection() as connection:
             lacking = await missing(connection)
             if lacking:
-                return [*results, error(f"the schema lacks {', '.join(lacking)}: run `heyday migrate`")]
+                none = len(lacking) == len(available())
+                lack = "there is no schema of heyday yet" if none else f"the schema lacks {', '.join(lacking)}"
+                return [*results, error(f"{lack}: run `heyday migrate`")]
             beyond = await newer(connection)
     except Unavailable:
         if grants := await checkup.lacking_grants():  # a role that may not read the schema's version either

@@ -15,6 +15,11 @@ from service.settings import EmailServiceSettings, UnknownOutcome, is_loopback
 CONNECT_TIMEOUT = 10.0
 """Seconds for connection, encryption and login."""
 
+NO_STARTTLS = (
+    "STARTTLS: write smtps:// in the URL if it speaks TLS from the start, or add ?starttls=off if it is on this "
+    "machine and has no TLS"
+)
+
 
 async def check_smtp(settings: EmailServiceSettings) -> list[CheckResult]:
     """Connect, encrypt and log in as a node does."""
@@ -35,8 +40,9 @@ async def check_smtp(settings: EmailServiceSettings) -> list[CheckResult]:
         await service.probe()
     except aiosmtplib.SMTPAuthenticationError as failure:
         return [error(f"{server.host} does not take the login ({failure.code}): not authorised"), *results]
-    except aiosmtplib.SMTPNotSupported:
-        return [error(f"{server.host} does not offer what the URL asks for, such as STARTTLS or a login"), *results]
+    except aiosmtplib.SMTPNotSupported as failure:
+        missing = NO_STARTTLS if failure.message == "starttls" else "a login, and the URL has a user"
+        return [error(f"{server.host} does not offer {missing}"), *results]
     except aiosmtplib.SMTPResponseException as failure:
         return [error(f"{server.host} refuses this machine ({failure.code}): nothing can be sent"), *results]
     except TimeoutError:

@@ -80,7 +80,8 @@ class ImportClient:
             wait = response.headers.get("Retry-After", "1")
             response.release()
             if response.status not in _LATER or not left:
-                raise CommandFailed(f"the API answered {response.status}: {problem}")
+                remedy = " Give the key by --key-file or HEYDAY_API_KEY." if response.status == 401 else ""
+                raise CommandFailed(f"the API answered {response.status}: {problem}{remedy}")
             await asyncio.sleep(min(float(wait) if wait.isdecimal() else 1.0, 30.0))
         raise AssertionError("the last try returns or raises")
 

@@ -252,7 +252,7 @@ async def test_a_key_comes_from_a_file_or_the_environment(serve: Serve, tmp_path
     assert await imported(served.url, file, "--key-file", str(key)) == 0
     for given in ({"HEYDAY_API_KEY": "0123456789abcdef"}, {"HEYDAY_API_KEY_FILE": str(key)}):
         assert await imported(served.url, file, "--on-conflict", "update", **given) == 0
-    with pytest.raises(CommandFailed, match="401"):
+    with pytest.raises(CommandFailed, match=r"401: .* Give the key by --key-file or HEYDAY_API_KEY"):
         await imported(served.url, file)
     with pytest.raises(CommandFailed, match="403"):
         await imported(served.url, file, HEYDAY_API_KEY="fedcba9876543210")

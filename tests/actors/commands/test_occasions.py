@@ -127,6 +127,28 @@ async def test_a_text_is_rendered_in_every_language(heyday: Run) -> None:
     assert json.loads(lines[0])["text"] == "Hey, Ada Lovelace"
 
 
+async def test_a_text_is_rendered_for_a_user_by_id_or_address(heyday: Run, store: Store) -> None:
+    """An operator at the command line knows the address."""
+    await store.due(1)
+    await store.fetch("update users set first_name = 'Grace', last_name = '', email_key = 'grace@example.com'")
+    user_id = await store.database.value("select id from users")
+
+    for user in (str(user_id), "Grace@Example.com"):
+        code, out, _ = await heyday("render", "birthday", "--user", user)
+
+        assert (code, "text: Hey, Grace it's your birthday" in out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("user", "code"), [("nobody@example.com", 1), ("01936f3a-7c1e-7b52-9d3e-2a4f6c8e0b11", 1), ("Grace", 2)]
+)
+async def test_a_text_for_a_user_who_is_not_there_is_refused(heyday: Run, user: str, code: int) -> None:
+    """The sentences and codes are those of `heyday explain`."""
+    found, out, error = await heyday("render", "birthday", "--user", user)
+
+    assert (found, out, user in error) == (code, "", True)
+
+
 @pytest.mark.parametrize(("status", "code", "word"), [(200, 0, "accepted"), (422, 1, "permanent_failure")])
 @pytest.mark.parametrize("service", ["primary", "fallback"])
 async def test_a_test_says_what_the_service_said(

@@ -102,6 +102,7 @@ async def test_a_preview_is_lines_of_json_for_programs(store: Store, clock: Cloc
         (["preview", "--from", "2027-03-11", "--to", "2027-03-11"], 2, "--to: Expected an instant after"),
         (["preview", "--occasion", "wedding"], 2, "expected one of anniversary, birthday"),
         (["explain", "ada"], 2, "expected the id of a user"),
+        (["explain", "ada"], 2, "`heyday call '/api/v1/users?q=NAME'` finds users by a part of the name"),
         (["explain", "nobody@example.com"], 1, "no user has the address"),
         (["explain", "01936f3a-7c1e-7b52-9d3e-2a4f6c8e0b11"], 1, "there is no user"),
     ],

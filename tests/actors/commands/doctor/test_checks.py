@@ -115,6 +115,7 @@ async def test_json_has_a_level_for_the_whole_and_for_each_check(store: Store, d
         ),
         ("delete from fencing_tokens", "the row of the ticker in the table fencing_tokens is missing"),
         ("delete from schema_migrations where number = 2", "the schema lacks 0002_api.sql"),
+        ("delete from schema_migrations", "there is no schema of heyday yet: run `heyday migrate`"),
         ("select drop_year(1)", "there is no partition for"),
         (
             "create or replace function business_now() returns timestamptz language sql stable as "
@@ -522,10 +523,17 @@ async def test_a_mail_server_is_asked_up_to_its_login(
     await server.close()
     monkeypatch.setenv("HEYDAY_EMAIL_URL", f"smtps://127.0.0.1:{server.port}")
     outs.append(await doctor())
+    without_login = MailServer()
+    await without_login.listen()
+    monkeypatch.setenv("HEYDAY_EMAIL_URL", f"smtp://{USER}:sesame@127.0.0.1:{without_login.port}?starttls=off")
+    outs.append(await doctor())
+    await without_login.close()
 
-    assert [code for code, _ in outs] == [0, 1, 1, 1]
+    assert [code for code, _ in outs] == [0, 1, 1, 1, 1]
     assert "127.0.0.1 takes connections, and the login" in outs[0][1]
     assert "not authorised" in said(outs[1][1], "ERROR")
-    assert "such as STARTTLS" in said(outs[2][1], "ERROR")
+    assert "does not offer STARTTLS" in said(outs[2][1], "ERROR")
+    assert "?starttls=off" in said(outs[2][1], "ERROR")
+    assert "does not offer a login" in said(outs[4][1], "ERROR")
     assert "no connection to 127.0.0.1" in said(outs[3][1], "ERROR")
     assert (server.accepted, "sesame" in outs[1][1]) == ([], False)
