@@ -20,6 +20,10 @@ from actors.commands.chaos.faults import Need
 from actors.commands.sandbox.servers.postgres import UNWRITTEN, PostgresServer
 from actors.commands.sandbox.servers.rabbitmq import RabbitMQServer, installed_sbin
 from actors.commands.sandbox.servers.redis import RedisServer
+from service.adapters.rabbitmq.link import close, connect_to_any
+from service.adapters.rabbitmq.link import translating as rabbitmq_errors
+from service.adapters.redis.connection import connect as connect_to_redis
+from service.adapters.redis.connection import translating as redis_errors
 from service.domain import bundles
 from service.ports.names import RABBITMQ_QUEUE, REDIS_QUEUE
 
@@ -27,6 +31,12 @@ AnyServer: TypeAlias = PostgresServer | RedisServer | RabbitMQServer
 
 REQUEST_TIMEOUT = 10.0
 """Seconds for one request of the rehearsal itself."""
+
+FULL_WITHIN = 60.0
+"""Seconds for which Redis may be full."""
+
+NAME = "heyday chaos"
+"""The name of its connections to RabbitMQ."""
 
 SPARE_CONNECTIONS = 15
 """Connections of a private PostgreSQL beyond those of the nodes."""
@@ -91,7 +101,7 @@ class Servers:
     @asynccontextmanager
     async def redis_full(self) -> AsyncIterator[int]:
         """Let Redis be full, so that it refuses writes, while the block runs. Yields the bytes that it uses."""
-        async with self._redis() as redis:
+        async with self._redis(within=FULL_WITHIN) as redis:
             await redis.config_set("maxmemory-policy", "noeviction")
             used = int((await redis.info("memory"))["used_memory"])
             await redis.config_set("maxmemory", 1)
@@ -127,18 +137,19 @@ class Servers:
         if self.rabbitmq_url is None:
             raise LookupError("there is no RabbitMQ")
         taken: list[bytes] = []
-        async with await aio_pika.connect(self.rabbitmq_url, timeout=REQUEST_TIMEOUT) as connection:
-            channel = await connection.channel()
-            await channel.set_qos(prefetch_count=5)
-            queue = await channel.get_queue(RABBITMQ_QUEUE.delivery)
-            for body in (bundles.encode([uuid4() for _ in range(20)]), b"rubbish"):
-                await channel.default_exchange.publish(aio_pika.Message(body), RABBITMQ_QUEUE.delivery)
 
-            async def take(message: aio_pika.abc.AbstractIncomingMessage) -> None:
-                taken.append(message.body)
-                await message.ack()
+        async def take(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+            taken.append(message.body)
+            await message.ack()
 
-            tag = await queue.consume(take)
+        async with await connect_to_any(self.rabbitmq_url, name=NAME, within=REQUEST_TIMEOUT) as connection:
+            async with rabbitmq_errors(within=REQUEST_TIMEOUT):
+                channel = await connection.channel()
+                await channel.set_qos(prefetch_count=5)
+                queue = await channel.get_queue(RABBITMQ_QUEUE.delivery)
+                for body in (bundles.encode([uuid4() for _ in range(20)]), b"rubbish"):
+                    await channel.default_exchange.publish(aio_pika.Message(body), RABBITMQ_QUEUE.delivery)
+                tag = await queue.consume(take)
             yield lambda: len(taken)
             await queue.cancel(tag)
 
@@ -180,17 +191,22 @@ class Servers:
                     connection.terminate()
 
     @asynccontextmanager
-    async def _redis(self) -> AsyncIterator[Redis]:
-        client = Redis.from_url(self.redis_url, socket_timeout=REQUEST_TIMEOUT, socket_connect_timeout=REQUEST_TIMEOUT)
+    async def _redis(self, *, within: float = REQUEST_TIMEOUT) -> AsyncIterator[Redis]:
+        clients = connect_to_redis(self.redis_url)
         try:
-            yield client
+            async with redis_errors(within=within):
+                yield clients.commands
         finally:
-            await client.aclose()
+            await clients.close()
 
     @asynccontextmanager
     async def _channel(self, url: str) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
-        async with asyncio.timeout(REQUEST_TIMEOUT), await aio_pika.connect(url, timeout=REQUEST_TIMEOUT) as connection:
-            yield await connection.channel()
+        connection = await connect_to_any(url, name=NAME, within=REQUEST_TIMEOUT)
+        try:
+            async with rabbitmq_errors(within=REQUEST_TIMEOUT):
+                yield await connection.channel()
+        finally:
+            await close(connection)
 
 
 @asynccontextmanager

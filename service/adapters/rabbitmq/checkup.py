@@ -10,9 +10,8 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPChannelError, ChannelNotFoundEntity, ChannelPreconditionFailed
 
 from service.adapters.rabbitmq.dead_letters import policy_of
-from service.adapters.rabbitmq.link import close, connect, is_blocked, translating
+from service.adapters.rabbitmq.link import close, connect_to_any, is_blocked, translating
 from service.adapters.rabbitmq.topology import ARGUMENTS, CLUSTER, DEAD, DELIVERY
-from service.environment import split_hosts
 from service.ports import Unavailable
 
 CONNECT_TIMEOUT = 3.0
@@ -56,7 +55,7 @@ class Broker:
 
 async def look(url: str) -> Broker:
     """Ask the first host that answers. Raises Unavailable."""
-    connection = await _connect(url)
+    connection = await connect_to_any(url, name="heyday doctor", within=CONNECT_TIMEOUT)
     try:
         async with translating(within=CALLS_TIMEOUT):
             transport = connection.transport
@@ -74,16 +73,6 @@ async def look(url: str) -> Broker:
             )
     finally:
         await close(connection)
-
-
-async def _connect(url: str) -> AbstractConnection:
-    outage = Unavailable("rabbitmq", "the URL has no host")
-    for host in split_hosts(url):
-        try:
-            return await connect(host, name="heyday doctor", within=CONNECT_TIMEOUT)
-        except Unavailable as error:
-            outage = error
-    raise outage
 
 
 async def _queue(connection: AbstractConnection, name: str) -> QueueFound | None:

@@ -177,6 +177,17 @@ async def connect(url: str, *, name: str, within: float) -> AbstractConnection:
         raise Unavailable("rabbitmq", sentence) from outage
 
 
+async def connect_to_any(url: str, *, name: str, within: float) -> AbstractConnection:
+    """Connect to the first host of the URL that answers, with so many seconds for each. Raises Unavailable."""
+    outage = Unavailable("rabbitmq", "the URL has no host")
+    for host in split_hosts(url):
+        try:
+            return await connect(host, name=name, within=within)
+        except Unavailable as error:
+            outage = error
+    raise outage
+
+
 def _caused_by(error: BaseException, kind: type[E]) -> E | None:
     """The first cause of that kind. An exception of the library may be a cause of itself, through others."""
     seen: set[int] = set()
