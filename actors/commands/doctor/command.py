@@ -129,20 +129,20 @@ async def _adopt(settings: Settings, args: argparse.Namespace) -> int:
 async def _ledger(dsn: Secret, args: argparse.Namespace) -> int:
     with usable("--ledger", args.ledger):
         file = open_ledger(args.ledger)
-    async with opened(dsn) as ledger:
-        try:
-            with file:
+    with file:
+        async with opened(dsn) as ledger:
+            try:
                 same = await compare(ledger, file, since=args.starts_at, until=args.ends_at, as_json=args.json, say=say)
-        except OutputFailed:
-            if not args.mend:
-                raise
-            discard_output()  # what is to be mended does not depend on a reader
-        if args.mend:
-            async with _database(dsn) as database:
-                nodes = PostgresNodes(database, tzdata=TZDATA_VERSION)
-                incarnation = await nodes.enter("doctor")
-                try:
-                    await mend(ledger, incarnation=incarnation, as_json=args.json, say=say)
-                finally:
-                    await nodes.leave(incarnation)
+            except OutputFailed:
+                if not args.mend:
+                    raise
+                discard_output()  # what is to be mended does not depend on a reader
+            if args.mend:
+                async with _database(dsn) as database:
+                    nodes = PostgresNodes(database, tzdata=TZDATA_VERSION)
+                    incarnation = await nodes.enter("doctor")
+                    try:
+                        await mend(ledger, incarnation=incarnation, as_json=args.json, say=say)
+                    finally:
+                        await nodes.leave(incarnation)
     return OK if args.mend or same else FAILED
