@@ -96,7 +96,8 @@ def _lacks(error: ModuleNotFoundError, *names: str) -> int:
     """Say which extra the first of these commands that has one needs. Raises the error if none has one."""
     for name in names:
         if (extra := COMMANDS[name].extra) is not None:
-            _say(f"{name} needs the package {error.name}: pip install 'heyday[{extra}]'")
+            # Not `pip install heyday[…]`: heyday is in no index, and that name may be another's there.
+            _say(f"{name} needs the package {error.name}: install heyday again, as WHEEL[{extra}] or .[{extra}]")
             return FAILED
     raise error
 

