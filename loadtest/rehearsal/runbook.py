@@ -13,6 +13,7 @@ SERVER_RULES = ROOT / "deploy" / "alerts" / "servers.rules.yml"
 LEAST_WINDOW = 2.0
 """Seconds of the shortest window: two scrapes."""
 
+_SINCE_START = re.compile(r"(?P<before>\bprocess_start_time_seconds\{[^}]*\} < )(?P<seconds>\d+)")
 _DURATION = re.compile(r"(?P<before>\[|for: )(?P<number>\d+)(?P<unit>[smhd])\b")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -24,7 +25,7 @@ def alerts(*files: Path) -> list[str]:
 
 
 def shorter(rules: str, factor: float) -> str:
-    """Divide each `for` and each window of the rules by a factor. Thresholds stay as they are."""
+    """Divide each `for`, each window and each time since a start by a factor. Thresholds stay as they are."""
 
     def divided(found: re.Match[str]) -> str:
         seconds = int(found["number"]) * _SECONDS[found["unit"]] / factor
@@ -32,6 +33,7 @@ def shorter(rules: str, factor: float) -> str:
             seconds = max(seconds, LEAST_WINDOW)
         return f"{found['before']}{round(seconds * 1000)}ms"
 
+    rules = _SINCE_START.sub(lambda found: f"{found['before']}{int(found['seconds']) / factor:g}", rules)
     return _DURATION.sub(divided, rules)
 
 

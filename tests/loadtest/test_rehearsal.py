@@ -44,9 +44,10 @@ def test_only_durations_of_the_rules_are_shorter(tmp_path: Path) -> None:
     made = shorter(rules, 60)
     (tmp_path / "rules.yml").write_text(made, encoding="utf-8")
 
-    durations = r"(?<=\[)\w+(?=\])|(?<=for: )\w+"
+    durations = r"(?<=\[)\w+(?=\])|(?<=for: )\w+|(?<=\} < )\S+(?=\))"
     assert re.sub(durations, "", made) == re.sub(durations, "", rules)
     assert "for: 60000ms" in made
+    assert 'time() - process_start_time_seconds{job="heyday"} < 60)' in made
     assert 'rate(message_lateness_seconds_count{job="heyday"}[5000ms])' in made
     assert min(map(int, re.findall(r"\[(\d+)ms\]", made))) == 2_000
     run(find_programs().promtool, "check", "rules", tmp_path / "rules.yml")
