@@ -72,7 +72,10 @@ class EmailStub:
         self.ledger = Ledger(keep=self.options.keep)
 
     def change(self, options: StubOptions) -> None:
-        """Use these options from the next request on. A new seed starts its sequence."""
+        """Use these options from the next request on. A new seed starts its sequence.
+
+        A status is for the calls under way, too: from now on none is accepted.
+        """
         if options.seed != self.options.seed:
             self._random.seed(options.seed)
         self.options = options
@@ -126,6 +129,9 @@ class EmailStub:
             return _answer(429, "too fast", {"Retry-After": str(options.retry_after)} if options.retry_after else None)
         if options.latency[1]:
             await asyncio.sleep(self._random.uniform(*options.latency))
+            if status := self.options.status:
+                ledger.refused += 1
+                return _answer(status, "as configured")
         if (fate := fate - options.error_rate) < 0:
             ledger.errors += 1
             return _answer(500, "random error") if ledger.errors % 4 else _answer(503, "busy")

@@ -19,6 +19,7 @@ from actors.commands.sandbox.email_stub import EmailStub, Ledger, StubOptions, s
 from actors.commands.sandbox.email_stub.options import latency
 from service.domain.messages import Outcome
 from service.ports import Greeting
+from tests.node.harness import eventually
 from tests.service.adapters.email.conftest import MakeClient
 
 MAIL = {"email": "mary@example.com", "message": "Hey, Mary Jones it's your birthday"}
@@ -246,6 +247,25 @@ async def test_latency_delays_the_answer(stub: EmailStub, client: MakeClient, gr
 
     assert answer.outcome is Outcome.ACCEPTED
     assert answer.duration >= 0.045  # timers are rounded to milliseconds
+
+
+async def test_a_service_that_begins_to_refuse_accepts_no_call_under_way(
+    stub: EmailStub, client: MakeClient, greeting: Greeting
+) -> None:
+    """Each late acceptance would let a node fail as many messages again, and a rehearsal would count them as lost."""
+    stub.change(StubOptions(latency=(0.3, 0.3)))
+    service = await client(stub.url)
+
+    async def called() -> bool:
+        return stub.ledger.requests > 0
+
+    async with asyncio.TaskGroup() as group:
+        call = group.create_task(service.attempt(greeting))
+        await eventually(called)
+        stub.change(StubOptions(status=422))
+
+    assert call.result().status_code == 422
+    assert (stub.ledger.accepted, stub.ledger.refused) == (0, 1)
 
 
 async def test_it_can_be_changed_while_it_runs(http: aiohttp.ClientSession) -> None:
