@@ -63,6 +63,7 @@ class Gauges(PeriodicActor[Never]):
         self._lag.start()
         # Read at the scrape: while the database hangs, the periodic reading hangs, too.
         metrics = self._metrics
+        metrics.loop_lag.set_function(self._lag.worst)
         metrics.db_active.set_function(lambda: self._pool().active)
         metrics.db_idle.set_function(lambda: self._pool().idle)
         metrics.db_max.set_function(lambda: self._pool().max)
@@ -102,7 +103,6 @@ class Gauges(PeriodicActor[Never]):
 
     def _sample_node(self) -> None:
         metrics = self._metrics
-        metrics.loop_lag.set(self._lag.worst())
         for view in _actors(self._tree()):
             if view.depth is not None:
                 metrics.actor_mailbox.labels(view.name).set(view.depth)

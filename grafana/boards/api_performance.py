@@ -138,7 +138,7 @@ TROUBLE = Row(
         ),
         series(
             "Is the API's process blocked? · event loop lag",
-            "The greatest delay of the event loop in the last seconds. A request waits that long.",
+            "The greatest delay of the event loop in the last 30 seconds. A request waits that long.",
             {"{{node}}": "event_loop_lag_seconds{NODE} NAMED"},
             unit="s",
         ),

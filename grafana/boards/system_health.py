@@ -110,7 +110,7 @@ PROCESSES = Row(
         ),
         series(
             "Is a process blocked? · event loop lag",
-            "The greatest delay of the event loop in the last seconds.",
+            "The greatest delay of the event loop in the last 30 seconds.",
             {"{{node}}": "event_loop_lag_seconds{NODE} NAMED"},
             unit="s",
             width=8,

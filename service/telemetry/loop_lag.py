@@ -1,18 +1,22 @@
-"""The lag of the event loop: a timer that fires twice a second and keeps the longest delay."""
+"""The lag of the event loop: a timer that fires twice a second, and its longest delay lately."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
 TIMER_INTERVAL = 0.5
 """Seconds between two timers. A longer delay is always seen, a shorter one sometimes."""
+
+SHOWN_FOR = 30.0
+"""Seconds for which a delay is shown: two scrapes at least."""
 
 
 class LoopLag:
     """Measures from `start` to `stop`, in the loop that runs at `start`."""
 
     def __init__(self) -> None:
-        self._worst = 0.0
+        self._delays = deque([0.0], maxlen=round(SHOWN_FOR / TIMER_INTERVAL))
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -25,14 +29,13 @@ class LoopLag:
             self._timer.cancel()
 
     def worst(self) -> float:
-        """The longest delay since the last call, in seconds."""
-        worst, self._worst = self._worst, 0.0
-        return worst
+        """The longest delay of the last `SHOWN_FOR` seconds, in seconds."""
+        return max(self._delays)
 
     def _arm(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(TIMER_INTERVAL, self._measure, loop.time() + TIMER_INTERVAL)
 
     def _measure(self, expected_at: float) -> None:
-        self._worst = max(self._worst, asyncio.get_running_loop().time() - expected_at)
+        self._delays.append(max(0.0, asyncio.get_running_loop().time() - expected_at))
         self._arm()

@@ -238,7 +238,7 @@ class Metrics:
         self.task_failures = counter("actor_task_failures", "Tasks of an actor that failed without it.", "actor")
         self.actor_mailbox = gauge("actor_mailbox_depth", "Messages waiting in an actor's mailbox.", "actor")
         self.loop_lag = gauge(
-            "event_loop_lag_seconds", "The longest delay of a timer of the event loop since the last sample."
+            "event_loop_lag_seconds", "The longest delay of a timer of the event loop in the last 30 seconds."
         )
 
         self.clock_skew = gauge("clock_skew_seconds", "The node's clock minus the database's.")
