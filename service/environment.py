@@ -260,18 +260,24 @@ def networks(text: str) -> tuple[Network, ...]:
         raise ValueError("addresses or networks, comma separated, such as 10.0.0.0/8,192.0.2.7") from None
 
 
+_ORIGIN = re.compile(r"(https?)://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::([1-9][0-9]{0,4}))?")
+_OWN_PORTS = {"http": 80, "https": 443}
+
+
 def origins(text: str) -> tuple[str, ...]:
     """Origins of pages as browsers send them (RFC 6454): scheme, host, and a port that is not the scheme's own."""
     parts = tuple(part.strip() for part in text.split(",") if part.strip())
-    if all(
-        re.fullmatch(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?", part) for part in parts
-    ) and not any(
-        part.startswith(scheme) and part.endswith(port)
-        for part in parts
-        for scheme, port in (("http:", ":80"), ("https:", ":443"))
-    ):
+    if all(_is_origin(part) for part in parts):
         return parts
     raise ValueError("exact origins, comma separated, such as https://app.example.com,http://localhost:3000")
+
+
+def _is_origin(text: str) -> bool:
+    found = _ORIGIN.fullmatch(text)
+    if found is None:
+        return False
+    port = int(found[2] or 0)
+    return port <= 65535 and port != _OWN_PORTS[found[1]]
 
 
 def time_of_day(text: str) -> time:

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     if args.refused is not None and args.refused.resolve() == args.file.resolve():
         raise WrongUsage(f"--refused {args.refused}: expected another file than the one to import")
     key = _key(args.key_file, environment)
-    if not is_http(args.url):
+    if not is_http(args.url) or any(mark in args.url for mark in "?#"):
         raise WrongUsage(f"--url: expected http:// or https:// with the address of a node, not {args.url!r}")
     now = datetime.now(UTC)
     conversion = Conversion(args.map, date_format=args.date_format, zone_from=args.zone_from, now=now)

@@ -266,6 +266,8 @@ async def test_a_key_comes_from_a_file_or_the_environment(serve: Serve, tmp_path
         (["--zone-from", "Land"], "no column 'Land'"),
         (["--url", "ftp://x"], "expected http://"),
         (["--url", "http://127.0.0.1:99999"], "expected http://"),
+        (["--url", "http://127.0.0.1:1/prefix?key=x"], "expected http://"),
+        (["--url", "http://127.0.0.1:1/#/users"], "expected http://"),
         (["--key-file", "/nowhere"], "No such file"),
         (["--refused", "/nowhere/x"], "No such file"),
         (["--refused", "{folder}/link.csv"], "expected another file than the one to import"),

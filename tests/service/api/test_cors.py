@@ -129,6 +129,7 @@ def test_exact_origins_are_read(text: str) -> None:
         "https://App.example.com",
         "https://app.example.com:443",
         "http://app.example.com:80",
+        "https://app.example.com:99999",
         "https://user@app.example.com",
         "ftp://app.example.com",
     ],
