@@ -92,19 +92,16 @@ class Adoption:
 
         Nodes cannot do this: a message past its late limit expires before they ask Redis.
         """
-        incarnation = await self._nodes.enter("doctor")
-        try:
+        incarnation = await self._nodes.visit("doctor")
+        if hold:
+            await self._plan(incarnation)
+        settled = held = 0
+        async for page, accepted in self._due(at):
+            settled += await self._restored.settle(sorted(accepted), incarnation=incarnation, reason=SETTLED)
             if hold:
-                await self._plan(incarnation)
-            settled = held = 0
-            async for page, accepted in self._due(at):
-                settled += await self._restored.settle(sorted(accepted), incarnation=incarnation, reason=SETTLED)
-                if hold:
-                    ids = [message for message, _ in page if message not in accepted]
-                    held += await self._restored.hold(ids, incarnation=incarnation, reason=HELD)
-            return settled, held
-        finally:
-            await self._nodes.leave(incarnation)
+                ids = [message for message, _ in page if message not in accepted]
+                held += await self._restored.hold(ids, incarnation=incarnation, reason=HELD)
+        return settled, held
 
     async def adopt(self, situation: Situation) -> UUID:
         """Give the database a new identity. Waiting nodes see it when they next check."""

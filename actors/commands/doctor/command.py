@@ -140,9 +140,5 @@ async def _ledger(dsn: Secret, args: argparse.Namespace) -> int:
             if args.mend:
                 async with _database(dsn) as database:
                     nodes = PostgresNodes(database, tzdata=TZDATA_VERSION)
-                    incarnation = await nodes.enter("doctor")
-                    try:
-                        await mend(ledger, incarnation=incarnation, as_json=args.json, say=say)
-                    finally:
-                        await nodes.leave(incarnation)
+                    await mend(ledger, incarnation=await nodes.visit("doctor"), as_json=args.json, say=say)
     return OK if args.mend or same else FAILED

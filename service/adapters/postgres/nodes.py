@@ -53,6 +53,12 @@ class PostgresNodes:
             )
         )
 
+    async def visit(self, name: str) -> int:
+        """Begin an incarnation that has ended, for the records of a command. One that lives must send heartbeats."""
+        incarnation = await self.enter(name)
+        await self.leave(incarnation)
+        return incarnation
+
     async def beat(self, incarnation: int) -> bool:
         return await self._heartbeats.row(_SQL.beat, incarnation, within=BEAT_WITHIN) is not None
 

@@ -125,6 +125,18 @@ async def test_mending_records_what_was_unknown_and_accepted_and_nothing_else(
     assert [tuple(row) for row in audited] == [("messages.mended", "message", str(known), "command line")]
 
 
+async def test_mending_is_not_taken_for_a_node_that_died(store: Store, doctor: Run, tmp_path: Path) -> None:
+    """It sends no heartbeats, so nodes would find it dead after 8 s, and the alert NodeDied would fire."""
+    (known,) = await ended(store, "unknown")
+    file = tmp_path / "ledger"
+    file.write_text(f"{known}\n")
+
+    await doctor("--ledger", str(file), "--mend")
+
+    rows = await store.fetch("select n.ended_at < a.at from audit a, nodes n where n.node = 'doctor'")
+    assert [row[0] for row in rows] == [True]
+
+
 async def test_what_was_mended_is_json_with_json(store: Store, doctor: Run, tmp_path: Path) -> None:
     (known,) = await ended(store, "unknown")
     file = tmp_path / "ledger"
