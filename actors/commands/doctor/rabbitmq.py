@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -13,11 +14,15 @@ from service.adapters.rabbitmq.checkup import Broker, QueueFound, look
 from service.adapters.rabbitmq.topology import DEAD, DELIVERY
 from service.ports import Unavailable
 
+_UNSEEN = logging.NullHandler()
+"""For the library's own lines about an outage, which Python would write to stderr: the results tell of it."""
+
 
 async def check_rabbitmq(url: str | None, database: Database) -> list[CheckResult]:
     """Check the broker, its queues and their owner. Raises Unavailable."""
     if url is None:
         return [ok("HEYDAY_RABBITMQ_URL is not set: the delivery queue is a Redis stream")]
+    logging.getLogger("aiormq").addHandler(_UNSEEN)
     broker = await look(url)
     return [
         ok(f"{broker.product} {broker.version}"),

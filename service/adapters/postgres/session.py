@@ -7,6 +7,7 @@ there: no prepared statement, and no setting beyond its transaction. PgBouncer r
 
 from __future__ import annotations
 
+import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -123,6 +124,9 @@ class Servers:
         except asyncpg.InvalidAuthorizationSpecificationError as error:
             said = error.args[0] if error.args else type(error).__name__
             sentence = f"HEYDAY_DATABASE_URL: {_address(server)} refuses the login ({said}); {_remedy(error)}"
+            raise Unavailable("postgres", sentence) from error
+        except socket.gaierror as error:
+            sentence = f"HEYDAY_DATABASE_URL: the host of {_address(server)} is not found ({error.strerror})"
             raise Unavailable("postgres", sentence) from error
         return session
 

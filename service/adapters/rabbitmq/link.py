@@ -7,6 +7,7 @@ may come back without its consumers. Here every call has a deadline, and the nex
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -172,6 +173,8 @@ async def connect(url: str, *, name: str, within: float) -> AbstractConnection:
             sentence = (
                 f"{SETTING}: {server} refuses the virtual host ({closed}); correct it, or give the user its permissions"
             )
+        elif (unknown := _caused_by(outage, socket.gaierror)) is not None:
+            sentence = f"{SETTING}: the host of {server} is not found ({unknown.strerror})"
         else:
             raise
         raise Unavailable("rabbitmq", sentence) from outage

@@ -89,6 +89,22 @@ def test_every_command_has_help_and_refuses_unknown_options_with_its_usage(
     assert "--no-such-option" in said
 
 
+def test_doctor_names_each_host_that_is_not_found_and_libraries_say_nothing() -> None:
+    """A typing error in one of four URLs is the usual first mistake."""
+    urls = {
+        "DATABASE": "postgresql://u:p@db.invalid/heyday",
+        "REDIS": "redis://redis.invalid",
+        "RABBITMQ": "amqp://u:p@rabbit.invalid/",
+        "EMAIL": "http://email.invalid",
+    }
+
+    done = heyday("doctor", **{f"HEYDAY_{name}_URL": url for name, url in urls.items()})
+
+    assert (done.returncode, done.stderr) == (1, "")
+    for host in ("db.invalid:5432", "redis.invalid:6379", "rabbit.invalid:5672", "email.invalid"):
+        assert host in done.stdout
+
+
 @pytest.mark.parametrize("words", [("chaos", "--help"), ("demo", "--once")])
 def test_a_command_without_its_packages_names_the_extra(tmp_path: Path, words: tuple[str, ...]) -> None:
     """An installation for nodes lacks them. No index has heyday, so a bare name could be another's package."""
