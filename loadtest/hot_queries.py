@@ -66,6 +66,7 @@ HOT = [
     ("users", "drop_dates", "array[{user}], array[{user}], array['birthday']"),
     ("users", "put_dates", "array[{user}], array['birthday'], array[date '2000-03-15'], array[true]"),
     ("users", "delete_user", "{user}"),
+    ("preview", "days_with_users", "array['birthday', 'anniversary'], array[315, 315]"),
     ("preview", "of_day", f"{OF_DAY}, null, 501, now(), now(), now(), now(), false"),
     ("preview", "of_day", f"{OF_DAY}, {{user}}, 501, now(), now(), now(), now(), true"),
     ("preview", "person", "{user}, array[2026, 2027]::smallint[]"),

@@ -6,7 +6,7 @@ The daily job, a planner's range, one user's edit and a preview all use these fu
 from __future__ import annotations
 
 from calendar import isleap
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -211,8 +211,9 @@ def instants(rules: PlanningRules, planned: PlanRange) -> Sequence[tuple[str, da
     found = _everywhere(planned.day.month_day, planned.day.local_year, rules.of(planned.day.occasion))
     return [
         (zone, send_at)
-        for zone, send_at, _rule in found
+        for send_at, _rule, zones in found
         if planned.replans or planned.starts_at <= send_at < planned.ends_at
+        for zone in zones
     ]
 
 
@@ -229,8 +230,9 @@ def occurrences(
     found = _everywhere(day.month_day, day.local_year, replace(due, leap_day=LeapDay.FEB28) if skipped else due)
     return [
         (zone, send_at, Rule.SKIPPED if skipped else rule)
-        for zone, send_at, rule in found
+        for send_at, rule, zones in found
         if starts_at <= send_at < ends_at
+        for zone in zones
     ]
 
 
@@ -264,9 +266,11 @@ def _occurrence(day: date, timezone: str, local_year: int, due: DayRules) -> Occ
 _BEGIN, _END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
-@lru_cache(maxsize=64)  # the ranges of one day come one after another, and so do the windows of a preview
-def _everywhere(month_day: int, local_year: int, due: DayRules) -> Sequence[tuple[str, datetime, Rule]]:
-    return occurrences_in(
+@lru_cache(maxsize=1024)  # the days near one day of a preview, of all occasions; about 12 MB
+def _everywhere(month_day: int, local_year: int, due: DayRules) -> Sequence[tuple[datetime, Rule, Sequence[str]]]:
+    """Every instant of the day, with its rule and zones."""
+    zones = defaultdict[tuple[datetime, Rule], list[str]](list)
+    for zone, send_at, rule in occurrences_in(
         month_day,
         local_year,
         zone_names(),
@@ -276,7 +280,9 @@ def _everywhere(month_day: int, local_year: int, due: DayRules) -> Sequence[tupl
         leap_day=due.leap_day,
         weekend=due.weekend,
         offset_days=due.offset_days,
-    )
+    ):
+        zones[send_at, rule].append(zone)
+    return [(send_at, rule, names) for (send_at, rule), names in zones.items()]
 
 
 def desired_messages(
@@ -337,7 +343,7 @@ def moved_by_tzdata(rules: PlanningRules, unsent: Sequence[UnsentDay]) -> list[T
         if day.occasion not in known:
             continue
         everywhere = _everywhere(day.month_day, day.local_year, rules.of(day.occasion))
-        send_at = next((send_at for zone, send_at, _rule in everywhere if zone == one.timezone), None)
+        send_at = next((send_at for send_at, _rule, zones in everywhere if one.timezone in zones), None)
         if send_at is not None and send_at != one.send_at:
             result.append(TzdataMove(one, send_at))
     return result

@@ -91,6 +91,9 @@ class Load:
 class Previews(Protocol):
     """Reads for previews and forecasts. Every method raises Unavailable."""
 
+    async def days_with_users(self, days: Sequence[OccasionDay]) -> list[OccasionDay]:
+        """Those of the days that a user has, a deleted one too, in the same order."""
+
     async def of_day(
         self,
         day: OccasionDay,
@@ -119,7 +122,8 @@ class Previews(Protocol):
     ) -> list[Candidate]:
         """Messages of this part whose users do not, or no longer, have a day in it, in the order of their ids.
 
-        `instants` has every day with an instant in this part; `years` every local year that a message in it can be of.
+        `instants` has every day of a user with an instant in this part; `years` every local year that a message in it
+        can be of.
         """
 
     async def person(self, user_id: UUID, years: Sequence[int]) -> Person | None:
@@ -134,6 +138,10 @@ class Previews(Protocol):
     async def load(
         self,
         until: Callable[[Planned], datetime],
-        instants: Callable[[Planned], Mapping[OccasionDay, Mapping[str, datetime]]],
+        days: Callable[[Planned], Sequence[OccasionDay]],
+        instants: Callable[[Planned, OccasionDay], Mapping[str, datetime]],
     ) -> Load:
-        """Count what leaves up to `until`, as of one moment; `instants` are those that may still have to be planned."""
+        """Count what leaves up to `until`, as of one moment.
+
+        `days` may still have to be planned, for their `instants`, which are asked for only where users have the day.
+        """

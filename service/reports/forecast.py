@@ -75,20 +75,15 @@ async def forecast(
     def until(planned: Planned) -> datetime:
         return planned.now + ahead
 
-    def instants(planned: Planned) -> dict[OccasionDay, dict[str, datetime]]:
-        """Count where planning still has to come; messages made too late to send are left out."""
-        starts_at = max(planned.complete, planned.now - late_limit)
-        found = {
-            day: {
-                zone: instant
-                for zone, instant, rule in occurrences(rules, day, starts_at, until(planned))
-                if rule is not Rule.SKIPPED
-            }
-            for day in days(rules, starts_at, until(planned))
-        }
-        return {day: zones for day, zones in found.items() if zones}
+    def to_plan(planned: Planned) -> tuple[datetime, datetime]:
+        """Where planning still has to come; messages made too late to send are left out."""
+        return max(planned.complete, planned.now - late_limit), until(planned)
 
-    load = await previews.load(until, instants)
+    def instants(planned: Planned, day: OccasionDay) -> dict[str, datetime]:
+        found = occurrences(rules, day, *to_plan(planned))
+        return {zone: instant for zone, instant, rule in found if rule is not Rule.SKIPPED}
+
+    load = await previews.load(until, lambda planned: days(rules, *to_plan(planned)), instants)
     now = load.at.now
     counted: dict[datetime, Counter[str]] = defaultdict(Counter)
     missed = 0

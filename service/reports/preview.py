@@ -6,8 +6,7 @@ depend on the number of other users. Any page but the last may have fewer items 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from uuid import UUID
 
@@ -16,13 +15,15 @@ from service.domain.dates import is_first_year
 from service.domain.planning import OccasionDay, PlanningRules, days, occurrences, personal_occurrence
 from service.ports import Candidate, Person, PersonalDay, Planned, Previews, Windows
 from service.reports.eligibility import LeftOut, Prospect, prospect
+from service.turns import Turns
 
 BACK = timedelta(days=366)
 AHEAD = timedelta(days=731)
 """A window may reach this far back and ahead of now."""
 
-DAYS_PER_PAGE = 100
-"""Days that are read for one page. A day without users takes a few milliseconds."""
+STATEMENTS_PER_PAGE = 200
+"""Statements for one page, at most: two for each day of the window, and one for each day of an occasion that a user has
+then. They take a few hundred milliseconds."""
 
 
 DAY = timedelta(days=1)
@@ -66,9 +67,9 @@ class Scope:
             raise OutOfReach("to", "an instant after `from`")
         if self.starts_at < now - BACK:
             raise OutOfReach("from", f"no instant more than {BACK.days} days ago")
-        for field, instant in (("from", self.starts_at), ("to", self.ends_at)):
+        for name, instant in (("from", self.starts_at), ("to", self.ends_at)):
             if instant > now + AHEAD:
-                raise OutOfReach(field, f"no instant more than {AHEAD.days} days ahead")
+                raise OutOfReach(name, f"no instant more than {AHEAD.days} days ahead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,26 @@ class PreviewPage:
     more: Position | None
 
 
+@dataclass(slots=True)
+class _Reading:
+    """A page that is being read, and the statements that are left for it."""
+
+    limit: int
+    items: list[Prospect] = field(default_factory=list)
+    statements: int = STATEMENTS_PER_PAGE
+    turns: Turns = field(default_factory=Turns)
+
+    @property
+    def room(self) -> int:
+        """Items that still fit in."""
+        return self.limit - len(self.items)
+
+    def takes_another(self) -> bool:
+        """Take one of the statements that are left. False: there is none."""
+        self.statements -= 1
+        return self.statements >= 0
+
+
 class Preview:
     """Looks at windows by the given rules."""
 
@@ -102,31 +123,37 @@ class Preview:
         """Up to `limit` verdicts. Raises Unavailable."""
         if scope.user_id is not None:
             return await self._of_user(scope.user_id, scope, after, limit)
-        items: list[Prospect] = []
+        reading = _Reading(limit)
         starts_at = scope.starts_at if after is None else after.starts_at
-        for _ in range(DAYS_PER_PAGE):
+        while True:
             windows = Windows(starts_at, min(_midnight_after(starts_at), scope.ends_at), scope.starts_at, scope.ends_at)
-            stopped = await self._part(scope, windows, after, limit, items)
-            if stopped is not None:
-                return PreviewPage(items, stopped)
-            if windows.ends_at >= scope.ends_at:
-                return PreviewPage(items, None)
+            stopped = await self._part(scope, windows, after, reading)
+            if stopped is not None or windows.ends_at >= scope.ends_at:
+                return PreviewPage(reading.items, stopped)
             starts_at, after = windows.ends_at, None
-        return PreviewPage(items, Position(starts_at, START, None))
 
-    async def _part(
-        self, scope: Scope, windows: Windows, after: Position | None, limit: int, items: list[Prospect]
-    ) -> Position | None:
+    async def _part(self, scope: Scope, windows: Windows, after: Position | None, reading: _Reading) -> Position | None:
         """Add what a part of the window has; where it stopped, if it was not at the end of the part."""
-        looked = dict(self._looked(scope, windows))
-        for day, found in looked.items():
+        if not reading.takes_another():
+            return Position(windows.starts_at, START, None)
+        looked: dict[OccasionDay, dict[str, datetime]] = {}
+        for day in await self._previews.days_with_users(self._days(scope, windows)):
+            await reading.turns.give()
+            rules: dict[str, Rule] = {}
+            looked[day] = {}
+            for zone, instant, rule in occurrences(self._rules, day, windows.starts_at, windows.ends_at):
+                looked[day][zone], rules[zone] = instant, rule
             if after is not None and (after.day is None or _order(day) < _order(after.day)):
                 continue
             at = after.after if after is not None and day == after.day else None
-            room = limit - len(items)
+            if not rules:
+                continue
+            if not reading.takes_another():
+                return Position(windows.starts_at, day, at)
+            room = reading.room
             candidates = await self._previews.of_day(
                 day,
-                {zone: instant for zone, (instant, _rule) in found.items()},
+                looked[day],
                 windows,
                 deleted=scope.deleted,
                 after=at,
@@ -134,14 +161,16 @@ class Preview:
             )
             for candidate in candidates[:room]:
                 at = candidate.user_id
-                items.append(self._verdict(candidate, found[candidate.timezone][1], windows))
+                reading.items.append(self._verdict(candidate, rules[candidate.timezone], windows))
             if len(candidates) > room:
                 return Position(windows.starts_at, day, at)
         at = after.after if after is not None and after.day is None else None
-        room = limit - len(items)
+        if not reading.takes_another():
+            return Position(windows.starts_at, None, at)
+        room = reading.room
         candidates = await self._previews.orphaned(
             windows,
-            {day: {zone: instant for zone, (instant, _rule) in found.items()} for day, found in looked.items()},
+            looked,
             # An offset, also a replaced one, can move a day into another year.
             years=range(windows.starts_at.year - 1, windows.ends_at.year + 2),
             occasion=scope.occasion,
@@ -150,16 +179,13 @@ class Preview:
         )
         for candidate in candidates[:room]:
             at = candidate.message.id if candidate.message is not None else None
-            items.append(self._verdict(candidate, None, windows))
+            reading.items.append(self._verdict(candidate, None, windows))
         return Position(windows.starts_at, None, at) if len(candidates) > room else None
 
-    def _looked(self, scope: Scope, windows: Windows) -> Iterator[tuple[OccasionDay, dict[str, tuple[datetime, Rule]]]]:
-        """Every day with an instant in the part, and its zones there with instant and rule, in order."""
-        for day in sorted(days(self._rules, windows.starts_at, windows.ends_at), key=_order):
-            if scope.occasion in (None, day.occasion):
-                found = occurrences(self._rules, day, windows.starts_at, windows.ends_at)
-                if found:
-                    yield day, {zone: (instant, rule) for zone, instant, rule in found}
+    def _days(self, scope: Scope, windows: Windows) -> list[OccasionDay]:
+        """The days that may have an instant in the part, in order."""
+        found = days(self._rules, windows.starts_at, windows.ends_at)
+        return sorted((day for day in found if scope.occasion in (None, day.occasion)), key=_order)
 
     def _verdict(self, candidate: Candidate, rule: Rule | None, windows: Windows) -> Prospect:
         message = candidate.message

@@ -21,6 +21,7 @@ from service.domain.recipients import Recipient, recipient
 from service.domain.suppressions import ONLY_TO, may_write_to
 from service.domain.users import email_key
 from service.ports import Candidate, Load, Person, PersonalDay, Planned, Windows
+from service.turns import Turns
 
 _SQL = load("preview.sql")
 _PLANNING = load("planning.sql")
@@ -43,6 +44,9 @@ class PostgresPreviews:
     def _suppressed(self, row: asyncpg.Record) -> str | None:
         """Return the reason why the address gets nothing, by the same rule as the claim for sending."""
         return row["suppressed"] if may_write_to(row["email_key"], self._only_to) else ONLY_TO
+
+    async def days_with_users(self, days: Sequence[OccasionDay]) -> list[OccasionDay]:
+        return _of_places(days, await self._database.fetch(_SQL.days_with_users, *_arrays(days)))
 
     async def of_day(
         self,
@@ -77,11 +81,11 @@ class PostgresPreviews:
         after: UUID | None,
         limit: int,
     ) -> list[Candidate]:
-        looked = {
-            f"{day.occasion}/{day.local_year}/{day.month_day}/{zone}": True
-            for day, zones in instants.items()
-            for zone in zones
-        }
+        looked: dict[str, bool] = {}
+        turns = Turns()
+        for day, zones in instants.items():
+            await turns.give()
+            looked.update((f"{day.occasion}/{day.local_year}/{day.month_day}/{zone}", True) for zone in zones)
         rows = await self._database.fetch(
             _SQL.orphaned,
             windows.starts_at,
@@ -124,7 +128,8 @@ class PostgresPreviews:
     async def load(
         self,
         until: Callable[[Planned], datetime],
-        instants: Callable[[Planned], Mapping[OccasionDay, Mapping[str, datetime]]],
+        days: Callable[[Planned], Sequence[OccasionDay]],
+        instants: Callable[[Planned, OccasionDay], Mapping[str, datetime]],
     ) -> Load:
         with self._database.timing(_SQL.planned_by_minute):
             async with self._database.transaction() as connection:
@@ -138,7 +143,12 @@ class PostgresPreviews:
                 assert way is not None  # noqa: S101 - a select without from has a row
                 planned = await connection.fetch(_SQL.planned_by_minute, until(at), self._late_limit)
                 to_plan: Counter[tuple[datetime, str]] = Counter()
-                for day, zones in instants(at).items():
+                turns = Turns()
+                may_come = days(at)
+                for day in _of_places(may_come, await connection.fetch(_SQL.days_with_users, *_arrays(may_come))):
+                    await turns.give()
+                    if not (zones := instants(at, day)):
+                        continue
                     for found in await connection.fetch(_SQL.to_plan_by_instant, *_lookup(day, zones)):
                         to_plan[found["at"], day.occasion] += found["count"]
         return Load(
@@ -149,6 +159,14 @@ class PostgresPreviews:
             {(found["at"], found["occasion"]): found["count"] for found in planned},
             to_plan,
         )
+
+
+def _arrays(days: Sequence[OccasionDay]) -> tuple[list[str], list[int]]:
+    return [day.occasion for day in days], [day.month_day for day in days]
+
+
+def _of_places(days: Sequence[OccasionDay], rows: Sequence[asyncpg.Record]) -> list[OccasionDay]:
+    return [days[row["place"] - 1] for row in rows]
 
 
 def _lookup(day: OccasionDay, instants: Mapping[str, datetime]) -> tuple[str, int, int, str]:

@@ -2,6 +2,15 @@
 u.email_key,
     (select min(s.reason) from suppressions s where s.address_hash = sha256(convert_to(u.email_key, 'UTF8'))) as suppressed
 
+-- name: days_with_users
+-- The places of the days that a user has. Each is looked up in the index, once, however many users have it.
+select days.place
+from unnest($1::text[], $2::smallint[]) with ordinality as days (occasion, month_day, place),
+    lateral (
+        select from occasion_dates d where d.occasion = days.occasion and d.month_day = days.month_day limit 1
+    ) d
+order by days.place
+
 -- name: of_day
 -- One day of one occasion in the order of users, so that the cost depends on the page only. $4 maps each zone to its
 -- instant. It is looked up in the object, because a join with 600 zones would lose the order or compare with all of

@@ -14,7 +14,7 @@ from aiohttp import StreamReader, web
 
 from service.api.http.body import BYTE_ORDER_MARK
 from service.api.http.problems import MALFORMED, TIMEOUT, TOO_LARGE, Kind
-from service.api.http.turns import Turns
+from service.turns import Turns
 
 MAX_LINE_BYTES = 16 * 1024
 """Bytes of a line. Of a longer one nothing is kept."""

@@ -18,7 +18,6 @@ from service.api.http.body import BodyMemory, parse_foreign, read_large_body, re
 from service.api.http.fields import EmailAddress
 from service.api.http.problems import MEDIA_TYPE, NOT_AUTHENTIC, NOT_FOUND, TIMEOUT, TOO_LARGE, UNAVAILABLE, Problem
 from service.api.http.responses import json_response
-from service.api.http.turns import Turns
 from service.api.middleware.tracing import REQUEST_ID
 from service.api.openapi.decorators import ResponseSpec, operation
 from service.api.representations.suppressions import EmailEventsResultAnswer
@@ -27,6 +26,7 @@ from service.domain.email_formats import EmailFormat
 from service.domain.roles import Role
 from service.domain.suppressions import NewSuppression
 from service.ports import KeptResponse, Principal
+from service.turns import Turns
 
 log = structlog.get_logger(__name__)
 

@@ -33,7 +33,6 @@ from service.api.http.problems import (
 from service.api.http.query import Choice, Query
 from service.api.http.responses import encode
 from service.api.http.streaming import RESULTS_NOT_READ, ResultsNotRead, SpooledResponse, streamed
-from service.api.http.turns import Turns
 from service.api.imports.rows import Parse, Row, read_row
 from service.api.imports.slots import ImportSlots
 from service.api.imports.updates import Result, Stored, UpdatingBatch, keys_of
@@ -45,6 +44,7 @@ from service.domain.planning import PlanningRules
 from service.domain.roles import Role
 from service.domain.users import Profile
 from service.ports import Created, EmailTaken, ExternalIdTaken, RowRefused, Unavailable
+from service.turns import Turns
 
 log = structlog.get_logger(__name__)
 

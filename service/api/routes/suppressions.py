@@ -18,7 +18,6 @@ from service.api.http.problems import MEDIA_TYPE, NOT_FOUND, TOO_LARGE, UNAVAILA
 from service.api.http.query import AnyText, Page
 from service.api.http.responses import encode, json_response
 from service.api.http.streaming import RESULTS_NOT_READ, ResultsNotRead, SpooledResponse, streamed
-from service.api.http.turns import Turns
 from service.api.imports.slots import ImportSlots
 from service.api.middleware.clients import CLIENT
 from service.api.middleware.idempotency import note_resource
@@ -30,6 +29,7 @@ from service.api.routes.imports import NDJSON, NDJSON_TYPE, UTF_8
 from service.domain.roles import Role
 from service.domain.suppressions import NewSuppression, SuppressionReason
 from service.ports import Principal, Unavailable
+from service.turns import Turns
 
 log = structlog.get_logger(__name__)
 

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
-from service.api.http import turns
+from service import turns
 from service.api.http.body import BodyMemory
 from service.api.routes import email_events
 from service.api_keys import parse_api_keys

@@ -21,7 +21,8 @@ from aiohttp import ClientError, ClientPayloadError, StreamReader
 from aiohttp.base_protocol import BaseProtocol
 from structlog.testing import capture_logs
 
-from service.api.http import connections, ndjson, streaming, turns
+from service import turns
+from service.api.http import connections, ndjson, streaming
 from service.api.http.ndjson import MAX_LINE_BYTES, SLICE_BYTES, BodyEnded, read_lines
 from service.api.imports import slots
 from service.api.routes import imports, suppressions

@@ -413,7 +413,7 @@ async def test_a_forecast_counts_what_then_is_due(stage: Stage) -> None:
     found = await forecast(stage.previews, stage.rules, hours=96, late_limit=LATE_LIMIT, rate=0.01)
     await stage.announce()
     await stage.plan()
-    on_the_way = await stage.previews.load(lambda planned: planned.now, lambda _planned: {})
+    on_the_way = await stage.previews.load(lambda planned: planned.now, lambda _planned: [], lambda _planned, _day: {})
     await stage.clock.advance(3 * DAY)
     await stage.announce()
     await stage.plan()

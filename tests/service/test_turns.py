@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from service.api.http.turns import TURN_SECONDS, TURNS, Turns
+from service.turns import TURN_SECONDS, TURNS, Turns
 
 
 async def test_a_request_of_several_steps_passes_within_one_pause() -> None:
