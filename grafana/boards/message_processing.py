@@ -143,7 +143,7 @@ ON_THEIR_WAY = Row(
             "Age of the oldest due message. Unlike lateness, it also shows a problem while nothing leaves.",
             {"oldest": "max(oldest_due_message_age_seconds{ALL})"},
             unit="s",
-            limits=((300, RED),),
+            limits=((600, RED),),
         ),
         series(
             "Do senders keep up with what is handed out? · delivery queue, messages in and out",

@@ -39,7 +39,7 @@ NOW = Row(
             "Age of the oldest due message that has not left. During a wave it rises until the wave has left.",
             {"oldest": "max(oldest_due_message_age_seconds{ALL})"},
             unit="s",
-            steps=((None, GREEN), (60, ORANGE), (300, RED)),
+            steps=((None, GREEN), (60, ORANGE), (600, RED)),
         ),
         figure(
             "How far ahead is planning complete? · planned ahead",

@@ -300,7 +300,7 @@ CASES = (
         "it is started",
         ("heyday call POST /api/v1/jobs/recovery:run",),
         aftermath=("LatenessBudgetBurnsFast", "LatenessBudgetBurns"),
-        within=420.0,
+        within=720.0,
     ),
     Case(
         ("OutcomesUnknown", "OutcomesHeld"),
