@@ -71,6 +71,29 @@ async def test_a_redis_that_is_queue_and_stream_may_be_emptied_in_mid_wave(small
     assert small_world.nodes[0].crashes() == []
 
 
+async def test_a_redis_that_takes_no_writes_for_now_is_waited_out(world: World) -> None:
+    """Its disk is full, or it lacks replicas. Taken for a bug, the refusal would end every node within a minute."""
+    await in_mid_wave(world)
+    (node,) = world.nodes
+    async with Redis.from_url(world.redis_url) as redis:
+        await redis.config_set("min-replicas-to-write", 1)
+        try:
+            await node.logged("outage_began", system="redis")
+            sent = (await world.counts())["sent"]
+            # What RabbitMQ has still leaves, and is recorded.
+            await eventually(lambda: has_more_than(world, sent + 20))
+        finally:
+            await redis.config_set("min-replicas-to-write", 0)
+    await world.all_are("sent", A_WAVE)
+
+    await world.assert_each_was_accepted_once(A_WAVE)
+    assert node.crashes() == []
+
+
+async def has_more_than(world: World, sent: int) -> bool:
+    return (await world.counts())["sent"] > sent
+
+
 async def test_a_queue_that_is_purged_in_mid_wave_loses_no_greeting(world: World) -> None:
     """A purge gives no signal; only rows that are `queued` for too long show it."""
     await world.begin()

@@ -148,7 +148,8 @@ async def translating(*, within: float = COMMAND_TIMEOUT) -> AsyncIterator[None]
         if isinstance(error, errors.NoPermissionError):
             raise Unavailable("redis", f"{_clause(error)}; allow it to the user of HEYDAY_REDIS_URL") from error
         full = isinstance(error, errors.OutOfMemoryError)
-        if full or refuses_writes(error) or reply.startswith(_OUTAGES_BY_REPLY):
+        # Not only at the beginning: before the server's words, a pipeline, or a script before Redis 7, puts its own.
+        if full or refuses_writes(error) or any(one in reply for one in _OUTAGES_BY_REPLY):
             raise Unavailable("redis", reply) from error
         raise
 

@@ -127,6 +127,24 @@ async def test_a_full_redis_is_an_outage(clients: RedisClients) -> None:
         await clients.commands.config_set("maxmemory", 0)
 
 
+async def test_a_redis_that_takes_no_writes_for_now_is_an_outage_to_every_call(clients: RedisClients) -> None:
+    """It lacks replicas, or its disk is full. A pipeline quotes the server's words after words of its own."""
+    await stream(clients).open()
+    await stream(clients).append(["x"])
+    await clients.commands.config_set("min-replicas-to-write", 1)
+    refused = set()
+    try:
+        for name, call in CALLS.items():
+            try:
+                await call(clients)
+            except Unavailable:
+                refused.add(name)
+    finally:
+        await clients.commands.config_set("min-replicas-to-write", 0)
+
+    assert {"append", "acquire", "remember"} <= refused
+
+
 async def test_every_call_to_a_full_redis_is_answered_or_an_outage(clients: RedisClients) -> None:
     """A script or a pipeline reports it in another form. Taken for a bug, it would restart actors in vain."""
     await stream(clients).open()
