@@ -72,7 +72,7 @@ async def test_a_redis_that_is_queue_and_stream_may_be_emptied_in_mid_wave(small
 
 
 async def test_a_redis_that_takes_no_writes_for_now_is_waited_out(world: World) -> None:
-    """Its disk is full, or it lacks replicas. Taken for a bug, the refusal would end every node within a minute."""
+    """Its disk is full, or it lacks replicas. Taken for a bug, the refusal would let no outcome be recorded."""
     await in_mid_wave(world)
     (node,) = world.nodes
     async with Redis.from_url(world.redis_url) as redis:
