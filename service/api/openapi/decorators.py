@@ -42,6 +42,7 @@ class Notes:
     problems: tuple[Kind, ...] = ()
     body: Schema | None = None
     body_type: str = "application/json"
+    takes_csv: bool = False
     query: Schema | None = None
     headers: tuple[str, ...] = field(default=())
     role: Role | None = None
@@ -57,6 +58,7 @@ def operation(
     problems: Sequence[Kind] = (),
     body: type[Schema] | None = None,
     body_type: str = "application/json",
+    takes_csv: bool = False,
     partial: bool = False,
     query: type[Schema] | None = None,
     headers: Sequence[str] = (),
@@ -64,6 +66,8 @@ def operation(
     keeps_response: bool = False,
 ) -> Callable[[F], F]:
     """Describe a handler; its docstring is the description. `headers` are request headers.
+
+    `takes_csv`: the body may be `text/csv`, too.
 
     `role` is the least role of a key that may use it. Every route under /api declares one, except a `webhook`: it needs
     no key, and its handler checks who sends it. `keeps_response`: the handler takes the Idempotency-Key and keeps its
@@ -79,6 +83,7 @@ def operation(
             problems=tuple(problems),
             request_headers=tuple(headers),
             body_type=body_type,
+            takes_csv=takes_csv,
             role=role,
             webhook=webhook,
             keeps_response=keeps_response,
@@ -107,6 +112,7 @@ def notes(handler: Callable[..., Any]) -> Notes | None:
         problems=noted["problems"],
         body=schemas.get("json"),
         body_type=noted["body_type"],
+        takes_csv=noted["takes_csv"],
         query=schemas.get("querystring"),
         headers=noted["request_headers"],
         role=noted["role"],

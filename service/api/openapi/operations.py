@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +23,7 @@ from service.api.representations import kinds
 from service.api.representations.examples import MESSAGE_ID, USER_ID
 from service.api.representations.kinds import JsonSchema
 from service.api.representations.users import UserSchema, user_input_example, user_schema
-from service.api.routes.imports import NDJSON_TYPE
+from service.api.routes.imports import CSV_TYPE, NDJSON_TYPE
 from service.domain.occasions import date_field
 from service.domain.roles import Role
 
@@ -144,6 +146,8 @@ def describe(
         operation["parameters"] = parameters
     if body is not None:
         operation["requestBody"] = _body(body, noted.body_type, occasions)
+        if noted.takes_csv:
+            operation["requestBody"]["content"][CSV_TYPE] = _csv(user_input_example([*map(date_field, occasions)]))
     if noted.webhook:
         operation["requestBody"] = _WEBHOOK_BODY
         operation["security"] = [{}, *({name: []} for name in WEBHOOK_SCHEMES)]
@@ -193,6 +197,12 @@ def _body(schema: Schema, media_type: str, occasions: Sequence[str]) -> dict[str
             },
         }
     return {"required": True, "content": {media_type: {"schema": schema, "example": example}}}
+
+
+def _csv(example: Mapping[str, object]) -> dict[str, Any]:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([example, example.values()])
+    return {"schema": {"type": "string", "contentMediaType": CSV_TYPE}, "example": text.getvalue()}
 
 
 def _lines(item: JsonSchema) -> dict[str, Any]:

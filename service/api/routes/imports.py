@@ -118,6 +118,7 @@ class ImportRoutes:
         role=Role.WRITE,
         body=UserSchema,
         body_type=NDJSON_TYPE,
+        takes_csv=True,
         query=ImportQuery,
         responses={200: ResponseSpec("A result for each line, in order.", "ImportResult", NDJSON_TYPE)},
     )

@@ -110,6 +110,16 @@ async def test_a_column_that_is_missing_is_told_in_each_row(api: Api) -> None:
     assert result["errors"][0]["field"] == "timezone"
 
 
+async def test_the_example_of_the_document_is_imported(api: Api) -> None:
+    """Readers of the document learn from it that CSV is taken, and how its header is written."""
+    _, document = await api.call("GET", "/openapi.json")
+    content = document["paths"]["/api/v1/users:import"]["post"]["requestBody"]["content"]
+
+    _, results = await run(api, content["text/csv"]["example"].encode())
+
+    assert [(one["line"], one["status"]) for one in results] == [(2, 201)]
+
+
 @pytest.mark.parametrize("charset", ["latin-1", "utf-16"])
 async def test_another_encoding_is_refused(api: Api, charset: str) -> None:
     """A guess would break names."""

@@ -67,8 +67,14 @@ _imports = st.lists(_rows | _rows | _values | st.binary(max_size=40), max_size=5
 
 @schemathesis.serializer("application/x-ndjson")
 def ndjson(_context: schemathesis.SerializationContext, value: Any) -> Any:
-    """Send bytes unchanged."""
-    return {"data": value if isinstance(value, bytes) else json.dumps(value).encode()}
+    """Send bytes and text unchanged."""
+    return value if isinstance(value, bytes) else value.encode() if isinstance(value, str) else json.dumps(value)
+
+
+@schemathesis.hook
+def before_load_schema(_context: schemathesis.HookContext, raw_schema: dict[str, Any]) -> None:
+    """Leave out CSV: no schema can say what its header is."""
+    del raw_schema["paths"]["/api/v1/users:import"]["post"]["requestBody"]["content"]["text/csv"]
 
 
 @schemathesis.hook
