@@ -142,13 +142,13 @@ async def translating(*, within: float = COMMAND_TIMEOUT) -> AsyncIterator[None]
     except (errors.MovedError, errors.ClusterCrossSlotError) as error:
         raise Unsupported("redis", CLUSTER_REFUSED) from error
     except errors.ResponseError as error:
+        # Before the server's words, a pipeline, or a script before Redis 7, puts its own.
         reply = str(error)
-        if reply.startswith(_EMPTIED_BY_REPLY):
+        if any(one in reply for one in _EMPTIED_BY_REPLY):
             raise Emptied(f"redis: {reply}") from error
         if isinstance(error, errors.NoPermissionError):
             raise Unavailable("redis", f"{_clause(error)}; allow it to the user of HEYDAY_REDIS_URL") from error
         full = isinstance(error, errors.OutOfMemoryError)
-        # Not only at the beginning: before the server's words, a pipeline, or a script before Redis 7, puts its own.
         if full or refuses_writes(error) or any(one in reply for one in _OUTAGES_BY_REPLY):
             raise Unavailable("redis", reply) from error
         raise

@@ -9,6 +9,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from redis.exceptions import ResponseError
 
 from actors.commands.sandbox.servers.relay import Relay, relayed
 from service.adapters.redis import connection
@@ -115,6 +116,15 @@ async def test_scripts_survive_that_the_server_forgets_them(clients: RedisClient
     await clients.commands.script_flush()
 
     assert await locks.acquire("daily", ttl=30) == 1
+
+
+async def test_a_script_that_misses_a_group_has_found_an_emptied_redis() -> None:
+    """Before Redis 7, the server puts words of its own before the error of a command in a script."""
+    reply = "Error running script (call to f_0a29): @user_script:42: NOGROUP No such key 'heyday:due'"
+
+    with pytest.raises(Emptied):
+        async with translating():
+            raise ResponseError(reply)
 
 
 async def test_a_full_redis_is_an_outage(clients: RedisClients) -> None:
