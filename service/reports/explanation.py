@@ -14,7 +14,7 @@ from service.domain.messages import EmailServiceName, Outcome, Status
 from service.domain.planning import PlanningRules
 from service.domain.suppressions import ONLY_TO, ONLY_TO_SENTENCE
 from service.domain.zones import zone
-from service.ports import Candidate, History, Message, Person, Planned, Previews, Timeline
+from service.ports import Candidate, History, Message, Person, PersonalDay, Planned, Previews, Timeline
 from service.reports.eligibility import LeftOut, Prospect, prospect
 from service.reports.preview import candidate_of
 
@@ -64,13 +64,13 @@ async def explain(
     this_year = planned.now.astimezone(zone(person.timezone)).year
     explained = []
     for day in person.days:
-        if abs(day.local_year - this_year) > 1:
+        if abs(day.local_year - this_year) > 1 or (day.message is None and day.occasion not in rules.understood):
             continue
         candidate, rule = candidate_of(rules, person, day)
         verdict = prospect(candidate, rule, planned, late_limit=late_limit, shows_message=True)
         timeline = None if verdict.message_id is None else await history.timeline(verdict.message_id)
         why = _why(verdict, candidate, person, planned, late_limit, holds, limits, timeline)
-        explained.append(Explained(verdict, why, timeline))
+        explained.append(Explained(verdict, why + _otherwise(day, candidate, rule), timeline))
     return Explanation(
         person.user_id,
         person.timezone,
@@ -136,14 +136,21 @@ def _why(
         sentences += [_limited(one, message.timezone) for one in limits if one.slows]
     if verdict.rule in _RULES and verdict.left_out is not LeftOut.SKIPPED_LEAP_DAY:
         sentences.append(_RULES[verdict.rule])
-    if message is not None and found.deleted_at is None and found.send_at != message.send_at:
-        sentences.append(
-            "The user has no date for it any more."
-            if found.send_at is None
-            else f"By the user's date and zone of now it would be {_local(found.send_at, found.timezone)}; "
-            "there is one message an occasion and local year."
-        )
     return " ".join(sentences)
+
+
+def _otherwise(day: PersonalDay, found: Candidate, rule: Rule | None) -> str:
+    """What the calendar gives now, if that is not the instant of the message."""
+    if day.message is None or found.deleted_at is not None or found.send_at == day.message.send_at:
+        return ""
+    if day.date is None:
+        return " The user has no date for it any more."
+    if found.send_at is None:
+        return ""
+    if rule is Rule.SKIPPED or found.is_first_year:
+        return f" By the user's date and zone of now there would be none in {day.local_year}."
+    at = _local(found.send_at, found.timezone)
+    return f" By the user's date and zone of now it would be {at}; there is one message an occasion and local year."
 
 
 def _main(

@@ -204,9 +204,9 @@ class Preview:
             for day in person.days
             if scope.occasion in (None, day.occasion) and (verdict := self._of_person(person, day, scope)) is not None
         ]
-        seen = {verdict.occasion for verdict in found}
+        unseen = set(self._rules.understood) - {verdict.occasion for verdict in found}
         for day in person.days[: len({day.occasion for day in person.days})]:
-            if day.occasion not in seen and scope.occasion in (None, day.occasion):
+            if day.occasion in unseen and scope.occasion in (None, day.occasion):
                 found += _nowhere(person, day)
         items = sorted((one for one in found if after is None or _place(one) > _place_of(after)), key=_place)
         if len(items) <= limit:
@@ -228,7 +228,9 @@ class Preview:
 
 def candidate_of(rules: PlanningRules, person: Person, day: PersonalDay) -> tuple[Candidate, Rule | None]:
     """One user's day as stored, with the instant that the calendar gives it now, and the rule."""
-    slot = day.date and personal_occurrence(rules, day.occasion, day.date, person.timezone, day.local_year)
+    slot = None
+    if day.date is not None and day.occasion in rules.understood:
+        slot = personal_occurrence(rules, day.occasion, day.date, person.timezone, day.local_year)
     send_at, rule = slot or (None, None)
     at = send_at if day.message is None else day.message.send_at
     return (

@@ -132,6 +132,45 @@ async def test_a_user_who_was_greeted_and_moves_is_greeted_once(serve: Serve, cl
     assert whole == [morning]
 
 
+async def test_an_occasion_that_is_not_understood_hides_no_other(serve: Serve, clock: Clock) -> None:
+    """It takes no part in the answers about a user, who has other days."""
+    api = await at_noon(serve, clock)
+    await api.database.fetch("-- new\ninsert into occasions (code, template) values ('eve', 'Hey')")
+    ada = await api.create(birthdayDate="1990-03-11", eveDate="1990-03-11")
+    await api.database.fetch("-- off\nalter table occasions disable trigger occasions_checked")
+    await api.database.fetch("-- wrong\nupdate occasions set send_at = '24:00' where code = 'eve'")
+    api = await serve()
+
+    found = await preview(api, userId=ada["id"])
+    status, explained = await api.call("GET", f"/api/v1/users/{ada['id']}/explanation")
+
+    assert [(item["occasion"], item["status"]) for item in found if item["leftOut"] is None] == [
+        ("birthday", "expected")
+    ]
+    assert status == 200, explained
+    assert {one["occasion"] for one in explained["days"]} == {"birthday", "anniversary"}
+
+
+async def test_an_explanation_promises_no_instant_on_which_nothing_would_be_sent(serve: Serve, clock: Clock) -> None:
+    """The date of a user who was greeted may become one without a greeting in this year."""
+    api = await at_noon(serve, clock)
+    ada = await api.create(birthdayDate="1992-03-01")
+    await api.database.fetch(
+        "-- sent\ninsert into messages"
+        " (user_id, occasion, local_year, timezone, send_at, due_at, tzdata, status, ended_at, attempt)"
+        " select id, 'birthday', 2027, timezone, '2027-03-01T09:00Z', '2027-03-01T09:00Z', 'test', 'sent',"
+        " '2027-03-01T09:00:02Z', 1 from users"
+    )
+    await api.database.fetch("-- skip\nupdate occasions set leap_day = 'skip' where code = 'birthday'")
+    api = await serve()
+
+    for date in ("2027-03-05", "1992-02-29"):
+        await api.call("PATCH", f"/api/v1/users/{ada['id']}", json={"birthdayDate": date})
+        _, explained = await api.call("GET", f"/api/v1/users/{ada['id']}/explanation")
+        [this_year] = [one for one in explained["days"] if (one["occasion"], one["localYear"]) == ("birthday", 2027)]
+        assert this_year["why"].endswith("By the user's date and zone of now there would be none in 2027.")
+
+
 WRONG = [
     "from=2027-3-11", "from=2027-02-30", "to=2027-03-09",
     "from=2027-03-11T00:00:00Z&to=2027-03-11T00:00:00Z", "from=2027-03-12T00:00:00Z&to=2027-03-11T00:00:00Z",
