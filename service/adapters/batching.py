@@ -23,12 +23,12 @@ class _Call(Generic[Item, Result]):
 
     __slots__ = ("error", "item", "result", "turn")
 
-    def __init__(self, item: Item) -> None:
+    def __init__(self, item: Item, system: str) -> None:
         self.item = item
         self.turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         """True when the caller runs the next round; False when it has been answered."""
         self.result: Result
-        self.error: Exception | None = None
+        self.error: Exception | None = Unavailable(system, "given up half-way")  # until it is answered
 
     def answer(self) -> Result:
         """The result. Raises the error."""
@@ -57,7 +57,7 @@ class Batcher(Generic[Item, Result]):
 
     async def __call__(self, item: Item) -> Result:
         """The result of this item. Raises what `work` raises for it."""
-        call: _Call[Item, Result] = _Call(item)
+        call: _Call[Item, Result] = _Call(item, self._system)
         if self._under_way < self._at_once:
             self._under_way += 1
         elif not await self._turn(call):
@@ -65,11 +65,6 @@ class Batcher(Generic[Item, Result]):
         round_ = [call, *(self._waiting.popleft() for _ in range(min(self._most - 1, len(self._waiting))))]
         try:
             await self._do(round_)
-        except BaseException:
-            for other in round_:
-                if other.error is None and not hasattr(other, "result"):
-                    other.error = Unavailable(self._system, "given up half-way")
-            raise
         finally:
             self._hand_over()
             for other in round_:
@@ -112,4 +107,4 @@ class Batcher(Generic[Item, Result]):
                 await self._do(round_[middle:])
         else:
             for call, result in zip(round_, results, strict=True):
-                call.result = result
+                call.result, call.error = result, None
