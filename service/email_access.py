@@ -11,12 +11,12 @@ import tempfile
 from dataclasses import dataclass
 from email.headerregistry import Address
 from email.utils import parseaddr
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import idna
 from yarl import URL
 
-from service.environment import Secret, host_of
+from service.environment import Secret, parts_and_host
 
 SMTP_SCHEMES = frozenset({"smtp", "smtps"})
 """The schemes of a URL that is a mail server."""
@@ -113,8 +113,7 @@ def proxy(text: str) -> Secret:
     """The URL of an HTTP proxy."""
     expected = "a URL such as http://user:password@proxy:3128"
     try:
-        parts = urlsplit(text)
-        host = host_of(parts.netloc.rpartition("@")[2])
+        parts, host = parts_and_host(text)
     except ValueError:
         raise ValueError(expected) from None
     if parts.scheme != "http" or not host or parts.path.strip("/") or parts.query:
@@ -203,8 +202,7 @@ def smtp_server(text: str) -> SmtpServer:
     """
     expected = "a URL such as smtp://user:password@host:587 or smtps://host, with ?starttls=off if it has no TLS"
     try:
-        parts = urlsplit(text)
-        host, port = host_of(parts.netloc.rpartition("@")[2]), parts.port
+        parts, host = parts_and_host(text)
     except ValueError:
         raise ValueError(expected) from None
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -216,7 +214,7 @@ def smtp_server(text: str) -> SmtpServer:
     needs_starttls = not tls and starttls == "required"
     return SmtpServer(
         host,
-        port or (465 if tls else 587 if needs_starttls else 25),
+        parts.port or (465 if tls else 587 if needs_starttls else 25),
         tls,
         needs_starttls,
         unquote(parts.username) if parts.username else None,
@@ -235,8 +233,7 @@ def unsubscribe(text: str) -> str:
     """A person opts out here: a `mailto:` or `https:` URL. `{message_id}` in it becomes the id of the message."""
     expected = "a URL such as https://example.com/unsubscribe?m={message_id} or mailto:stop@example.com"
     try:
-        parts = urlsplit(text)
-        host = host_of(parts.netloc.rpartition("@")[2])
+        parts, host = parts_and_host(text)
     except ValueError:
         raise ValueError(expected) from None
     is_url = parts.scheme == "mailto" or (parts.scheme == "https" and host)

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from croniter import CroniterBadDateError, croniter
 
@@ -212,6 +212,12 @@ def url(*schemes: str, several_hosts: bool = False) -> Callable[[str], Secret]:
         return Secret(text)
 
     return parse
+
+
+def parts_and_host(text: str) -> tuple[SplitResult, str]:
+    """The parts of a URL with one server, and its host: see host_of."""
+    parts = urlsplit(text)
+    return parts, host_of(parts.netloc.rpartition("@")[2])
 
 
 def host_of(address: str) -> str:
