@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from actors.context import NodeContext
 from actors.delivery.permits import Permits
 from actors.delivery.result_writer import Acknowledge
 from actors.delivery.sender import Deliver, Sender
-from actors.runtime import Address, Backoff, ChildSpec, Restarting, Supervisor
+from actors.runtime import Address, AnyChild, Backoff, ChildSpec, Event, Restarting, Supervisor
 from service.domain.messages import Answer, EmailServiceName, Outcome
 from service.ports import Claims, Delivery, Greeting, Unavailable
 from tests.actors.contexts import AcceptingEmailService, only_service
@@ -22,6 +22,31 @@ from tests.fakes.coordination import FakeAcceptedKeys
 from tests.fakes.messages import FakeMessages
 from tests.fakes.redis_memory import RedisMemory
 from tests.fakes.truth import Truth
+
+
+def staged(
+    context: NodeContext,
+    messages: FakeMessages,
+    keys: FakeAcceptedKeys,
+    books: Books,
+    *,
+    service: AcceptingEmailService | None = None,
+    permits: Permits | None = None,
+    on_event: Callable[[Event], None] = lambda _event: None,
+) -> tuple[Supervisor, Address[Deliver]]:
+    """A sender under a supervisor that restarts it at once. `books` are in the place of its result writer."""
+    result_writer: Address[Any] = Address("result_writer", capacity=10)
+    sender: Address[Deliver] = Address("sender", capacity=1)
+    shared = {EmailServiceName.PRIMARY: permits or Permits(10)}
+
+    def make() -> Sender:
+        return Sender(context, messages, keys, only_service(service), result_writer, permits=shared)
+
+    children: list[AnyChild] = [
+        ChildSpec("result_writer", lambda: books, result_writer),
+        ChildSpec("sender", make, sender),
+    ]
+    return Supervisor("stage", children, backoff=Backoff(random=lambda: 0.0), on_event=on_event), sender
 
 
 class BrokenKeys(FakeAcceptedKeys):
@@ -36,27 +61,8 @@ async def test_a_sender_that_crashes_leaves_neither_its_delivery_nor_its_claims_
 ) -> None:
     """An unacknowledged bundle keeps its prefetch slot for ever, and kept claims use up the node's limit."""
     books, permits = Books(5), Permits(10)
-    result_writer: Address[Any] = Address("result_writer", capacity=10)
-    sender: Address[Deliver] = Address("sender", capacity=1)
-
-    def make() -> Sender:
-        return Sender(
-            context,
-            FakeMessages(truth),
-            BrokenKeys(memory, late_limit=timedelta(hours=48)),
-            only_service(),
-            result_writer,
-            permits={EmailServiceName.PRIMARY: permits},
-        )
-
-    stage = Supervisor(
-        "stage",
-        [
-            ChildSpec("result_writer", lambda: books, result_writer),
-            ChildSpec("sender", make, sender),
-        ],
-        backoff=Backoff(random=lambda: 0.0),
-    )
+    keys = BrokenKeys(memory, late_limit=timedelta(hours=48))
+    stage, sender = staged(context, FakeMessages(truth), keys, books, permits=permits)
     ids = queued_messages(truth, 50)
     deliveries = [Delivery(tuple(ids[start : start + 10]), f"receipt {start}") for start in range(0, 50, 10)]
 
@@ -87,26 +93,12 @@ async def test_a_sender_that_crashes_while_it_waits_for_a_server_waits_no_longer
     context: NodeContext, truth: Truth, memory: RedisMemory
 ) -> None:
     """The next instance may get no bundle all night, and the node would be not ready for as long."""
-    books = Books(1)
-    result_writer: Address[Any] = Address("result_writer", capacity=10)
-    sender: Address[Deliver] = Address("sender", capacity=1)
-    messages = AwayThenBroken(truth)
-
-    def make() -> Sender:
-        return Sender(
-            context,
-            messages,
-            FakeAcceptedKeys(memory, late_limit=timedelta(hours=48)),
-            only_service(),
-            result_writer,
-            permits={EmailServiceName.PRIMARY: Permits(10)},
-        )
-
-    restarted = asyncio.Event()
-    stage = Supervisor(
-        "stage",
-        [ChildSpec("result_writer", lambda: books, result_writer), ChildSpec("sender", make, sender)],
-        backoff=Backoff(random=lambda: 0.0),
+    messages, restarted = AwayThenBroken(truth), asyncio.Event()
+    stage, sender = staged(
+        context,
+        messages,
+        FakeAcceptedKeys(memory, late_limit=timedelta(hours=48)),
+        Books(1),
         on_event=lambda event: restarted.set() if isinstance(event, Restarting) else None,
     )
     await stage.start()
@@ -133,25 +125,8 @@ async def test_an_attempt_that_is_cancelled_from_within_is_recorded_as_unknown(
     context: NodeContext, truth: Truth, memory: RedisMemory
 ) -> None:
     """Else the message would stay `sending` for as long as its node lives."""
-    books = Books(1)
-    result_writer: Address[Any] = Address("result_writer", capacity=10)
-    sender: Address[Deliver] = Address("sender", capacity=1)
-
-    def make() -> Sender:
-        return Sender(
-            context,
-            FakeMessages(truth),
-            FakeAcceptedKeys(memory, late_limit=timedelta(hours=48)),
-            only_service(CancelledService()),
-            result_writer,
-            permits={EmailServiceName.PRIMARY: Permits(10)},
-        )
-
-    stage = Supervisor(
-        "stage",
-        [ChildSpec("result_writer", lambda: books, result_writer), ChildSpec("sender", make, sender)],
-        backoff=Backoff(random=lambda: 0.0),
-    )
+    books, keys = Books(1), FakeAcceptedKeys(memory, late_limit=timedelta(hours=48))
+    stage, sender = staged(context, FakeMessages(truth), keys, books, service=CancelledService())
     await stage.start()
     async with asyncio.timeout(30):
         await sender.tell(Deliver(Delivery(tuple(queued_messages(truth, 1)), "receipt")))

@@ -137,18 +137,24 @@ async def test_a_full_redis_is_an_outage(clients: RedisClients) -> None:
         await clients.commands.config_set("maxmemory", 0)
 
 
+async def outages(clients: RedisClients) -> set[str]:
+    """The names of the calls that end as an outage. Raises any other error of a call."""
+    refused = set()
+    for name, call in CALLS.items():
+        try:
+            await call(clients)
+        except Unavailable:
+            refused.add(name)
+    return refused
+
+
 async def test_a_redis_that_takes_no_writes_for_now_is_an_outage_to_every_call(clients: RedisClients) -> None:
     """It lacks replicas, or its disk is full. A pipeline quotes the server's words after words of its own."""
     await stream(clients).open()
     await stream(clients).append(["x"])
     await clients.commands.config_set("min-replicas-to-write", 1)
-    refused = set()
     try:
-        for name, call in CALLS.items():
-            try:
-                await call(clients)
-            except Unavailable:
-                refused.add(name)
+        refused = await outages(clients)
     finally:
         await clients.commands.config_set("min-replicas-to-write", 0)
 
@@ -161,13 +167,8 @@ async def test_every_call_to_a_full_redis_is_answered_or_an_outage(clients: Redi
     await stream(clients).append(["x"])
     rate = RedisRateLimit(clients.commands, 100.0, nodes=lambda: 1)
     await clients.commands.config_set("maxmemory", 1)
-    refused = set()
     try:
-        for name, call in CALLS.items():
-            try:
-                await call(clients)
-            except Unavailable:
-                refused.add(name)
+        refused = await outages(clients)
         waits = await rate.reserve(2)
     finally:
         await clients.commands.config_set("maxmemory", 0)
