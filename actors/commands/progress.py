@@ -57,7 +57,7 @@ class Progress:
         return self._text()[: columns - 1]
 
     def _text(self) -> str:
-        """What is done, how much of it, and for how many seconds it has run."""
+        """A line with the name of the work, the part of it that is done, and the seconds since it began."""
         count = f" {self._done}" if self._done else ""
         total = f" of {self._total}" if self._done and self._total is not None else ""
         return f"{self._what}:{count}{total} ({time.monotonic() - self._began:.0f} s)"

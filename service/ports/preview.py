@@ -92,7 +92,7 @@ class Previews(Protocol):
     """Reads for previews and forecasts. Every method raises Unavailable."""
 
     async def days_with_users(self, days: Sequence[OccasionDay]) -> list[OccasionDay]:
-        """Those of the days that a user has, a deleted one too, in the same order."""
+        """The days that at least one user has, in the given order. Deleted users count."""
 
     async def of_day(
         self,

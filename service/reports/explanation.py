@@ -140,7 +140,7 @@ def _why(
 
 
 def _otherwise(day: PersonalDay, found: Candidate, rule: Rule | None) -> str:
-    """What the calendar gives now, if that is not the instant of the message."""
+    """A sentence with the instant that the calendar gives now. Empty if the message has the same instant."""
     if day.message is None or found.deleted_at is not None or found.send_at == day.message.send_at:
         return ""
     if day.date is None:

@@ -44,7 +44,7 @@ class Ready:
 
 @dataclass(slots=True)
 class Done:
-    """What an import has done so far.
+    """The results of an import so far.
 
     `line` is that of the last row that the API has answered: 0 before the first answer, None while nothing was sent.
     `unchecked` has the fields that a dry run could not check.

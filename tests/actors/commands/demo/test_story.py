@@ -21,7 +21,7 @@ START = datetime(2027, 3, 14, 18, 15, tzinfo=UTC)
 
 @pytest.mark.parametrize(("good", "code"), [(True, 0), (False, 1)])
 def test_ctrl_c_does_not_forget_a_verdict(good: bool, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exit code is 0 only if no greeting was lost, early or duplicated, on whatever day the demo is stopped."""
+    """The exit code is 0 only if no greeting was lost, early or duplicated, on any day of the demo."""
 
     async def tell(story: Story) -> bool:
         story.good = good
