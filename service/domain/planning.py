@@ -291,15 +291,16 @@ def desired_messages(
     """Compute the messages of one user's days: of last local year, this one and the next.
 
     `dates` has every occasion that may have changed; None means that there is no date, or no longer. A day has no
-    message in the year of the date itself, nor before. Occasions that are left out or not active are not
-    touched.
+    message in the year of the date itself, nor before. An occasion that is not active has none: planning cancels what
+    is unsent by the users' dates, so it would not find a message whose user has another date by then. Occasions that
+    are left out are not touched.
     """
-    known = rules.codes
+    known, active = rules.understood, rules.codes
     result: list[DesiredMessage] = []
     for occasion, day in dates.items():
         if occasion not in known:
             continue
-        if day is None:
+        if day is None or occasion not in active:
             result += (DesiredMessage(occasion, year, None, rules.version) for year in _years_around(now.year))
             continue
         found = _around(occasion, day.month, day.day, timezone, now.year, rules.of(occasion), rules.version)

@@ -59,6 +59,7 @@ def _adjust(
     truth: Truth, user: UserRow, row: MessageRow, send_at: datetime | None, *, oldest: datetime, tzdata: str
 ) -> None:
     now, zone = truth.now(), user.profile.timezone
+    active = truth.occasions[row.occasion].occasion.active
     if row.ended_at is None and send_at == row.send_at:
         # The same instant by the clocks of another zone: the message stays where it is on its way.
         if row.timezone != zone:
@@ -73,7 +74,7 @@ def _adjust(
                 send_at=send_at or row.send_at,
                 due_at=max(send_at or row.send_at, now),
                 ended_at=now,
-                status_reason="the user's day was moved or removed",
+                status_reason="the user's day was moved or removed" if active else "the occasion is not active",
                 tzdata=tzdata,
             )
     elif row.ended_at is None or send_at > now or send_at >= oldest:

@@ -329,14 +329,14 @@ with fence as materialized (
 ),
 desired as materialized (
     select t.user_id, t.occasion, t.local_year, t.send_at, u.timezone,
-        greatest(u.created_at, o.active_since) as created_at
+        greatest(u.created_at, o.active_since) as created_at, o.active
     from unnest($1::uuid[], $2::text[], $3::smallint[], $4::timestamptz[]) as t (user_id, occasion, local_year, send_at)
     cross join lateral (select timezone, created_at from users where id = t.user_id offset 0) u
     join occasions o on o.code = t.occasion
 ),
 verdict as materialized (
     -- Their state after the lock, which may be later than the rest of this statement sees.
-    select m.id, d.local_year, m.status as was, d.timezone, d.send_at,
+    select m.id, d.local_year, m.status as was, d.timezone, d.send_at, d.active,
         m.ended_at is null and d.send_at = m.send_at and d.timezone <> m.timezone as is_renamed,
         case
             -- An unsent message that is already as desired stays as it is, in any state.
@@ -379,7 +379,9 @@ moved as (
         send_at   = coalesce(v.send_at, m.send_at),
         due_at    = greatest(coalesce(v.send_at, m.send_at), business_now()),
         ended_at  = case when v.status = 'cancelled' then business_now() end,
-        status_reason    = case when v.status = 'cancelled' then 'the user''s day was moved or removed' end,
+        status_reason    = case when v.status <> 'cancelled' then null
+                                when v.active then 'the user''s day was moved or removed'
+                                else 'the occasion is not active' end,
         tzdata    = $6,
         claimed_by = null  -- as in cancel_user
     from verdict v

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
@@ -135,6 +136,15 @@ def test_a_date_that_was_removed_is_wanted_in_no_year() -> None:
         DesiredMessage("birthday", year, None) for year in (2026, 2027, 2028)
     ]
     assert all(one.send_at is not None for one in found if one.occasion == "anniversary")
+
+
+def test_an_occasion_that_is_not_active_is_wanted_in_no_year() -> None:
+    """What was planned before may not be cancelled yet, and planning finds it by the user's date."""
+    inactive = replace(BIRTHDAY, active=False)
+
+    found = desired_messages(rules(inactive), {"birthday": date(1990, 7, 1)}, "UTC", now=NOON)
+
+    assert found == [DesiredMessage("birthday", year, None) for year in (2026, 2027, 2028)]
 
 
 def test_a_leap_day_that_is_skipped_is_wanted_in_leap_years_only() -> None:

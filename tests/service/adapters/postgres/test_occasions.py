@@ -186,6 +186,24 @@ async def test_a_date_that_moves_while_the_occasion_is_inactive_is_greeted_later
     assert await instants(store) == [utc("2030-06-01 09:00")]
 
 
+async def test_a_date_that_moves_before_an_inactive_occasion_is_planned_again(store: Store, clock: Clock) -> None:
+    """Planning looks for the users of a day, and would not find this one. Its message stayed queued for two days."""
+    await begin(store, clock, "2030-05-02 08:00")
+    await create(store, "1990-05-02")
+    await announce(store, utc("2030-05-04 08:00"))
+    await clock.set(utc("2030-05-02 09:00"))
+    assert len(await queue(store)) == 1
+    await change(store, replanned=False, active=False)
+    (user,) = await store.fetch("select id from users")
+    rules = await store.planning.rules()
+    async with store.users.editing(user["id"], version=None) as editing:
+        after = replace(editing.user.profile, dates={"birthday": date(1990, 12, 30)})
+        await editing.store(after, desired_messages(rules, after.dates, "UTC", now=editing.now))
+    await write(store, None)
+
+    assert await reasons(store) == [("cancelled", "the occasion is not active")]
+
+
 async def test_nothing_is_handed_out_between_a_change_and_its_planning(store: Store, clock: Clock) -> None:
     """Nodes notice a change within seconds. Until then messages have the old instants."""
     await begin(store, clock, "2030-05-02 08:00")
