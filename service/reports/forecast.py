@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from service.domain.calendar import Rule
 from service.domain.planning import OccasionDay, PlanningRules, days, occurrences
@@ -108,23 +108,33 @@ async def forecast(
 
 def waves(backlog: int, minutes: Sequence[Minute], now: datetime, rate: float) -> list[Wave]:
     """Drain the backlog and what joins it at `rate` per second, as if all of a minute were due at its begin."""
-    found = [Wave(now, now + timedelta(seconds=backlog / rate), backlog, backlog, now)] if backlog else []
+    busy = round(backlog / rate, 6)  # seconds from now until nothing waits
+    found = [Wave(now, _later(now, busy), backlog, backlog, now)] if backlog else []
     for minute in minutes:
-        at, takes = max(minute.at, now), timedelta(seconds=minute.total / rate)
-        last = found[-1] if found else None
-        if last is None or last.over_at <= at:
-            found.append(Wave(at, at + takes, minute.total, minute.total, at))
+        at = max(minute.at, now)
+        ahead = (at - now).total_seconds()
+        waiting = round(max(0.0, busy - ahead) * rate) + minute.total
+        joins = bool(found) and busy > ahead
+        busy = round(max(busy, ahead) + minute.total / rate, 6)
+        if not joins:
+            found.append(Wave(at, _later(now, busy), waiting, waiting, at))
             continue
-        waiting = round((last.over_at - at).total_seconds() * rate) + minute.total
+        last = found[-1]
         higher = waiting > last.peak
         found[-1] = Wave(
             last.begins_at,
-            last.over_at + takes,
+            _later(now, busy),
             last.messages + minute.total,
             waiting if higher else last.peak,
             at if higher else last.peak_at,
         )
     return found
+
+
+def _later(now: datetime, seconds: float) -> datetime:
+    """The instant so much later, or the last one of the calendar."""
+    last = datetime.max.replace(tzinfo=UTC)
+    return last if seconds >= (last - now).total_seconds() else now + timedelta(seconds=seconds)
 
 
 def _minute(at: datetime) -> datetime:

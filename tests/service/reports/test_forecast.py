@@ -35,3 +35,10 @@ def test_the_backlog_is_the_begin_of_the_first_wave() -> None:
 
     assert found == [Wave(NOON + 30 * SECOND, NOON + 180 * SECOND, 150, 150, NOON + 30 * SECOND)]
     assert waves(0, [], NOON, 1.0) == []
+
+
+def test_a_wave_that_outlasts_the_calendar_is_over_at_its_end() -> None:
+    """A hundred million greetings at one an hour take 11,000 years. The peak is counted all the same."""
+    assert waves(100_000_000, [due(1, 60)], NOON, 1 / 3600) == [
+        Wave(NOON, datetime.max.replace(tzinfo=UTC), 100_000_060, 100_000_060, NOON + MINUTE)
+    ]
