@@ -8,7 +8,7 @@ after the other. Times of counting are measured; a day that is cheap to count is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -35,27 +35,35 @@ MEASURED = 1_000
 
 _UNDER_WAY = {Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.RETRYING}
 
-MEMBERS = frozenset({"counts", "ages", "cost"})
+MEMBERS = frozenset({"counts", "ages", "instants", "cost"})
 """The members of the counts of a day as nodes share them."""
 
 
 @dataclass(frozen=True, slots=True)
 class DayCounts:
-    """The messages of a day. `ages` are the seconds since each hour was counted, `cost` is the seconds per message."""
+    """The messages of a day. `ages` are the seconds since each hour was counted, `instants` are the business times of
+    that, `cost` is the seconds per message.
+    """
 
     day: date
     counts: Sequence[MessageCount]
     ages: Sequence[float]
+    instants: Sequence[datetime]
     cost: float = FIRST_COST
 
     @classmethod
-    def parse(cls, day: date, content: Mapping[str, Any], age: float) -> DayCounts:
-        """The counts that a node shared `age` seconds ago."""
+    def parse(cls, day: date, content: Mapping[str, Any]) -> DayCounts:
+        """The counts that a node shared."""
         counts = [
             MessageCount(datetime.fromtimestamp(at, UTC), zone, occasion, Status(status), number, late)
             for at, zone, occasion, status, number, late in content["counts"]
         ]
-        return cls(day, counts, [one + age for one in content["ages"]], content["cost"])
+        instants = [datetime.fromtimestamp(at, UTC) for at in content["instants"]]
+        return cls(day, counts, content["ages"], instants, content["cost"])
+
+    def older(self, seconds: float) -> DayCounts:
+        """The same counts some seconds later."""
+        return replace(self, ages=[age + seconds for age in self.ages])
 
     def content(self) -> dict[str, object]:
         """The counts as nodes share them."""
@@ -65,6 +73,7 @@ class DayCounts:
                 for one in self.counts
             ],
             "ages": self.ages,
+            "instants": [at.timestamp() for at in self.instants],
             "cost": self.cost,
         }
 
@@ -94,10 +103,14 @@ class DayCounts:
     def _urgency(self, active: range) -> float:
         return max((self.ages[hour] for hour in active), default=0.0) / ACTIVE_INTERVAL
 
+    def counted_at(self, one: MessageCount) -> datetime:
+        """The business time at which the messages were counted."""
+        return self.instants[self._hour(one)]
+
     def _hour(self, one: MessageCount) -> int:
         return int((one.send_at - window(self.day)[0]) / timedelta(hours=1))
 
-    def counted(self, hours: range, counts: Iterable[MessageCount], seconds: float) -> DayCounts:
+    def counted(self, hours: range, counts: Iterable[MessageCount], now: datetime, seconds: float) -> DayCounts:
         """These counts, with those of some hours that have just been counted within `seconds`."""
         new = list(counts)
         messages = sum(one.count for one in new)
@@ -105,13 +118,14 @@ class DayCounts:
             self.day,
             [one for one in self.counts if self._hour(one) not in hours] + new,
             [0.0 if hour in hours else age for hour, age in enumerate(self.ages)],
+            [now if hour in hours else at for hour, at in enumerate(self.instants)],
             seconds / messages if messages >= MEASURED else self.cost,
         )
 
 
 def nothing_counted(day: date) -> DayCounts:
     """The counts of a day of which no hour has been counted: all of it is due."""
-    return DayCounts(day, [], [float("inf")] * HOURS)
+    return DayCounts(day, [], [float("inf")] * HOURS, [datetime.min.replace(tzinfo=UTC)] * HOURS)
 
 
 def window(day: date, hours: range = range(HOURS)) -> tuple[datetime, datetime]:

@@ -22,7 +22,7 @@ from service.api import day_counts
 from service.api.day_counts import DayCounts, nothing_counted, window
 from service.api.http.responses import encode
 from service.api.representations.watching import MAX_COUNTED, EndedNodeAnswer, WatchedNodeAnswer
-from service.ports import LivingNode, MessageCount, Overview, Overviews, SharedText, Snapshots, Unavailable
+from service.ports import LivingNode, Overview, Overviews, SharedText, Snapshots, Unavailable
 
 REFRESH_INTERVAL = 5.0
 """Seconds after which a figure is computed again, if a client still asks."""
@@ -66,7 +66,9 @@ REPORT_MEMBERS = frozenset({"version", "tzdata", "missing", "lease", "clock", "c
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A figure as a node has it. `version` changes with its content. `computed_at` is of the steady clock."""
+    """A figure as a node has it: the members of the overview, or `DayCounts`. `version` changes with its text.
+    `computed_at` is of the steady clock.
+    """
 
     text: str
     content: Any
@@ -108,10 +110,9 @@ class Watching:
         """The figures that need attention, and the nodes. Raises Unavailable."""
         return await self._get(NOW, now)
 
-    async def day(self, day: date, now: datetime) -> tuple[Figures, Sequence[MessageCount]]:
+    async def day(self, day: date, now: datetime) -> Figures:
         """The messages of a day in UTC by instant, zone, occasion and state. Raises Unavailable."""
-        figures = await self._get(_name(day, now), now)
-        return figures, DayCounts.parse(day, figures.content, self.age(figures)).counts
+        return await self._get(_name(day, now), now)
 
     async def _get(self, name: str, now: datetime) -> Figures:
         if self._lock.locked() and (known := self._kept.get(name)) is not None and self.age(known) < MAX_AGE:
@@ -153,7 +154,7 @@ class Watching:
 
         The statement includes hours of the day of that name, or of today if that is watched and due.
         """
-        day = await self._watched_today(now) if name == NOW else date.fromisoformat(name.partition(":")[2])
+        day = await self._watched_today(now) if name == NOW else _day(name)
         counts = None if day is None else self._counts(day, now)
         hours = None if counts is None else counts.due(now)
         if counts is not None and hours is None:
@@ -174,7 +175,7 @@ class Watching:
         took = self._steady() - began
         await self._share(NOW, encode(await self._overview_json(overview)).decode())
         if counts is not None and hours is not None and overview.day is not None:
-            await self._share_day(counts.counted(hours, overview.day, took), now)
+            await self._share_day(counts.counted(hours, overview.day, overview.now, took), now)
         return self._kept[name]
 
     async def _watched_today(self, now: datetime) -> date | None:
@@ -193,26 +194,32 @@ class Watching:
 
     def _counts(self, day: date, now: datetime) -> DayCounts:
         known = self._kept.get(_name(day, now))
-        return nothing_counted(day) if known is None else DayCounts.parse(day, known.content, self.age(known))
+        if known is None:
+            return nothing_counted(day)
+        counts: DayCounts = known.content
+        return counts.older(self.age(known))
 
     async def _share_day(self, counts: DayCounts, now: datetime) -> None:
         await self._share(_name(counts.day, now), encode(counts.content()).decode())
 
     def _found(self, name: str, found: SharedText) -> Figures | None:
         """Keep what a node shared. None: nothing that this version of heyday can read."""
-        content = None if found.text is None else _read(found.text, _MEMBERS[name == NOW])
-        return None if found.text is None or content is None else self._keep(name, found.text, content, found.age)
+        return None if found.text is None else self._keep(name, found.text, found.age)
 
     async def _share(self, name: str, text: str) -> None:
-        self._keep(name, text, orjson.loads(text), 0.0)
+        self._keep(name, text, 0.0)
         with suppress(Unavailable):  # the figures are answered all the same, and the next node computes them again
             await self._snapshots.share(name, text, fresh=_interval(name))
 
-    def _keep(self, name: str, text: str, content: Any, age: float) -> Figures:
+    def _keep(self, name: str, text: str, age: float) -> Figures | None:
         now = self._steady()
         known = self._kept.get(name)
-        version = known.version if known is not None and known.text == text else next(self._versions)
-        self._kept[name] = Figures(text, content, version, computed_at=now - age, looked_at=now)
+        if known is None or known.text != text:
+            content = _content(name, text)
+            if content is None:
+                return None
+            known = Figures(text, content, next(self._versions), computed_at=now, looked_at=now)
+        self._kept[name] = replace(known, computed_at=now - age, looked_at=now)
         return self._kept[name]
 
     async def _overview_json(self, overview: Overview) -> dict[str, object]:
@@ -239,6 +246,17 @@ class Watching:
         ]
 
 
+def _content(name: str, text: str) -> Any:
+    """The content of a figure; None: nothing that this version of heyday can read."""
+    content = _read(text, _MEMBERS[name == NOW])
+    if content is None or name == NOW:
+        return content
+    try:
+        return DayCounts.parse(_day(name), content)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def _read(text: str, members: frozenset[str]) -> dict[str, Any] | None:
     """An object that has these members; None: the text is of another version of heyday, or of another program."""
     try:
@@ -251,6 +269,10 @@ def _read(text: str, members: frozenset[str]) -> dict[str, Any] | None:
 def _name(day: date, now: datetime) -> str:
     """The name of a day's figures. Today has another name, so that at midnight a day does not stay too old."""
     return f"{'today' if day == now.astimezone(UTC).date() else 'day'}:{day.isoformat()}"
+
+
+def _day(name: str) -> date:
+    return date.fromisoformat(name.partition(":")[2])
 
 
 def _interval(name: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 
@@ -61,16 +61,23 @@ class Cell:
 
 
 def day_cells(
-    counts: Iterable[MessageCount], *, now: datetime, holds: Sequence[Hold], by_zone: bool = False
+    counts: Iterable[MessageCount],
+    *,
+    counted_at: Callable[[MessageCount], datetime],
+    holds: Sequence[Hold],
+    by_zone: bool = False,
 ) -> list[Cell]:
-    """The cells of a day, from the east to the west. With `by_zone`, each has one zone."""
+    """The cells of a day, from the east to the west. With `by_zone`, each has one zone.
+
+    A count is judged as of its instant: what is not late yet may be sent by now.
+    """
     cells: dict[tuple[object, ...], Cell] = {}
     for one in counts:
         offset = _offset(one.timezone, one.send_at)
         key = (one.send_at, offset, one.occasion, one.timezone if by_zone else None)
         cell = cells.setdefault(key, Cell(one.send_at, offset, one.occasion))
         cell.zones.add(one.timezone)
-        cell.tally.add(_column(one, now, holds), one.count)
+        cell.tally.add(_column(one, counted_at(one), holds), one.count)
         if one.status is Status.SENT:
             cell.tally.sent_late += one.late
     return sorted(cells.values(), key=lambda cell: (-cell.offset, cell.at, cell.occasion, min(cell.zones)))

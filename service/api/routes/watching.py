@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from service.api.day_counts import window
+from service.api.day_counts import DayCounts, window
 from service.api.dependencies import ApiDependencies
 from service.api.http.body import load_query
 from service.api.http.etags import is_not_modified
@@ -73,13 +73,14 @@ class WatchingRoutes:
         loaded = load_query(request, DayQuery)
         now = await self._rules.now()
         day = loaded["date"] or now.astimezone(UTC).date()
-        counted, counts = await self._watching.day(day, now)
+        counted = await self._watching.day(day, now)
         overview = await self._watching.overview(now)
         holds = tuple(self._holds())
         by_zone = loaded["by"] == "zone"
 
         def content() -> Mapping[str, object]:
-            cells = day_cells(counts, now=datetime.fromisoformat(overview.content["now"]), holds=holds, by_zone=by_zone)
+            counts: DayCounts = counted.content
+            cells = day_cells(counts.counts, counted_at=counts.counted_at, holds=holds, by_zone=by_zone)
             begins, ends = window(day)
             attention = attention_json(overview.content, holds)
             return day_json(cells, by_zone=by_zone, date=day, from_=begins, to=ends, attention=attention)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import orjson
@@ -37,12 +36,7 @@ def messages(hour: int, status: Status, count: int = MANY) -> MessageCount:
 
 def counted_day(counts: list[MessageCount], *, seconds: float) -> DayCounts:
     """A day that has just been counted as a whole, within these seconds."""
-    return nothing_counted(DAY).counted(range(HOURS), counts, seconds)
-
-
-def older(day: DayCounts, seconds: float) -> DayCounts:
-    """The same counts some seconds later."""
-    return replace(day, ages=[age + seconds for age in day.ages])
+    return nothing_counted(DAY).counted(range(HOURS), counts, NOON, seconds)
 
 
 def test_a_day_that_was_never_counted_is_counted_as_a_whole() -> None:
@@ -55,7 +49,7 @@ def test_a_cheap_day_is_always_counted_as_a_whole() -> None:
     """Then nothing that is shown is older than a turn."""
     day = counted_day([messages(hour, Status.SENT, 100) for hour in range(HOURS)], seconds=0.01)
 
-    assert older(day, TURN).due(NOON) == range(HOURS)
+    assert day.older(TURN).due(NOON) == range(HOURS)
 
 
 def test_hours_with_messages_under_way_come_first() -> None:
@@ -63,24 +57,25 @@ def test_hours_with_messages_under_way_come_first() -> None:
     sent = [messages(hour, Status.SENT) for hour in (2, 9)]
     day = counted_day([*sent, messages(10, Status.QUEUED, 10), messages(15, Status.SCHEDULED)], seconds=1.0)
 
-    assert older(day, TURN).due(NOON) == range(10, 11)
+    assert day.older(TURN).due(NOON) == range(10, 11)
 
 
 def test_what_was_expensive_is_not_counted_again_before_its_share_of_time() -> None:
     """An hour that takes half a second is counted every 25 seconds at most."""
     day = counted_day([messages(9, Status.QUEUED)], seconds=0.5)
 
-    assert older(day, 0.5 / MAX_SHARE - 1).due(NOON) is None
-    assert older(day, 0.5 / MAX_SHARE + 1).due(NOON) == range(9, 10)
+    assert day.older(0.5 / MAX_SHARE - 1).due(NOON) is None
+    assert day.older(0.5 / MAX_SHARE + 1).due(NOON) == range(9, 10)
 
 
 def test_hours_in_which_nothing_is_under_way_wait_for_their_turn() -> None:
     """Nobody sees them change. Hours without messages cost nothing, and are counted along."""
     day = counted_day([messages(hour, Status.SENT) for hour in (2, 9)], seconds=1.0)
 
-    assert older(day, QUIET_INTERVAL - 1).due(NOON) is None
-    assert older(day, QUIET_INTERVAL).due(NOON) == range(2)
-    assert older(day, QUIET_INTERVAL).counted(range(2), [], 0.0).due(NOON) is None  # half a second is 2 % of 25 seconds
+    assert day.older(QUIET_INTERVAL - 1).due(NOON) is None
+    assert day.older(QUIET_INTERVAL).due(NOON) == range(2)
+    after = day.older(QUIET_INTERVAL).counted(range(2), [], NOON, 0.0)
+    assert after.due(NOON) is None  # half a second is 2 % of 25 seconds
 
 
 def test_a_watched_day_takes_its_share_of_time_and_no_hour_is_forgotten() -> None:
@@ -92,14 +87,14 @@ def test_a_watched_day_takes_its_share_of_time_and_no_hour_is_forgotten() -> Non
     oldest = [0.0] * HOURS
 
     for _ in range(120):
-        day = older(day, TURN)
+        day = day.older(TURN)
         oldest = [max(pair) for pair in zip(oldest, day.ages, strict=True)]
         if hours := day.due(NOON):
             new = [one for one in counts if counts.index(one) in hours]
             took = sum(one.count for one in new) * FIRST_COST
             assert took <= max(AFFORDABLE, MAX_SHARE * min(day.ages))
             seconds += took
-            day = day.counted(hours, new, took)
+            day = day.counted(hours, new, NOON, took)
 
     assert seconds / (120 * TURN) <= MAX_SHARE
     assert oldest[9] <= 4 * TURN
@@ -111,19 +106,21 @@ def test_counted_hours_replace_their_old_counts_only() -> None:
     """A message that changed its state is counted once."""
     day = counted_day([messages(9, Status.SENDING), messages(10, Status.SENT)], seconds=1.0)
 
-    after = older(day, 30).counted(range(9, 10), [messages(9, Status.SENT)], 0.1)
+    later = NOON + timedelta(seconds=30)
+    after = day.older(30).counted(range(9, 10), [messages(9, Status.SENT)], later, 0.1)
 
     assert [(one.send_at.hour, one.status) for one in after.counts] == [(10, Status.SENT), (9, Status.SENT)]
     assert (after.ages[9], after.ages[10], after.cost) == (0, 30, 0.1 / MANY)
+    assert [after.counted_at(one) for one in after.counts] == [NOON, later]
 
 
 def test_counts_are_shared_between_nodes_with_their_ages() -> None:
     """The next node that counts goes on where the last one stopped."""
-    day = older(counted_day([messages(9, Status.SENT), messages(23, Status.SCHEDULED)], seconds=1.0), 3)
+    day = counted_day([messages(9, Status.SENT), messages(23, Status.SCHEDULED)], seconds=1.0).older(3)
 
-    parsed = DayCounts.parse(DAY, orjson.loads(encode(day.content())), 4)
+    parsed = DayCounts.parse(DAY, orjson.loads(encode(day.content())))
 
-    assert parsed == older(day, 4)
+    assert parsed == day
 
 
 def test_the_last_day_has_an_end() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from service.adapters.redis import snapshots as shared
 from service.adapters.redis.connection import connect
 from service.adapters.redis.snapshots import RedisSnapshots
 from service.api import watching
+from service.api.day_counts import DayCounts
 from service.ports import Overview, Overviews, SharedText, Unavailable
 from tests.service.api.conftest import Api, Serve
 
@@ -184,6 +185,42 @@ async def test_watchers_on_two_nodes_cost_one_statement(
     assert 0 <= int(again.headers["Age"]) <= round(time.monotonic() - began)
 
 
+async def test_counts_are_parsed_once_and_not_for_each_watcher(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day of many zones takes milliseconds to parse, and each page asks every other second."""
+    monkeypatch.setattr(watching, "REFRESH_INTERVAL", 60.0)
+    api = await serve()
+    parsed: list[date] = []
+    parse = DayCounts.parse
+
+    def counted(day: date, *rest: Any) -> DayCounts:
+        parsed.append(day)
+        return parse(day, *rest)
+
+    monkeypatch.setattr(DayCounts, "parse", counted)
+
+    answers = [await api.call("GET", f"/api/v1/day?by={by}") for by in ("offset", "zone") * 5]
+
+    assert {status for status, _ in answers} == {200}
+    assert len(parsed) == 1
+
+
+async def test_counts_are_judged_as_of_their_instant(serve: Serve, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a day that is over are up to a minute old: what was sent meanwhile is not shown as late."""
+    monkeypatch.setattr(watching, "REFRESH_INTERVAL", 0.0)
+    monkeypatch.setattr(watching, "LOOK_INTERVAL", 0.0)
+    midnight = NOON.replace(hour=0)
+    await clock.set(midnight + timedelta(seconds=10))
+    api = await serve()
+    await insert(api, at=midnight - timedelta(seconds=30), timezone="Etc/GMT-9", status="scheduled")
+    _, before = await api.call("GET", "/api/v1/day?date=2027-03-13")
+    await api.database.fetch("update messages set status = 'sent', ended_at = business_now()")
+    await clock.set(midnight + timedelta(seconds=50))
+
+    _, after = await api.call("GET", "/api/v1/day?date=2027-03-13")
+
+    assert (before["total"]["waiting"], after["total"]["waiting"], after["total"]["late"]) == (1, 1, 0)
+
+
 class AwaySnapshots:
     """A Redis that is away, and counts how often it is asked."""
 
@@ -229,7 +266,17 @@ async def test_without_redis_a_node_computes_for_itself(serve: Serve, monkeypatc
     assert counted.days == [True]
 
 
-@pytest.mark.parametrize("text", ["no JSON", "[]", "5", '{"counts": []}', '{"now": "2027-01-01T00:00:00Z"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no JSON",
+        "[]",
+        "5",
+        '{"counts": []}',
+        '{"now": "2027-01-01T00:00:00Z"}',
+        '{"counts": [[0, "Etc/UTC"]], "ages": [], "instants": [], "cost": 0}',
+    ],
+)
 async def test_texts_of_somebody_else_are_computed_again(
     serve: Serve, redis_url: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,7 +284,8 @@ async def test_texts_of_somebody_else_are_computed_again(
     monkeypatch.setattr(shared, "CALL_TIMEOUT", 30.0)
     redis = connect(redis_url)
     snapshots = RedisSnapshots(redis.commands)
-    await snapshots.share("now", text, fresh=0.001)
+    for name in ("now", f"today:{datetime.now(UTC).date()}"):
+        await snapshots.share(name, text, fresh=0.001)
     api = await serve(snapshots=snapshots)
     await api.database.fetch("insert into nodes (node) values ('node-2')")
     await snapshots.report("node-2", text)
