@@ -13,6 +13,7 @@ import structlog
 
 from actors.context import NodeContext
 from actors.periodic import FIRST_WAIT, LeasedActor
+from service.domain.occasions import OccasionProblem
 from service.domain.planning import CalendarDefaults
 from service.domain.rules import RulesState, RulesStep, next_step
 from service.ports import Planning, WorkStream
@@ -20,7 +21,7 @@ from service.ports import Planning, WorkStream
 log = structlog.get_logger(__name__)
 
 RULES_POLL_INTERVAL = 5.0
-"""Seconds between two checks of the rules, each a read of one row."""
+"""Seconds between two checks of the rules, each a read of a few rows."""
 
 
 class _Duration:
@@ -48,7 +49,8 @@ class RulesUpdater(LeasedActor[Never]):
         self._plan = plan
         self._defaults = defaults
         self._unsupported, self._agreed = _Duration(), _Duration()
-        self._reported_version: int | None = None
+        self._differing_version: int | None = None
+        self._problems: frozenset[OccasionProblem] = frozenset()
 
     async def run_leased(self) -> float:
         incarnation = self.node.lease.incarnation
@@ -69,8 +71,7 @@ class RulesUpdater(LeasedActor[Never]):
                 await self._planning.settle_rules(state.version)
             case RulesStep.NONE:
                 pass
-        if self._reported_version != state.version:
-            await self._report(state)
+        await self._report(state)
         return RULES_POLL_INTERVAL
 
     async def _change(self, state: RulesState, defaults: CalendarDefaults | None, incarnation: int) -> float:
@@ -89,14 +90,20 @@ class RulesUpdater(LeasedActor[Never]):
         return 0.0
 
     async def _report(self, state: RulesState) -> None:
-        """Log, once for each version, where this node's environment differs, and the occasions with problems."""
-        if state.defaults != self._defaults:
+        """Log where this node's environment differs, once for each version, and each new problem of an occasion.
+
+        A row that was written without triggers leaves the version as it is.
+        """
+        if state.defaults != self._defaults and self._differing_version != state.version:
+            self._differing_version = state.version
             log.warning("planning_rules_differ", ours=str(self._defaults), database=str(state.defaults))
-        for problem in (await self._planning.rules()).problems:
-            log.error(
-                "occasion_not_understood",
-                occasion=problem.code[:32],
-                problem=problem.sentence[:300],
-                left_out=problem.left_out,
-            )
-        self._reported_version = state.version
+        problems = (await self._planning.rules()).problems
+        for problem in problems:
+            if problem not in self._problems:
+                log.error(
+                    "occasion_not_understood",
+                    occasion=problem.code[:32],
+                    problem=problem.sentence[:300],
+                    left_out=problem.left_out,
+                )
+        self._problems = frozenset(problems)

@@ -64,3 +64,19 @@ async def test_a_rolling_restart_does_not_write_the_old_hour_again(small_world: 
     rules = await eventually(shown)
     assert rules["sendAt"] == "08:00:00"
     assert rules["environmentDiffers"] is True
+
+
+async def test_a_wrong_occasion_that_no_trigger_saw_is_logged_once(small_world: World) -> None:
+    """A restored or replicated row does not change the version of the rules."""
+    world = small_world
+    await world.begin()
+    node = await world.node()
+    await node.logged("planning_rules_changed")
+    await world.fetch("alter table occasions disable trigger user")
+
+    await world.fetch("insert into occasions (code, template, send_at) values ('eve', 'Hi {first_name}', '24:00')")
+    await node.logged("occasion_not_understood", occasion="eve", left_out=True)
+    await world.fetch("insert into occasions (code, template) values ('dear', 'Dear {name}')")
+    await node.logged("occasion_not_understood", occasion="dear", left_out=False)
+
+    assert len(node.lines_of("occasion_not_understood")) == 2
