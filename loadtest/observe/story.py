@@ -45,8 +45,7 @@ WATCH_ON = 6.0
 """Seconds to continue at the end; nodes read the figures of the stores every 5 s."""
 
 FIRES = {
-    "CircuitOpen": "the email service was away",
-    "LatenessBudgetBurnsFast": "and greetings left more than 60 s late for it",
+    "LatenessBudgetBurnsFast": "the email service was away, and greetings left more than 60 s late for it",
     "LatenessBudgetBurns": "of which there are more than the budget allows",
     "NodeDied": "a node was killed",
     "NodeUnreachable": "and did not come back",

@@ -311,7 +311,7 @@ CASES = (
         ("heyday doctor --ledger accepted.csv --mend", "heyday redrive --status unknown"),
     ),
     Case(
-        ("MessagesFailing", "DeadLetters", "CircuitOpen"),
+        ("MessagesFailing", "DeadLetters", "CircuitOpen", "CircuitOpenForLong"),
         "the email service answers 422 to every call",
         refuse,
         accept,

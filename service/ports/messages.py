@@ -274,7 +274,7 @@ class Messages(Protocol):
         """
 
     async def oldest_due_age(self) -> float:
-        """Seconds since the oldest open message was due. 0 if none is due."""
+        """Seconds since the oldest open message that is not held was due. 0 if none is due."""
 
     async def next_wave(self) -> Wave | None:
         """The next instant at which scheduled messages become due. None without one.

@@ -133,7 +133,7 @@ class Metrics:
         )
         self.oldest_due = gauge(
             "oldest_due_message_age_seconds",
-            "Seconds since the oldest unsent message became due.",
+            "Seconds since the oldest unsent message that is not held became due.",
         )
         self.next_wave = gauge("next_wave_seconds", "Seconds until the next scheduled messages become due.")
         self.next_wave_messages = gauge("next_wave_messages", "Messages that become due at that instant.")

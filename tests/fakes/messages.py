@@ -396,11 +396,13 @@ class FakeMessages:
 
     async def oldest_due_age(self) -> float:
         now = self._truth.now()
-        waiting = [row.due_at for row in self._truth.in_state(*_WAITING) if row.due_at <= now]
-        held = self._truth.in_state(*_WAITING, Status.QUEUED)
-        put_off = [_due_since(row) for row in held if row.due_at > _due_since(row)]
+        open_rows = [
+            row for row in self._truth.in_state(*_WAITING, Status.QUEUED) if not self._truth.is_held(row.occasion)
+        ]
+        waiting = [row.due_at for row in open_rows if row.status in _WAITING and row.due_at <= now]
+        put_off = [_due_since(row) for row in open_rows if row.due_at > _due_since(row)]
         # Of what is queued and was not put off, only the one that was queued first is looked at: it was due first.
-        queued = sorted(self._truth.in_state(Status.QUEUED), key=lambda row: row.queued_at or now)
+        queued = sorted((row for row in open_rows if row.status is Status.QUEUED), key=lambda row: row.queued_at or now)
         sending = [_due_since(row) for row in self._truth.in_state(Status.SENDING)]
         oldest = min([*waiting, *put_off, *(row.due_at for row in queued[:1]), *sending], default=now)
         return max(0.0, (now - oldest).total_seconds())

@@ -41,6 +41,29 @@ async def test_what_is_held_is_not_handed_out_and_is_not_due_next(store: Store) 
     assert await claim_due(store) == ids[1::2]
 
 
+async def test_a_held_message_does_not_count_as_due(store: Store) -> None:
+    """A person stopped it, so no alert about late greetings may call another one."""
+    holds = PostgresHolds(store.database)
+    await anniversaries(store, await store.due(2, ago=timedelta(hours=3)))
+    put_off = await store.due(1, ago=timedelta(hours=2))
+    await anniversaries(store, put_off)
+    await store.fetch(
+        "update messages set status = 'retrying', attempt = 1, due_at = business_now() + interval '5 minutes' "
+        "where id = $1",
+        put_off[0],
+    )
+    await store.due(1, ago=timedelta(hours=1))
+
+    await holds.create(occasion="anniversary", reason="a test", by=OPERATOR)
+    assert 3600 <= await store.messages.oldest_due_age() < 3630
+
+    everything = await holds.create(occasion=None, reason="a test", by=OPERATOR)
+    assert await store.messages.oldest_due_age() == 0.0
+
+    await holds.release([everything.id], by=OPERATOR)
+    assert 3600 <= await store.messages.oldest_due_age() < 3630
+
+
 @pytest.mark.parametrize("read_before", [False, True], ids=["before the reading", "after the reading"])
 async def test_both_ways_of_finding_what_is_due_respect_limit_and_order(store: Store, *, read_before: bool) -> None:
     """The second query is used when the last reading has seen a hold. Both respect a hold that comes in between."""
