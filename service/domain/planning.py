@@ -158,9 +158,12 @@ def horizon(now: datetime) -> datetime:
     return now.replace(minute=0, second=0, microsecond=0) + HORIZON
 
 
-def days(rules: PlanningRules, starts_at: datetime, ends_at: datetime) -> list[OccasionDay]:
-    """Every occasion's every day with an instant in [starts_at, ends_at) somewhere in the world, in order."""
-    return _days(_shifts(rules), starts_at, ends_at)
+def days(rules: PlanningRules, starts_at: datetime, ends_at: datetime, *, inactive: bool = False) -> list[OccasionDay]:
+    """Every active occasion's every day with an instant in [starts_at, ends_at) somewhere in the world, in order.
+
+    With `inactive`, also those of the occasions that are not active.
+    """
+    return _days(_shifts(rules, inactive=inactive), starts_at, ends_at)
 
 
 def days_to_announce(rules: PlanningRules, starts_at: datetime, ends_at: datetime) -> list[OccasionDay]:
@@ -186,8 +189,12 @@ class _Shift(NamedTuple):
     weekends: bool
 
 
-def _shifts(rules: PlanningRules) -> list[_Shift]:
-    return [_Shift(row.code, row.offset_days, row.weekend is not Weekend.KEEP) for row in rules.occasions if row.active]
+def _shifts(rules: PlanningRules, *, inactive: bool = False) -> list[_Shift]:
+    return [
+        _Shift(row.code, row.offset_days, row.weekend is not Weekend.KEEP)
+        for row in rules.occasions
+        if row.active or inactive
+    ]
 
 
 def _days(shifts: Iterable[_Shift], starts_at: datetime, ends_at: datetime) -> list[OccasionDay]:

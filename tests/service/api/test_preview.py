@@ -111,6 +111,24 @@ async def test_who_has_no_date_or_is_deleted_is_said_when_asked_for(serve: Serve
     assert await preview(api, userId="01936f3a-7c1e-7b52-9d3e-2a4f6c8e0b11") == []
 
 
+async def test_a_window_lists_the_users_of_an_inactive_occasion(serve: Serve, clock: Clock) -> None:
+    """The window says why they are not greeted, as the preview of one user does, and the forecast counts none."""
+    api = await at_noon(serve, clock)
+    await api.call("PATCH", "/api/v1/occasions/birthday", json={"active": False})
+    ada = await api.create(birthdayDate="1990-03-11", anniversaryDate="2010-03-11")
+
+    items = await preview(api)
+
+    assert [(item["occasion"], item["status"], item["leftOut"]) for item in items] == [
+        ("anniversary", "expected", None),
+        ("birthday", None, "inactive"),
+    ]
+    assert await preview(api, userId=ada["id"]) == items
+    assert await preview(api, occasion="birthday") == items[1:]
+    _, forecast = await api.call("GET", "/api/v1/forecast")
+    assert forecast["total"] == 1
+
+
 async def test_a_user_who_was_greeted_and_moves_is_greeted_once(serve: Serve, clock: Clock) -> None:
     """One window shows the message, and the other the reason why there is no second one."""
     api = await at_noon(serve, clock)
