@@ -183,7 +183,7 @@ class Preview:
         return Position(windows.starts_at, None, at) if len(candidates) > room else None
 
     def _days(self, scope: Scope, windows: Windows) -> list[OccasionDay]:
-        """The days that may have an instant in the part, in order. Users of an inactive occasion are left out by name."""
+        """The days that may have an instant in the part, in order, also those of inactive occasions."""
         found = days(self._rules, windows.starts_at, windows.ends_at, inactive=True)
         return sorted((day for day in found if scope.occasion in (None, day.occasion)), key=_order)
 

@@ -74,11 +74,12 @@ class PostgresOccasions:
                 _require(version, before)
                 if await connection.fetchval(_SQL.has_dates, code):
                     raise OccasionInUse
+                await connection.execute(_SQL.drop_ranges, code)
+                await connection.execute(_SQL.delete, code)
+                # Last: no date can be written by now, and so no message can be made.
                 await connection.execute(_SQL.use_summaries)
                 if await connection.fetchval(_SQL.has_messages, code):
                     raise OccasionInUse
-                await connection.execute(_SQL.drop_ranges, code)
-                await connection.execute(_SQL.delete, code)
                 await audit.record(connection, by, AuditAction.OCCASION_DELETED, [code])
         except asyncpg.ForeignKeyViolationError as error:  # a date that was written meanwhile
             raise OccasionInUse from error

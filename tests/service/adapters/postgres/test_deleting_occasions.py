@@ -106,6 +106,29 @@ async def test_a_deletion_does_not_deadlock(
     assert await store.fetch("select from plan_ranges where occasion = 'eve'") == []
 
 
+async def test_a_message_of_a_date_that_came_and_went_meanwhile_keeps_the_occasion(store: Store, clock: Clock) -> None:
+    """A message has no foreign key to its occasion, so the deletion looks for it when none can come any more."""
+    occasions, plan_range = await eve(store, clock)
+    (user,) = await store.fetch("select id from users")
+    await announce(store)
+
+    async with store.database.transaction() as planner:
+        await planner.execute("select from plan_ranges where id = $1 for update", plan_range)
+        deleting = asyncio.ensure_future(occasions.delete("eve", by=OPERATOR))
+        await waiting(store, 1)
+        rules = await store.planning.rules()
+        for day in (date(1990, 5, 3), None):
+            async with store.users.editing(user["id"], version=None) as editing:
+                after = replace(editing.user.profile, dates={} if day is None else {"eve": day})
+                desired = desired_messages(rules, {"eve": day}, "UTC", now=editing.now)
+                await editing.store(after, desired)
+
+    with pytest.raises(OccasionInUse):
+        await deleting
+    assert await store.database.value("select count(*) from messages where occasion = 'eve'") >= 1
+    assert await store.fetch("select from occasions where code = 'eve'") != []
+
+
 async def test_a_deletion_does_not_deadlock_with_planners_that_wait_for_a_change_of_rules(
     store: Store, clock: Clock
 ) -> None:
