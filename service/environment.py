@@ -191,11 +191,17 @@ def _of_a_service_link(name: str) -> bool:
     return re.fullmatch(r"HEYDAY_(.*_)?(SERVICE_(HOST|PORT(_.+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_.+)?)?)", name) is not None
 
 
+_CONTROL_CHARACTER = re.compile(r"[\0-\x1f\x7f]")
+"""urlsplit drops some of these, so that the parts would differ from the text that a library gets."""
+
+
 def url(*schemes: str, several_hosts: bool = False) -> Callable[[str], Secret]:
     """A parser of URLs with one of these schemes; `several_hosts` allows `host:port,host:port`."""
     expected = f"a URL such as {schemes[0]}://host:port/…"
 
     def parse(text: str) -> Secret:
+        if _CONTROL_CHARACTER.search(text):
+            raise ValueError(f"{expected}, without tabs and line breaks")
         try:
             parts = urlsplit(text)
             addresses = parts.netloc.rpartition("@")[2].split(",") if several_hosts else [parts.netloc]
@@ -216,6 +222,8 @@ def url(*schemes: str, several_hosts: bool = False) -> Callable[[str], Secret]:
 
 def parts_and_host(text: str) -> tuple[SplitResult, str]:
     """The parts of a URL with one server, and its host: see host_of."""
+    if _CONTROL_CHARACTER.search(text):
+        raise ValueError(text)
     parts = urlsplit(text)
     return parts, host_of(parts.netloc.rpartition("@")[2])
 

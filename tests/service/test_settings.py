@@ -230,6 +230,27 @@ def test_the_rest_of_a_password_that_is_not_encoded_is_not_shown(variable: str, 
     assert "%3F" in mistake
 
 
+@pytest.mark.parametrize("gap", ["\t", "\n", "\r\n", "\0"])
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("DATABASE_URL", "postgresql://heyday:ses{}ame@db/heyday"),
+        ("REDIS_URL", "redis://:ses{}ame@redis"),
+        ("REDIS_URL", "redis+sentinel://one{}:26379/service"),
+        ("RABBITMQ_URL", "amqp://user:ses{}ame@rabbit"),
+        ("EMAIL_URL", "https://host/pa{}th"),
+        ("EMAIL_URL", "smtp://user:ses{}ame@host"),
+        ("EMAIL_PROXY", "http://user:ses{}ame@proxy"),
+        ("TRACES", "http://collector/{}traces"),
+    ],
+)
+def test_a_url_with_a_tab_or_line_break_is_a_mistake(variable: str, url: str, gap: str) -> None:
+    """A secret file may have two lines. Part of the password would be lost, or a library would fail later."""
+    [mistake] = mistakes(**{variable: url.format(gap)})
+
+    assert mistake.startswith(f"HEYDAY_{variable}='***': expected a URL such as ")
+
+
 def test_a_path_of_the_email_service_may_have_an_at_sign() -> None:
     assert read({**REQUIRED, "HEYDAY_EMAIL_URL": "https://host/@team"}).email_url == "https://host/@team"
 
