@@ -6,6 +6,7 @@ import csv
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -47,9 +48,14 @@ class Source:
 def open_source(lines: Iterable[bytes], kind: str) -> Source:
     """Read the header, if there is one. Raises CommandFailed."""
     texts = _texts(lines)
-    if kind == "ndjson":
-        return Source((), _documents(texts), None)
     first = next((one for one in texts if one[1] is None or one[1].strip()), None)
+    if kind == "ndjson":
+        if first is not None and (first[1] or "").lstrip().startswith("["):
+            raise CommandFailed(
+                "the file is a JSON array: expected NDJSON, one JSON object on each line, "
+                "such as `jq -c '.[]' FILE` writes"
+            )
+        return Source((), _documents(texts if first is None else chain([first], texts)), None)
     if first is None or first[1] is None:
         raise CommandFailed("the file has no header in UTF-8")
     if "\r" in first[1].rstrip("\r\n"):

@@ -117,24 +117,24 @@ async def read_json(request: web.Request) -> Any:
     return parse(await read_body(request))
 
 
-def parse(text: bytes) -> Any:
-    """Parse JSON; a byte order mark before it is ignored (RFC 8259, 8.1).
+def parse(text: bytes, *, name: str = "The body") -> Any:
+    """Parse JSON; a byte order mark before it is ignored (RFC 8259, 8.1). An error calls the text by this `name`.
 
     Raises Problem, also for nesting beyond 1024 levels, for lone surrogates and for an object with a name twice.
     """
-    document = parse_foreign(text)
-    if (name := repeated_name(text, document)) is not None:
-        errors = [FieldError(name[:MAX_FIELD_NAME], "Given more than once.")]
+    document = parse_foreign(text, name=name)
+    if (repeated := repeated_name(text, document)) is not None:
+        errors = [FieldError(repeated[:MAX_FIELD_NAME], "Given more than once.")]
         raise invalid_fields(errors, MALFORMED)
     return document
 
 
-def parse_foreign(text: bytes) -> Any:
+def parse_foreign(text: bytes, *, name: str = "The body") -> Any:
     """Parse JSON of a program that may repeat names: the last of them counts. Raises Problem as `parse` does."""
     try:
         return orjson.loads(text.removeprefix(BYTE_ORDER_MARK))
     except orjson.JSONDecodeError as error:
-        raise Problem(MALFORMED, f"The body is not JSON in UTF-8: {error}.") from error
+        raise Problem(MALFORMED, f"{name} is not JSON in UTF-8: {error}.") from error
 
 
 class _RepeatedName(Exception):

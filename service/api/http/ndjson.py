@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import StreamReader, web
 
-from service.api.http.body import BYTE_ORDER_MARK
+from service.api.http.body import BYTE_ORDER_MARK, parse
 from service.api.http.problems import MALFORMED, TIMEOUT, TOO_LARGE, Kind
 from service.turns import Turns
 
@@ -84,6 +85,11 @@ async def read_lines(body: StreamReader) -> AsyncIterator[Line]:
         yield Line(number, None)
     elif text := _text(kept):
         yield Line(number, text)
+
+
+def parse_line(text: bytes) -> Any:
+    """Parse a line. Raises Problem."""
+    return parse(text, name="NDJSON has one JSON object on each line, and this line")
 
 
 def _too_many_lines() -> BodyEnded:

@@ -17,9 +17,9 @@ import structlog
 from aiohttp import web
 
 from service.api.dependencies import ApiDependencies
-from service.api.http.body import load_query, parse
+from service.api.http.body import load_query
 from service.api.http.csv_lines import csv_header
-from service.api.http.ndjson import MAX_LINE_BYTES, MAX_STREAM_BYTES, BodyEnded, Line, read_lines
+from service.api.http.ndjson import MAX_LINE_BYTES, MAX_STREAM_BYTES, BodyEnded, Line, parse_line, read_lines
 from service.api.http.problems import (
     EMAIL_TAKEN,
     EXTERNAL_ID_TAKEN,
@@ -145,8 +145,8 @@ class ImportRoutes:
         await self._occasions.now()
         with self._slots.slot(request[CLIENT]):
             lines = read_lines(request.content)
-            parse_line = await _csv(lines, rules) if request.content_type == CSV_TYPE else parse
-            importing = Import(lines, parse_line, rules, updates)
+            parse = await _csv(lines, rules) if request.content_type == CSV_TYPE else parse_line
+            importing = Import(lines, parse, rules, updates)
             async with streamed(request, NDJSON_TYPE) as results:
                 await self._import(importing, results)
         return results.response

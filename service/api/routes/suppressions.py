@@ -10,9 +10,9 @@ from aiohttp import web
 from marshmallow import RAISE, Schema, fields
 
 from service.api.dependencies import ApiDependencies
-from service.api.http.body import instance_of, load, load_query, parse, read_json
+from service.api.http.body import instance_of, load, load_query, read_json
 from service.api.http.fields import EmailAddress, JsonSchema, Messages, Text
-from service.api.http.ndjson import MAX_LINE_BYTES, BodyEnded, Line, read_lines
+from service.api.http.ndjson import MAX_LINE_BYTES, BodyEnded, Line, parse_line, read_lines
 from service.api.http.paths import path_uuid
 from service.api.http.problems import MEDIA_TYPE, NOT_FOUND, TOO_LARGE, UNAVAILABLE, Problem, result_line
 from service.api.http.query import AnyText, Page
@@ -209,7 +209,7 @@ def _read(line: Line) -> _Row:
     if line.text is None:
         return _Row(line.number, None, Problem(TOO_LARGE, f"A line has {MAX_LINE_BYTES} bytes at most."))
     try:
-        loaded = load(instance_of(SuppressionInputSchema), parse(line.text))
+        loaded = load(instance_of(SuppressionInputSchema), parse_line(line.text))
     except Problem as problem:
         return _Row(line.number, None, problem)
     return _Row(line.number, NewSuppression(**loaded), None)

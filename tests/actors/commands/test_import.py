@@ -117,6 +117,16 @@ async def test_json_lines_are_sent_as_they_are(api: Api, tmp_path: Path, capsys:
     assert "line 4: timezone: Expected the name of an IANA time zone. Did you mean Etc/GMT-2?" in said.err
 
 
+@pytest.mark.parametrize("text", ["[\n{}\n]\n", '\n\ufeff[{"a": 1}, {"a": 2}]'])
+async def test_a_json_array_is_refused_as_a_whole(tmp_path: Path, text: str) -> None:
+    """Its last row alone could be a line of NDJSON."""
+    file = tmp_path / "people.json"
+    file.write_text(text, encoding="utf-8")
+
+    with pytest.raises(CommandFailed, match="the file is a JSON array: expected NDJSON"):
+        await imported("http://127.0.0.1:1", file)
+
+
 async def test_many_requests_make_one_import(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     """A file may be larger than one request."""
     monkeypatch.setattr(sending, "ROWS_PER_REQUEST", 7)

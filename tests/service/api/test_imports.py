@@ -72,6 +72,13 @@ async def test_every_line_has_its_result_in_order(api: Api) -> None:
     assert (await api.call("GET", f"/api/v1/users/{results[6]['id']}"))[1]["firstName"] == "最後"
 
 
+async def test_a_json_array_is_refused_with_what_is_expected(api: Api) -> None:
+    results = await run(api, orjson.dumps([a_user(), a_user()], option=orjson.OPT_INDENT_2))
+
+    assert {one["status"] for one in results} <= {400, 422}
+    assert results[0]["detail"].startswith("NDJSON has one JSON object on each line")
+
+
 async def test_an_import_sent_again_stores_no_user_twice(api: Api) -> None:
     """A client whose connection broke can send it again."""
     body = document(*(a_user() for _ in range(700)))
