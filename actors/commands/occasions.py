@@ -16,7 +16,7 @@ from marshmallow import ValidationError, fields
 from actors.commands.arguments import user_id
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
-from actors.commands.output import printable
+from actors.commands.output import counted, printable
 from actors.commands.principal import command_line
 from actors.wiring import email_attempts
 from service.adapters.postgres.audit import PostgresAuditLog
@@ -294,7 +294,7 @@ def _rules(one: Occasion) -> str:
     if one.leap_day is not None:
         rules.append(f"29 February: {one.leap_day}")
     if one.offset_days:
-        rules.append(f"{abs(one.offset_days)} days {'before' if one.offset_days < 0 else 'after'}")
+        rules.append(f"{counted(abs(one.offset_days), 'day')} {'before' if one.offset_days < 0 else 'after'}")
     if one.weekend is not Weekend.KEEP:
         rules.append(f"weekend: {one.weekend}")
     return ", ".join(rules)

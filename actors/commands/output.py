@@ -23,6 +23,11 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """The number and the words for that many; by default `many` is `one` with an s."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
 class OutputFailed(BaseException):
     """Standard output cannot be written, for instance to a full disk. The message says why.
 

@@ -11,7 +11,7 @@ from itertools import groupby
 from actors.commands.arguments import whole_number
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import OK
-from actors.commands.output import OutputFailed
+from actors.commands.output import OutputFailed, counted
 from actors.commands.principal import command_line
 from actors.commands.progress import Progress
 from service.adapters.postgres.years import RemovedYear, YearNotRemoved, Years, YearTable, opened_years
@@ -84,7 +84,8 @@ async def _prune(years: Years, tables: Sequence[YearTable], args: argparse.Names
     else:
         verb = "would be removed" if args.dry_run else "removed"
         size = year.bytes / 1_000_000
-        sys.stdout.write(f"{year.year}: {year.messages} messages and {year.attempts} attempts {verb}, {size:.1f} MB\n")
+        rows = f"{counted(year.messages, 'message')} and {counted(year.attempts, 'attempt')}"
+        sys.stdout.write(f"{year.year}: {rows} {verb}, {size:.1f} MB\n")
     sys.stdout.flush()
 
 

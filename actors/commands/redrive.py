@@ -12,7 +12,7 @@ from uuid import UUID
 from actors.commands.arguments import identifier, instant, refuse_reversed, user_id
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
-from actors.commands.output import OutputFailed, discard_output
+from actors.commands.output import OutputFailed, counted, discard_output
 from actors.commands.principal import command_line
 from actors.commands.progress import Progress
 from service.adapters.postgres.connection import Database
@@ -162,7 +162,8 @@ class Redrive:
             elif not matched and not redriven:
                 _write("No message that can be redriven matches. Nothing was changed.")
             else:
-                _write(f"{redriven} of {matched} messages redriven: they are due now.")
+                verb = "it is" if redriven == 1 else "they are"
+                _write(f"{redriven} of {counted(matched, 'message')} redriven: {verb} due now.")
             return
         listed = await (self._list(wanted) if self._each else self._group(wanted))
         if self._as_json:
@@ -170,12 +171,10 @@ class Redrive:
         if not listed and not matched:
             _write("No message that can be redriven matches. Nothing was changed: this was a dry run.")
             return
-        _write(f"{matched} messages would be redriven. Nothing was changed: this was a dry run.")
+        _write(f"{counted(matched, 'message')} would be redriven. Nothing was changed: this was a dry run.")
         if listed > matched:
-            left_out = listed - matched
-            _write(
-                f"{left_out} of those listed are not redriven: their user is deleted, or their occasion is not active."
-            )
+            left_out = counted(listed - matched, "of those listed is", "of those listed are")
+            _write(f"{left_out} not redriven: the user is deleted, or the occasion is not active.")
 
     async def _redrive_all(self, wanted: MessageFilter, matched: int) -> int:
         redriven = 0
@@ -213,7 +212,7 @@ def _line(message: Message) -> str:
     due = message.send_at.isoformat(timespec="seconds")
     return (
         f"{message.id}  {message.status:<7}  {message.occasion}  {due}  "
-        f"{message.attempts} attempts  {message.status_reason}"
+        f"{counted(message.attempts, 'attempt')}  {message.status_reason}"
     )
 
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 from datetime import datetime
 
+from actors.commands.output import counted
 from actors.commands.reports import ReportSources
 from service.api.http.responses import encode
 from service.domain.planning import TzdataMove, moved_by_tzdata
@@ -30,7 +31,7 @@ async def write_tzdata_diff(args: argparse.Namespace, sources: ReportSources) ->
         _say(
             _ROW.format(unsent.timezone, unsent.day.occasion, unsent.messages, _utc(unsent.send_at), _utc(move.send_at))
         )
-    _say(f"{sum(move.unsent.messages for move in moves)} messages would be moved")
+    _say(f"{counted(sum(move.unsent.messages for move in moves), 'message')} would be moved")
 
 
 def _json(move: TzdataMove) -> dict[str, object]:

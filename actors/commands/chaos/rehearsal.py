@@ -24,6 +24,7 @@ from actors.commands.chaos.schedule import Skipped, draw_schedule, possible
 from actors.commands.chaos.setup import set_up
 from actors.commands.chaos.verification import PLANNED_AHEAD, crashes_of, judge_wave, suspects_of
 from actors.commands.chaos.wave import Wave, choose, sign_up
+from actors.commands.output import counted
 from actors.commands.rehearsal.records import DueGreeting
 from actors.recovery import lost_claim_is_freed_within
 from service.ports import Unavailable
@@ -183,7 +184,7 @@ class Rehearsal:
             if left != last:
                 last, moved_at = left, time.monotonic()
             await asyncio.sleep(0.2)
-        self._say(f" {last} messages have not ended, and none has ended for {stalled:g} s")
+        self._say(f" {counted(last, 'message has', 'messages have')} not ended, and none has ended for {stalled:g} s")
 
     async def _left(self, environment: Environment) -> int:
         try:

@@ -20,6 +20,7 @@ from actors.commands.demo.report import summary
 from actors.commands.demo.screen import FRAMES_PER_SECOND, Screen
 from actors.commands.demo.servers import Servers
 from actors.commands.demo.watch import Watch
+from actors.commands.output import counted
 from actors.commands.rehearsal.node_process import NodeProcess, end_left_behind
 from actors.commands.rehearsal.verdict import Verdict
 from actors.commands.sandbox.servers.errors import PortTaken
@@ -150,7 +151,7 @@ async def _stop(clock: DemoClock) -> None:
 
 
 def _schema(applied: list[str]) -> str:
-    return f", {len(applied)} migrations applied" if applied else ", kept from before"
+    return f", {counted(len(applied), 'migration')} applied" if applied else ", kept from before"
 
 
 def _faults() -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from actors.commands.doctor.adoption import Adoption, Situation
+from actors.commands.output import counted
 from actors.commands.progress import Progress
 from service.domain.cluster import REASONS
 from service.settings import Settings
@@ -37,11 +38,12 @@ async def adopt(adoption: Adoption, settings: Settings, *, resend: bool, dry_run
         # Before anything is written: a reader who has left must not end this half-way.
         cluster = await adoption.adopt(situation)
     if settled:
-        say(f"Recorded as sent: {settled} messages, which Redis remembers as accepted.")
+        say(f"Recorded as sent: {counted(settled, 'message')}, which Redis remembers as accepted.")
     if not resend:
         say(
-            f"Held: {held} messages are unknown now. `heyday doctor --ledger FILE --mend` records those that the email "
-            "service has accepted. `heyday redrive --status unknown` sends the rest."
+            f"Held: {counted(held, 'message is', 'messages are')} unknown now. "
+            "`heyday doctor --ledger FILE --mend` records those that the email service has accepted. "
+            "`heyday redrive --status unknown` sends the rest."
         )
     say(f"Adopted: this is now the database of cluster {cluster}. Waiting nodes continue within seconds.")
     return True
@@ -50,7 +52,8 @@ async def adopt(adoption: Adoption, settings: Settings, *, resend: bool, dry_run
 def _show(situation: Situation, accepted: int, settings: Settings, say: Say) -> None:
     if (known_at := situation.seen.known_at) is not None:
         say(f"Its records end at {_at(known_at)}. It is {_at(situation.now)} now.")
-    say(f"Due now, and unsent according to this database: {sum(one.count for one in situation.due)} messages.")
+    due = counted(sum(one.count for one in situation.due), "message")
+    say(f"Due now, and unsent according to this database: {due}.")
     for one in situation.due:
         say(f"  {one.count} {one.status}, of {_at(one.oldest)} to {_at(one.newest)}")
     if accepted:

@@ -19,6 +19,7 @@ from actors.commands.doctor.environment_checks import (
 from actors.commands.doctor.postgres import check_postgres
 from actors.commands.doctor.rabbitmq import check_rabbitmq
 from actors.commands.doctor.redis import check_redis
+from actors.commands.output import counted
 from service.adapters.postgres.connection import Database
 from service.adapters.redis.checkup import RedisCheckup
 from service.adapters.redis.connection import RedisClients
@@ -67,4 +68,4 @@ def show(reports: list[CheckReport], *, as_json: bool, say: Say) -> bool:
 
 def _count(reports: list[CheckReport], level: Level) -> str:
     number = sum(1 for one in reports for result in one.results if result.level is level)
-    return f"{number} {level}" if number == 1 else f"{number} {level}s"
+    return counted(number, level)

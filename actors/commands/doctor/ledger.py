@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from actors.commands.doctor.ledger_file import Accepted, BadLine, read_ledger
+from actors.commands.output import counted
 from actors.commands.principal import command_line
 from actors.commands.progress import Progress
 from service.adapters.postgres.ledger import Bounds, Difference, Differing, PostgresLedger
@@ -61,7 +62,7 @@ async def mend(ledger: PostgresLedger, *, incarnation: int, as_json: bool, say: 
     if as_json:
         say(encode({"mended": mended}).decode())
     else:
-        say(f"Mended: {mended} messages were unknown here and accepted there; they are recorded as sent.")
+        say(f"Mended: {counted(mended, 'message')} unknown here and accepted there. Recorded as sent.")
 
 
 async def _load(ledger: PostgresLedger, lines: Iterable[str], say: Say) -> int:
@@ -87,7 +88,7 @@ async def _load(ledger: PostgresLedger, lines: Iterable[str], say: Say) -> int:
 
 
 def _introduce(bounds: Bounds, since: datetime | None, until: datetime | None, say: Say) -> None:
-    say(f"The ledger has {bounds.lines} acceptances of {bounds.keys} keys.")
+    say(f"The ledger has {counted(bounds.lines, 'acceptance')} of {counted(bounds.keys, 'key')}.")
     covered = " ".join(
         f"{word} {instant.isoformat(timespec='seconds')}"
         for word, instant in (("from", since), ("to", until))

@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import partial
 
 from actors.commands.doctor.check_results import Check, CheckResult, error, ok, run_part, warning
+from actors.commands.output import counted
 from service.adapters.postgres.checkup import PostgresCheckup, Server
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.holds import PostgresHolds
@@ -192,13 +193,14 @@ async def _work(checkup: PostgresCheckup) -> list[CheckResult]:
             error("the row of the ticker in the table fencing_tokens is missing: nothing is sent without it")
         )
     if work.overdue:
-        results.append(
-            error(f"{work.overdue} messages have been due for more than 5 minutes, and no node has claimed them")
-        )
+        overdue = counted(work.overdue, "message has", "messages have")
+        results.append(error(f"{overdue} been due for more than 5 minutes without being claimed by a node"))
     if work.unknown:
-        results.append(warning(f"{work.unknown} messages are unknown and wait for your decision: see `heyday redrive`"))
+        unknown = counted(work.unknown, "message is unknown and waits", "messages are unknown and wait")
+        results.append(warning(f"{unknown} for your decision: see `heyday redrive`"))
     if work.awaiting_dead_letter:
-        results.append(warning(f"{work.awaiting_dead_letter} failed messages are not yet copied to the dead letters"))
+        failed = counted(work.awaiting_dead_letter, "failed message is", "failed messages are")
+        results.append(warning(f"{failed} not yet copied to the dead letters"))
     return results or [ok("no message is overdue, and none waits for your decision")]
 
 
@@ -209,8 +211,9 @@ async def _holds(database: Database) -> list[CheckResult]:
 async def _set_aside(database: Database) -> list[CheckResult]:
     return [
         error(
-            f"PostgreSQL cannot change the rows of {one.subject} {one.id} ({one.action}, {one.failures} times since "
-            f"{one.since.isoformat(timespec='seconds')}): {one.reason}; repair them"
+            f"PostgreSQL cannot change the rows of {one.subject} {one.id} ({one.action}, "
+            f"{counted(one.failures, 'time')} since {one.since.isoformat(timespec='seconds')}): "
+            f"{one.reason}; repair them"
         )
         for one in await PostgresMessages(database).set_aside(SHOWN)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from actors.commands.doctor.check_results import CheckResult, error, ok, warning
+from actors.commands.output import counted
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.statistics import PostgresStatistics, Sessions, Statement, Table
 
@@ -97,7 +98,8 @@ def _sessions(sessions: Sessions) -> Iterator[CheckResult]:
     used = f"{sessions.connections} of {sessions.max_connections} connections are in use"
     yield (warning if sessions.connections > sessions.max_connections * 0.8 else ok)(used)
     if sessions.waiting:
-        yield warning(f"{sessions.waiting} sessions wait for a lock: see pg_stat_activity, wait_event_type Lock")
+        waiting = counted(sessions.waiting, "session waits", "sessions wait")
+        yield warning(f"{waiting} for a lock: see pg_stat_activity, wait_event_type Lock")
     if sessions.oldest_transaction > LONG_TRANSACTION:
         yield warning(
             f"a transaction has been open for {sessions.oldest_transaction / 60:.0f} minutes, "

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from actors.commands.doctor.check_results import CheckResult, error, ok, run_part, warning
+from actors.commands.output import counted
 from service.adapters.redis.checkup import RedisCheckup
 
 OLDEST_VERSION = (6, 2)
@@ -58,4 +59,4 @@ def _streams(streams: Mapping[str, tuple[int, dict[str, int]] | None]) -> Iterat
             continue
         length, pending = state
         held = ", ".join(f"{consumer} {count}" for consumer, count in sorted(pending.items()))
-        yield ok(f"{name} has {length} entries, pending: {held or 'none'}")
+        yield ok(f"{name} has {counted(length, 'entry', 'entries')}, pending: {held or 'none'}")

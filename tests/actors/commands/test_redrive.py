@@ -17,7 +17,7 @@ from tests.actors.commands.test_command_line import closed_pipe
 from tests.principals import OPERATOR
 from tests.service.adapters.postgres.conftest import Store
 
-NOT_REDRIVEN = "1 of those listed are not redriven: their user is deleted, or their occasion is not active."
+NOT_REDRIVEN = "1 of those listed is not redriven: the user is deleted, or the occasion is not active."
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ async def test_several_statuses_of_one_user_are_redriven(store: Store, heyday: R
 
     for user in (str(first["user_id"]), "Ada@example.com"):
         code, out, _ = await heyday("--status", "failed", "--status", "unknown", "--user", user)
-        assert (code, out) == (0, "1 of 1 messages redriven: they are due now.\n")
+        assert (code, out) == (0, "1 of 1 message redriven: it is due now.\n")
 
     assert await store.statuses() == {failed[0]: "scheduled", failed[1]: "failed", unknown[0]: "scheduled"}
 

@@ -117,7 +117,7 @@ async def test_mending_records_what_was_unknown_and_accepted_and_nothing_else(
     code, out = await doctor("--ledger", str(file), "--mend", "--from", "2027-01-01")
 
     assert code == 0
-    assert "Mended: 1 messages" in out
+    assert "Mended: 1 message unknown" in out
     assert await store.statuses() == {known: "sent", held: "unknown", failed: "failed", sent: "sent"}
     attempts = await store.fetch("select message_id, outcome, number, started_at from attempts")
     assert [tuple(row) for row in attempts] == [(known, "accepted", 1, AT)]
