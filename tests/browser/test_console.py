@@ -818,6 +818,21 @@ async def test_the_number_of_held_messages_opens_those_of_the_held_occasion(open
     await expect(page.page.locator(".sums .held a")).to_have_attribute("href", re.compile("occasion=birthday"))
 
 
+async def test_what_is_overdue_opens_what_has_been_due_for_a_minute(opened: Open) -> None:
+    """What has just become due is not overdue."""
+    page = await opened()
+    day = await _read(page, "day")
+    changed = {
+        "now": "2027-03-14T12:00:00Z",
+        "attention": {**day["attention"], "overdue": 3, "overdueSince": day["now"]},
+    }
+    await page.page.route(lambda url: url.endswith("/api/v1/day"), lambda route: route.fulfill(json={**day, **changed}))
+    await page.go("day")
+
+    overdue = page.page.locator(".attention a", has_text="overdue")
+    await expect(overdue).to_have_attribute("href", re.compile("to=2027-03-14T11%3A59%3A00.000Z"))
+
+
 async def test_an_id_finds_a_person_as_any_other_text_does(opened: Open) -> None:
     """By heyday's own id, and by the id of another system, which may look like it."""
     page = await opened()
@@ -844,6 +859,11 @@ async def test_an_id_finds_a_person_as_any_other_text_does(opened: Open) -> None
     await page.go(f"person?q={uuid.uuid4()}")
     await page.says("1 person")
     assert await page.page.locator("ul.people a").all_inner_texts() == ["Ann"]
+
+    await page.go("person")
+    await page.page.locator("input[type=search]").fill(str(uuid.uuid4()))
+    await page.page.keyboard.press("Enter")
+    await page.says("1 person")
 
 
 async def test_an_error_of_the_whole_request_is_shown(opened: Open) -> None:

@@ -8,15 +8,19 @@ import { World, nineNow, usualTime } from '../drawings/world.js';
 import { PLANNED, clock, count, day, duration, number, time, title, words } from '../format.js';
 import { Field, Waiting, useSeconds } from '../parts.js';
 
+// Milliseconds after its instant at which a message is late.
+const LATE = 60_000;
+const before = (now, age) => new Date(Date.parse(now) - age).toISOString();
+
 // The sums of the day, and the states of the messages in each, if not of that name. What is unsent counts by its instant,
 // too: which end of the span lies at how many milliseconds before now.
 const SUMS = {
   planned: [PLANNED],
   sent: [],
-  waiting: ['scheduled,queued', 'from', 60_000],
+  waiting: ['scheduled,queued', 'from', LATE],
   sending: [],
   retrying: [],
-  late: ['scheduled,queued', 'to', 60_000],
+  late: ['scheduled,queued', 'to', LATE],
   held: ['scheduled,queued,retrying', 'to'],
   unknown: [],
   failed: [],
@@ -26,7 +30,7 @@ const SUMS = {
 // The list of the messages that a sum counts.
 function listOf(name, { from, to: until, now, attention: { held } }) {
   const [status = name, end, age = 0] = SUMS[name];
-  const at = new Date(Date.parse(now) - age).toISOString();
+  const at = before(now, age);
   return to('messages', null, {
     status,
     from,
@@ -109,7 +113,7 @@ function Attention({ of, now }) {
     ),
     of.overdue > 0 && [
       `${most('overdue')} since ${time(overdueSince)} UTC`,
-      list('scheduled,queued,retrying', { to: now }),
+      list('scheduled,queued,retrying', { to: before(now, LATE) }),
       'warn',
     ],
     circuit &&

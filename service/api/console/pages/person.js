@@ -27,9 +27,12 @@ function Search({ q }) {
   useEffect(() => {
     if (!q) set('');
   }, [q]);
-  const submit = (event) => {
+  const submit = async (event) => {
     event.preventDefault();
-    if (UUID.test(text.trim())) go('person', text.trim());
+    const id = text.trim();
+    // A search finds no deleted person. An id of another system may look like one of heyday.
+    const known = UUID.test(id) && (await send('GET', `users/${id}/explanation`).catch(() => null));
+    if (known) go('person', id);
     else find();
   };
   return html`<h1>People</h1>
