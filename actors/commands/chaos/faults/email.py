@@ -99,10 +99,7 @@ class RefuseAll(EmailFault):
     does: ClassVar[str] = "the email service answers 422 to every call; few messages of each node may fail"
 
     def _options(self, environment: Environment) -> tuple[Mapping[str, Any], str]:
-        settings = environment.settings
-        # A node counts refusals since the last acceptance. That may be of a call from before the fault.
-        each = 2 * settings.circuit_failures
-        environment.failures_allowed += each * len(environment.fleet.slots)
+        environment.failures_allowed += environment.settings.circuit_failures * len(environment.fleet.slots)
         return {"status": 422, "latency": 0.0}, ""
 
 

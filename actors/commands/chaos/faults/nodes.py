@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from actors.commands.chaos.environment import Environment
     from actors.commands.chaos.fleet import Slot
 
-STOP_TIMEOUT = 30.0
-"""Seconds that a node is stopped at most. The others take over its work after 8 s."""
+TAKEOVER_TIMEOUT = 15.0
+"""Seconds within which the others must take over from a dead node. heyday promises it."""
 
 
 class KillNode(Fault):
@@ -23,6 +23,7 @@ class KillNode(Fault):
     name: ClassVar[str] = "kill-node"
     does: ClassVar[str] = "kill -9 one or more nodes at once; replace them when the others have taken over"
     recovery: ClassVar[str] = "no message is claimed by a killed node"
+    recovery_timeout: ClassVar[float] = TAKEOVER_TIMEOUT
 
     def __init__(self, chance: Random) -> None:
         super().__init__(chance)
@@ -30,7 +31,7 @@ class KillNode(Fault):
         self._ids: list[str] = []
 
     async def inject(self, environment: Environment) -> str:
-        """Kill some nodes. A single node is started again at once."""
+        """Kill some nodes. A single node is started again at once, and takes over when it is ready."""
         slots = environment.fleet.slots
         self._dead = self.chance.sample(slots, self.chance.randint(1, max(1, len(slots) - 1)))
         self._ids = [slot.node_id for slot in self._dead]
@@ -38,6 +39,7 @@ class KillNode(Fault):
             slot.kill()
         if len(slots) == 1:
             slots[0].start()
+            await slots[0].ready()
         return ", ".join(self._ids)
 
     async def recovered(self, environment: Environment, ended_at: float) -> bool:
@@ -94,10 +96,10 @@ class StopNode(Fault):
                 await asyncio.sleep(self.seconds(10, 14))
             else:
                 gone = await environment.until(
-                    lambda: environment.nothing_is_claimed_by([self._id]), within=STOP_TIMEOUT
+                    lambda: environment.nothing_is_claimed_by([self._id]), within=TAKEOVER_TIMEOUT
                 )
                 if not gone:
-                    self.problems.append(f"the others did not take over from {self._id} within {STOP_TIMEOUT:g} s")
+                    self.problems.append(f"the others did not take over from {self._id} within {TAKEOVER_TIMEOUT:g} s")
                 await asyncio.sleep(self.seconds(0, 3))
         finally:
             slot.send(signal.SIGCONT)

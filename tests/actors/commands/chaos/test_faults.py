@@ -17,7 +17,7 @@ from actors.commands.chaos.faults import KINDS, NoEffect
 from actors.commands.chaos.faults.api import CONNECTIONS, silent_connections
 from actors.commands.chaos.faults.email import attempts_last
 from actors.commands.chaos.faults.rules import AHEAD, BEYOND, newcomers_beyond
-from actors.commands.sandbox.email_stub import StubOptions, serve
+from actors.commands.sandbox.email_stub import EmailStub, StubOptions, serve
 from service.domain.calendar import occurrence
 from service.settings import Secret, Settings
 
@@ -52,6 +52,19 @@ def test_an_outage_lasts_longer_than_all_attempts() -> None:
     )
 
     assert attempts_last(settings) == 9.0
+
+
+async def test_a_service_that_refuses_all_may_end_no_more_messages_than_promised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of two nodes may let as many messages fail as it takes to open its circuit."""
+    monkeypatch.setattr(asyncio, "sleep", AsyncMock())
+    stub = EmailStub(StubOptions())
+    world = SimpleNamespace(stub=stub, settings=SETTINGS, fleet=SimpleNamespace(slots=[1, 2]), failures_allowed=0)
+
+    await KINDS["email-refuse-all"](Random(1)).inject(world)  # type: ignore[arg-type]  # what the fault touches
+
+    assert world.failures_allowed == 2 * SETTINGS.circuit_failures
 
 
 async def test_silent_connections_are_held_and_then_closed() -> None:
@@ -106,4 +119,9 @@ async def test_a_stopped_node_whose_work_no_other_takes_over_is_a_problem(monkey
 
     await fault.inject(environment(taken_over=False))
 
-    assert fault.problems == ["the others did not take over from node-1 within 30 s"]
+    assert fault.problems == ["the others did not take over from node-1 within 15 s"]
+
+
+def test_the_others_must_take_over_from_a_killed_node_within_the_promised_time() -> None:
+    """A takeover that takes a minute breaks the promise, although every greeting is sent in the end."""
+    assert KINDS["kill-node"].recovery_timeout == 15
