@@ -43,6 +43,8 @@ class FaultRun:
 
 async def run_fault(fault: Fault, environment: Environment, *, left: int) -> FaultRun:
     """Inject the fault, wait for recovery, clean up. Raises NoEffect, EmbeddedError if a server does not come back."""
+    ended_before = [slot.node_id for slot in environment.fleet.slots if not slot.running]
+    fault.problems += [f"{node} had ended by itself" for node in ended_before]
     began_at, began = time.time(), time.monotonic()
     try:
         hit = await fault.inject(environment)

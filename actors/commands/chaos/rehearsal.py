@@ -73,7 +73,7 @@ class Rehearsal:
         self._settings = configuration.settings
         self._directory = directory
         self._say = say
-        self._skipped: list[Skipped] = []
+        self._met_nothing: list[Skipped] = []
         self._chance = Random(options.seed)  # noqa: S311 - it has to be repeatable, not secret
         timeout = self._settings.email_timeout.total_seconds()
         self._latency_plan = LatencyPlan(options.nodes * self._settings.email_concurrency, timeout * SHARE_OF_TIMEOUT)
@@ -91,7 +91,7 @@ class Rehearsal:
             drawn = draw_schedule(options.faults, options.each, options.seed)
             faults, impossible = possible(drawn, environment.servers.lacking)
             for one in impossible:
-                self._skip(one)
+                self._say(f" not rehearsed: {one.name}: {one.reason}")
             if not faults:
                 raise NothingToRehearse("no fault is possible here")
             wave, due = await self._begin_wave(environment, sum(fault.takes for fault in faults))
@@ -103,10 +103,11 @@ class Rehearsal:
                 options=options,
                 verdict=verdict,
                 fault_runs=tuple(fault_runs),
-                skipped=tuple(self._skipped),
+                skipped=tuple(impossible),
                 zones=len(wave.zones),
                 seconds=time.monotonic() - began,
                 acceptances=environment.stub.ledger.accepted,
+                met_nothing=tuple(self._met_nothing),
                 not_drained=tuple(not_drained),
                 crashes=crashes_of(environment.fleet),
                 suspects=tuple(await suspects_of(environment, work) if not verdict.good else ()),
@@ -153,7 +154,7 @@ class Rehearsal:
         for number, fault in enumerate(faults):
             left = await self._left(environment)
             if left == 0:
-                self._skip(Skipped(fault.name, "no message was left: use more --greetings"))
+                self._note_no_effect(fault, "no message was left: use more --greetings")
                 continue
             rest = sum(one.takes for one in faults[number:])
             self._set_latency(environment, left, rest * pace(time.monotonic() - began, expected))
@@ -161,7 +162,7 @@ class Rehearsal:
             try:
                 fault_run = await run_fault(fault, environment, left=left)
             except NoEffect as nothing:
-                self._skip(Skipped(fault.name, str(nothing)))
+                self._note_no_effect(fault, str(nothing))
                 continue
             self._say(line_of(fault_run))
             fault_runs.append(fault_run)
@@ -169,9 +170,9 @@ class Rehearsal:
             await asyncio.sleep(self._chance.uniform(0.5, 1.5))
         return fault_runs
 
-    def _skip(self, one: Skipped) -> None:
-        self._skipped.append(one)
-        self._say(f" not rehearsed: {one.name}: {one.reason}")
+    def _note_no_effect(self, fault: Fault, reason: str) -> None:
+        self._met_nothing.append(Skipped(fault.name, reason))
+        self._say(f" met nothing: {fault.name}: {reason}")
 
     async def _settle(self, environment: Environment) -> None:
         """Wait until every message has ended, or until no message moves any more."""

@@ -49,13 +49,15 @@ def summary(result: RehearsalResult) -> Table:
         len(result.fault_runs),
         f"of {len({one.name for one in result.fault_runs})} kinds, in {result.seconds:.0f} s",
     )
+    if result.met_nothing:
+        add("met nothing", len(result.met_nothing), ", ".join(one.name for one in result.met_nothing), must_be=0)
     slow = [one for one in result.fault_runs if one.recovered is None]
     add("not recovered", len(slow), ", ".join(one.name for one in slow), must_be=0)
     if wrong := [problem for one in result.fault_runs for problem in one.problems]:
         add("problems", len(wrong), "; ".join(wrong), must_be=0)
     add("not drained", len(result.not_drained), ", ".join(result.not_drained), must_be=0)
     if result.crashes:
-        add("actor crashes", result.crashes, "bugs, although the supervisor restarted the actors: see the logs")
+        add("actor crashes", result.crashes, "bugs, although the actors were restarted: see the logs", must_be=0)
     return figures.table
 
 

@@ -23,24 +23,27 @@ class RehearsalResult:
     seconds: float
     acceptances: int
     """Acceptances in the ledger of the email service, repeated ones included."""
+    met_nothing: tuple[Skipped, ...] = ()
+    """Faults that were possible and showed nothing: no message was left, or they found nothing to take."""
     not_drained: tuple[str, ...] = ()
     """Nodes that did not end in order at the end."""
     crashes: int = 0
-    """Actor crashes in the logs. Each is a bug, even if nothing was lost."""
+    """Actor crashes in the logs that no fault explains. Each is a bug, even if nothing was lost."""
     suspects: tuple[dict[str, Any], ...] = field(default=())
 
     @property
     def good(self) -> bool:
-        """True if the verdict is good, heyday recovered from every fault, and every node ended in order.
+        """True if the verdict is good, heyday recovered from every fault, no actor crashed and every node drained.
 
-        A rehearsal without a fault, or with a message that no user of the wave should get, is not good.
+        A rehearsal without a fault, with one that met nothing, or with a message that no user of the wave should get,
+        is not good.
         """
         return (
             self.verdict.good
             and self.verdict.planned == self.options.greetings
             and bool(self.fault_runs)
             and all(one.good for one in self.fault_runs)
-            and not self.not_drained
+            and not (self.met_nothing or self.crashes or self.not_drained)
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -69,6 +72,7 @@ class RehearsalResult:
             "notDrained": list(self.not_drained),
             "actorCrashes": self.crashes,
             "faults": [one.as_json() for one in self.fault_runs],
+            "metNothing": [asdict(one) for one in self.met_nothing],
             "notRehearsed": [asdict(one) for one in self.skipped],
             "suspects": list(self.suspects),
         }

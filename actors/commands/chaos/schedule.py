@@ -11,7 +11,7 @@ from actors.commands.chaos.faults import KINDS, Fault, Need
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A kind of fault that was requested but is impossible here, and the reason."""
+    """A kind of fault that was requested and not rehearsed, and the reason."""
 
     name: str
     reason: str

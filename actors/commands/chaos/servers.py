@@ -132,14 +132,16 @@ class Servers:
     async def stranger_at_the_queue(self) -> AsyncIterator[Callable[[], int]]:
         """Let another client use the delivery queue while the block runs: it takes bundles, and publishes its own.
 
-        Yields a function for the number of bundles that it has taken.
+        Yields a function for the number of bundles of heyday that it has taken.
         """
         if self.rabbitmq_url is None:
             raise LookupError("there is no RabbitMQ")
+        own = (bundles.encode([uuid4() for _ in range(20)]), b"rubbish")
         taken: list[bytes] = []
 
         async def take(message: aio_pika.abc.AbstractIncomingMessage) -> None:
-            taken.append(message.body)
+            if message.body not in own:
+                taken.append(message.body)
             await message.ack()
 
         async with await connect_to_any(self.rabbitmq_url, name=NAME, within=REQUEST_TIMEOUT) as connection:
@@ -147,7 +149,7 @@ class Servers:
                 channel = await connection.channel()
                 await channel.set_qos(prefetch_count=5)
                 queue = await channel.get_queue(RABBITMQ_QUEUE.delivery)
-                for body in (bundles.encode([uuid4() for _ in range(20)]), b"rubbish"):
+                for body in own:
                     await channel.default_exchange.publish(aio_pika.Message(body), RABBITMQ_QUEUE.delivery)
                 tag = await queue.consume(take)
             yield lambda: len(taken)

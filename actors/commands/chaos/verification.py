@@ -65,10 +65,10 @@ async def suspects_of(environment: Environment, work: Sequence[Work]) -> list[di
 
 
 def crashes_of(fleet: Fleet) -> int:
-    """The number of actor crashes in the logs of the nodes."""
+    """The number of actor crashes in the logs of the nodes, except those without memory: `starve-node` causes them."""
     return sum(
         1
         for slot in fleet.slots
         for line in slot.log.read_text(errors="replace").splitlines()
-        if '"actor_crashed"' in line
+        if '"actor_crashed"' in line and '"MemoryError"' not in line
     )

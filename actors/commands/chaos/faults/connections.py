@@ -6,7 +6,7 @@ import asyncio
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from actors.commands.chaos.faults.fault import Fault, Need, NoEffect
+from actors.commands.chaos.faults.fault import Fault, LostBundles, Need, NoEffect
 from service.ports.names import RABBITMQ_QUEUE
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class LoseClaimAnswers(Fault):
         return f"{LOST_ANSWERS} times"
 
 
-class ConfirmAndDrop(Fault):
+class ConfirmAndDrop(LostBundles):
     """RabbitMQ confirms bundles and loses them, as a broken quorum queue has done. No error reports it."""
 
     name: ClassVar[str] = "confirm-and-drop"
@@ -145,9 +145,6 @@ class ConfirmAndDrop(Fault):
             for relay in relays:
                 relay.mend()
         return f"{sum(relay.swallowed for relay in relays) - before} bundles, until {lasts:.1f} s after the first"
-
-    async def recovered(self, environment: Environment, ended_at: float) -> bool:
-        return await environment.none_queued_before(ended_at) and await environment.greeted_since(ended_at)
 
 
 def _to(system: str, mode: type[ConnectionFault]) -> type[ConnectionFault]:

@@ -65,3 +65,13 @@ class Fault(ABC):
     def seconds(self, least: float, most: float) -> float:
         """Draw a duration."""
         return self.chance.uniform(least, most)
+
+
+class LostBundles(Fault):
+    """The delivery queue loses bundles, and no error reports it."""
+
+    takes: ClassVar[float] = 90.0
+
+    async def recovered(self, environment: Environment, ended_at: float) -> bool:
+        """True if no message is queued any more that was queued during the fault, and a later greeting is accepted."""
+        return await environment.none_queued_before(ended_at) and await environment.greeted_since(ended_at)

@@ -6,13 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
 from actors.commands.chaos.disks import PowerDisk, cut_power
-from actors.commands.chaos.faults.fault import Fault, Need
+from actors.commands.chaos.faults.fault import LostBundles, Need
 
 if TYPE_CHECKING:
     from actors.commands.chaos.environment import Environment
 
 
-class CutPower(Fault):
+class CutPower(LostBundles):
     """One server, or all of them at one instant, lose their power: what they did not sync is gone."""
 
     name: ClassVar[str] = "cut-power"
@@ -34,6 +34,3 @@ class CutPower(Fault):
         await asyncio.sleep(away := self.seconds(0.5, 6))
         await asyncio.gather(*(servers[name].start() for name in hit))
         return f"{', '.join(hit)} away for {away:.1f} s"
-
-    async def recovered(self, environment: Environment, ended_at: float) -> bool:
-        return await environment.none_queued_before(ended_at) and await environment.greeted_since(ended_at)

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
-from actors.commands.chaos.faults.fault import Fault, Need, NoEffect
+from actors.commands.chaos.faults.fault import Fault, LostBundles, Need, NoEffect
 
 if TYPE_CHECKING:
     from actors.commands.chaos.environment import Environment
 
 FILLED_WITHIN = 10.0
-"""Seconds in which a bundle must be in the delivery queue. The nodes take the bundles in advance."""
+"""Seconds in which a bundle must be in the delivery queue."""
+
+
+@contextmanager
+def nodes_cut_off(environment: Environment) -> Iterator[None]:
+    """Cut the nodes off from RabbitMQ while the block runs: what they took in advance returns to the queue."""
+    relays = environment.fleet.relays("rabbitmq") if environment.servers.rabbitmq_url else []
+    try:
+        for relay in relays:
+            relay.cut()
+        yield
+    finally:
+        for relay in relays:
+            relay.mend()
 
 
 class FlushRedis(Fault):
@@ -53,11 +68,13 @@ class FillRedis(Fault):
         return f"{used / 1e6:.1f} MB for {lasts:.1f} s"
 
 
-class PurgeQueue(Fault):
-    """The delivery queue loses its bundles. No error reports it."""
+class PurgeQueue(LostBundles):
+    """The delivery queue loses all its bundles."""
 
     name: ClassVar[str] = "purge-queue"
-    does: ClassVar[str] = "empty the delivery queue"
+    does: ClassVar[str] = "cut the nodes off from the delivery queue, so that it has all bundles, and empty it"
+    recovery: ClassVar[str] = "every message that was in the queue has left it; heyday finds them after 90 s"
+    needs: ClassVar[tuple[Need, ...]] = (Need.RELAYED_RABBITMQ,)
 
     async def inject(self, environment: Environment) -> str:
         purged = 0
@@ -67,8 +84,9 @@ class PurgeQueue(Fault):
             purged = await environment.servers.purge_queue()
             return purged > 0
 
-        if not await environment.until(emptied, within=FILLED_WITHIN):
-            raise NoEffect("the delivery queue was empty")
+        with nodes_cut_off(environment):
+            if not await environment.until(emptied, within=FILLED_WITHIN):
+                raise NoEffect("the delivery queue was empty")
         return f"{purged} bundles"
 
 
@@ -96,20 +114,23 @@ class RestartRabbitMQ(Fault):
         return ""
 
 
-class ShareQueue(Fault):
+class ShareQueue(LostBundles):
     """A stranger uses the same delivery queue: it takes bundles of heyday and publishes its own messages there."""
 
     name: ClassVar[str] = "share-queue"
     does: ClassVar[str] = "let a stranger consume bundles from the delivery queue, and publish ids and rubbish into it"
     recovery: ClassVar[str] = "every message that the stranger took has left the queue; heyday finds them after 90 s"
-    takes: ClassVar[float] = 90.0
-    needs: ClassVar[tuple[Need, ...]] = (Need.RABBITMQ,)
+    needs: ClassVar[tuple[Need, ...]] = (Need.RABBITMQ, Need.RELAYED_RABBITMQ)
 
     async def inject(self, environment: Environment) -> str:
         lasts = self.seconds(3, 8)
         async with environment.servers.stranger_at_the_queue() as taken:
+
+            async def took() -> bool:
+                return taken() > 0
+
+            with nodes_cut_off(environment):
+                if not await environment.until(took, within=FILLED_WITHIN):
+                    raise NoEffect("the stranger found no bundle")
             await asyncio.sleep(lasts)
         return f"took {taken()} bundles in {lasts:.1f} s"
-
-    async def recovered(self, environment: Environment, ended_at: float) -> bool:
-        return await environment.none_queued_before(ended_at) and await environment.greeted_since(ended_at)

@@ -113,7 +113,7 @@ async def test_given_servers_are_used_and_not_harmed(database: str, redis_url: s
     given = {"HEYDAY_DATABASE_URL": database, "HEYDAY_REDIS_URL": redis_url}
     report = tmp_path / "report.json"
     words = ("--servers", "environment", "--nodes", "1", "--greetings", "40", "--seed", "2", "--json", str(report))
-    faults = "--faults=flush-redis,email-accept-then-fail,purge-queue,restart-rabbitmq"
+    faults = "--faults=flush-redis,email-accept-then-fail,delete-queue,restart-rabbitmq"
 
     done = await asyncio.to_thread(rehearse, *words, faults, **given)
     verdict = report.read_text()
@@ -121,7 +121,7 @@ async def test_given_servers_are_used_and_not_harmed(database: str, redis_url: s
 
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(verdict)
-    assert sorted(one["name"] for one in found["faults"]) == ["email-accept-then-fail", "purge-queue"]
+    assert sorted(one["name"] for one in found["faults"]) == ["delete-queue", "email-accept-then-fail"]
     assert [one["name"] for one in found["notRehearsed"]] == ["flush-redis", "restart-rabbitmq"]
     # Now the database has users and messages.
     assert again.returncode == 1, again.stdout + again.stderr

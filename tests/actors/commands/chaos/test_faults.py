@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from random import Random
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
+from actors.commands.chaos.fault_run import run_fault
 from actors.commands.chaos.faults import KINDS, NoEffect
 from actors.commands.chaos.faults.api import CONNECTIONS, silent_connections
 from actors.commands.chaos.faults.email import attempts_last
@@ -95,21 +97,48 @@ def environment(**answers: Any) -> Any:
     async def answer(name: str) -> Any:
         return answers[name]
 
-    slots = [SimpleNamespace(node_id=f"node-{number}", send=lambda _: None) for number in (1, 2)]
+    slots = [SimpleNamespace(node_id=f"node-{number}", running=True, send=lambda _: None) for number in (1, 2)]
     return SimpleNamespace(
         until=until,
-        fleet=SimpleNamespace(slots=slots, relays=lambda _system: []),
-        servers=SimpleNamespace(purge_queue=lambda: answer("bundles"), delete_queue=lambda: answer("bundles")),
+        fleet=SimpleNamespace(slots=slots, relays=lambda _system: answers.get("relays", [])),
+        stub=EmailStub(StubOptions()),
+        servers=SimpleNamespace(
+            rabbitmq_url="amqp://h",
+            purge_queue=lambda: answer("bundles"),
+            delete_queue=lambda: answer("bundles"),
+            stranger_at_the_queue=lambda: nullcontext(lambda: answers["bundles"]),
+        ),
         damage_open_message=lambda _place: answer("message"),
         nothing_is_claimed_by=lambda _ids: answer("taken_over"),
     )
 
 
-@pytest.mark.parametrize("name", ["purge-queue", "confirm-and-drop", "damage-row"])
+@pytest.mark.parametrize("name", ["purge-queue", "share-queue", "confirm-and-drop", "damage-row"])
 async def test_a_fault_that_meets_nothing_is_none(name: str) -> None:
     """Otherwise a queue that was purged of 0 bundles would count as rehearsed."""
     with pytest.raises(NoEffect):
         await KINDS[name](Random(1)).inject(environment(bundles=0, message=None))
+
+
+async def test_a_queue_is_purged_while_no_node_has_its_bundles() -> None:
+    """With few greetings the nodes take every bundle in advance, and the fault would find an empty queue."""
+    relay = Mock()
+    found = environment(bundles=0, relays=[relay])
+    found.servers.purge_queue = AsyncMock(side_effect=lambda: relay.cut.call_count - relay.mend.call_count)
+
+    assert await KINDS["purge-queue"](Random(1)).inject(found) == "1 bundles"
+    relay.mend.assert_called_once()
+
+
+async def test_a_node_that_ended_by_itself_before_a_fault_is_a_problem() -> None:
+    """The fault may replace it, and nothing else would tell."""
+    found = environment()
+    found.fleet.slots[1].running = False
+    fault = KINDS["email-down"](Random(1))
+    fault.inject = AsyncMock(return_value="")  # type: ignore[method-assign]  # its effect does not matter
+    fault.recovered = AsyncMock(return_value=True)  # type: ignore[method-assign]  # the same
+
+    assert (await run_fault(fault, found, left=1)).problems == ("node-2 had ended by itself",)
 
 
 async def test_a_stopped_node_whose_work_no_other_takes_over_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -18,6 +19,7 @@ from actors.commands.chaos.options import ChaosOptions
 from actors.commands.chaos.report import line_of, recoveries, summary
 from actors.commands.chaos.result import RehearsalResult
 from actors.commands.chaos.schedule import Skipped
+from actors.commands.chaos.verification import crashes_of
 from actors.commands.errors import CommandFailed
 from actors.commands.rehearsal.verdict import Verdict
 from actors.commands.sandbox.email_stub import Ledger
@@ -99,6 +101,29 @@ def test_a_message_that_is_due_to_no_user_of_the_wave_fails_it() -> None:
 def test_a_rehearsal_without_a_fault_fails() -> None:
     """Each fault may have met no message: nothing was shown."""
     assert not replace(result(), fault_runs=()).good
+
+
+def test_a_fault_that_met_nothing_fails_it() -> None:
+    """It was asked for and shows nothing, so the rehearsal has not passed."""
+    found = replace(result(), met_nothing=(Skipped("purge-queue", "the delivery queue was empty"),))
+
+    assert not found.good
+    assert found.as_json()["metNothing"] == [{"name": "purge-queue", "reason": "the delivery queue was empty"}]
+    assert re.search(r"^ met nothing +1 +purge-queue", text(summary(found)), re.MULTILINE)
+
+
+def test_a_crash_of_an_actor_fails_it() -> None:
+    """It is a bug, although nothing was lost."""
+    assert not replace(result(), crashes=1).good
+
+
+def test_a_crash_counts_unless_the_node_had_no_memory(tmp_path: Path) -> None:
+    """A node that a fault has left no memory may crash."""
+    log = tmp_path / "node-1.log"
+    crash = '{"event":"actor_crashed","exc_info":[{"exc_type":"%s"}]}'
+    log.write_text("\n".join(crash % kind for kind in ("KeyError", "MemoryError")))
+
+    assert crashes_of(SimpleNamespace(slots=[SimpleNamespace(log=log)])) == 1  # type: ignore[arg-type]  # what it reads
 
 
 def test_the_json_has_the_figures_of_the_report() -> None:
