@@ -29,7 +29,7 @@ async def perform(scenario: Scenario, place: Path, minutes: float | None) -> Ran
     """Run one scenario. A scenario that raises has failed, and the following ones still run."""
     began = time.monotonic()
     try:
-        outcome = await scenario.run(Setting(place, minutes or scenario.traffic or 0.0))
+        outcome = await scenario.run(Setting(place, (scenario.traffic or 0.0) if minutes is None else minutes))
     except Exception:  # every error belongs in the report
         said = traceback.format_exc()
         sys.stderr.write(said)
@@ -64,6 +64,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="minutes of traffic, for scenarios without a length of their own")
     parser.add_argument("--to", type=Path, default=Path("build/load"), help="directory of the report (%(default)s)")
     args = parser.parse_args()
+    if args.minutes is not None and args.minutes <= 0:
+        parser.error("--minutes must be greater than 0")
     if not args.names:
         sys.stdout.write(listing(args.minutes))
         return

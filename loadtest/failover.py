@@ -158,10 +158,11 @@ async def measure(event: str, *, rate: int, outage: float) -> Result:
         await prepared.event()
         ended = time.time()
         until = time.monotonic() + GIVE_UP_AFTER
-        while len(accepted := await _accepted(stub_url)) < greetings and time.monotonic() < until:
+        accepted: list[tuple[str, float]] = []
+        while len(keys := {key for key, _ in accepted}) < greetings and time.monotonic() < until:
             await asyncio.sleep(1)
+            accepted = await _accepted(stub_url)
     instants = sorted(at for _, at in accepted)
-    keys = {key for key, _ in accepted}
     return Result(
         event,
         ended - began,

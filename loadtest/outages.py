@@ -65,7 +65,7 @@ class Found:
     failed: int
     unknown: int
     wrong: int
-    """Greetings that were lost, early or twice."""
+    """Greetings that were lost, early, twice or not on record."""
     refused: int
     """Calls that the service did not accept."""
     seconds: float
@@ -133,7 +133,7 @@ class Stand:
         verdict = await self.greetings.verdict()
         stats, at = await self.bench.stats(), await self.bench.accepted_at()
         sent, failed, unknown = [await self.count(status) for status in ("sent", "failed", "unknown")]
-        wrong = verdict.lost + verdict.early + verdict.duplicates
+        wrong = verdict.lost + verdict.early + verdict.duplicates + verdict.unrecorded
         seconds = max(at, default=float("inf")) - self.due_at.timestamp()
         refused = int(stats["requests"] - stats["accepted"])
         return Found(what, self.people, sent, failed, unknown, wrong, refused, seconds)

@@ -86,8 +86,8 @@ class Soak:
         """By occasion: the texts that may leave now, with a place for the name."""
         self._holds: dict[str | None, str] = {}
         self._read = 0
-        self._keys: set[str | None] = set()
-        """The keys of all acceptances until the last comparison."""
+        self._keys: Counter[str | None] = Counter()
+        """The acceptances of each key until the last comparison."""
         self._calls: list[str] = []
         """The edits of this round."""
         self._numbers = 0
@@ -263,6 +263,11 @@ class Soak:
                     found[one.key] = (one.email, occasion, one.message)
         return list(found.values())
 
+    async def _unknown_outcomes(self, key: str | None) -> int:
+        """The attempts without an answer at the message of this key. Each explains one repetition."""
+        timeline = (await self._call("GET", f"/messages/{key}", None))["timeline"]
+        return sum(one["event"] == "attempt" and one["outcome"] == "unknown" for one in timeline)
+
     async def _compare(self, when: str, must: set[Greeting]) -> None:
         """Wait for what must leave, then for the end of all work, and name every difference."""
         await self._accepted(must)
@@ -272,7 +277,8 @@ class Soak:
                 break
             await asyncio.sleep(POLL_INTERVAL)
         left = self._since_last()
-        self._keys |= {one.key for block in self._stub.ledger.acceptances(since=self._read) for one in block}
+        accepted = {one.key: one.email for block in self._stub.ledger.acceptances(since=self._read) for one in block}
+        self._keys.update(one.key for block in self._stub.ledger.acceptances(since=self._read) for one in block)
         self._read = self._stub.ledger.accepted
         self.found.greetings += len(left)
         wanted = Counter((email, occasion) for email, occasion, _ in must)
@@ -288,6 +294,10 @@ class Soak:
                     life.pending.pop(allowed[0][1:], None)
             else:
                 wrong.append(f"too much: {(email, occasion)}")
+        for key, email in accepted.items():
+            again = self._keys[key] - 1
+            if again and (unknown := await self._unknown_outcomes(key)) < again:
+                wrong.append(f"accepted {again + 1} times for '{email}', after {unknown} unknown outcomes: {key}")
         for email, occasion, message in left:
             name = f"Ada {email.partition('@')[0]}"
             if message not in {text.format(name) for text in self._texts[occasion]}:

@@ -37,6 +37,9 @@ LIVE_LIMIT = 0.1
 """Seconds within which 99 of 100 answers of `/health/live` come."""
 
 LIVE_EVERY = 0.05
+ATTACK_AT_LEAST = 4.0
+"""Seconds of each attack at least, so that the greetings become due and leave during it."""
+
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 REQUESTS_PER_SECOND = 10.0
@@ -86,7 +89,7 @@ class Case:
 
 async def abuse(setting: Setting) -> Outcome:
     """Attack one of two nodes in every way, one after another."""
-    seconds = setting.minutes * 60 / len(CASES)
+    seconds = max(ATTACK_AT_LEAST, setting.minutes * 60 / len(CASES))
     async with bench(keep=WAVE * len(CASES) * 2) as running, running.database() as dsn:
         greetings = Greetings(running, dsn, WAVE * len(CASES))
         await greetings.sign_up()
@@ -104,7 +107,7 @@ async def abuse(setting: Setting) -> Outcome:
             for name in CASES:
                 case = Case(name)
                 before, done = deaths(log), len(await running.accepted_at())
-                due = datetime.now(UTC) + timedelta(seconds=max(2.0, seconds / 2))
+                due = datetime.now(UTC) + timedelta(seconds=seconds / 2)
                 await greetings.put(WAVE, due)
                 async with watching(attacked.url, known, case):
                     if name == QUIET:

@@ -103,6 +103,7 @@ class Greetings:
             none("lost", verdict.lost),
             none("twice, without an earlier attempt of unknown outcome", verdict.duplicates),
             none("early", verdict.early),
+            none("accepted and not on record", verdict.unrecorded),
         )
 
     @asynccontextmanager

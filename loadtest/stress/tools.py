@@ -159,6 +159,7 @@ async def failures(setting: Setting) -> Outcome:
         for one in found["faults"]
     ]
     lines += [f"| {one['name']} | not rehearsed: {one['reason']} | | |" for one in found["notRehearsed"]]
+    lines += [f"| {one['name']} | met nothing: {one['reason']} | | |" for one in found["metNothing"]]
     return Outcome(checks, "\n".join([*lines, "", f"Again: `{found['command']}`"]))
 
 

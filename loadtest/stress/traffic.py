@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -134,10 +135,16 @@ def _outcome(
     checks = (
         none("errors", results.total.failures),
         at_most("p99 of all routes", results.total.percentile(0.99) * 1000, p99 * 1000, " ms"),
-        at_least(f"answers per second, of {asked:g} requested", answered, asked * kept),
+        _rate_kept(asked, answered, kept),
         *more,
     )
     return Outcome(checks, table(results), (rates(setting.place, name, shape, results), *(plots or [])))
+
+
+def _rate_kept(asked: float, answered: float, kept: float) -> Check:
+    """Return a check that this share of the rate was answered. Traffic that ended too soon for a rate fails it."""
+    check = at_least(f"answers per second, of {asked:g} requested", answered, asked * kept)
+    return replace(check, good=check.good and answered > 0)
 
 
 def rates(place: Path, name: str, shape: Shape, results: Results) -> Path:

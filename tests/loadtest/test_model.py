@@ -102,6 +102,26 @@ async def test_a_greeting_with_another_text_is_named(monkeypatch: pytest.MonkeyP
     assert calls.await_args == (("GET", "/users/7/explanation", None),)
 
 
+@pytest.mark.parametrize("unknown", [0, 1])
+async def test_a_repeated_call_that_no_unknown_outcome_explains_is_named(
+    monkeypatch: pytest.MonkeyPatch, unknown: int
+) -> None:
+    """A service that honours keys would hide that heyday sends what was accepted again."""
+    stub = EmailStub(StubOptions())
+    for at in (0, 1):
+        stub.ledger.accept(key="1", email="ada@example.com", message="Hey, Ada ada it's your birthday", at=at)
+    found = Soak(["http://127.0.0.1:1"], stub, AsyncMock(), seed=1)
+    found._ids["ada@example.com"] = "7"
+    timeline = [{"event": "attempt", "outcome": "unknown"}] * unknown + [{"event": "attempt", "outcome": "accepted"}]
+    monkeypatch.setattr(found, "_call", AsyncMock(return_value={"items": [], "timeline": timeline}))
+
+    await found._compare("now", {("ada@example.com", "birthday", 2027)})
+
+    named = "accepted 2 times for 'ada@example.com', after 0 unknown outcomes: 1"
+    assert (named in found.found.wrong) is (unknown == 0)
+    assert bool(found.found.wrong) is (unknown == 0)
+
+
 async def _soaked(world: World, model: Model | None = None, *, seed: int) -> Findings:
     await world.begin()
     nodes = [await world.node() for _ in range(2)]

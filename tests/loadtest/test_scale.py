@@ -11,6 +11,7 @@ import pytest
 
 from loadtest.backlog import PARTS, rates_of_parts, when
 from loadtest.hot_queries import HOT
+from loadtest.planning import wrong
 from loadtest.probe import Answers
 from loadtest.watch import watching
 from service.ports import Unavailable
@@ -32,13 +33,24 @@ async def test_planning_is_measured_with_two_nodes(tmp_path: Path) -> None:
     """Every birthday is planned once, and the API answers meanwhile."""
     words = ["--users", "600", "--together", "200", "--nodes", "2", "--quiet", "0.3", "--json", str(tmp_path / "f")]
 
-    said = await measured("planning", *words)
+    said = await measured("planning", *words, "--replan")
 
     figures = json.loads((tmp_path / "f").read_text())
     assert figures["messages"] == 200
-    assert figures["apiErrors"] == figures["missing"] == figures["twice"] == 0
+    assert figures["apiErrors"] == figures["apiErrorsReplan"] == figures["missing"] == figures["twice"] == 0
+    assert figures["replanned"] == 200
     assert figures["apiP99During"] > 0
     assert "| messages planned | 200 |" in said
+
+
+@pytest.mark.parametrize("worse", [{"missing": 1}, {"twice": 1}, {"replanned": 199}])
+def test_a_user_who_is_not_planned_as_the_rule_says_fails_the_planning(worse: dict[str, float]) -> None:
+    """A change of the rule that moves nothing has not been measured."""
+    good: dict[str, float] = {"together": 200, "missing": 0, "twice": 0}
+
+    assert not wrong(good)
+    assert not wrong(good | {"replanned": 200})
+    assert wrong(good | worse)
 
 
 @pytest.mark.nightly

@@ -10,21 +10,26 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from loadtest.__main__ import chosen, listing, perform
-from loadtest.stress import leak, tools
+from loadtest.__main__ import chosen, listing, main, perform
+from loadtest.stress import leak, tools, traffic
 from loadtest.stress.boundary import memory_boundary
+from loadtest.stress.greetings import Greetings
 from loadtest.stress.page import Ran, page, verdict
 from loadtest.stress.registry import QUICK, SCENARIOS, SETS
 from loadtest.stress.results import Results, Route, Second, read, table
 from loadtest.stress.scenario import Check, Outcome, Scenario, Setting, at_least, at_most, none
 from loadtest.stress.shapes import Shape, crowd, parse
 from loadtest.stress.swarm import swarm
+from tests.actors.commands.chaos.test_result import GOOD
+from tests.loadtest.conftest import Call
 
 ROOT = Path(__file__).parents[2]
 CHAOS: dict[str, object] = {
@@ -32,6 +37,7 @@ CHAOS: dict[str, object] = {
     "passed": True,
     "faults": [],
     "notDrained": [],
+    "metNothing": [],
     "notRehearsed": [],
     "command": "heyday chaos",
 }
@@ -298,6 +304,32 @@ async def test_the_minutes_that_are_asked_for_are_those_of_the_traffic(tmp_path:
     assert asked == [60, 2]
     assert (scenario.length(None), scenario.length(2)) == (61, 3)
     assert SCENARIOS["ramp"].length(2) == SCENARIOS["ramp"].takes
+
+
+def test_traffic_that_is_too_short_to_measure_a_rate_has_not_passed(tmp_path: Path) -> None:
+    """No answer of no request would otherwise be all that was asked."""
+    shape = crowd(10, each=1, within=5, seconds=6)
+
+    found = traffic._outcome(Setting(tmp_path, 0.1), "x", shape, Results((), (), {}, short_of_processor=False), p99=1)
+
+    assert [check.what for check in found.checks if not check.good] == ["answers per second, of 0 requested"]
+
+
+def test_minutes_that_are_not_positive_are_refused(call: Call) -> None:
+    """They would be taken for the length of the scenario, or measure nothing."""
+    done = call(main, "ramp", "--minutes", "0")
+
+    assert (done.code, done.said) == (2, "")
+    assert "--minutes must be greater than 0" in done.complaints
+
+
+async def test_a_greeting_that_is_not_on_record_fails_a_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The email service accepted what heyday does not know."""
+    greetings = Greetings(Mock(), "", 0)
+    monkeypatch.setattr(greetings, "gone", AsyncMock())
+    monkeypatch.setattr(greetings, "verdict", AsyncMock(return_value=replace(GOOD, unrecorded=1)))
+
+    assert [check.what for check in await greetings.checks() if not check.good] == ["accepted and not on record"]
 
 
 def test_names_and_sets_are_chosen_each_once() -> None:
