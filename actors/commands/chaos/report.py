@@ -37,6 +37,8 @@ def summary(result: RehearsalResult) -> Table:
         f"never accepted {verdict.unconfirmed}"
     )
     add("lost", verdict.lost, lost, must_be=0)
+    if verdict.late:
+        add("late", verdict.late, "not ended when no message ended any more", must_be=0)
     add("early", verdict.early, "begun or accepted before the instant", must_be=0)
     if verdict.refused:
         add("failed", verdict.refused, "refused by the email service before the circuit opened")

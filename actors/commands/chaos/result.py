@@ -61,6 +61,7 @@ class RehearsalResult:
             "accepted": verdict.accepted,
             "acceptances": self.acceptances,
             "lost": verdict.lost,
+            "late": verdict.late,
             "failed": verdict.refused,
             "early": verdict.early,
             "twice": verdict.duplicates,

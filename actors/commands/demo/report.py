@@ -18,6 +18,7 @@ def figures_of(verdict: Verdict) -> list[str]:
         f"sent {verdict.sent},",
         f"retried {verdict.retried},",
         f"lost {verdict.lost},",
+        *([f"late {verdict.late},"] if verdict.late else []),
         f"early {verdict.early},",
         f"duplicates {verdict.duplicates}",
     ]
@@ -33,6 +34,8 @@ def summary(day: Day, verdict: Verdict, *, rate: float) -> Table:
     add("retried", verdict.retried, f"{verdict.rejected} attempts were answered with an error")
     add("unknown outcomes", verdict.unknown, "attempts without an answer: they hung or were cut off")
     add("lost", verdict.lost, _lost(verdict), must_be=0)
+    if verdict.late:
+        add("late", verdict.late, "not sent yet; heyday still sends them", must_be=0)
     add("early", verdict.early, "begun, or accepted, before 09:00", must_be=0)
     add("duplicates", verdict.duplicates, _repeated(verdict), must_be=0)
     add("not on record", verdict.unrecorded, "accepted by the service, not recorded in the database", must_be=0)

@@ -28,8 +28,11 @@ from service.ports import Unavailable
 POLL_INTERVAL = 0.4
 """Seconds between two reads, or four times the duration of a read if that is more."""
 
-SETTLE_TIMEOUT = 20.0
-"""Seconds of real time after the end of a day in which its last greetings must arrive. Later ones count as lost."""
+SETTLE_TIMEOUT = 120.0
+"""Seconds of real time after the end of a day until a message that has not ended counts as late.
+
+Recovery finds after 90 s what was lost in a queue.
+"""
 
 RATE_OVER = 2.0
 """Seconds over which the rate is averaged."""

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from actors.commands.rehearsal.records import Work
-from service.domain.messages import Status
+from service.domain.messages import UNSENT, Status
+
+OPEN = UNSENT | {Status.SENDING}
+"""States of a message that has not ended."""
 
 Acceptances = Iterable[tuple[str | None, int]]
 """Keys as the email service received them, each with the time of an acceptance in ms since the epoch."""
@@ -37,8 +40,10 @@ class Verdict:
     """Greetings that left, or arrived at the service, before 09:00."""
     unplanned: int
     """Greetings due by the calendar that have no message."""
+    late: int
+    """Messages that have not ended. They are late, and not lost."""
     unsent: int
-    """Messages that expired, are unknown without a refusal, or have not ended."""
+    """Messages that expired, or are unknown without a refusal."""
     refused: int
     """Messages that the service refused, up to the allowed number: failed, or unknown after an unknown outcome."""
     wrongly_failed: int
@@ -65,8 +70,8 @@ class Verdict:
 
     @property
     def good(self) -> bool:
-        """True if no greeting is lost, early or duplicated, and both records agree."""
-        return not (self.lost or self.early or self.duplicates or self.unrecorded)
+        """True if no greeting is lost, late, early or duplicated, and both records agree."""
+        return not (self.lost or self.late or self.early or self.duplicates or self.unrecorded)
 
 
 def judge(
@@ -98,6 +103,7 @@ def judge(
     beyond = {one.id: max(0, len(times.get(str(one.id), ())) - 1) for one in work}
     late = [(one.accepted_began - one.send_at, one.attempts) for one in sent if one.accepted_began is not None]
     failed = [one for one in work if one.status is Status.FAILED or (one.status is Status.UNKNOWN and one.refused)]
+    open_ = sum(one.status in OPEN for one in work)
     refused = min(failures_allowed, sum(one.refused > 0 for one in failed))
     latest, latest_attempts = max(late, default=(timedelta(), 0))
     return Verdict(
@@ -112,7 +118,8 @@ def judge(
         duplicates=sum(max(max(beyond[one.id], one.accepted - 1) - one.unknown, 0) for one in work),
         early=sum(_early(one, times.get(str(one.id), ()), business_time) for one in work),
         unplanned=unplanned,
-        unsent=len(work) - len(sent) - len(failed),
+        late=open_,
+        unsent=len(work) - open_ - len(sent) - len(failed),
         refused=refused,
         wrongly_failed=len(failed) - refused,
         unconfirmed=sum(one.status is Status.SENT and str(one.id) not in times for one in fresh),

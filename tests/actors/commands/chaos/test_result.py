@@ -35,6 +35,7 @@ GOOD = Verdict(
     duplicates=0,
     early=0,
     unplanned=0,
+    late=0,
     unsent=0,
     refused=0,
     wrongly_failed=0,
@@ -76,6 +77,7 @@ def test_a_rehearsal_without_a_fault_of_heyday_has_passed() -> None:
     "wrong",
     [
         {"unplanned": 1},
+        {"late": 1},
         {"unsent": 1},
         {"wrongly_failed": 1},
         {"unconfirmed": 1},

@@ -20,7 +20,7 @@ from service.domain.messages import Outcome
 
 DAY = Day(1, datetime(2026, 11, 23, 18, 16, tzinfo=UTC))
 KATHMANDU = datetime(2026, 11, 24, 3, 15, tzinfo=UTC)
-GOOD = Verdict(300, 300, 300, 41, 29, 19, 3, 0, 0, 0, 0, 0, 0, 0, 0, timedelta(hours=1), 3, timedelta(seconds=40))
+GOOD = Verdict(300, 300, 300, 41, 29, 19, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, timedelta(hours=1), 3, timedelta(seconds=40))
 
 
 def a_scene(now: datetime = KATHMANDU) -> Scene:

@@ -69,9 +69,15 @@ def test_a_greeting_without_a_message_is_lost() -> None:
     assert (found.lost, found.good) == (1, False)
 
 
-@pytest.mark.parametrize(
-    "status", [Status.FAILED, Status.EXPIRED, Status.UNKNOWN, Status.SCHEDULED, Status.QUEUED, Status.RETRYING]
-)
+@pytest.mark.parametrize("status", [Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.RETRYING])
+def test_a_message_that_has_not_ended_is_late_and_not_lost(status: Status) -> None:
+    """It is not good, and heyday may still send it."""
+    found = verdict([sent(status=status, accepted=0, accepted_began=None)], [])
+
+    assert (found.late, found.lost, found.good) == (1, 0, False)
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.EXPIRED, Status.UNKNOWN])
 def test_a_message_that_was_not_sent_by_the_end_is_lost(status: Status) -> None:
     """The user got no greeting."""
     work = sent(status=status, accepted=0, rejected=1, accepted_began=None)
