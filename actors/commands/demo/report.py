@@ -35,7 +35,7 @@ def summary(day: Day, verdict: Verdict, *, rate: float) -> Table:
     add("unknown outcomes", verdict.unknown, "attempts without an answer: they hung or were cut off")
     add("lost", verdict.lost, _lost(verdict), must_be=0)
     if verdict.late:
-        add("late", verdict.late, "not sent yet; heyday still sends them", must_be=0)
+        add("late", verdict.late, "not ended yet", must_be=0)
     add("early", verdict.early, "begun, or accepted, before 09:00", must_be=0)
     add("duplicates", verdict.duplicates, _repeated(verdict), must_be=0)
     add("not on record", verdict.unrecorded, "accepted by the service, not recorded in the database", must_be=0)

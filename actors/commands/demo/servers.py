@@ -44,6 +44,13 @@ class Servers:
     ) -> None:
         await self._stop()
 
+    async def look_after(self) -> None:
+        """Start those again that have ended. Raises EmbeddedError."""
+        for server in (self.postgres, self.redis):
+            if not server.running:
+                await server.kill()  # its processes that are left
+                await server.start()
+
     async def empty(self) -> None:
         """Kill servers that earlier demos left running, and delete their data."""
         for server, directory in ((self.postgres, self._place.postgres), (self.redis, self._place.redis)):

@@ -62,6 +62,7 @@ class Watch:
         self.node = node
         self.urls = Urls(node.url, servers.stub.url, place.shown(place.log))
         self._options = options
+        self._servers = servers
         self._ledger = servers.stub.ledger
         self._database = database
         self._clock = clock
@@ -81,10 +82,11 @@ class Watch:
         self._day_from = self._next_from = 0
 
     async def look(self) -> None:
-        """Read the state, if it is time to."""
+        """Start again what has ended, and read the state if it is time to. Raises EmbeddedError."""
         if self._clock.now < self._day.end:
             self._next_from = self._ledger.accepted
         self.node.look_after()
+        await self._servers.look_after()
         began = time.monotonic()
         if began < self._look_at:
             return

@@ -45,6 +45,17 @@ def test_servers_never_run_as_root_and_on_loopback_only(running: DemoProcess) ->
     assert {address for _, address in listening} == {"127.0.0.1"}
 
 
+def test_a_server_that_is_killed_is_started_again(running: DemoProcess) -> None:
+    """Otherwise no greeting leaves any more, and a demo with `--once` never ends."""
+    servers = {"postgres", "valkey-server"}
+    killed = [process for process in running.running() if process.name() in servers]
+    for process in killed:
+        process.kill()
+
+    while not servers <= {process.name() for process in running.running() if process not in killed}:
+        running.until(LINE)
+
+
 def test_a_real_node_refuses_its_database(running: DemoProcess) -> None:
     """A business clock that runs a thousand times too fast would greet real users on the wrong day."""
     home = running.place / ".heyday"
