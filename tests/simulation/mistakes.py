@@ -13,6 +13,7 @@ import pytest
 
 from actors.failure_detector import OBSERVER_STALLED, FailureDetector
 from actors.recovery import Recovery
+from actors.ticker import LOCK, LOCK_TTL, Ticker
 from service.domain.messages import Outcome, Status
 from service.domain.retry import NextStep, next_step
 from service.domain.service_health import ServiceHealth
@@ -228,6 +229,18 @@ def waits_for_a_clock_that_was_set_back(patch: Patch) -> None:
     patch.setattr(Truth, "is_set_aside", left_out)
 
 
+def keeps_the_lock_without_work(patch: Patch) -> None:
+    """A ticker that cannot reach PostgreSQL goes on renewing its lock, so that no other ticker may work."""
+    read_clock = Ticker._read_clock
+
+    async def renewing(self: Ticker, *, next_due: bool) -> None:
+        if self._token is not None:
+            await self._locks.renew(LOCK, self._token, ttl=4 * LOCK_TTL)
+        await read_clock(self, next_due=next_due)
+
+    patch.setattr(Ticker, "_read_clock", renewing)
+
+
 def lets_one_row_stop_the_others(patch: Patch) -> None:
     """A statement for many messages fails as a whole at a row that cannot be changed."""
     patch.setattr(FakeMessages, "_try", lambda self, _action, row, **changes: self._truth.move(row, **changes))
@@ -254,5 +267,6 @@ MISTAKES: dict[Callable[[Patch], None], tuple[str, ...]] = {
     lets_one_row_stop_the_others: ("damage",),
     holds_an_occasion_for_one_row: ("damage", "change_occasion"),
     waits_for_a_clock_that_was_set_back: ("damage", "jump_back"),
+    keeps_the_lock_without_work: ("break_link",),
 }
 """Each with the kinds of events that bring it out, and do so often; rarer ones are found by seeds that are kept."""

@@ -21,6 +21,7 @@ from tests.simulation.mistakes import (
     holds_an_occasion_for_one_row,
     ignores_late_acceptances,
     is_kept_from_looking,
+    keeps_the_lock_without_work,
     lets_one_row_stop_the_others,
     loses_a_move,
     retries_at_once_and_early,
@@ -56,6 +57,7 @@ FOUND_BY: dict[Callable[[pytest.MonkeyPatch], None], int] = {
     retries_at_once_and_early: 20,
     sends_to_anybody: 7,
     loses_a_move: 7,
+    keeps_the_lock_without_work: 96,
 }
 """The seeds at which the search begins: short stories that found these mistakes when they were written here."""
 
