@@ -22,6 +22,19 @@ from tests.service.adapters.postgres.conftest import Store
 ACCEPTED = Answer(Outcome.ACCEPTED, 0.1, 200)
 REJECTED = Answer(Outcome.TRANSIENT_FAILURE, 0.2, 503, "unavailable")
 
+PAUSE_IN_RELEASE = """
+    insert into set_aside (message_id, action, reason, look_again_at)
+    values (uuid_v7(), 'record', 'another message', business_now() + interval '1 minute');
+    create or replace function business_now() returns timestamptz language plpgsql as $$
+    begin
+        if current_query() like '%its node died%' then
+            perform pg_advisory_xact_lock_shared(1);
+        end if;
+        return statement_timestamp();
+    end $$
+"""
+"""A release waits for advisory lock 1 where it looks at the messages that are set aside: it has read the rows then."""
+
 End = Callable[[Store, Claimed], Awaitable[object]]
 
 
@@ -92,6 +105,25 @@ async def test_a_day_moved_ahead_while_being_sent_is_greeted_at_its_new_instant(
 
     (row,) = await store.fetch("select status, send_at, due_at, timezone, ended_at, reschedule_to from messages")
     assert tuple(row) == ("scheduled", later, later, "Asia/Tokyo", None, None)
+
+
+async def test_an_edit_between_the_read_and_the_lock_of_a_release_counts(store: Store) -> None:
+    """The release has read the row before the edit, and locks it after: it must go by what it has locked."""
+    claimed = await being_sent(store)
+    later = claimed.send_at + timedelta(hours=5)
+    gate = await asyncpg.connect(store.dsn)
+    await gate.execute(PAUSE_IN_RELEASE)
+    await gate.execute("select pg_advisory_lock(1)")
+
+    releasing = asyncio.ensure_future(store.messages.release_claims(hold=False))
+    await eventually(lambda: gate.fetchval("select count(*) from pg_locks where not granted"))
+    await move(store, claimed, later)
+    await gate.execute("select pg_advisory_unlock(1)")
+    await releasing
+
+    (row,) = await store.fetch("select status, send_at, reschedule_to from messages")
+    assert tuple(row) == ("scheduled", later, None)
+    await gate.close()
 
 
 @pytest.mark.parametrize("end", [rejected, freed])
