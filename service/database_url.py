@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from service.certificates import OF_THE_SYSTEM, check_authorities, check_client_certificate, check_readable
-from service.environment import Secret, url
+from service.environment import Secret, check_host_name, url
 
 SYSTEM = "system"
 """The `sslrootcert` of libpq that stands for the authorities that the operating system trusts."""
@@ -73,6 +73,11 @@ def _hosts(addresses: str, query: dict[str, str]) -> list[tuple[str, dict[str, s
     for port in ports:
         if not (port.isascii() and port.isdecimal() and len(port) < 6 and 0 < int(port) < 65536):
             raise ValueError(f"a port from 1 to 65535, and not {port}")
+    for host in hosts:
+        try:
+            check_host_name(host)
+        except ValueError:
+            raise ValueError(f"a host that can be looked up, and not {host}") from None
     ports = ports * len(hosts) if len(ports) == 1 else ports
     return [("", {**query, "host": host, "port": port}) for host, port in zip(hosts, ports, strict=True)]
 

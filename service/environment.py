@@ -233,7 +233,15 @@ def host_of(address: str) -> str:
     parts = urlsplit(f"//{address}")
     if parts.port == 0 or not re.fullmatch(r"(\[[^][\s]*]|[^][\s\\,]*)(:[0-9]*)?", address):
         raise ValueError(address)
-    return parts.hostname or ""
+    host = parts.hostname or ""
+    check_host_name(host)
+    return host
+
+
+def check_host_name(host: str) -> None:
+    """Raise ValueError for a name that cannot be looked up. A folder of sockets and an address with a zone pass."""
+    if "%" not in host and "/" not in host:
+        host.encode("idna")  # as a look-up does; UnicodeError is a ValueError
 
 
 def split_hosts(text: str) -> list[str]:

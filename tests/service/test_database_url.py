@@ -81,6 +81,12 @@ def test_a_port_in_the_options_is_a_number(port: str) -> None:
         database_url(f"postgresql:///heyday?host=/run/a,/run/b&port={port}")
 
 
+@pytest.mark.parametrize("host", ["db..internal", "x" * 64])
+def test_a_host_in_the_options_can_be_looked_up(host: str) -> None:
+    with pytest.raises(ValueError, match="a host that can be looked up, and not"):
+        database_url(f"postgresql:///heyday?host=/run/{'a' * 64},{host}")
+
+
 def test_a_file_that_holds_no_certificate_is_refused(tmp_path: Path) -> None:
     """The file exists but is useless."""
     path = tmp_path / "root.crt"

@@ -251,6 +251,41 @@ def test_a_url_with_a_tab_or_line_break_is_a_mistake(variable: str, url: str, ga
     assert mistake.startswith(f"HEYDAY_{variable}='***': expected a URL such as ")
 
 
+@pytest.mark.parametrize("host", ["db..internal", "x" * 64, ".internal", f"é{'x' * 60}.internal"])
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("DATABASE_URL", "postgresql://h:s@one,{}:5433/heyday"),
+        ("REDIS_URL", "redis://{}:6379"),
+        ("REDIS_URL", "redis+sentinel://one,{}/service"),
+        ("RABBITMQ_URL", "amqp://{}/"),
+        ("EMAIL_URL", "https://{}/api"),
+        ("EMAIL_URL", "smtp://{}:587"),
+        ("EMAIL_PROXY", "http://{}:3128"),
+        ("TRACES", "http://{}:4318"),
+    ],
+)
+def test_a_host_that_no_name_server_can_be_asked_for_is_a_mistake(variable: str, url: str, host: str) -> None:
+    """A label of a host is empty or too long. Looking it up raises no OSError, so no retry would report it."""
+    [mistake] = mistakes(**{variable: url.format(host)})
+
+    assert mistake.startswith(f"HEYDAY_{variable}='***': expected a URL such as ")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://db.internal.:5432/d",
+        "postgresql://my_db/d",
+        "postgresql://bücher.example/d",
+        "postgresql://[::1]/d",
+        f"postgresql://%2Frun%2F{'x' * 60}/d",
+    ],
+)
+def test_other_forms_of_a_host_are_taken(url: str) -> None:
+    assert read_database_url({"HEYDAY_DATABASE_URL": url}) == url
+
+
 def test_a_path_of_the_email_service_may_have_an_at_sign() -> None:
     assert read({**REQUIRED, "HEYDAY_EMAIL_URL": "https://host/@team"}).email_url == "https://host/@team"
 
