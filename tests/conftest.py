@@ -104,14 +104,23 @@ def _servers_run_again(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-async def database(_fleet: Servers) -> AsyncIterator[str]:
-    """The URL of a new, migrated database."""
-    name = f"test_{uuid.uuid4().hex}"
+async def database(_fleet: Servers, _unwritten: dict[str, int]) -> AsyncIterator[str]:
+    """The URL of a new, migrated database, or of the last test's if that test wrote nothing."""
     await _fleet.start([_fleet.postgres])
-    await create_database(_fleet, name)
+    if not _unwritten:
+        name = f"test_{uuid.uuid4().hex}"
+        _unwritten[name] = await create_database(_fleet, name)
+    name, next_transaction = _unwritten.popitem()
     yield _fleet.postgres.dsn(name)
     await _fleet.start([_fleet.postgres])
-    await drop_database(_fleet, name)
+    if not await drop_database(_fleet, name, unless_next_is=next_transaction):
+        _unwritten[name] = next_transaction
+
+
+@pytest.fixture(scope="session")
+def _unwritten() -> dict[str, int]:
+    """The database in which nothing was written since it was made, if there is one, and the next transaction."""
+    return {}
 
 
 @pytest.fixture
@@ -216,14 +225,20 @@ def _written(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) ->
     return path
 
 
-async def create_database(fleet: Servers, name: str) -> None:
-    """Create a migrated database: a copy of a template, which is migrated once."""
+NEXT_TRANSACTION = "select pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+"""The number of the next transaction that writes, in any database of the server. Those that only read take none."""
+
+
+async def create_database(fleet: Servers, name: str) -> int:
+    """Create a migrated database: a copy of a template, which is migrated once. Return the next transaction."""
     connection = await asyncpg.connect(fleet.postgres.dsn("postgres"))
     try:
         await _make_template(fleet, connection)
         # Copies of files cost half of what copies by the log do, which are the default since PostgreSQL 15.
         strategy = " strategy file_copy" if connection.get_server_version() >= (15,) else ""
         await connection.execute(f'create database "{name}" template "{TEMPLATE}"{strategy}')
+        next_transaction: int = await connection.fetchval(NEXT_TRANSACTION)
+        return next_transaction
     finally:
         await connection.close()
 
@@ -239,10 +254,17 @@ async def _make_template(fleet: Servers, connection: asyncpg.Connection[asyncpg.
     await connection.execute(f'alter database "{TEMPLATE}" is_template true')
 
 
-async def drop_database(fleet: Servers, name: str) -> None:
-    """Drop a database, and end the connections to it."""
+async def drop_database(fleet: Servers, name: str, *, unless_next_is: int | None = None) -> bool:
+    """Drop a database, and end the connections to it.
+
+    Keep it and return False if it has no connection and the next transaction is still this one: nothing was written.
+    """
     connection = await asyncpg.connect(fleet.postgres.dsn("postgres"))
     try:
+        idle = f"{NEXT_TRANSACTION} where not exists (select from pg_stat_activity where datname = $1)"
+        if unless_next_is is not None and await connection.fetchval(idle, name) == unless_next_is:
+            return False
         await connection.execute(f'drop database "{name}" with (force)')
+        return True
     finally:
         await connection.close()
