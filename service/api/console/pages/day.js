@@ -8,19 +8,15 @@ import { World, nineNow, usualTime } from '../drawings/world.js';
 import { PLANNED, clock, count, day, duration, number, time, title, words } from '../format.js';
 import { Field, Waiting, useSeconds } from '../parts.js';
 
-// Milliseconds after its instant at which a message is late.
-const LATE = 60_000;
-const before = (now, age) => new Date(Date.parse(now) - age).toISOString();
-
 // The sums of the day, and the states of the messages in each, if not of that name. What is unsent counts by its instant,
 // too: which end of the span lies at how many milliseconds before now.
 const SUMS = {
   planned: [PLANNED],
   sent: [],
-  waiting: ['scheduled,queued', 'from', LATE],
+  waiting: ['scheduled,queued', 'from', 60_000],
   sending: [],
   retrying: [],
-  late: ['scheduled,queued', 'to', LATE],
+  late: ['scheduled,queued', 'to', 60_000],
   held: ['scheduled,queued,retrying', 'to'],
   unknown: [],
   failed: [],
@@ -30,7 +26,7 @@ const SUMS = {
 // The list of the messages that a sum counts.
 function listOf(name, { from, to: until, now, attention: { held } }) {
   const [status = name, end, age = 0] = SUMS[name];
-  const at = before(now, age);
+  const at = new Date(Date.parse(now) - age).toISOString();
   return to('messages', null, {
     status,
     from,
@@ -104,16 +100,18 @@ function Figures({ data, now, sendAt }) {
 // What needs a person, or that nothing does.
 function Attention({ of, now }) {
   const { circuit, nodes, overdueSince, since } = of;
-  const list = (status, within) => to('messages', null, { status, ...within });
   const most = (name) => `${number(of[name])}${of[name] < of.countedUpTo ? '' : ' or more'} ${name}`;
   const shown = [
     ...of.held.map((one) => [`${one.occasion ? title(one.occasion) : 'All sending'} is held`, to('holds'), 'warn']),
     ...['unknown', 'failed', 'expired'].map(
-      (name) => of[name] > 0 && [`${most(name)} in 7 days`, list(name, { from: since }), 'bad'],
+      (name) => of[name] > 0 && [`${most(name)} in 7 days`, to('messages', null, { status: name, from: since }), 'bad'],
     ),
     of.overdue > 0 && [
       `${most('overdue')} since ${time(overdueSince)} UTC`,
-      list('scheduled,queued,retrying', { to: before(now, LATE) }),
+      to('messages', null, {
+        status: 'scheduled,queued,retrying',
+        to: new Date(Date.parse(now) - 60_000).toISOString(),
+      }),
       'warn',
     ],
     circuit &&

@@ -4,10 +4,10 @@ import { html, useEffect, useState } from '../html.js';
 import { go, replace, search, to } from '../address.js';
 import { may, send, usePolled } from '../api.js';
 import { VIEWER_ZONE, city, clock, count, fullTime, time, words } from '../format.js';
-import { Button, Dialog, Facts, Field, Form, Id, Problem, State, Waiting, field, useEdit, useOnce } from '../parts.js';
+import { Button, Dialog, Facts, Field, Form, Id, State, Waiting, field, useEdit, useOnce } from '../parts.js';
 import { Rows } from './messages.js';
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const UUID = /^[0-9a-f-]{36}$/i;
 // Milliseconds without a key before a search begins.
 const TYPED = 300;
 const REASONS = ['opt_out', 'bounce', 'complaint', 'manual'];
@@ -27,12 +27,11 @@ function Search({ q }) {
   useEffect(() => {
     if (!q) set('');
   }, [q]);
-  const submit = async (event) => {
+  const submit = (event) => {
     event.preventDefault();
-    const id = text.trim();
     // A search finds no deleted person. An id of another system may look like one of heyday.
-    const known = UUID.test(id) && (await send('GET', `users/${id}/explanation`).catch(() => null));
-    if (known) go('person', id);
+    const id = text.trim();
+    if (UUID.test(id)) send('GET', `users/${id}/explanation`).then(() => go('person', id), find);
     else find();
   };
   return html`<h1>People</h1>
