@@ -11,6 +11,7 @@ import orjson
 from actors.commands.errors import WrongUsage
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.health import ask, url_of
+from actors.commands.output import printable
 from service.settings import read_api_secret, read_bind
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     if text:
         sys.stdout.write(text + "\n")
     if not answer.is_ok:
-        sys.stderr.write(f"{answer.url}: {answer.status or answer.error}\n")
+        sys.stderr.write(printable(f"{answer.url}: {answer.status or answer.error}\n"))
     return OK if answer.is_ok else FAILED
 
 
@@ -56,4 +57,4 @@ def _text(body: bytes, *, in_one_line: bool) -> str:
     try:
         return orjson.dumps(orjson.loads(body), option=0 if in_one_line else orjson.OPT_INDENT_2).decode()
     except orjson.JSONDecodeError:
-        return body.decode(errors="replace").rstrip("\n")
+        return printable(body.decode(errors="replace").rstrip("\n"))

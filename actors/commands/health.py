@@ -17,6 +17,7 @@ import orjson
 
 from actors.commands.arguments import is_http
 from actors.commands.exit_codes import FAILED, OK
+from actors.commands.output import printable
 from service.api.http.responses import encode
 from service.settings import read_bind
 
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     if args.json:
         sys.stdout.write(encode(answer.as_json()).decode() + "\n")
     else:
-        print(answer, file=sys.stdout if answer.is_ok else sys.stderr)
+        print(printable(str(answer)), file=sys.stdout if answer.is_ok else sys.stderr)
     return OK if answer.is_ok else FAILED
 
 

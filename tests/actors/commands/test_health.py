@@ -90,6 +90,25 @@ async def test_an_answer_that_is_not_http_is_a_failure(capsys: pytest.CaptureFix
     assert capsys.readouterr().err == f"http://127.0.0.1:{port}/: BadStatusLine: -ERR unknown command\n"
 
 
+@pytest.mark.parametrize("answer", [b"\x1b[2J\r\n", b"HTTP/1.1 502 Bad Gateway\r\n\r\n\x1b[2J"])
+@pytest.mark.parametrize("command", ["health", "call"])
+async def test_control_characters_of_another_program_do_nothing_to_the_terminal(
+    answer: bytes, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(other, "127.0.0.1", 0) as server:
+        monkeypatch.setenv("HEYDAY_BIND", f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        await asyncio.to_thread(main, [command] if command == "health" else [command, "/"])
+
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
+    assert "\\x1b[2J" in said.out + said.err
+
+
 @pytest.mark.parametrize("status", [b"200 OK", b"503 Service Unavailable"])
 @pytest.mark.parametrize("command", [["health", "--url"], ["call"]])
 async def test_an_answer_that_ends_in_the_middle_is_a_failure(
