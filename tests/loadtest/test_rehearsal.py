@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from loadtest.rehearsal import __main__ as rehearsal
 from loadtest.rehearsal.cases import CASES, NOT_REHEARSED, Case, names
 from loadtest.rehearsal.runbook import RULES, alerts, first_look, section, shorter
 from tests.watching.programs import find_programs
@@ -51,3 +53,15 @@ def test_only_durations_of_the_rules_are_shorter(tmp_path: Path) -> None:
     assert 'rate(message_lateness_seconds_count{job="heyday"}[5000ms])' in made
     assert min(map(int, re.findall(r"\[(\d+)ms\]", made))) == 2_000
     run(find_programs().promtool, "check", "rules", tmp_path / "rules.yml")
+
+
+async def test_a_rehearsal_of_nothing_has_not_passed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An alert that cannot be caused is named, and nothing was shown."""
+    monkeypatch.setattr(rehearsal, "scene", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(rehearsal, "be_cancelled_by_signals", lambda: None)
+    alert = next(iter(NOT_REHEARSED))
+
+    assert not await rehearsal.run(tmp_path, [alert], 60.0, tmp_path)
+    assert f"| {alert} | not rehearsed: " in capsys.readouterr().out
