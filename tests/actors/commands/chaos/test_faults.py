@@ -15,7 +15,7 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 
 from actors.commands.chaos.fault_run import run_fault
-from actors.commands.chaos.faults import KINDS, NoEffect
+from actors.commands.chaos.faults import KINDS, NoEffect, hold
 from actors.commands.chaos.faults.api import CONNECTIONS, silent_connections
 from actors.commands.chaos.faults.email import attempts_last
 from actors.commands.chaos.faults.rules import AHEAD, BEYOND, newcomers_beyond
@@ -23,6 +23,7 @@ from actors.commands.sandbox.email_stub import EmailStub, StubOptions, serve
 from service.domain.calendar import occurrence
 from service.settings import Secret, Settings
 
+HELD = {"createdAt": "2027-03-01T09:00:00Z", "releasedAt": "2027-03-01T09:00:05Z"}
 SETTINGS = Settings(database_url=Secret(), redis_url=Secret(), email_url=Secret())
 
 
@@ -139,6 +140,23 @@ async def test_a_node_that_ended_by_itself_before_a_fault_is_a_problem() -> None
     fault.recovered = AsyncMock(return_value=True)  # type: ignore[method-assign]  # the same
 
     assert (await run_fault(fault, found, left=1)).problems == ("node-2 had ended by itself",)
+
+
+async def test_a_call_that_began_while_sending_was_held_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is on record only when it has ended, so the fault waits for the time-out of a call before it looks."""
+    monkeypatch.setattr(hold, "_post", AsyncMock(side_effect=[{"id": "1", **HELD}, HELD]))
+    monkeypatch.setattr(asyncio, "sleep", waited := AsyncMock())
+    found = environment()
+    found.settings = SETTINGS
+    found.calls_between = AsyncMock(side_effect=lambda *_: int(waited.call_args.args[0] > 10))
+    for slot in found.fleet.slots:
+        slot.url = "http://h"
+    fault = KINDS["hold"](Random(1))
+
+    await fault.inject(found)
+    await fault.cleanup(found)
+
+    assert fault.problems == ["1 calls began while sending was held"]
 
 
 async def test_a_stopped_node_whose_work_no_other_takes_over_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
