@@ -182,9 +182,9 @@ async def _delivery_queue(running: Bench) -> AsyncIterator[RabbitMQDeliveryQueue
 
 async def _drained(running: Bench, seen: Seen, messages: int) -> None:
     last_change, last = time.monotonic(), 0.0
-    while seen.most("accepted") < messages:
+    while seen.most("accepted", default=0.0) < messages:
         await asyncio.sleep(POLL_INTERVAL)
-        if (now := seen.most("accepted")) > last:
+        if (now := seen.most("accepted", default=0.0)) > last:
             last_change, last = time.monotonic(), now
         if time.monotonic() - last_change > STUCK_FOR:
             raise Unfinished(

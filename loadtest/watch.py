@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -25,9 +26,9 @@ class Seen:
 
     curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
-    def most(self, name: str) -> float:
-        """Return the highest value; 0 without readings."""
-        return max((value for _, value in self.curves.get(name, ())), default=0.0)
+    def most(self, name: str, *, default: float = math.nan) -> float:
+        """Return the highest value; `default` without readings, by which no limit is kept."""
+        return max((value for _, value in self.curves.get(name, ())), default=default)
 
     def thinned(self, most: int = 300) -> dict[str, list[tuple[float, float]]]:
         """Return the curves with at most that many points, for a plot."""

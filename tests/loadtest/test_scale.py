@@ -13,7 +13,8 @@ from loadtest.backlog import PARTS, rates_of_parts, when
 from loadtest.hot_queries import HOT
 from loadtest.planning import wrong
 from loadtest.probe import Answers
-from loadtest.watch import watching
+from loadtest.stress.scenario import at_most
+from loadtest.watch import Seen, watching
 from service.ports import Unavailable
 
 
@@ -113,6 +114,11 @@ async def test_a_server_too_busy_to_answer_leaves_a_gap_in_a_curve() -> None:
         await asked_thrice.wait()
 
     assert [value for _, value in seen.curves["queue"][:2]] == [4.0, 5.0]
+
+
+def test_a_gauge_that_was_never_read_keeps_no_limit() -> None:
+    """A server that did not answer would otherwise have had an empty queue."""
+    assert not at_most("bundles in the queue", Seen({"queue": []}).most("queue"), 100).good
 
 
 @pytest.mark.nightly
