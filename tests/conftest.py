@@ -27,7 +27,7 @@ FUZZ_EXAMPLES = 30
 """Requests of schemathesis in each run of the tests."""
 
 
-def _run(work: Coroutine[object, object, None]) -> None:
+def _run(work: Coroutine[object, object, object]) -> None:
     # A separate event loop in this thread, because servers end with the thread that started them.
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(work)
