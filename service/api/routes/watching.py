@@ -24,12 +24,12 @@ from service.api.representations.watching import (
     attention_json,
     day_json,
 )
-from service.api.watching import Watching
+from service.api.watching import MAX_DAYS_KEPT, Watching
 from service.domain.roles import Role
 from service.reports.day import day_cells
 
-MAX_KEPT = 8
-"""Responses that are kept as they are written, for those who ask for the same."""
+MAX_KEPT = 2 * MAX_DAYS_KEPT + 1
+"""Responses that are kept as they are written: each day by offset and by zone, and the nodes."""
 
 
 class DayQuery(Query):
@@ -51,7 +51,7 @@ class WatchingRoutes:
         )
         self._holds = dependencies.active_holds
         self._rules = rules
-        self._written: dict[object, tuple[bytes, str]] = {}
+        self._written: dict[object, tuple[object, bytes, str]] = {}
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/api/v1/day", self.day), web.get("/api/v1/nodes", self.nodes)]
@@ -87,7 +87,8 @@ class WatchingRoutes:
 
         return self._answer(
             request,
-            ("day", day, by_zone, counted.version, overview.version, holds),
+            (day, by_zone),
+            (counted.version, overview.version, holds),
             content,
             now=now,
             rate=overview.content["rate"],
@@ -111,7 +112,8 @@ class WatchingRoutes:
         overview = await self._watching.overview(now)
         return self._answer(
             request,
-            ("nodes", overview.version),
+            "nodes",
+            overview.version,
             lambda: NodesFiguresAnswer.json(items=overview.content["nodes"], ended=overview.content["endedNodes"]),
             now=now,
             rate=overview.content["rate"],
@@ -121,7 +123,8 @@ class WatchingRoutes:
     def _answer(
         self,
         request: web.Request,
-        key: object,
+        page: object,
+        version: object,
         content: Callable[[], Mapping[str, object]],
         *,
         now: datetime,
@@ -129,12 +132,13 @@ class WatchingRoutes:
         age: float,
     ) -> web.Response:
         """The content, or 304. Business time is sent beside it and is not part of the tag, because it always moves."""
-        if key not in self._written:
+        known, body, tag = self._written.pop(page, (None, b"", ""))
+        if known != version:
             body = encode(content())
-            while len(self._written) >= MAX_KEPT:
-                del self._written[next(iter(self._written))]
-            self._written[key] = body, hashlib.blake2b(body, digest_size=12).hexdigest()
-        body, tag = self._written[key]
+            tag = hashlib.blake2b(body, digest_size=12).hexdigest()
+        while len(self._written) >= MAX_KEPT:
+            del self._written[next(iter(self._written))]
+        self._written[page] = version, body, tag
         headers = {"ETag": f'W/"{tag}"', "Age": str(round(age))}
         if is_not_modified(request, tag):
             return web.Response(status=304, headers=headers)

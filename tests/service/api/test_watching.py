@@ -15,7 +15,9 @@ from service.adapters.redis.connection import connect
 from service.adapters.redis.snapshots import RedisSnapshots
 from service.api import watching
 from service.api.day_counts import DayCounts
+from service.api.routes import watching as routes
 from service.ports import Overview, Overviews, SharedText, Unavailable
+from service.reports.day import Cell, day_cells
 from tests.service.api.conftest import Api, Serve
 
 NOON = datetime(2027, 3, 14, 12, tzinfo=UTC)
@@ -202,6 +204,31 @@ async def test_counts_are_parsed_once_and_not_for_each_watcher(serve: Serve, mon
 
     assert {status for status, _ in answers} == {200}
     assert len(parsed) == 1
+
+
+async def test_each_watched_day_is_written_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where people watch many days."""
+    monkeypatch.setattr(watching, "REFRESH_INTERVAL", 60.0)
+    api = await serve()
+    written: list[bool] = []
+
+    def counted(*args: Any, **options: Any) -> list[Cell]:
+        written.append(options["by_zone"])
+        return day_cells(*args, **options)
+
+    monkeypatch.setattr(routes, "day_cells", counted)
+    pages = [f"date=2027-03-{day:02}&by={by}" for day in range(1, 9) for by in ("offset", "zone")]
+
+    async def watch() -> None:
+        for page in pages:
+            assert (await api.call("GET", f"/api/v1/day?{page}"))[0] == 200
+
+    await watch()  # each day that is counted is a change of what needs attention
+    written.clear()
+    for _ in range(3):
+        await watch()
+
+    assert len(written) <= len(pages)
 
 
 async def test_counts_are_judged_as_of_their_instant(serve: Serve, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
