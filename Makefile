@@ -73,7 +73,7 @@ scopes: .venv/installed-dev ## walk every order of steps of a small world (ARGS=
 model: .venv/installed-dev ## edit users on two nodes and compare with an outside model (ARGS="--minutes 60 --seed 7")
 	@$(BIN)/python -m loadtest.model $(ARGS)
 
-fuzz: .venv/installed-dev ## make 10,000 requests from the OpenAPI document, with every check (takes some minutes)
+fuzz: .venv/installed-dev ## make 10,000 requests to each of two nodes from the OpenAPI document (takes half an hour or more)
 	@$(BIN)/python -m pytest tests/service/api/fuzz --fuzz-examples 10000 -s $(ARGS)
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate \
