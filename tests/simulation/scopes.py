@@ -23,12 +23,12 @@ import pytest
 import structlog
 
 from tests.simulation.loop import BEGIN
-from tests.simulation.small_world import LONGEST_RUN, Choice, SmallWorld, quick
+from tests.simulation.small_world import LONGEST_RUN, LONGEST_WAIT, Choice, SmallWorld, quick
 
 
 @dataclass
 class Walk:
-    """The result of a walk. `whole` is False when it ended at a limit."""
+    """The result of a walk. `whole` is False when it, or one of its runs, ended at a limit."""
 
     states: int = 0
     runs: int = 0
@@ -84,12 +84,17 @@ def _run(
     asyncio.events._set_running_loop(world.loop)
     try:
         world.start()
-        while not world.violations:
+        last_choice = world.loop.time()
+        while not world.wrong:
+            if world.loop.time() - BEGIN > LONGEST_RUN:
+                found.whole = False
+                break
             if not world.possible:
-                if world.ended or not world.alive or world.loop.time() - BEGIN > LONGEST_RUN:
+                if world.ended or not world.alive or world.loop.time() - last_choice > LONGEST_WAIT:
                     break
                 world.pass_time()
                 continue
+            last_choice = world.loop.time()
             choices = _to_walk(world.choices(), scope.only, faults)
             if len(path) >= len(prefix):
                 state = world.state()
@@ -103,13 +108,12 @@ def _run(
             names.append(choice.name)
             faults -= choice.fault
             choice.happens()
-        if not world.violations:
+        if not world.wrong:
             world.finish()
         found.ends += 1
         found.outcomes.add(world.outcome())
-        errors = [str(error.get("exception", error["message"])) for error in world.loop.errors]
-        if world.violations or errors:
-            found.broken.append((names, [*world.violations, *errors]))
+        if world.wrong:
+            found.broken.append((names, world.wrong))
     finally:
         asyncio.events._set_running_loop(None)
         world.close()
@@ -126,9 +130,9 @@ def follow(scope: Scope, names: Sequence[str]) -> list[str]:
                 while not world.possible:
                     world.pass_time()
                 next(choice for choice in world.choices() if choice.name == name).happens()
-            if not world.violations:
+            if not world.wrong:
                 world.finish()
-            return world.violations
+            return world.wrong
         finally:
             asyncio.events._set_running_loop(None)
             world.close()

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import heapq
 import random
 import secrets
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cache, partial
@@ -28,16 +29,18 @@ from actors import node as node_module
 from actors import node_health, ticker
 from actors.node import periodic
 from actors.runtime import AnyChild, ChildSpec, Strategy, Supervisor
+from actors.runtime.actor_instance import ActorInstance
 from service.domain.bundles import decode
 from service.domain.messages import Answer, Outcome, Status
 from service.domain.users import Profile
-from service.ports import Delivery, Emptied, Greeting, NodeBeat, StaleFencingToken, Unavailable
+from service.ports import Emptied, Greeting, NodeBeat, StaleFencingToken, Unavailable
 from service.ports.names import DUE
 from service.settings import Settings, read
 from service.telemetry.metrics import Metrics
 from tests.fakes.nodes import FakeNodes
 from tests.fakes.rows import ENDED, UserRow
 from tests.simulation import world as world_module
+from tests.simulation.inner_state import InnerState
 from tests.simulation.loop import INSIDE, Process, VirtualLoop
 from tests.simulation.network import Link, Server
 from tests.simulation.post import Post
@@ -62,8 +65,11 @@ of another node changes their result, and they change none of another: see `Choi
 SETTLES_WITHIN = 60.0
 """Seconds of virtual time after the last choice in which every message ends."""
 
-LONGEST_RUN = 20.0
-"""Seconds of virtual time in which there are choices."""
+LONGEST_WAIT = 20.0
+"""Seconds of virtual time without a choice after which there is none any more."""
+
+LONGEST_RUN = 60.0
+"""Seconds of virtual time in which there are choices. A run that is longer is not whole: it works and gets nowhere."""
 
 SLOW_FOR = ticker.LOCK_TTL + 0.1
 """Seconds for which all calls are slow: the lock of a ticker expires meanwhile."""
@@ -107,22 +113,6 @@ class Step:
     possible: Callable[[], bool] = lambda: True
 
 
-@dataclass
-class Steps:
-    """The calls that wait, in the order in which they were made."""
-
-    waiting: list[Step] = field(default_factory=list)
-
-    async def ask(self, step: Step) -> Any:
-        """Wait until the call was chosen."""
-        self.waiting.append(step)
-        try:
-            return await step.answer
-        finally:
-            if step in self.waiting:
-                self.waiting.remove(step)
-
-
 class StepLink(Link):
     """The way of a node to a server: its calls wait until they are chosen."""
 
@@ -133,15 +123,12 @@ class StepLink(Link):
 
     def cut(self) -> None:
         """Forget the calls of a process that is gone."""
-        steps = self._world.steps
-        steps.waiting = [one for one in steps.waiting if not one.process.dead]
+        self._world.waiting = [one for one in self._world.waiting if not one.process.dead]
 
     async def call(self, port: Any, name: str, args: Any, kwargs: Any) -> Any:
         method, node = getattr(port, name), self._node
         if name not in STEPS or (name == "read" and port.name != DUE):
-            result = await method(*args, **kwargs)
-            node.heard(name, result)
-            return result
+            return await method(*args, **kwargs)
         if name == "read":
             kwargs = {**kwargs, "block": 0.0}
 
@@ -149,7 +136,7 @@ class StepLink(Link):
             stream = self._world.memory.streams.get(DUE)
             return stream is None or stream.group is None or max(stream.entries, default=0) > stream.group.read_up_to
 
-        return await self._world.steps.ask(
+        return await self._world.ask(
             Step(
                 node,
                 node.process,
@@ -187,7 +174,7 @@ class StepCalls:
             return Answer(Outcome.ACCEPTED, 0.01, status_code=200)
 
         step = Step(node, node.process, "attempt", (greeting.id,), accept, world.loop.create_future())
-        answer: Answer = await world.steps.ask(step)
+        answer: Answer = await world.ask(step)
         return answer
 
 
@@ -202,6 +189,9 @@ class SmallTree(WatchedNode):
         ]
         return self._supervisor("node", children, Strategy.ONE_FOR_ONE)
 
+    def _store_emptied(self, emptied: Emptied) -> None:
+        """Do nothing: there is no recovery before the end."""
+
 
 class SmallNode(SimulatedNode):
     """A node that believes in its lease until it ends. Others may end it meanwhile: it is `evicted`, and goes on."""
@@ -210,17 +200,7 @@ class SmallNode(SimulatedNode):
         super().__init__(world, name)
         self.incarnation = 0
         self.evicted = False
-        self.history = b""
-        """A digest of all that this node was told: its own state follows from it."""
         self._small = world
-
-    def heard(self, what: str, result: object) -> None:
-        """Remember an answer. Polls that find nothing are no news."""
-        if result is None or result == []:
-            return
-        told = result.ids if isinstance(result, Delivery) else result
-        at = self._small.loop.time()
-        self.history = hashlib.blake2b(f"{at:.3f} {what} {told!r}".encode(), key=self.history, digest_size=16).digest()
 
     async def _run(self, process: Process) -> None:
         world = self._small
@@ -247,7 +227,8 @@ class SmallWorld(World):
         super().__init__(
             VirtualLoop(), Random(0), begin=NOON, rate=1.0, settings={"DELIVERY_ACTORS": "1"}, tell=self._told
         )
-        self.steps = Steps()
+        self.waiting: list[Step] = []
+        """The calls that wait, in the order in which they were made."""
         self.trace: list[str] = []
         self.swallowed: set[UUID] = set()
         self._highest_token = 0
@@ -289,6 +270,7 @@ class SmallWorld(World):
         )
         self.truth.put_user(row)
         self.truth.insert_message(row, "birthday", NOON.year, due, due_at=due, tzdata="2026a")
+        self.truth.messages = {id_: replace(row, planned_at=then) for id_, row in self.truth.messages.items()}
 
     # --- running -----------------------------------------------------------------------------------------------------
 
@@ -304,6 +286,16 @@ class SmallWorld(World):
         """Run all that is ready. No time passes."""
         while self.loop._ready:
             self.loop._run_once()
+        self._sort_timers()
+
+    def _sort_timers(self) -> None:
+        """Let those that are due in the same millisecond run in the order of their names, whenever they were made."""
+        timers = [heapq.heappop(self.loop._scheduled) for _ in range(len(self.loop._scheduled))]
+        for timer in timers:
+            timer._when = round(timer._when, 3)
+        self.loop._called_off = 0
+        # In place, and a sorted list is a heap.
+        self.loop._scheduled[:] = sorted((timer for timer in timers if not timer._cancelled), key=_turn)
 
     def pass_time(self, seconds: float | None = None) -> None:
         """Let time pass until something happens, or for so many seconds."""
@@ -314,10 +306,24 @@ class SmallWorld(World):
             if until is None or self.loop.time() >= until:
                 return
 
+    async def ask(self, step: Step) -> Any:
+        """Wait until the call was chosen."""
+        self.waiting.append(step)
+        try:
+            return await step.answer
+        finally:
+            if step in self.waiting:
+                self.waiting.remove(step)
+
     @property
     def possible(self) -> list[Step]:
         """The calls that can be served now."""
-        return [step for step in self.steps.waiting if step.possible()]
+        return [step for step in self.waiting if step.possible()]
+
+    @property
+    def wrong(self) -> list[str]:
+        """What broke a guarantee, and errors that no task handled."""
+        return self.violations + [str(error.get("exception", error["message"])) for error in self.loop.errors]
 
     @property
     def ended(self) -> bool:
@@ -357,7 +363,7 @@ class SmallWorld(World):
         return Choice(name, lambda: self._serve(step, fate), fault=not done, commutes=commutes)
 
     def _serve(self, step: Step, fate: Fate) -> None:
-        self.steps.waiting.remove(step)
+        self.waiting.remove(step)
         result: Any = None
         error: Exception | None = None
         if fate is Fate.SWALLOWED and step.name == "publish":
@@ -374,7 +380,6 @@ class SmallWorld(World):
             self._check_token(step, result)
         if fate in (Fate.REFUSED, Fate.LOST):
             result, error = self._failure(step, fate)
-        step.node.heard(f"{step.name} {step.args!r}" if step.name == "attempt" else step.name, error or result or fate)
         if not step.answer.done():
             if error is not None:
                 step.answer.set_exception(error)
@@ -395,7 +400,7 @@ class SmallWorld(World):
 
     def _dies(self, node: SmallNode) -> None:
         node.kill()
-        self.steps.waiting = [one for one in self.steps.waiting if not one.process.dead]
+        self.waiting = [one for one in self.waiting if not one.process.dead]
         self.settle()
         self._notice(node.incarnation)
 
@@ -485,36 +490,39 @@ class SmallWorld(World):
     # --- states ------------------------------------------------------------------------------------------------------
 
     def state(self) -> bytes:
-        """A digest of all that the future depends on: the servers, and what each node was told and when."""
-        truth, memory, broker = self.truth, self.memory, self.broker
-        held = [
-            [
-                (bundle.body, bundle.returns)
-                for consumer in (node.queue._connected if node.queue is not None else ())
-                for bundle in consumer.unacknowledged.values()
-            ]
-            for node in self.small
-        ]
+        """A digest of all that the future depends on: what the servers hold, and each node."""
+        truth, memory, broker, post = self.truth, self.memory, self.broker, self.post
+        inner = InnerState(self)
+        inner.read([list(truth.messages.values()), list(truth.attempts.values()), truth.fencing_tokens])
+        inner.read([truth.taken_back, [row.ended for row in truth.nodes.values()]])
+        inner.read([memory.streams, memory.locks, memory.fences, memory.next_call, memory.rates])
+        inner.read([list(ids) for ids, _ in memory.accepted.values()])  # they expire after days
+        inner.read([[(bundle.body, bundle.returns) for bundle in broker.ready], broker.exists, broker.dead])
+        inner.read([post.accepted, {message: len(calls) for message, calls in post.called.items()}])
+        inner.read([self.swallowed, self._highest_token, self._later_claims()])
+        for node in self.small:
+            inner.read([node.process.dead, node.evicted, node.incarnation])
+            if node.runs:
+                steps = [step for step in self.waiting if step.process is node.process]
+                inner.read([node.process, node.node, node.queue, sorted(steps, key=lambda step: step.name)])
+        inner.read([timer for timer in self.loop._scheduled if not timer._context[INSIDE].dead])
+        inner.read(list(broker.consumers))  # in the order in which they get the next bundles
+        return hashlib.blake2b(repr(inner.values).encode(), digest_size=16).digest()
+
+    def _later_claims(self) -> list[list[bool]]:
+        """Tell of each entry, and of each node's last claim, whether its messages were claimed again."""
         due = self.memory.streams.get(DUE)
-        later = [
-            [self._is_of_a_later_claim(message, number) for message in decode(stored.body)]
-            for number, stored in (due.entries if due is not None else {}).items()
+        entries = due.entries.items() if due is not None else ()
+        return [
+            *([self._is_of_a_later_claim(message, number) for message in decode(one.body)] for number, one in entries),
+            *([at > self._last_claim.get(node.name, 0) for at in self._claim_of.values()] for node in self.small),
         ]
-        whole = (
-            later,
-            *(list(truth.messages.values()), list(truth.attempts.values()), truth.fencing_tokens),
-            *([row.ended for row in truth.nodes.values()], memory.streams, memory.locks, memory.accepted),
-            *([(bundle.body, bundle.returns) for bundle in broker.ready], held, sorted(self.post.accepted.items())),
-            [(node.history, node.process.dead, node.evicted, node.incarnation) for node in self.small],
-            sorted((step.node.name, step.name) for step in self.steps.waiting),
-            round(self.loop.time(), 3),
-        )
-        return hashlib.blake2b(repr(whole).encode(), digest_size=16).digest()
 
     def outcome(self) -> str:
-        """Return the rows, the attempts and the acceptances as text, for comparing two runs."""
-        rows, attempts = self.truth.messages.values(), self.truth.attempts.values()
-        return repr(([*rows], [*attempts], sorted(self.post.accepted.items())))
+        """Return what the rows, the attempts and the acceptances say, without their instants, to compare two walks."""
+        rows = [(row.id, row.status, row.attempt, row.status_reason) for row in self.truth.messages.values()]
+        attempts = [(row.message_id, row.number, row.outcome, row.error) for row in self.truth.attempts.values()]
+        return repr((rows, sorted(attempts), sorted(self.post.accepted.items())))
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -577,6 +585,14 @@ def drive(work: Coroutine[Any, Any, Any]) -> Any:
     except StopIteration as done:
         return done.value
     raise AssertionError("a call of a fake has waited")
+
+
+def _turn(timer: Any) -> tuple[float, str, str]:
+    """Return when a timer is due, the process, and the actor if it is a message to one."""
+    owner = getattr(timer._callback, "__self__", None)
+    process = timer._context.get(INSIDE)
+    actor = owner.cell.name if isinstance(owner, ActorInstance) else type(owner).__name__
+    return timer._when, process.name if process is not None else "", actor
 
 
 @cache
