@@ -128,6 +128,14 @@ def test_a_member_of_rabbitmq_has_a_name_before_it_is_healthy() -> None:
     assert [one["healthcheck"] for one in members] == [{"disable": True}] * 3
 
 
+def test_the_proxy_is_asked_over_its_port() -> None:
+    """A proxy that hangs still has a valid file."""
+    check = services_of(ROOT / "docker-compose.prod.yml")["proxy"]["healthcheck"]["test"]
+
+    assert check[:2] == ["CMD", "curl"]
+    assert check[-1].startswith("https://127.0.0.1/")
+
+
 @pytest.mark.parametrize("right", ["configure", "write", "read"])
 def test_rabbitmq_permits_the_names_that_heyday_uses_and_no_others(right: str) -> None:
     """The file does not unescape backslashes: a pattern with two of them refuses every name."""

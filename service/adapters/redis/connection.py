@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -54,16 +54,17 @@ class RedisClients:
 
     async def refuse_cluster(self) -> None:
         """Raise Unsupported if the server is part of a Redis Cluster, Unavailable if it cannot be asked."""
-        with suppress(errors.NoPermissionError):
-            async with translating():
-                try:
-                    reply: Reply = await self.commands.execute_command("CLUSTER INFO")  # type: ignore[no-untyped-call]
-                except errors.ResponseError as error:
-                    if "cluster support disabled" in str(error):
-                        return
-                    raise
-            if reply:
-                raise Unsupported("redis", CLUSTER_REFUSED)
+        async with translating():
+            try:
+                reply: Reply = await self.commands.execute_command("CLUSTER INFO")  # type: ignore[no-untyped-call]
+            except errors.NoPermissionError:  # in a cluster, the first command that is redirected says so
+                return
+            except errors.ResponseError as error:
+                if "cluster support disabled" in str(error):
+                    return
+                raise
+        if reply:
+            raise Unsupported("redis", CLUSTER_REFUSED)
 
     async def use(self, url: str) -> None:
         """Connect to another URL from now on. What is under way fails as in an outage."""

@@ -103,18 +103,24 @@ class RedisWorkStream:
 
     async def state(self) -> StreamState:
         try:
-            async with translating():
-                length = await self._redis.xlen(self.name)
-                pending: Reply = await self._redis.xpending(self.name, GROUP)
-                seconds, microseconds = await self._redis.time() if pending["min"] else (0, 0)
+            async with translating(), self._redis.pipeline(transaction=False) as pipeline:
+                pipeline.time()
+                pipeline.xlen(self.name)
+                pipeline.xpending(self.name, GROUP)
+                replies: list[Reply] = await pipeline.execute(raise_on_error=False)
+                for reply in replies:
+                    if isinstance(reply, errors.RedisError):
+                        raise reply
         except Emptied:  # without a group nothing is pending
-            return StreamState(length, {})
+            return StreamState(replies[1], {})
+        (seconds, microseconds), length, pending = replies
         # The id of an entry begins with the millisecond of Redis' own clock at which it was appended.
-        appended = int(pending["min"].split("-")[0]) / 1000 if pending["min"] else 0.0
+        now = seconds + microseconds / 1e6
+        appended = int(pending["min"].split("-")[0]) / 1000 if pending["min"] else now
         return StreamState(
             length,
             {consumer["name"]: int(consumer["pending"]) for consumer in pending["consumers"]},
-            max(0.0, seconds + microseconds / 1e6 - appended),
+            max(0.0, now - appended),
         )
 
     async def _make_group(self) -> None:

@@ -69,6 +69,19 @@ async def test_a_command_that_is_denied_is_an_outage_with_its_reason(clients: Re
     await reader.close()
 
 
+async def test_a_user_who_may_not_ask_about_clusters_is_served(clients: RedisClients, url: str) -> None:
+    """Managed services may deny all of CLUSTER, and nodes do not need it."""
+    rules = ("reset", "on", ">sesame", "~*", "+@all", "-cluster")
+    await clients.commands.execute_command("ACL", "SETUSER", "tenant", *rules)  # type: ignore[no-untyped-call]
+    parts = urlsplit(url)
+    tenant = connect(f"redis://tenant:sesame@{parts.hostname}:{parts.port}/0")
+
+    await tenant.refuse_cluster()
+
+    await tenant.close()
+    await clients.commands.execute_command("ACL", "DELUSER", "tenant")  # type: ignore[no-untyped-call]
+
+
 async def test_a_redis_cluster_is_refused_with_the_reason(tmp_path: Path) -> None:
     """Its redirects would crash actors at the first key of another node."""
     one, other = Member(tmp_path / "one", *NODE), Member(tmp_path / "other", *NODE)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
+from redis.asyncio.connection import Connection
 
 from service.adapters.redis.connection import RedisClients
 from service.adapters.redis.streams import MAX_TRIES, REQUEUE_BATCH, RedisWorkStream
@@ -264,6 +266,27 @@ async def test_a_flush_wakes_a_waiting_reader(store: Store, stream: WorkStream) 
     async with asyncio.timeout(60):
         with pytest.raises(Emptied):
             await reading
+
+
+async def test_the_state_is_read_in_one_round_trip(clients: RedisClients, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Health has less than a second for all streams, also when Redis is far away."""
+    stream = RedisWorkStream(clients.commands, clients.blocking, NAME, consumer="a")
+    await stream.open()
+    await stream.append(["a", "b"])
+    await stream.read(count=1, block=0.1)
+    sent: list[object] = []
+    send = Connection.send_packed_command
+
+    async def counted(self: Connection, *arguments: Any, **options: Any) -> None:
+        sent.append(arguments)
+        await send(self, *arguments, **options)
+
+    monkeypatch.setattr(Connection, "send_packed_command", counted)
+
+    state = await stream.state()
+
+    assert (state.length, sum(state.pending.values())) == (2, 1)
+    assert len(sent) == 1
 
 
 async def test_the_state_of_a_missing_stream_is_empty(stream: WorkStream) -> None:
