@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
 
 from actors.commands.chaos.faults.fault import Fault, Need, NoEffect
+from actors.commands.chaos.faults.stores import nodes_cut_off
 
 if TYPE_CHECKING:
     from actors.commands.chaos.environment import Environment
@@ -33,7 +34,7 @@ class SilentConnections(Fault):
     does: ClassVar[str] = (
         f"open {CONNECTIONS} silent connections to the API of a node with {DESCRIPTORS} file descriptors"
     )
-    needs: ClassVar[tuple[Need, ...]] = (Need.PROCESS_LIMITS,)
+    needs: ClassVar[tuple[Need, ...]] = (Need.PROCESS_LIMITS, Need.RELAYED_RABBITMQ)
     takes: ClassVar[float] = 30.0
 
     def __init__(self, chance: Random) -> None:
@@ -53,7 +54,10 @@ class SilentConnections(Fault):
             if opened <= descriptors:
                 raise NoEffect(f"{opened} connections could be opened, and the node has {descriptors} descriptors")
             began = environment.time()
-            await asyncio.sleep(lasts)
+            # Otherwise the others may have every bundle, and this node has nothing to send.
+            others = [other for other in environment.fleet.slots if other is not slot]
+            with nodes_cut_off(environment, others):
+                await asyncio.sleep(lasts)
             if not await environment.sent_by(slot.node_id, since=began):
                 self.problems.append(f"{slot.node_id} sent nothing while {opened} connections were silent")
         return f"{slot.node_id}, {opened} connections for {lasts:.1f} s"
@@ -61,7 +65,8 @@ class SilentConnections(Fault):
     async def cleanup(self, environment: Environment) -> None:
         """Replace the node, because it cannot get its file descriptors back."""
         if self._slot is not None:
-            await self._slot.drain(within=environment.drain_timeout)
+            if not await self._slot.drain(within=environment.drain_timeout):
+                self.problems.append(f"{self._slot.node_id} did not end in order")
             self._slot.start()
             await self._slot.ready()
 

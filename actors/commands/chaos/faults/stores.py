@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,15 +11,16 @@ from actors.commands.chaos.faults.fault import Fault, LostBundles, Need, NoEffec
 
 if TYPE_CHECKING:
     from actors.commands.chaos.environment import Environment
+    from actors.commands.chaos.fleet import Slot
 
 FILLED_WITHIN = 10.0
 """Seconds in which a bundle must be in the delivery queue."""
 
 
 @contextmanager
-def nodes_cut_off(environment: Environment) -> Iterator[None]:
-    """Cut the nodes off from RabbitMQ while the block runs: what they took in advance returns to the queue."""
-    relays = environment.fleet.relays("rabbitmq") if environment.servers.rabbitmq_url else []
+def nodes_cut_off(environment: Environment, slots: Sequence[Slot]) -> Iterator[None]:
+    """Cut these nodes off from RabbitMQ while the block runs: what they took in advance returns to the queue."""
+    relays = [slot.relays["rabbitmq"] for slot in slots] if environment.servers.rabbitmq_url else []
     try:
         for relay in relays:
             relay.cut()
@@ -84,7 +85,7 @@ class PurgeQueue(LostBundles):
             purged = await environment.servers.purge_queue()
             return purged > 0
 
-        with nodes_cut_off(environment):
+        with nodes_cut_off(environment, environment.fleet.slots):
             if not await environment.until(emptied, within=FILLED_WITHIN):
                 raise NoEffect("the delivery queue was empty")
         return f"{purged} bundles"
@@ -129,7 +130,7 @@ class ShareQueue(LostBundles):
             async def took() -> bool:
                 return taken() > 0
 
-            with nodes_cut_off(environment):
+            with nodes_cut_off(environment, environment.fleet.slots):
                 if not await environment.until(took, within=FILLED_WITHIN):
                     raise NoEffect("the stranger found no bundle")
             await asyncio.sleep(lasts)

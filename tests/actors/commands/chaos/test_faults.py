@@ -98,10 +98,13 @@ def environment(**answers: Any) -> Any:
     async def answer(name: str) -> Any:
         return answers[name]
 
-    slots = [SimpleNamespace(node_id=f"node-{number}", running=True, send=lambda _: None) for number in (1, 2)]
+    relays = {"rabbitmq": answers.get("relay", Mock())}
+    slots = [
+        SimpleNamespace(node_id=f"node-{number}", running=True, send=lambda _: None, relays=relays) for number in (1, 2)
+    ]
     return SimpleNamespace(
         until=until,
-        fleet=SimpleNamespace(slots=slots, relays=lambda _system: answers.get("relays", [])),
+        fleet=SimpleNamespace(slots=slots, relays=lambda _system: []),
         stub=EmailStub(StubOptions()),
         servers=SimpleNamespace(
             rabbitmq_url="amqp://h",
@@ -124,11 +127,11 @@ async def test_a_fault_that_meets_nothing_is_none(name: str) -> None:
 async def test_a_queue_is_purged_while_no_node_has_its_bundles() -> None:
     """With few greetings the nodes take every bundle in advance, and the fault would find an empty queue."""
     relay = Mock()
-    found = environment(bundles=0, relays=[relay])
+    found = environment(bundles=0, relay=relay)
     found.servers.purge_queue = AsyncMock(side_effect=lambda: relay.cut.call_count - relay.mend.call_count)
 
-    assert await KINDS["purge-queue"](Random(1)).inject(found) == "1 bundles"
-    relay.mend.assert_called_once()
+    assert await KINDS["purge-queue"](Random(1)).inject(found) == "2 bundles"
+    assert relay.mend.call_count == 2
 
 
 async def test_a_node_that_ended_by_itself_before_a_fault_is_a_problem() -> None:
