@@ -23,6 +23,9 @@ REQUESTS_TIMEOUT = 4.5
 """Seconds for the requests under way when the node drains, and as long again for their connections to end. Both
 together are shorter than the deadline of a child."""
 
+SHORTEST_TIMEOUT = 0.1
+"""Seconds for them at least, where the drain of the node has no more to spare."""
+
 CLOSE_TIMEOUT = 0.5
 """Seconds for the same when the actor is stopped; both together are shorter than stop() may take."""
 
@@ -52,6 +55,12 @@ def connection_limit(settings: Settings, descriptors: int) -> int:
         return MAX_CONNECTIONS
     reserved = settings.email_concurrency + settings.connections_of_node + RESERVED_DESCRIPTORS
     return max(MIN_CONNECTIONS, min(MAX_CONNECTIONS, descriptors - reserved))
+
+
+def requests_timeout(settings: Settings) -> float:
+    """Return the seconds for the requests under way: the senders drain later, and need the time of a call."""
+    spare = (settings.drain_within - settings.email_timeout).total_seconds()
+    return max(SHORTEST_TIMEOUT, min(REQUESTS_TIMEOUT, spare / 2))
 
 
 def check_address(host: str, port: int) -> None:
@@ -119,7 +128,7 @@ class ApiServer(Actor[Never]):
             await asyncio.sleep(0)
         # Idle connections are closed at once, the others after their response.
         self._runner.server.pre_shutdown()
-        await self._runner.server.shutdown(REQUESTS_TIMEOUT)
+        await self._runner.server.shutdown(requests_timeout(self._dependencies.settings))
 
     async def stop(self) -> None:
         """Close what is still open."""

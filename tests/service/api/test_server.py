@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,8 +11,10 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
+from actors.http_server import requests_timeout
 from service.node.outages import Outages
 from service.ports import Busy, Unavailable
+from service.settings import Secret, Settings
 from tests.service.api.conftest import Api, Serve, a_user, request_lines
 
 USERS = "/api/v1/users"
@@ -195,6 +198,15 @@ async def test_a_request_that_does_not_end_does_not_hold_up_the_drain(
     with pytest.raises(aiohttp.ClientError):
         await request
     assert report.clean
+
+
+@pytest.mark.parametrize(("drain_within", "seconds"), [(20, 4.5), (12, 1), (10, 0.1)])
+def test_requests_leave_a_drain_the_time_of_a_call(drain_within: int, seconds: float) -> None:
+    """The senders drain after the API. A call that is cut off has an unknown outcome."""
+    settings = Settings(Secret(""), Secret(""), Secret(""), drain_within=timedelta(seconds=drain_within))
+
+    assert settings.email_timeout == timedelta(seconds=10)
+    assert requests_timeout(settings) == seconds
 
 
 def _listens(api: Api) -> bool:
