@@ -121,9 +121,28 @@ async def test_an_edit_between_the_read_and_the_lock_of_a_release_counts(store: 
     await gate.execute("select pg_advisory_unlock(1)")
     await releasing
 
-    (row,) = await store.fetch("select status, send_at, reschedule_to from messages")
-    assert tuple(row) == ("scheduled", later, None)
+    (row,) = await store.fetch("select status, send_at, timezone, reschedule_to from messages")
+    assert tuple(row) == ("scheduled", later, "Asia/Tokyo", None)
     await gate.close()
+
+
+async def test_a_record_that_waited_for_an_edit_takes_the_zone_of_the_edit(store: Store) -> None:
+    """With the new instant and the old zone, the next version of the time zone data would move the message."""
+    claimed = await being_sent(store)
+    later = claimed.send_at + timedelta(hours=5)
+    editing, other = await asyncpg.connect(store.dsn), await asyncpg.connect(store.dsn)
+    await editing.execute("begin; update users set timezone = 'Asia/Tokyo'")
+    await editing.execute("update messages set reschedule_to = $1", later)
+
+    recording = asyncio.ensure_future(rejected(store, claimed))
+    await eventually(lambda: other.fetchval("select count(*) from pg_locks where not granted"))
+    await editing.execute("commit")
+    await recording
+
+    (row,) = await store.fetch("select status, send_at, timezone from messages")
+    assert tuple(row) == ("scheduled", later, "Asia/Tokyo")
+    await editing.close()
+    await other.close()
 
 
 @pytest.mark.parametrize("end", [rejected, freed])
