@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # ships no annotations
@@ -48,12 +49,22 @@ def test_servers_never_run_as_root_and_on_loopback_only(running: DemoProcess) ->
 def test_a_server_that_is_killed_is_started_again(running: DemoProcess) -> None:
     """Otherwise no greeting leaves any more, and a demo with `--once` never ends."""
     servers = {"postgres", "valkey-server"}
-    killed = [process for process in running.running() if process.name() in servers]
+    killed = [process for process, name in _names(running).items() if name in servers]
     for process in killed:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
-    while not servers <= {process.name() for process in running.running() if process not in killed}:
+    while not servers <= {name for process, name in _names(running).items() if process not in killed}:
         running.until(LINE)
+
+
+def _names(demo: DemoProcess) -> dict[psutil.Process, str]:
+    """Return the names of the processes that run. Those of a server's sessions end at any moment."""
+    names: dict[psutil.Process, str] = {}
+    for process in demo.running():
+        with suppress(psutil.NoSuchProcess):
+            names[process] = process.name()
+    return names
 
 
 def test_a_real_node_refuses_its_database(running: DemoProcess) -> None:
