@@ -10,8 +10,8 @@ from random import Random
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
 
+from actors.commands.chaos.faults.connections import nodes_cut_off
 from actors.commands.chaos.faults.fault import Fault, Need, NoEffect
-from actors.commands.chaos.faults.stores import nodes_cut_off
 
 if TYPE_CHECKING:
     from actors.commands.chaos.environment import Environment

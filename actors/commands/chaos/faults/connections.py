@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 from actors.commands.chaos.faults.fault import Fault, LostBundles, Need, NoEffect
@@ -11,6 +13,7 @@ from service.ports.names import RABBITMQ_QUEUE
 
 if TYPE_CHECKING:
     from actors.commands.chaos.environment import Environment
+    from actors.commands.chaos.fleet import Slot
     from actors.commands.sandbox.servers.relay import Relay
 
 SYSTEMS: dict[str, tuple[Need, ...]] = {
@@ -26,6 +29,19 @@ FIRST_PUBLISH_WITHIN = 60.0
 
 LOST_ANSWERS = 6
 """Times at which the answers of PostgreSQL are lost in one fault."""
+
+
+@contextmanager
+def nodes_cut_off(environment: Environment, slots: Sequence[Slot]) -> Iterator[None]:
+    """Cut these nodes off from RabbitMQ while the block runs: what they took in advance returns to the queue."""
+    relays = [slot.relays["rabbitmq"] for slot in slots] if environment.servers.rabbitmq_url else []
+    try:
+        for relay in relays:
+            relay.cut()
+        yield
+    finally:
+        for relay in relays:
+            relay.mend()
 
 
 class ConnectionFault(Fault):

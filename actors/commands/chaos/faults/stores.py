@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
+from actors.commands.chaos.faults.connections import nodes_cut_off
 from actors.commands.chaos.faults.fault import Fault, LostBundles, Need, NoEffect
 
 if TYPE_CHECKING:
     from actors.commands.chaos.environment import Environment
-    from actors.commands.chaos.fleet import Slot
 
 FILLED_WITHIN = 10.0
 """Seconds in which a bundle must be in the delivery queue."""
-
-
-@contextmanager
-def nodes_cut_off(environment: Environment, slots: Sequence[Slot]) -> Iterator[None]:
-    """Cut these nodes off from RabbitMQ while the block runs: what they took in advance returns to the queue."""
-    relays = [slot.relays["rabbitmq"] for slot in slots] if environment.servers.rabbitmq_url else []
-    try:
-        for relay in relays:
-            relay.cut()
-        yield
-    finally:
-        for relay in relays:
-            relay.mend()
 
 
 class FlushRedis(Fault):
