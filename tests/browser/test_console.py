@@ -819,7 +819,7 @@ async def test_the_number_of_held_messages_opens_those_of_the_held_occasion(open
 
 
 async def test_what_is_overdue_opens_what_has_been_due_for_a_minute(opened: Open) -> None:
-    """What has just become due is not overdue."""
+    """The list ends a minute before now, as the number does: a message that has just become due is in neither."""
     page = await opened()
     day = await _read(page, "day")
     changed = {

@@ -56,7 +56,7 @@ PLAIN = frozenset({int, bool, str, bytes, type(None), UUID, timedelta, date, tim
 NOT_OF_A_NODE = (World, SimulatedNode, VirtualLoop, Server, Auditor, Post, Truth, RedisMemory, Broker, random.Random)
 
 FOR_PEOPLE = (CircuitEvents, Metrics, MetricWrapperBase, Outages)
-"""What is only measured, logged or shown."""
+"""Objects of these kinds measure, log or show, and change nothing that a node does."""
 
 CONSTANT = (type, ModuleType, CodeType, Settings, tzinfo)
 
@@ -72,13 +72,13 @@ class InnerState:
         self._now, self._clocks = world.loop.time(), ((world._begin, world.now()), (REAL_BEGIN, world.real_now()))
         self._places: dict[int, int] = {}
         self._kept: list[Any] = []
-        """What was read. It stays, so that no other object has its id meanwhile."""
+        """The objects that were read, kept alive so that no later object gets the id of one of them."""
 
     def read(self, root: object) -> None:
         """Add the values of everything to which `root` leads."""
-        values, places, todo = self.values, self._places, [root]
-        while todo:
-            one: Any = todo.pop()
+        values, places, unread = self.values, self._places, [root]
+        while unread:
+            one: Any = unread.pop()
             kind: Any = type(one)
             if kind in PLAIN:
                 values.append(one)
@@ -95,7 +95,7 @@ class InnerState:
                 self._kept.append(one)
                 parts = reader(self, one)
                 values.append((kind.__name__, len(parts)))
-                todo += reversed(parts)
+                unread += reversed(parts)
 
     def _seconds(self, one: float) -> float | None:
         if isnan(one):
@@ -260,16 +260,16 @@ def read_after(code: CodeType, at: int) -> list[str]:
         yield from (places[one.target] for one in whole.exception_entries if one.start <= step.offset < one.end)
 
     def may_read(name: str) -> bool:
-        todo, seen = list(next_places(places[at])), set()
-        while todo:
-            place = todo.pop()
+        ahead, seen = list(next_places(places[at])), set()
+        while ahead:
+            place = ahead.pop()
             step = steps[place]
             names = step.argval if isinstance(step.argval, tuple) else (step.argval,)
             if place in seen:
                 continue
             seen.add(place)
             if "_FAST" not in step.opname or name not in names:
-                todo += next_places(place)
+                ahead += next_places(place)
             elif step.opname != "STORE_FAST":
                 return True
         return False

@@ -322,7 +322,7 @@ class SmallWorld(World):
 
     @property
     def wrong(self) -> list[str]:
-        """What broke a guarantee, and errors that no task handled."""
+        """The sentences about broken guarantees, and the errors that no task handled."""
         return self.violations + [str(error.get("exception", error["message"])) for error in self.loop.errors]
 
     @property

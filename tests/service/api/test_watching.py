@@ -232,7 +232,7 @@ async def test_each_watched_day_is_written_once(serve: Serve, monkeypatch: pytes
 
 
 async def test_counts_are_judged_as_of_their_instant(serve: Serve, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of a day that is over are up to a minute old: what was sent meanwhile is not shown as late."""
+    """A count that is up to a minute old is no statement about now: a message sent since is not shown as late."""
     monkeypatch.setattr(watching, "REFRESH_INTERVAL", 0.0)
     monkeypatch.setattr(watching, "LOOK_INTERVAL", 0.0)
     midnight = NOON.replace(hour=0)
