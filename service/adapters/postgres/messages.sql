@@ -591,17 +591,23 @@ select coalesce(extract(epoch from clock_timestamp() - least(
 -- name: oldest_due
 -- A message may wait for the ticker, in the queue (the first queued were the first due), or for the end of its attempt.
 -- A message that was put off, to another attempt or by an edit, has been due since its instant, or since its redrive.
--- Held messages do not count. As in claim_due_around_holds, those that wait for the ticker are not read.
+-- Held messages do not count. As in claim_due_around_holds, those that wait for the ticker are not read. Before its day a
+-- message has a negative age, which is 0 here: with a condition on due_at, a planner whose statistics are from before the
+-- wave expected one due message, and read all.
 select greatest(0, coalesce(extract(epoch from business_now() - least(
     (select min(waiting.due_at)
         from (select code as occasion from occasions) o
         cross join lateral (
-            select min(due_at) as due_at from messages
-            where occasion = o.occasion and status in ('scheduled', 'retrying') and due_at <= business_now()
+            select due_at from messages
+            where occasion = o.occasion and status in ('scheduled', 'retrying')
+            order by due_at
+            limit 1
         ) waiting
         where {{not_held}}),
-    (select min(greatest(redriven_at, send_at)) from messages
-        where status in ('scheduled', 'queued', 'retrying') and due_at > greatest(redriven_at, send_at) and {{not_held}}),
+    (select greatest(redriven_at, send_at) from messages
+        where status in ('scheduled', 'queued', 'retrying') and due_at > greatest(redriven_at, send_at) and {{not_held}}
+        order by greatest(redriven_at, send_at)
+        limit 1),
     (select due_at from messages where status = 'queued' and {{not_held}} order by queued_at limit 1),
     (select min(greatest(redriven_at, send_at)) from messages where status = 'sending')
 )), 0))::double precision

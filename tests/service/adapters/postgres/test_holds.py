@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from service.adapters.postgres.holds import PostgresHolds
+from service.adapters.postgres.queries import load
 from service.domain.messages import Status
 from service.ports import HoldRefused, Result
 from service.ports.messages import HELD
@@ -62,6 +66,30 @@ async def test_a_held_message_does_not_count_as_due(store: Store) -> None:
 
     await holds.release([everything.id], by=OPERATOR)
     assert 3600 <= await store.messages.oldest_due_age() < 3630
+
+
+async def test_the_oldest_due_message_is_found_without_reading_the_others(store: Store) -> None:
+    """A node looks for it every 5 s, also while a million are due and statistics are from before."""
+    await store.due(600, ago=timedelta(days=-1))
+    await store.fetch("analyze messages")
+    ids = await store.due(600)
+    await anniversaries(store, ids[::2])
+    await store.fetch("update messages set status = 'retrying', attempt = 1 where id = any($1)", ids[400:])
+    await store.fetch(
+        "update messages set due_at = business_now() + interval '5 minutes' where id = any($1)", ids[500:]
+    )
+
+    text = await store.fetch(f"explain (analyze, format json) {load('messages.sql').oldest_due}")
+    (plan,) = json.loads(text[0][0])
+
+    assert max(rows_of(plan["Plan"])) < 20
+
+
+def rows_of(plan: dict[str, Any]) -> Iterator[int]:
+    """The rows of each node of a plan, in all its loops."""
+    yield int(plan["Actual Rows"] * plan["Actual Loops"])
+    for below in plan.get("Plans", ()):
+        yield from rows_of(below)
 
 
 @pytest.mark.parametrize("read_before", [False, True], ids=["before the reading", "after the reading"])
