@@ -52,22 +52,29 @@ def identifier(text: str) -> UUID:
         raise argparse.ArgumentTypeError(f"expected {expected}, not {text!r}") from None
 
 
-async def user_id(user: str, of_address: Callable[[str], Awaitable[UUID | None]]) -> UUID:
-    """The id of a user who is given by an id, or by the address of a user who is not deleted.
-
-    Raises WrongUsage for other text, and CommandFailed when no user has the address.
-    """
-    if "@" in user:
-        if (found := await of_address(user)) is None:
-            raise CommandFailed(f"no user has the address {user}; search for a deleted user by id")
-        return found
+def id_or_address(text: str) -> UUID | str:
+    """Parse the id of a user. An email address stays as it is: `user_id` looks it up."""
+    if "@" in text:
+        return text
     try:
-        return UUID(user)
+        return UUID(text)
     except ValueError:
-        raise WrongUsage(
-            f"USER: expected the id of a user (a UUID) or an email address, not {user!r}; "
+        raise argparse.ArgumentTypeError(
+            f"expected the id of a user (a UUID) or an email address, not {text!r}; "
             "`heyday call '/api/v1/users?q=NAME'` finds users by a part of the name"
         ) from None
+
+
+async def user_id(user: UUID | str, of_address: Callable[[str], Awaitable[UUID | None]]) -> UUID:
+    """The id of a user who is given by it, or by the address of a user who is not deleted.
+
+    Raises CommandFailed when no user has the address.
+    """
+    if isinstance(user, UUID):
+        return user
+    if (found := await of_address(user)) is None:
+        raise CommandFailed(f"no user has the address {user}; search for a deleted user by id")
+    return found
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 
-from actors.commands.arguments import user_id
+from actors.commands.arguments import id_or_address, user_id
 from actors.commands.errors import CommandFailed
 from actors.commands.reports import ReportSources, report
 from service.api.http.responses import encode
@@ -19,7 +19,9 @@ from service.reports.explanation import Explained, Explanation, explain
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("user", metavar="USER", help="an id, or the email address of a user who is not deleted")
+    parser.add_argument(
+        "user", metavar="USER", type=id_or_address, help="an id, or the email address of a user who is not deleted"
+    )
     parser.add_argument("--json", action="store_true", help="write JSON, as GET /api/v1/users/{id}/explanation does")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from actors.commands.arguments import user_id
+from actors.commands.arguments import id_or_address, user_id
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.output import counted, printable
@@ -44,6 +44,9 @@ from service.settings import Secret, Settings, read, read_database_url
 
 DEFAULT = "default"
 """The word for a rule that the cluster's defaults decide, and for the text without a language."""
+
+_VALID = Text(DEFAULT_SUBJECT, "{years}", without_years="Hey")
+"""Stands for the texts of a row that has not been read: a mistake in what is set is one beside any text."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +96,9 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
 
 def _add_recipient(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("code", metavar="CODE")
-    parser.add_argument("--user", help="for this user, by the id or the email address, instead of made-up values")
+    parser.add_argument(
+        "--user", type=id_or_address, help="for this user, by the id or the email address, instead of made-up values"
+    )
     parser.add_argument("--first-name", metavar="NAME", type=_name, help="(Ada)")
     parser.add_argument("--last-name", metavar="NAME", type=_last_name, help="empty for none (Lovelace)")
     parser.add_argument("--locale", metavar="TAG", type=_language)
@@ -146,6 +151,11 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Run the sub-command and return the exit code. Raises BadConfiguration, CommandFailed, WrongUsage, Unavailable."""
     if args.action == "set" and args.language is not None and not _texts(args):
         raise WrongUsage("--language: expected --text, --subject or --text-without-years with it")
+    if args.action == "set":
+        _refuse_mistakes(_changed(Occasion(args.code, _VALID, {args.language: _VALID} if args.language else {}), args))
+    made_up = ("first_name", "last_name", "locale", "years")
+    if getattr(args, "user", None) is not None and any(getattr(args, name) is not None for name in made_up):
+        raise WrongUsage("expected --user or made-up values, not both")
     settings = read(environment) if args.action == "test-send" else None
     return asyncio.run(_run(args, read_database_url(environment), settings))
 
@@ -199,8 +209,7 @@ async def _set(occasions: PostgresOccasions, args: argparse.Namespace) -> int:
     if args.remove_language is not None and (before is None or args.remove_language not in before.occasion.texts):
         raise CommandFailed(f"{args.code} has no text in {args.remove_language}")
     occasion = _changed(before.occasion if before else Occasion(args.code, Text(DEFAULT_SUBJECT, "")), args)
-    if mistakes := occasion.mistakes():
-        raise WrongUsage("nothing was changed: " + "; ".join(f"{field}: {sentence}" for field, sentence in mistakes))
+    _refuse_mistakes(occasion)
     try:
         entry, created = await occasions.put(occasion, version=before.version if before else None, by=command_line())
     except OccasionChanged as error:
@@ -212,6 +221,11 @@ async def _set(occasions: PostgresOccasions, args: argparse.Namespace) -> int:
     what = "created" if created else "changed" if before and entry.version != before.version else "as it was"
     _write(OccasionDetailsAnswer.json(entry) if args.json else f"{args.code}: {what}\n{_page(entry)}")
     return OK
+
+
+def _refuse_mistakes(occasion: Occasion) -> None:
+    if mistakes := occasion.mistakes():
+        raise WrongUsage("nothing was changed: " + "; ".join(f"{field}: {sentence}" for field, sentence in mistakes))
 
 
 def _texts(args: argparse.Namespace) -> dict[str, Any]:
@@ -243,12 +257,9 @@ def _changed(one: Occasion, args: argparse.Namespace) -> Occasion:
 
 
 async def _recipient(database: Database, args: argparse.Namespace, occasion: Occasion) -> Recipient:
-    values = (args.first_name, args.last_name, args.locale, args.years)
     if args.user is None:
         last_name = "Lovelace" if args.last_name is None else args.last_name or None
         return Recipient(args.first_name or "Ada", last_name, args.locale, args.years)
-    if any(value is not None for value in values):
-        raise WrongUsage("expected --user or made-up values, not both")
     planned = await PostgresPlanning(database).planned()
     users = PostgresUsers(database, late_limit=LATE_LIMIT, tzdata=TZDATA_VERSION)
     previews = PostgresPreviews(database, late_limit=LATE_LIMIT)

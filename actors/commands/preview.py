@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from actors.commands.arguments import identifier, instant
+from actors.commands.arguments import identifier, instant, refuse_reversed
 from actors.commands.errors import WrongUsage
 from actors.commands.output import printable
 from actors.commands.reports import ReportSources, report
@@ -66,6 +66,9 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     for option, value in without_effect.items():
         if args.tzdata_diff and value is not None:
             raise WrongUsage(f"{option} has no effect with --tzdata-diff")
+    refuse_reversed(args)
+    if args.down is not None and args.down[0] >= args.down[1]:
+        raise WrongUsage("--as-if-down: expected FROM before TO")
 
     async def write(sources: ReportSources) -> None:
         await (write_tzdata_diff(args, sources) if args.tzdata_diff else _preview(args, sources))
@@ -120,10 +123,7 @@ async def _preview(args: argparse.Namespace, sources: ReportSources) -> None:
 def _outage(args: argparse.Namespace, sources: ReportSources) -> Outage | None:
     if args.down is None:
         return None
-    begins, ends = args.down
-    if begins >= ends:
-        raise WrongUsage("--as-if-down: expected FROM before TO")
-    return Outage(begins, ends, sources.late_limit)
+    return Outage(args.down[0], args.down[1], sources.late_limit)
 
 
 def _cost(cost: OutageCost | None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from uuid import UUID
 
-from actors.commands.arguments import identifier, instant, refuse_reversed, user_id
+from actors.commands.arguments import id_or_address, identifier, instant, refuse_reversed, user_id
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.output import OutputFailed, counted, discard_output
@@ -48,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=sorted(status.value for status in REDRIVABLE),
         help="all messages with this status, instead of ids; may be given more than once",
     )
-    parser.add_argument("--user", help="with --status: only this user's, by the id or the email address")
+    parser.add_argument(
+        "--user", type=id_or_address, help="with --status: only this user's, by the id or the email address"
+    )
     parser.add_argument("--occasion", metavar="CODE", help="with --status: only this occasion")
     parser.add_argument(
         "--from", dest="starts_at", metavar="INSTANT", type=instant, help="with --status: at or after INSTANT"

@@ -62,7 +62,7 @@ def test_the_version_is_that_of_the_installed_package(capsys: pytest.CaptureFixt
 
 REQUIRED = {
     "call": ["/health"],
-    "explain": ["user"],
+    "explain": ["ada@example.com"],
     "completion": ["bash"],
     "hold": ["--reason", "a test"],
     "import": ["people.csv"],
@@ -163,6 +163,36 @@ def test_a_value_that_is_refused_is_answered_in_the_words_of_the_help(
 
     assert not re.search(r"<|UUID", said)
     assert re.search(r"choose from '[a-z]|expected an id such as", said)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["explain", ""], "argument USER: expected the id of a user (a UUID) or an email address, not ''"),
+        (["redrive", "--status", "failed", "--user", "ada"], "argument --user: expected the id of a user"),
+        (["occasions", "render", "birthday", "--user", "ada"], "argument --user: expected the id of a user"),
+        (
+            ["occasions", "render", "birthday", "--user", "a@example.com", "--years", "3"],
+            "expected --user or made-up values",
+        ),
+        (["occasions", "set", "Name day", "--text", "Hey"], "nothing was changed: code: "),
+        (["occasions", "set", "birthday", "--text", "{name}"], "nothing was changed: text: "),
+        (
+            ["occasions", "set", "birthday", "--language", "de", "--text", "{name}"],
+            "nothing was changed: texts.de.text",
+        ),
+        (["occasions", "set", "birthday", "--offset-days", "61"], "nothing was changed: offsetDays: "),
+        (["preview", "--from", "2027-03-12", "--to", "2027-03-11"], "--to: expected an instant after --from"),
+        (["preview", "--as-if-down", "2027-03-12", "2027-03-11"], "--as-if-down: expected FROM before TO"),
+    ],
+)
+def test_a_value_that_no_database_takes_is_refused_before_it_is_asked(
+    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A database that is away, or slow, must not hide the mistake."""
+    monkeypatch.setenv("HEYDAY_DATABASE_URL", "postgresql://127.0.0.1:1/heyday")
+
+    assert said in usage_error(*words, capsys=capsys)
 
 
 def test_a_port_that_no_machine_has_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

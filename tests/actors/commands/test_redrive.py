@@ -227,13 +227,15 @@ async def test_a_user_who_is_not_there_is_no_redrive_of_nothing(store: Store, he
     assert "no user has the address absent@example.com" in error
 
 
-@pytest.mark.parametrize("option", ["--user", "--occasion", "--from", "--to"])
-async def test_a_filter_beside_ids_is_wrong_usage(heyday: Run, option: str) -> None:
+@pytest.mark.parametrize(
+    "words", ["--user ada@example.com", "--occasion birthday", "--from 2027-03-14", "--to 2027-03-14"]
+)
+async def test_a_filter_beside_ids_is_wrong_usage(heyday: Run, words: str) -> None:
     """It would be ignored."""
-    code, out, error = await heyday(str(uuid4()), option, "2027-03-14")
+    code, out, error = await heyday(str(uuid4()), *words.split())
 
     assert (code, out) == (2, "")
-    assert f"{option}: expected --status instead of ids" in error
+    assert f"{words.split()[0]}: expected --status instead of ids" in error
 
 
 async def test_neither_ids_nor_a_status_is_wrong_usage(heyday: Run) -> None:

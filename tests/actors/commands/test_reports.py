@@ -99,7 +99,7 @@ async def test_a_preview_is_lines_of_json_for_programs(store: Store, clock: Cloc
         (["preview", "--from", "2027-03-11T09:00:00"], 2, "expected an instant"),
         (["preview", "--from", "2020-01-01"], 2, "--from: Expected no instant more than 366 days ago"),
         (["preview", "--to", "2040-01-01"], 2, "--to: Expected no instant more than 731 days ahead"),
-        (["preview", "--from", "2027-03-11", "--to", "2027-03-11"], 2, "--to: Expected an instant after"),
+        (["preview", "--from", "2027-03-11", "--to", "2027-03-11"], 2, "--to: expected an instant after --from"),
         (["preview", "--occasion", "wedding"], 2, "expected one of anniversary, birthday"),
         (["explain", "ada"], 2, "expected the id of a user"),
         (["explain", "ada"], 2, "`heyday call '/api/v1/users?q=NAME'` finds users by a part of the name"),
