@@ -19,7 +19,7 @@ from actors.commands.exit_codes import FAILED, OK
 from actors.commands.imports.conversion import CannotConvert, Conversion, is_date_of_occasion, suggestions
 from actors.commands.imports.options import FORMATS
 from actors.commands.imports.refusals import Refusals
-from actors.commands.imports.sending import ImportClient, chunks
+from actors.commands.imports.sending import ImportClient, NotBegun, chunks
 from actors.commands.imports.source import Source, SourceRow, open_source
 from actors.commands.output import printable
 from actors.commands.progress import ProgressBar
@@ -76,10 +76,11 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     with file:
         try:
             _import(args, file, kind, key, conversion, now, done)
-        except (CommandFailed, KeyboardInterrupt):
+        except (CommandFailed, KeyboardInterrupt) as ended:
             if done.line is not None:
                 _report(args, done, broken_off=True)
-                sys.stderr.write(_how_to_go_on(done.line, updates=args.on_conflict == "update"))
+                if done.line or not isinstance(ended, NotBegun):
+                    sys.stderr.write(_how_to_go_on(done.line, updates=args.on_conflict == "update"))
             raise
     _report(args, done)
     return FAILED if done.counts["refused"] else OK

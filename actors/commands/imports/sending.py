@@ -29,6 +29,9 @@ SILENCE_TIMEOUT = 120.0
 
 _LATER = frozenset({429, 503})
 
+_NEVER_TAKEN = (aiohttp.ClientConnectorError, aiohttp.ClientResponseError, aiohttp.InvalidURL)
+"""No connection, an answer that is not HTTP, and an address that is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
@@ -36,6 +39,10 @@ class RowResult:
 
     outcome: str
     reason: str = ""
+
+
+class NotBegun(CommandFailed):
+    """The API has taken no row of this request, and takes none when it is repeated as it is."""
 
 
 class ImportClient:
@@ -61,11 +68,13 @@ class ImportClient:
                             raise CommandFailed(f"the import ended early: {result.get('detail')}")
                         given += 1
                         yield _result(result)
+        except _NEVER_TAKEN as error:
+            raise NotBegun(f"the API cannot be reached: {_sentence(error)}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if given < len(documents):
                 raise CommandFailed(f"the API cannot be reached: {_sentence(error)}") from error
         except ValueError as error:
-            raise CommandFailed(f"this is no API of heyday: {error}") from error
+            raise NotBegun(f"this is no API of heyday: {error}") from error
         if given < len(documents):
             raise CommandFailed(f"the answer ended early: {len(documents) - given} rows have no result")
 
@@ -81,7 +90,8 @@ class ImportClient:
             response.release()
             if response.status not in _LATER or not left:
                 remedy = " Give the key by --key-file or HEYDAY_API_KEY." if response.status == 401 else ""
-                raise CommandFailed(f"the API answered {response.status}: {problem}{remedy}")
+                kind = CommandFailed if response.status in _LATER or response.status >= 500 else NotBegun
+                raise kind(f"the API answered {response.status}: {problem}{remedy}")
             await asyncio.sleep(min(float(wait) if wait.isdecimal() else 1.0, 30.0))
         raise AssertionError("the last try returns or raises")
 

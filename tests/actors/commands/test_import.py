@@ -364,6 +364,33 @@ async def test_a_node_that_is_away_is_told(tmp_path: Path) -> None:
         await imported("http://127.0.0.1:1", file)
 
 
+@pytest.mark.parametrize("cause", ["nowhere", "not HTTP", "no API", "unauthorised"])
+async def test_an_import_that_never_began_gives_no_hint_to_repeat_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], cause: str
+) -> None:
+    """The address or the key is wrong, so the same command ends in the same way."""
+
+    async def answer(_: web.Request) -> web.Response:
+        page = web.Response(text="<html>\n")
+        return web.json_response({"detail": "No such key."}, status=401) if cause == "unauthorised" else page
+
+    async def speak(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example.com ESMTP\r\n")
+        writer.close()
+
+    app = web.Application()
+    app.router.add_post("/api/v1/users:import", answer)
+    other = await asyncio.start_server(speak, "127.0.0.1")
+    async with TestServer(app) as server, other:
+        urls = {"nowhere": "http://127.0.0.1:1", "not HTTP": f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}"}
+        url = urls.get(cause, str(server.make_url("/")))
+        code = await asyncio.to_thread(main, ["import", str(five_people(tmp_path)), "--url", url])
+
+    written = capsys.readouterr()
+    assert (code, written.out) == (1, "0 created, 0 updated, 0 unchanged, 0 refused\n")
+    assert len(written.err.splitlines()) == 1, written.err
+
+
 CREATED = '{"line": %d, "status": 201}\n'
 
 
