@@ -56,12 +56,12 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """A change of one subject."""
+    """A change of one subject. Its action may be one that a later version has added."""
 
     id: UUID
     at: datetime
     by: Principal
-    action: AuditAction
+    action: str
     subject_kind: str
     subject_id: str
 

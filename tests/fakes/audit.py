@@ -24,7 +24,7 @@ class FakeAuditLog:
         def matches(one: AuditRecord) -> bool:
             return (
                 (before is None or (position is not None and (one.at, one.id) < position))
-                and (wanted.action is None or one.action is wanted.action)
+                and (wanted.action is None or one.action == wanted.action)
                 and (wanted.key is None or one.by.name == wanted.key)
                 and (wanted.since is None or one.at >= wanted.since)
                 and (wanted.until is None or one.at < wanted.until)

@@ -59,4 +59,4 @@ class PostgresAuditLog:
 
 def _record(row: asyncpg.Record) -> AuditRecord:
     by = Principal(row["key_name"], Role(row["role"]), row["request_id"], row["os_user"])
-    return AuditRecord(row["id"], row["at"], by, AuditAction(row["action"]), row["subject_kind"], row["subject_id"])
+    return AuditRecord(row["id"], row["at"], by, row["action"], row["subject_kind"], row["subject_id"])

@@ -13,8 +13,8 @@ from service.api.representations.limits import LimitsAnswer
 from service.domain.holds import Hold
 from service.reports.day import Cell, Tally, totals
 
-_CIRCUITS = ("closed", "half_open", "open")
-"""From the best to the worst."""
+_CIRCUITS = {"closed": 0, "half_open": 2, "open": 3}
+"""From the best to the worst. A state that only a later version knows comes after the first."""
 
 SILENT_AFTER = 4.0
 """Seconds without a heartbeat after which a node is shown as silent: two of them are missing."""
@@ -262,12 +262,12 @@ def _reports(nodes: Iterable[Mapping[str, Any]]) -> list[tuple[str, Mapping[str,
 
 def _circuit_json(nodes: Iterable[Mapping[str, Any]]) -> dict[str, object] | None:
     """The worst circuit of all nodes, and the nodes that have it. Null if no node has reported."""
-    circuits = [(_CIRCUITS.index(report["circuit"]["state"]), name, report) for name, report in _reports(nodes)]
+    circuits = [(_CIRCUITS.get(report["circuit"]["state"], 1), name, report) for name, report in _reports(nodes)]
     if not circuits:
         return None
     worst, _, report = max(circuits, key=lambda one: one[0])
     return {
-        "state": _CIRCUITS[worst],
+        "state": report["circuit"]["state"],
         "reason": report["circuit"]["reason"],
         "nodes": [name for rank, name, _ in circuits if rank == worst],
     }

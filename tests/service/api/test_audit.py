@@ -93,6 +93,17 @@ async def test_edits_reads_refusals_and_dry_runs_leave_no_entry(serve: Serve) ->
     assert await entries(api) == []
 
 
+async def test_an_action_of_a_later_version_is_listed(serve: Serve) -> None:
+    """Nodes of two versions run during an upgrade, and after a rollback the entries stay."""
+    api = await serve(KEYED)
+    await api.database.fetch(
+        "insert into audit (key_name, role, action, subject_kind, subject_id)"
+        " values ('boss', 'admin', 'provider.paused', 'provider', 'one')"
+    )
+
+    assert [one["action"] for one in await entries(api)] == ["provider.paused"]
+
+
 async def test_an_erased_user_leaves_an_id_and_nothing_else(serve: Serve) -> None:
     """The log is kept longer than the user's data."""
     api = await serve(KEYED)

@@ -15,6 +15,8 @@ from service.adapters.redis.connection import connect
 from service.adapters.redis.snapshots import RedisSnapshots
 from service.api import watching
 from service.api.day_counts import DayCounts
+from service.api.http.responses import encode
+from service.api.representations.watching import WatchedNodeAnswer
 from service.api.routes import watching as routes
 from service.ports import Overview, Overviews, SharedText, Unavailable
 from service.reports.day import Cell, day_cells
@@ -324,6 +326,28 @@ async def test_texts_of_somebody_else_are_computed_again(
 
     assert (status, day_status) == (200, 200)
     assert [(one["node"], one["report"]) for one in nodes["items"]] == [("node-2", None)]
+
+
+@pytest.mark.parametrize(("other", "worst"), [("closed", "resting"), ("open", "open")])
+async def test_a_circuit_state_of_a_later_version_is_shown(
+    serve: Serve, redis_url: str, other: str, worst: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older node answers during an upgrade. A state that it does not know is worse than a closed circuit."""
+    monkeypatch.setattr(shared, "CALL_TIMEOUT", 30.0)
+    redis = connect(redis_url)
+    snapshots = RedisSnapshots(redis.commands)
+    api = await serve(snapshots=snapshots)
+    for node, state in (("node-2", other), ("node-3", "resting")):
+        await api.database.fetch("insert into nodes (node) values ($1)", node)
+        circuit = {**WatchedNodeAnswer.example["report"]["circuit"], "state": state}
+        report = {**WatchedNodeAnswer.example["report"], "circuit": circuit}
+        await snapshots.report(node, encode(report).decode())
+    try:
+        status, day = await api.call("GET", "/api/v1/day")
+    finally:
+        await redis.close()
+
+    assert (status, day["attention"]["circuit"]["state"]) == (200, worst)
 
 
 async def test_nodes_are_in_the_order_of_their_names(api: Api) -> None:
