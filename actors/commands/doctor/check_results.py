@@ -26,10 +26,11 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One finding in words that a person can act on."""
+    """One finding in words that a person can act on. `unusable` names a server that can be asked nothing more."""
 
     level: Level
     text: str
+    unusable: str | None = None
 
 
 def ok(text: str) -> CheckResult:
@@ -42,9 +43,9 @@ def warning(text: str) -> CheckResult:
     return CheckResult(Level.WARNING, text)
 
 
-def error(text: str) -> CheckResult:
+def error(text: str, *, unusable: str | None = None) -> CheckResult:
     """Make a result of level `error`."""
-    return CheckResult(Level.ERROR, text)
+    return CheckResult(Level.ERROR, text, unusable)
 
 
 Check = Callable[[], Awaitable[Sequence[CheckResult]]]
@@ -105,7 +106,7 @@ async def _attempt(check: Check, within: float) -> Sequence[CheckResult]:
     except TimeoutError:
         return (error(f"no answer within {within:g} s"),)
     except Unavailable as failure:
-        return (error(str(failure)),)
+        return (error(str(failure), unusable=failure.system),)
     except Exception as failure:  # the other checks must still be shown
         return (error(f"cannot be checked: {first_line(failure)}"),)
 

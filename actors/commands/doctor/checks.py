@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from actors.commands.doctor.adoption import Adoption
-from actors.commands.doctor.check_results import Check, CheckReport, Level, run_check
+from actors.commands.doctor.check_results import Check, CheckReport, Level, run_check, warning
 from actors.commands.doctor.email import check_email
 from actors.commands.doctor.environment_checks import (
     check_cluster,
@@ -46,7 +47,22 @@ async def run_checks(settings: Settings, database: Database, redis: RedisClients
     }
     if settings.email_fallback is not None:
         checks["fallback email service"] = partial(check_email, settings.email_fallback)
-    return list(await asyncio.gather(*(run_check(name, check) for name, check in checks.items())))
+    return _said_once(await asyncio.gather(*(run_check(name, check) for name, check in checks.items())))
+
+
+def _said_once(reports: list[CheckReport]) -> list[CheckReport]:
+    """Let a check that needs an unusable server refer to the check of that server, which says what to do."""
+    unusable = {one.name for one in reports for result in one.results if result.unusable == one.name}
+    return [
+        replace(
+            one,
+            results=tuple(
+                warning(f"not checked: see {result.unusable}") if result.unusable in unusable - {one.name} else result
+                for result in one.results
+            ),
+        )
+        for one in reports
+    ]
 
 
 def show(reports: list[CheckReport], *, as_json: bool, say: Say) -> bool:

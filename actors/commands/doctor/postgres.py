@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -43,11 +44,11 @@ async def check_postgres(settings: Settings, database: Database) -> list[CheckRe
             if lacking:
                 none = len(lacking) == len(available())
                 lack = "there is no schema of heyday yet" if none else f"the schema lacks {', '.join(lacking)}"
-                return [*results, error(f"{lack}: run `heyday migrate`")]
+                return [*results, error(f"{lack}: run `heyday migrate`", unusable="postgres")]
             beyond = await newer(connection)
     except Unavailable:
         if grants := await checkup.lacking_grants():  # a role that may not read the schema's version either
-            return [*results, *map(_lacks, grants)]
+            return [*results, *(replace(_lacks(grant), unusable="postgres") for grant in grants)]
         raise
     results.append(ok(f"the schema is of version {available()[-1].number}"))
     if beyond:

@@ -309,6 +309,19 @@ async def test_a_new_database_is_no_error(store: Store, doctor: Run) -> None:
     assert "nothing is planned yet: the first node plans; start a node" in said(out, "warn")
 
 
+async def test_a_missing_schema_is_said_once(store: Store, doctor: Run) -> None:
+    """Before the first migration every check of the database lacks it, and one sentence says what to do."""
+    await store.fetch("drop schema public cascade")
+    await store.fetch("create schema public")
+
+    code, out = await doctor()
+
+    assert code == 1
+    assert "there is no schema of heyday yet: run `heyday migrate`" in said(out, "ERROR")
+    assert said(out, "warn").count("not checked: see postgres") == 3
+    assert "Not well: 1 error, " in out
+
+
 async def test_an_unknown_variable_is_a_warning_with_the_nearest_name(
     store: Store, doctor: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
