@@ -35,7 +35,7 @@ class OccasionCache:
         self._read_at = 0.0
 
     async def current(self) -> PlanningRules:
-        """The rules, at most a second old. Raises Unavailable when they were never read."""
+        """The rules, at most a second old. Raises Unavailable when they cannot be read."""
         now = time.monotonic()
         if self._rules is None or now - self._read_at > OCCASIONS_REFRESH_INTERVAL:
             # Several requests may read at once: they read the same.

@@ -165,6 +165,11 @@ def invalid_fields(errors: Sequence[FieldError], kind: Kind = INVALID) -> Proble
     return Problem(kind, detail, errors=errors[:MAX_ERRORS])
 
 
+def invalid_parameter(name: str, message: str) -> Problem:
+    """The problem for one query parameter."""
+    return invalid_fields([FieldError(name, message, "query")], INVALID_QUERY)
+
+
 _BY_STATUS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 413: TOO_LARGE, 415: MEDIA_TYPE}
 
 

@@ -18,7 +18,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from service.api.http.body import read_body
-from service.api.http.problems import IN_PROGRESS, KEY_REUSED, MALFORMED, FieldError, Problem
+from service.api.http.problems import IN_PROGRESS, KEY_REUSED, MALFORMED, FieldError, Problem, invalid_fields
 from service.api.middleware.clients import KEY, is_guarded
 from service.api.openapi.decorators import is_webhook, keeps_response
 from service.ports import CreatedUser, Idempotency, IdempotencyKey, Keep, KeptResponse, Reserved, Unavailable
@@ -106,7 +106,7 @@ def replay_responses(idempotency: Idempotency) -> Middleware:
                 raise _in_progress()
             case KeptResponse(fingerprint=before) if before != fingerprint:
                 error = FieldError("Idempotency-Key", "This key was used with another request.", "header")
-                raise Problem(KEY_REUSED, f"{error.field}: {error.message}", errors=[error])
+                raise invalid_fields([error], KEY_REUSED)
             case KeptResponse(status=None):
                 raise _in_progress()
             case KeptResponse(created=CreatedUser() as created):
@@ -167,7 +167,7 @@ def _checked(values: list[str]) -> str:
         key = key[1:-1]
     if len(values) > 1 or not _KEY.fullmatch(key):
         error = FieldError("Idempotency-Key", "Expected one value of 1 to 255 visible ASCII characters.", "header")
-        raise Problem(MALFORMED, f"{error.field}: {error.message}", errors=[error])
+        raise invalid_fields([error], MALFORMED)
     return key
 
 

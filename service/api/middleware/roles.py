@@ -9,7 +9,7 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from service.api.http.problems import FORBIDDEN, MALFORMED, UNAUTHORIZED, FieldError, Problem
+from service.api.http.problems import FORBIDDEN, MALFORMED, UNAUTHORIZED, FieldError, Problem, invalid_fields
 from service.api.middleware.api_keys import ApiKeys
 from service.api.middleware.clients import is_guarded
 from service.api.middleware.principal import PRINCIPAL, principal
@@ -26,8 +26,7 @@ def authorize(keys: ApiKeys) -> Middleware:
             return await handler(request)
         if len(request.headers.getall("Authorization", [])) > 1:
             # Proxies and servers differ in which of them they believe.
-            error = FieldError("Authorization", "Expected one value.", "header")
-            raise Problem(MALFORMED, f"{error.field}: {error.message}", errors=[error])
+            raise invalid_fields([FieldError("Authorization", "Expected one value.", "header")], MALFORMED)
         if PRINCIPAL not in request:
             given = keys.needed and "Authorization" in request.headers
             missing = (

@@ -13,7 +13,7 @@ from service.api.dependencies import ApiDependencies
 from service.api.http.body import instance_of, load, load_query, read_json
 from service.api.http.fields import JsonSchema, Messages, Text
 from service.api.http.paths import path_uuid
-from service.api.http.problems import INVALID, LIMIT_REACHED, NOT_FOUND, FieldError, Problem
+from service.api.http.problems import LIMIT_REACHED, NOT_FOUND, FieldError, Problem, invalid_fields
 from service.api.http.query import Boolean, Instant, OccasionCode, Page
 from service.api.http.responses import json_response
 from service.api.middleware.idempotency import keep_of, mark_kept
@@ -155,8 +155,7 @@ class HoldRoutes:
         except HoldRefused as refused:
             if refused.field is None:
                 raise Problem(LIMIT_REACHED, refused.reason) from refused
-            error = FieldError(refused.field, refused.reason)
-            raise Problem(INVALID, f"{error.field}: {error.message}", errors=[error]) from refused
+            raise invalid_fields([FieldError(refused.field, refused.reason)]) from refused
         mark_kept(request)
         return _created(hold)
 

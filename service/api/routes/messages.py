@@ -10,7 +10,7 @@ from aiohttp import web
 
 from service.api.http.body import load_query
 from service.api.http.paths import path_uuid
-from service.api.http.problems import INVALID_QUERY, NOT_FOUND, FieldError, Problem
+from service.api.http.problems import NOT_FOUND, Problem, invalid_parameter
 from service.api.http.query import (
     AnyText,
     Choice,
@@ -110,8 +110,7 @@ class MessageRoutes:
     async def _page(self, loaded: dict[str, Any], user_id: UUID | None, email: str | None = None) -> dict[str, Any]:
         known = codes(await self._rules.current())
         if loaded["occasion"] is not None and loaded["occasion"] not in known:
-            error = FieldError("occasion", f"Expected one of {', '.join(known)}.", "query")
-            raise Problem(INVALID_QUERY, f"{error.field}: {error.message}", errors=[error])
+            raise invalid_parameter("occasion", f"Expected one of {', '.join(known)}.")
         wanted = MessageFilter(
             user_id,
             loaded["status"] or (),

@@ -18,7 +18,7 @@ from service.api.http.body import load_query
 from service.api.http.costly_reads import CostlyReads
 from service.api.http.fields import JsonSchema, Messages
 from service.api.http.paths import path_uuid
-from service.api.http.problems import INVALID_QUERY, NOT_FOUND, FieldError, Problem
+from service.api.http.problems import NOT_FOUND, Problem, invalid_parameter
 from service.api.http.query import (
     DEFAULT_PAGE_ITEMS,
     MAX_PAGE_ITEMS,
@@ -137,13 +137,13 @@ class PreviewRoutes:
         after, limit = loaded.pop("cursor"), loaded.pop("limit")
         scope = Scope(**loaded)
         if scope.occasion is not None and scope.occasion not in codes(rules):
-            raise _wrong("occasion", f"Expected one of {', '.join(codes(rules))}.")
+            raise invalid_parameter("occasion", f"Expected one of {', '.join(codes(rules))}.")
         try:
             scope.check(planned.now)
         except OutOfReach as error:
-            raise _wrong(error.field, str(error)) from error
+            raise invalid_parameter(error.field, str(error)) from error
         if after is not None and not scope.starts_at <= after.starts_at < scope.ends_at:
-            raise _wrong("cursor", "Expected the nextCursor of an earlier page of the same window.")
+            raise invalid_parameter("cursor", "Expected the nextCursor of an earlier page of the same window.")
         preview = Preview(self._previews, rules, planned, late_limit=self._settings.late_limit)
         async with self._costly.turn(request[CLIENT]):
             page = await preview.page(scope, after=after, limit=limit)
@@ -209,16 +209,12 @@ def _outage(loaded: dict[str, Any], late_limit: timedelta) -> Outage | None:
     """Take the outage out of the query. Its time is the default window. Raises Problem."""
     begins, ends = loaded.pop("down_from"), loaded.pop("down_to")
     if (begins is None) != (ends is None):
-        raise _wrong("asIfDownFrom" if begins is None else "asIfDownTo", "Expected, and missing.")
+        raise invalid_parameter("asIfDownFrom" if begins is None else "asIfDownTo", "Expected, and missing.")
     if begins is not None and begins >= ends:
-        raise _wrong("asIfDownTo", "Expected an instant after `asIfDownFrom`.")
+        raise invalid_parameter("asIfDownTo", "Expected an instant after `asIfDownFrom`.")
     for name, default in (("starts_at", begins), ("ends_at", ends)):
         loaded[name] = loaded[name] or default
     return None if begins is None else Outage(begins, ends, late_limit)
-
-
-def _wrong(field: str, message: str) -> Problem:
-    return Problem(INVALID_QUERY, f"{field}: {message}", errors=[FieldError(field, message, "query")])
 
 
 def _cursor(position: Position) -> str:

@@ -9,7 +9,7 @@ from marshmallow import RAISE, Schema
 
 from service.api.http.body import instance_of, load, read_json
 from service.api.http.paths import path_uuid
-from service.api.http.problems import INVALID, NOT_FOUND, NOT_REDRIVABLE, FieldError, Problem
+from service.api.http.problems import NOT_FOUND, NOT_REDRIVABLE, FieldError, Problem, invalid_fields
 from service.api.http.query import (
     AnyText,
     Instant,
@@ -109,8 +109,7 @@ class RedriveRoutes:
         loaded = load(instance_of(RedriveSchema), await read_json(request))
         known = codes(await self._rules.current())
         if loaded["occasion"] is not None and loaded["occasion"] not in known:
-            error = FieldError("occasion", f"Expected one of {', '.join(known)}.")
-            raise Problem(INVALID, f"{error.field}: {error.message}", errors=[error])
+            raise invalid_fields([FieldError("occasion", f"Expected one of {', '.join(known)}.")])
         wanted = MessageFilter(
             loaded["user_id"],
             loaded["status"],

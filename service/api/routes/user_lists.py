@@ -13,7 +13,7 @@ from service.api.http.body import load_query
 from service.api.http.costly_reads import CostlyReads
 from service.api.http.cursors import UserCursor, user_cursor
 from service.api.http.fields import ExternalId, TimeZone
-from service.api.http.problems import INVALID_QUERY, FieldError, Problem
+from service.api.http.problems import invalid_parameter
 from service.api.http.query import DEFAULT_PAGE_ITEMS, MAX_PAGE_ITEMS, AnyText, Instant, MonthDay, Number, Query
 from service.api.http.responses import json_response
 from service.api.middleware.clients import CLIENT
@@ -72,7 +72,7 @@ class UserListRoutes:
         q, since = loaded.pop("q"), loaded.pop("updated_since")
         _check_alone(request.query)
         if isinstance(after, ChangePosition) != (since is not None) and after is not None:
-            raise _wrong("cursor", "Expected a cursor of an earlier page of the same list.")
+            raise invalid_parameter("cursor", "Expected a cursor of an earlier page of the same list.")
         if since is not None:
             async with self._costly.turn(request[CLIENT]):
                 changes = await self._lists.changes(since, after=after, limit=limit)
@@ -104,8 +104,5 @@ def _check_alone(given: Mapping[str, Any]) -> None:
     filters = sorted(given.keys() - {"limit", "cursor"})
     for name in _ALONE:
         if name in filters and len(filters) > 1:
-            raise _wrong(name, f"Expected no other filter beside it, and found {', '.join(set(filters) - {name})}.")
-
-
-def _wrong(field: str, message: str) -> Problem:
-    return Problem(INVALID_QUERY, f"{field}: {message}", errors=[FieldError(field, message, "query")])
+            filters.remove(name)
+            raise invalid_parameter(name, f"Expected no other filter beside it, and found {', '.join(filters)}.")
