@@ -11,7 +11,6 @@ import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
-from uuid import UUID
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from marshmallow import fields
@@ -66,7 +65,6 @@ _EMAIL_ERRORS: Messages = {
     "syntax": "Expected an email address: {reason}",
 }
 NUMBER_ERRORS: Messages = {"invalid": "Expected a whole number from {least} to {most}."}
-_ID_ERRORS: Messages = {"invalid": "Expected an id, which is a UUID."}
 _ZONE_ERRORS: Messages = {
     "invalid": "Expected the name of an IANA time zone, such as Europe/Paris.",
     "meant": "Expected the name of an IANA time zone. Did you mean {zone}?",
@@ -283,18 +281,3 @@ class WholeNumber(fields.Field[int]):
         if type(value) not in (int, float) or not self.least <= value <= self.most or value != int(value):
             raise self.make_error("invalid", least=self.least, most=self.most)
         return int(value)
-
-
-class Id(fields.Field[UUID]):
-    """The id of a user or a message."""
-
-    default_error_messages = _ID_ERRORS
-    json_schema: JsonSchema = MappingProxyType({"type": "string", "format": "uuid"})
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> UUID:
-        try:
-            if isinstance(value, str) and len(value) == 36:
-                return UUID(value)
-        except ValueError as error:
-            raise self.make_error("invalid") from error
-        raise self.make_error("invalid")

@@ -11,7 +11,7 @@ from marshmallow import RAISE, Schema, ValidationError, validates_schema
 from service.api.dependencies import ApiDependencies
 from service.api.http.body import instance_of, load, read_json
 from service.api.http.etags import creates_only, etag, if_match_versions, is_not_modified, refuse_unless_new
-from service.api.http.fields import EmailAddress, Id, Language, Text, WholeNumber
+from service.api.http.fields import EmailAddress, Language, Text, WholeNumber
 from service.api.http.problems import (
     CHANGED,
     INVALID,
@@ -23,7 +23,7 @@ from service.api.http.problems import (
     Problem,
     invalid_fields,
 )
-from service.api.http.query import Choice
+from service.api.http.query import Choice, UserId
 from service.api.http.responses import json_response
 from service.api.middleware.idempotency import note_resource, reservation
 from service.api.middleware.principal import principal
@@ -71,7 +71,7 @@ class RecipientSchema(Schema):
 
     example: ClassVar[dict[str, object]] = {"firstName": "Ada", "lastName": "Lovelace", "locale": "de-AT", "years": 36}
 
-    user_id = Id(allow_none=True, load_default=None, data_key="userId")
+    user_id = UserId(allow_none=True, load_default=None, data_key="userId")
     first_name = Text(load_default="Ada", data_key="firstName")
     last_name = Text(allow_none=True, load_default="Lovelace", data_key="lastName")
     locale = Language(allow_none=True, load_default=None)

@@ -267,6 +267,8 @@ async def test_a_text_is_shown_for_a_user(api: Api) -> None:
     ]
     other = "01936f3a-7c1e-7b52-9d3e-2a4f6c8e0b11"
     assert (await api.call("POST", f"{BIRTHDAY}:render", json={"userId": other}))[0] == 422
+    misspelt = user["id"].replace("-", "") + "----"
+    assert (await api.call("POST", f"{BIRTHDAY}:render", json={"userId": misspelt}))[0] == 422
     for both in ({"firstName": "Bo"}, {"locale": "de"}, {"years": 3, "lastName": "Bo"}):
         status, problem = await api.call("POST", f"{BIRTHDAY}:render", json={"userId": user["id"], **both})
         assert (status, sorted(one["field"] for one in problem["errors"])) == (422, sorted(both))
