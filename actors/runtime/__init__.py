@@ -10,7 +10,6 @@ from actors.runtime.address import Address, Reply
 from actors.runtime.errors import (
     ActorError,
     ActorFailed,
-    EndedByItself,
     MailboxFull,
     Stopped,
     StrayCancellation,
@@ -31,7 +30,7 @@ from actors.runtime.events import (
 )
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.restarts import Backoff, Intensity
-from actors.runtime.spec import ActorState, ChildSpec, ChildView, Pool, Restart, Strategy
+from actors.runtime.spec import ActorState, ChildSpec, ChildView, Pool, Strategy
 from actors.runtime.supervisor import AnyChild, Supervisor
 
 __all__ = [
@@ -50,7 +49,6 @@ __all__ = [
     "DrainReport",
     "Drained",
     "Draining",
-    "EndedByItself",
     "Escalated",
     "Event",
     "Intensity",
@@ -58,7 +56,6 @@ __all__ = [
     "MailboxFull",
     "Pool",
     "Reply",
-    "Restart",
     "Restarting",
     "Started",
     "StopFailed",

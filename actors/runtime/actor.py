@@ -98,7 +98,3 @@ class Context(Generic[M]):
         Raises Stopped when this instance has ended, or, for an isolated task, when the actor has ended for good.
         """
         return self._instance.cell.adopt(work, name) if isolated else self._instance.own(work, name)
-
-    def stop_self(self) -> None:
-        """End normally after the present message: for transient and temporary children."""
-        self._instance.exit_after_message()

@@ -41,7 +41,6 @@ class ActorInstance(Generic[M]):
         """True once start() has returned; False when the instance has ended before."""
         self._actor: Actor[M] | None = None
         self._over = False
-        self._leaving = False
         self._failed_task: BaseException | None = None
         self._timers: set[Timer[M]] = set()
         self._fired: deque[Timer[M]] = deque()
@@ -53,11 +52,6 @@ class ActorInstance(Generic[M]):
         """End now, without a restart."""
         self.halted = True
         self._work.cancel()
-
-    def exit_after_message(self) -> None:
-        """End normally after the present message."""
-        self._leaving = True
-        self.wake()
 
     def wake(self) -> None:
         """End the actor's wait for a message."""
@@ -113,7 +107,7 @@ class ActorInstance(Generic[M]):
         told_to_drain = False
         in_a_row = 0
         # `halted` is checked, too: the actor may have swallowed its cancellation.
-        while not (self._leaving or self.halted):
+        while not self.halted:
             if cell.draining and not told_to_drain:
                 told_to_drain = True
                 await actor.drain()
@@ -189,7 +183,7 @@ class ActorInstance(Generic[M]):
             self.cell.emit(StopFailed(self.cell.name, error))
 
     def _why(self) -> BaseException | None:
-        """The failure that ended the work; None for a normal end, and for one by its supervisor."""
+        """The failure that ended the work; None after a drain, and for an end by its supervisor."""
         if self._failed_task is not None:
             return self._failed_task
         if self._work.cancelled():

@@ -26,7 +26,6 @@ class Cell(Child, Generic[M]):
     def __init__(self, spec: ChildSpec[M], parent: Parent, *, shares_mailbox: bool = False) -> None:
         super().__init__(spec.name)
         self.spec = spec
-        self.restart = spec.restart
         self.mailbox = spec.address.mailbox
         self.draining = False
         self.isolated: set[asyncio.Task[Any]] = set()

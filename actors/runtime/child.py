@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Protocol
 
 from actors.runtime.events import Abandoned, Event
-from actors.runtime.spec import ActorState, ChildView, Kind, Restart
+from actors.runtime.spec import ActorState, ChildView, Kind
 
 
 class Parent(Protocol):
@@ -19,7 +19,7 @@ class Parent(Protocol):
         """Seconds of a clock that never goes back."""
 
     def child_ended(self, child: Child, error: BaseException | None) -> None:
-        """The child has ended, by failure or by itself, and is cleaned up. Not called for an end by the parent."""
+        """The child has failed, or is drained, and is cleaned up. Not called when the parent halts it."""
 
 
 class Child(ABC):
@@ -29,7 +29,6 @@ class Child(ABC):
     """
 
     kind: Kind
-    restart = Restart.PERMANENT
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -40,14 +40,6 @@ class StrayCancellation(ActorError):
         self.actor = actor
 
 
-class EndedByItself(ActorError):
-    """A permanent actor ended normally, without being told to by its supervisor."""
-
-    def __init__(self, actor: str) -> None:
-        super().__init__(f"{actor} is permanent and ended by itself")
-        self.actor = actor
-
-
 class TooManyRestarts(ActorError):
     """The children of a supervisor failed more often than its intensity allows. The last failure is chained."""
 

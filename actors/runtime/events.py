@@ -15,7 +15,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """An actor failed, or a supervisor gave up. Restarting or Escalated follows, unless the child is temporary."""
+    """An actor failed, or a supervisor gave up. Restarting or Escalated follows, unless the tree drains."""
 
     actor: str
     error: BaseException

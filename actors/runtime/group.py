@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 from actors.runtime.child import Child, Parent
-from actors.runtime.errors import EndedByItself, TooManyRestarts
+from actors.runtime.errors import TooManyRestarts
 from actors.runtime.events import (
     Abandoned,
     Crashed,
@@ -22,7 +22,7 @@ from actors.runtime.events import (
 )
 from actors.runtime.restarter import Restarter
 from actors.runtime.restarts import Budget, SupervisorSettings
-from actors.runtime.spec import ActorState, ChildView, Restart, Strategy
+from actors.runtime.spec import ActorState, ChildView, Strategy
 from actors.runtime.tasks import settle
 
 
@@ -72,12 +72,10 @@ class Group(Child):
 
     def child_ended(self, child: Child, error: BaseException | None) -> None:
         """Restart the child, retire it, or give up."""
-        if error is None and child.restart is Restart.PERMANENT and not self._closing:
-            error = EndedByItself(child.name)
         if error is not None:
             child.last_error = self.settings.describe(error)
             self.emit(Crashed(child.name, error))
-        if error is None or child.restart is Restart.TEMPORARY or self._closing:
+        if error is None or self._closing:
             child.retire()
         elif self._restarting:
             self._restart(child, error)

@@ -76,12 +76,11 @@ class Restarter:
             raise asyncio.CancelledError
         for child in reversed(group):
             await child.halt()
-        wanted = [child for child in group if not child.retired]
         if delay > 0:
-            for child in wanted:
+            for child in group:
                 child.enter(ActorState.BACKING_OFF)
             await self._sleep(delay)
-        for child in wanted:
+        for child in group:
             if not await child.up():
                 return  # its failure is reported, and has begun another restart or the end
             restart.position = self._children.index(child) + 1

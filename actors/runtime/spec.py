@@ -13,17 +13,6 @@ from actors.runtime.address import Address
 M = TypeVar("M")
 
 
-class Restart(Enum):
-    """The rule by which an ended child is started again. Each failure counts against the intensity."""
-
-    PERMANENT = "permanent"
-    """Always: it ends only when its supervisor ends it."""
-    TRANSIENT = "transient"
-    """After a failure; a normal end is final."""
-    TEMPORARY = "temporary"
-    """Never."""
-
-
 class Strategy(Enum):
     """The children that are restarted when one has failed."""
 
@@ -40,7 +29,6 @@ class ChildSpec(Generic[M]):
     name: str
     make: Callable[[], Actor[M]]
     address: Address[M]
-    restart: Restart = Restart.PERMANENT
     drain_within: float = 10.0
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from actors.runtime import Actor, Address, Backoff, ChildSpec, Context, Event, Reply, Restart, Supervisor
+from actors.runtime import Actor, Address, Backoff, ChildSpec, Context, Event, Reply, Supervisor
 
 E = TypeVar("E", bound=Event)
 
@@ -161,7 +161,6 @@ class Stage:
         self,
         *,
         capacity: int = 10,
-        restart: Restart = Restart.PERMANENT,
         drain_within: float = 10.0,
         on_start: Do = nothing,
         on_drain: Do = nothing,
@@ -177,7 +176,6 @@ class Stage:
                     "puppet",
                     lambda: Puppet(self.journal, on_start=on_start, on_drain=on_drain, on_stop=on_stop),
                     self.address,
-                    restart=restart,
                     drain_within=drain_within,
                 )
             ],

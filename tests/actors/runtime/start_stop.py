@@ -80,8 +80,7 @@ def _crash_one_of(tree: ChildView, chance: random.Random) -> str:
 
 
 def _is_up(tree: ChildView) -> bool:
-    # A temporary actor that has failed stays so; any other is failed for no longer than a step.
-    return tree.state in (ActorState.RUNNING, ActorState.FAILED) and all(_is_up(child) for child in tree.children)
+    return tree.state is ActorState.RUNNING and all(_is_up(child) for child in tree.children)
 
 
 def _actors(tree: ChildView) -> Iterator[str]:

@@ -9,11 +9,8 @@ import weakref
 import pytest
 
 from actors.runtime import (
-    ActorState,
     Crashed,
-    Restart,
     Restarting,
-    Started,
     StopFailed,
     Stopped,
     StrayCancellation,
@@ -170,55 +167,6 @@ async def test_an_actor_that_never_waits_leaves_turns_of_the_loop_to_others() ->
     async with asyncio.timeout(10):
         await turns()
     ended = True
-    await stage.supervisor.drain(FAR)
-
-
-# --- Normal ends -----------------------------------------------------------------------------------------------
-
-
-async def exit_after_message(puppet: Puppet) -> None:
-    """End normally."""
-    puppet.ctx.stop_self()
-
-
-async def test_a_transient_actor_that_ends_normally_is_not_restarted() -> None:
-    """Its work is done, and senders get an error at once."""
-    stage = Stage(restart=Restart.TRANSIENT)
-    await stage.supervisor.start()
-
-    await stage.address.tell(crash)
-    await stage.heard()
-    await stage.address.tell(exit_after_message)
-    await turns(20)
-
-    with pytest.raises(Stopped):
-        await stage.address.tell(exit_after_message)
-    assert stage.journal == ["start", "stop", "start", "heard", "stop"]
-    await stage.supervisor.drain(FAR)
-
-
-async def test_a_permanent_actor_that_ends_normally_is_restarted() -> None:
-    """No other actor would do its work."""
-    stage = Stage()
-    await stage.supervisor.start()
-
-    await stage.address.tell(exit_after_message)
-
-    assert await stage.heard() == "heard"
-    assert len(stage.observer.of(Started, "puppet")) == 2
-    await stage.supervisor.drain(FAR)
-
-
-async def test_a_temporary_actor_that_crashes_stays_failed() -> None:
-    """It is not restarted, and its state shows the failure."""
-    stage = Stage(restart=Restart.TEMPORARY)
-    await stage.supervisor.start()
-
-    await stage.address.tell(crash)
-    await stage.observer.until(Crashed)
-
-    assert not stage.address.offer(crash)
-    assert stage.supervisor.view().children[0].state is ActorState.FAILED
     await stage.supervisor.drain(FAR)
 
 
@@ -475,15 +423,14 @@ async def test_two_tasks_that_crash_in_one_turn_crash_their_actor_once() -> None
 
 async def test_an_instance_that_has_ended_can_neither_spawn_nor_set_timers() -> None:
     """Otherwise tasks without an owner are left behind."""
-    stage = Stage(restart=Restart.TEMPORARY)
+    stage = Stage()
     lives: list[Puppet] = []
 
-    async def note_and_leave(puppet: Puppet) -> None:
+    async def note(puppet: Puppet) -> None:
         lives.append(puppet)
-        puppet.ctx.stop_self()
 
     await stage.supervisor.start()
-    await stage.address.tell(note_and_leave)
+    await stage.address.tell(note)
     await stage.supervisor.drain(FAR)
 
     lives[0].ctx.after(0.0, say("never"))
@@ -491,4 +438,4 @@ async def test_an_instance_that_has_ended_can_neither_spawn_nor_set_timers() -> 
         with pytest.raises(Stopped):
             lives[0].ctx.spawn(asyncio.sleep(0), name="orphan", isolated=isolated)
     await turns()
-    assert stage.journal == ["start", "stop"]
+    assert stage.journal == ["start", "drain", "stop"]

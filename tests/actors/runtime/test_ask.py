@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from actors.runtime import ActorFailed, Address, MailboxFull, Reply, Restart, Restarting, Stopped
+from actors.runtime import ActorFailed, Address, MailboxFull, Reply, Restarting, Stopped
 from actors.runtime.address import Envelope
 from tests.actors.runtime.stage import Do, Gate, Puppet, Stage, answer, crash, hang, say, turns
 
@@ -93,19 +93,17 @@ async def test_an_ask_to_an_actor_that_has_ended_raises_stopped() -> None:
 
 async def test_an_ask_in_the_mailbox_of_an_actor_that_ends_raises_stopped() -> None:
     """The message will never be received."""
-    stage = Stage(restart=Restart.TEMPORARY)
+    stage = Stage()
     await stage.supervisor.start()
     gate = Gate()
     await stage.address.tell(gate)
-    await stage.address.tell(crash)
     asker = asyncio.ensure_future(stage.address.ask(asking_to(crash), within=FAR))
     await gate.reached.wait()
 
-    gate.opened.set()
+    await stage.supervisor.drain(0.0)
 
     with pytest.raises(Stopped):
         await asker
-    await stage.supervisor.drain(FAR)
 
 
 async def test_a_message_whose_asker_has_gone_is_dropped_unread() -> None:
