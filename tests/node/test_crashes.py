@@ -241,6 +241,7 @@ async def test_a_node_that_stood_still_sends_nothing_that_was_taken_over(world: 
 
     await eventually(freed_are_sent)
     continued_at = await world.clock.now()
+    accepted = len(world.acceptances())
     sleeper.send(signal.SIGCONT)
     await sleeper.logged("node_evicted")
     await world.all_are("sent", 600)
@@ -248,9 +249,14 @@ async def test_a_node_that_stood_still_sends_nothing_that_was_taken_over(world: 
     await world.assert_nobody_was_greeted_twice()
     # It was sending, so there was work to take over.
     assert (await world.excused()).total() > 0
-    # What was answered before is recorded, and what others sent is found to be accepted. No call begins.
-    begun = "select error from attempts where incarnation = $1 and started_at >= $2"
-    assert {row["error"] for row in await world.fetch(begun, of_sleeper, continued_at)} <= {
-        "accepted by an earlier attempt"
-    }
+    # What was answered before is recorded, and what others sent is found to be accepted. No call begins. A node that
+    # stood still between a call and its record puts the call too late, but the email service had accepted it before.
+    keys = [one.key for one in world.acceptances()]
+    before = {*keys[:accepted]} - {*keys[accepted:]}
+    begun = "select message_id::text, error from attempts where incarnation = $1 and started_at >= $2"
+    assert {
+        row["error"]
+        for row in await world.fetch(begun, of_sleeper, continued_at)
+        if row["error"] is not None or row["message_id"] not in before
+    } <= {"accepted by an earlier attempt"}
     assert sleeper.crashes() == []
