@@ -1,7 +1,7 @@
 """Moves the business clock of one database, for the demo and for tests.
 
-It replaces the functions `business_now()` and `business_rate()`. A comment on `business_now()` marks the database, and
-nodes refuse a database with this mark.
+It replaces the functions `business_now()` and `business_rate()`. A node refuses such a database unless it belongs to a
+demo or a rehearsal. A comment on `business_now()` tells people.
 """
 
 from __future__ import annotations
@@ -16,23 +16,12 @@ if TYPE_CHECKING:
     # These classes are generic in their stubs only.
     Connection = _Connection[Any] | PoolConnectionProxy[Any]
 
-MARK = "not the real clock"
-"""The begin of the comment on `business_now()` in a database with a moved clock."""
-
-_REAL = """
-create or replace function business_now() returns timestamptz language sql stable parallel safe
-    as $$ select statement_timestamp() $$;
-create or replace function business_rate() returns double precision language sql stable parallel safe
-    as $$ select 1::double precision $$;
-comment on function business_now() is null;
-"""
-
 _MOVED = """
 create or replace function business_now() returns timestamptz language sql stable parallel safe
     as $$ select timestamptz '{at}' + (statement_timestamp() - timestamptz '{since}') * {rate}::double precision $$;
 create or replace function business_rate() returns double precision language sql stable parallel safe
     as $$ select {rate}::double precision $$;
-comment on function business_now() is '{mark}: {rate} times as fast since {at}';
+comment on function business_now() is 'not the real clock: {rate} times as fast since {at}';
 """
 
 
@@ -44,24 +33,12 @@ async def run_clock(connection: Connection, *, at: datetime, rate: float = 1.0) 
     if at.tzinfo is None:
         raise ValueError("at has no time zone")
     since: datetime = await connection.fetchval("select statement_timestamp()")
-    statements = _MOVED.format(at=at.isoformat(), since=since.isoformat(), rate=float(rate), mark=MARK)
+    statements = _MOVED.format(at=at.isoformat(), since=since.isoformat(), rate=float(rate))
     async with connection.transaction():
         await connection.execute(statements)
-
-
-async def restore_clock(connection: Connection) -> None:
-    """Make the business clock of this database the real one again."""
-    async with connection.transaction():
-        await connection.execute(_REAL)
 
 
 async def business_now(connection: Connection) -> datetime:
     """Read the business clock of this database."""
     now: datetime = await connection.fetchval("select business_now()")
     return now
-
-
-async def business_clock_is_real(connection: Connection) -> bool:
-    """True if the business clock of this database was not moved."""
-    comment = await connection.fetchval("select obj_description('business_now()'::regprocedure, 'pg_proc')")
-    return not (comment or "").startswith(MARK)
