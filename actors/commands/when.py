@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import codecs
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, time
@@ -39,7 +38,6 @@ _EXPECTED = {
     "offset_days": f"an integer from -{MAX_OFFSET_DAYS} to {MAX_OFFSET_DAYS}",
 }
 _is_code = lru_cache(maxsize=64)(is_code)
-_DATE = re.compile(r"(?:[0-9]{4}-|--)[0-9]{2}-[0-9]{2}")
 
 
 class InvalidLine(ValueError):
@@ -104,7 +102,7 @@ def _parse(line: bytes) -> tuple[date, str, int, Weekend, int]:
         raise InvalidLine(f"{field}: missing, expected {_EXPECTED[field]}") from None
     if type(occasion) is not str or not _is_code(occasion):
         raise _wrong("occasion", occasion)
-    if type(text) is not str or not _DATE.fullmatch(text):
+    if type(text) is not str:
         raise _wrong("date", text)
     if type(timezone) is not str:
         raise _wrong("timezone", timezone)
@@ -119,8 +117,7 @@ def _parse(line: bytes) -> tuple[date, str, int, Weekend, int]:
         except ValueError:
             raise _wrong("weekend", weekend) from None
     try:
-        day = stored_date(parse_day(text)) if text.startswith("--") else date.fromisoformat(text)
-        return day, timezone, year, weekend, offset_days
+        return stored_date(parse_day(text)), timezone, year, weekend, offset_days
     except ValueError:
         raise _wrong("date", text) from None
 
