@@ -21,8 +21,6 @@ from service.api.http.body import load_query
 from service.api.http.csv_lines import csv_header
 from service.api.http.ndjson import MAX_LINE_BYTES, MAX_STREAM_BYTES, BodyEnded, Line, parse_line, read_lines
 from service.api.http.problems import (
-    EMAIL_TAKEN,
-    EXTERNAL_ID_TAKEN,
     INVALID,
     MEDIA_TYPE,
     TOO_LARGE,
@@ -40,6 +38,7 @@ from service.api.middleware.clients import CLIENT
 from service.api.occasion_cache import OccasionCache, codes, desired_for_new_user
 from service.api.openapi.decorators import ResponseSpec, operation
 from service.api.representations.users import UserSchema, loader
+from service.api.routes.users import taken
 from service.domain.planning import PlanningRules
 from service.domain.roles import Role
 from service.domain.users import Profile
@@ -289,9 +288,9 @@ async def _csv(lines: AsyncIterator[Line], rules: PlanningRules) -> Parse:
 async def _write_results(batch: Storing, results: SpooledResponse) -> Counter[str]:
     """Write the results of a batch once it is stored. Returns how many rows did what."""
     outcome = await batch.outcome
-    created = iter(() if isinstance(outcome, Unavailable) else outcome)
-    refused = [one for one in outcome if isinstance(one, RowRefused)] if not isinstance(outcome, Unavailable) else []
-    if refused:
+    stored = () if isinstance(outcome, Unavailable) else outcome
+    created = iter(stored)
+    if refused := [one for one in stored if isinstance(one, RowRefused)]:
         log.warning("rows_refused", rows=len(refused), reason=refused[0].reason)
     text = bytearray()
     counts: Counter[str] = Counter()
@@ -307,10 +306,8 @@ async def _write_results(batch: Storing, results: SpooledResponse) -> Counter[st
             status = 201 if result.outcome == "created" else 200
             text += encode({"line": row.line, "status": status, "id": result.id, "result": result.outcome}) + b"\n"
             counts[result.outcome] += 1
-        elif result is None or isinstance(result, EmailTaken):
-            text += result_line(row.line, Problem(EMAIL_TAKEN, "Another user has this email address."))
-        elif isinstance(result, ExternalIdTaken):
-            text += result_line(row.line, Problem(EXTERNAL_ID_TAKEN, "Another user has this externalId."))
+        elif result is None or isinstance(result, EmailTaken | ExternalIdTaken):
+            text += result_line(row.line, taken(result or EmailTaken()))
         else:
             text += result_line(row.line, Problem(INVALID, "The database does not take these values."))
     await results.add(bytes(text))
