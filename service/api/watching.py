@@ -90,13 +90,11 @@ class Watching:
         *,
         node: Callable[[], str],
         report: Callable[[], Mapping[str, object]],
-        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._overviews = overviews
         self._snapshots: Snapshots = snapshots or _NotShared()
         self._node = node
         self._report = report
-        self._steady = steady
         self._kept: dict[str, Figures] = {}
         self._asked: dict[str, float] = {}
         self._versions = count(1)
@@ -104,7 +102,7 @@ class Watching:
 
     def age(self, figures: Figures) -> float:
         """Seconds since the figures were computed."""
-        return max(0.0, self._steady() - figures.computed_at)
+        return max(0.0, time.monotonic() - figures.computed_at)
 
     async def overview(self, now: datetime) -> Figures:
         """The figures that need attention, and the nodes. Raises Unavailable."""
@@ -120,30 +118,30 @@ class Watching:
         # One at a time: everybody who asks meanwhile gets the same answer, and a node counts one day at a time.
         async with self._lock:
             self._asked.pop(name, None)
-            self._asked[name] = self._steady()
+            self._asked[name] = time.monotonic()
             while len(self._asked) > MAX_DAYS_KEPT:
                 forgotten = next(iter(self._asked))
                 self._asked.pop(forgotten)
                 self._kept.pop(forgotten, None)
             known = self._kept.get(name)
-            if known is not None and self._steady() - known.looked_at < LOOK_INTERVAL:
+            if known is not None and time.monotonic() - known.looked_at < LOOK_INTERVAL:
                 return known
             return await self._look(name, known, now)
 
     async def _look(self, name: str, known: Figures | None, now: datetime) -> Figures:
         fresh = _interval(name)
-        deadline = self._steady() + FIRST_WAIT
+        deadline = time.monotonic() + FIRST_WAIT
         while True:
             try:
                 found = await self._snapshots.look(name, fresh=fresh)
             except Unavailable:
                 if known is not None and self.age(known) < fresh:
                     # Redis is asked as rarely as while it answers.
-                    self._kept[name] = replace(known, looked_at=self._steady())
+                    self._kept[name] = replace(known, looked_at=time.monotonic())
                     return self._kept[name]
                 return await self._compute(name, known, now)
             known = self._found(name, found) or known
-            if found.turn or (known is None and self._steady() >= deadline):
+            if found.turn or (known is None and time.monotonic() >= deadline):
                 return await self._compute(name, known, now)
             if known is not None:
                 return known
@@ -161,7 +159,7 @@ class Watching:
             await self._share_day(counts, now)  # it stays as it is
             if name != NOW:
                 return self._kept[name]
-        began = self._steady()
+        began = time.monotonic()
         try:
             overview = await self._overviews.read(
                 since=now - ENDS_WITHIN,
@@ -172,7 +170,7 @@ class Watching:
             if known is None:
                 raise
             return known
-        took = self._steady() - began
+        took = time.monotonic() - began
         await self._share(NOW, encode(await self._overview_json(overview)).decode())
         if counts is not None and hours is not None and overview.day is not None:
             await self._share_day(counts.counted(hours, overview.day, overview.now, took), now)
@@ -182,7 +180,7 @@ class Watching:
         """Return today if a client watches it here and this node has the turn to count it."""
         today = now.astimezone(UTC).date()
         name = _name(today, now)
-        if self._steady() - self._asked.get(name, float("-inf")) > WATCHED_FOR:
+        if time.monotonic() - self._asked.get(name, float("-inf")) > WATCHED_FOR:
             return None
         try:
             found = await self._snapshots.look(name, fresh=REFRESH_INTERVAL)
@@ -212,7 +210,7 @@ class Watching:
             await self._snapshots.share(name, text, fresh=_interval(name))
 
     def _keep(self, name: str, text: str, age: float) -> Figures | None:
-        now = self._steady()
+        now = time.monotonic()
         known = self._kept.get(name)
         if known is None or known.text != text:
             content = _content(name, text)

@@ -22,18 +22,10 @@ REDIS_CHECK_INTERVAL = 10.0
 class ClusterGuard:
     """Remembers the identity it saw, so that this node is a witness after Redis was emptied."""
 
-    def __init__(
-        self,
-        row: ClusterRow,
-        witness: ClusterWitness,
-        *,
-        name: str | None,
-        steady: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, row: ClusterRow, witness: ClusterWitness, *, name: str | None) -> None:
         self._row = row
         self._witness = witness
         self._name = name
-        self._steady = steady
         self._remembered: Memory | None = None
         self._ask_at = 0.0
         self.on_database_changed: Callable[[], None] = lambda: None
@@ -55,7 +47,7 @@ class ClusterGuard:
 
     async def check(self) -> None:
         """Raises NotAdopted when this is another database, Unavailable when a server cannot be asked."""
-        if self._remembered is None or self._steady() >= self._ask_at or not await self._is_as_before():
+        if self._remembered is None or time.monotonic() >= self._ask_at or not await self._is_as_before():
             await self._ask()
 
     async def _is_as_before(self) -> bool:
@@ -89,7 +81,7 @@ class ClusterGuard:
             await self._witness.remember(identity)
         except Unavailable as error:
             log.debug("cluster_identity_not_stored", reason=error.reason)
-        self._ask_at = self._steady() + REDIS_CHECK_INTERVAL
+        self._ask_at = time.monotonic() + REDIS_CHECK_INTERVAL
 
     async def _recalled(self) -> Recalled:
         try:

@@ -23,17 +23,16 @@ log = structlog.get_logger(__name__)
 class DeadLetterCounter:
     """Counts the messages of dead letters by `count`, and warns of policies that make dead letters of good bundles."""
 
-    def __init__(self, count: Callable[[int], None], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, count: Callable[[int], None]) -> None:
         self._count = count
-        self._clock = clock
         self._warned_at = float("-inf")
 
     def take(self, message: AbstractMessage) -> None:
         """Count one dead letter."""
         self._count(messages_in(message.body))
         policy = policy_of(message)
-        if policy is not None and self._clock() - self._warned_at >= WARNING_INTERVAL:
-            self._warned_at = self._clock()
+        if policy is not None and time.monotonic() - self._warned_at >= WARNING_INTERVAL:
+            self._warned_at = time.monotonic()
             log.error("queue_policy_detected", queue=DELIVERY, policy=policy)
 
 

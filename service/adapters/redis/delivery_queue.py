@@ -39,7 +39,6 @@ class StreamDeliveryQueue:
         clients: RedisClients,
         *,
         consumer: NodeName | str,
-        idle: float = IDLE_LIMIT,
         max_dead_letters: int = MAX_DEAD_LETTERS,
         on_dead_letters: Callable[[int], None] = lambda _messages: None,
     ) -> None:
@@ -47,7 +46,6 @@ class StreamDeliveryQueue:
         self._dead = RedisWorkStream(
             clients.commands, clients.blocking, REDIS_QUEUE.dead, consumer=consumer, max_length=max_dead_letters
         )
-        self._idle = idle
         self._on_dead_letters = on_dead_letters
         self._received: set[str] = set()
         self._unfinished: deque[Entry] = deque()
@@ -104,7 +102,7 @@ class StreamDeliveryQueue:
             await self._add_dead_letters([str(message) for message in ids])
 
     async def requeue_abandoned(self, *, living: Collection[str]) -> int:
-        requeued = await self._bundles.requeue_abandoned(living=living, idle=self._idle)
+        requeued = await self._bundles.requeue_abandoned(living=living, idle=IDLE_LIMIT)
         if requeued.given_up:
             await self._add_dead_letters(requeued.given_up)
         return requeued.entries

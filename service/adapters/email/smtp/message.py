@@ -28,18 +28,11 @@ class Envelope:
     utf8: bool
 
 
-def compose(
-    greeting: Greeting,
-    sender: Sender,
-    *,
-    unsubscribe: str | None,
-    html: str | None = None,
-    at: datetime | None = None,
-) -> Envelope:
+def compose(greeting: Greeting, sender: Sender, *, unsubscribe: str | None, html: str | None = None) -> Envelope:
     """The message of a greeting, with the same Message-ID on every attempt.
 
     `html` is a document whose `{text}` becomes the greeting. It stands beside the plain text (RFC 2046, 5.1.4).
-    `at` is its Date, now by this machine's clock without one.
+    Its Date is now, by this machine's clock.
     Raises ValueError for an address that no mail server takes.
     """
     recipient = checked_address(greeting.email)
@@ -49,7 +42,7 @@ def compose(
         mailbox_field("From", sender.name, sender.address),
         f"To: {recipient}\r\n",  # beyond ASCII as RFC 6532 has it
         text_field("Subject", greeting.subject),
-        f"Date: {format_datetime(at or datetime.now(UTC))}\r\n",
+        f"Date: {format_datetime(datetime.now(UTC))}\r\n",
         "Auto-Submitted: auto-generated\r\n",
     ]
     if unsubscribe is not None:
