@@ -71,11 +71,15 @@ class UnknownVariable:
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:
-    """The file of a secret, and how its text is parsed. `name` is the variable without prefix and suffix."""
+    """The file of a secret, how its text is parsed, and its value at the start.
+
+    `name` is the variable without prefix and suffix.
+    """
 
     name: str
     path: Path
     parse: Callable[[str], Secret]
+    value: Secret
 
     def read(self) -> Secret:
         """The secret as it is now. Raises OSError, UnicodeDecodeError, and ValueError without its value."""
@@ -143,10 +147,12 @@ class Environment:
             return None
         try:
             if file is not None:
-                self.files.append(SecretFile(name, file, parse))
                 text = file.read_text(encoding="utf-8").strip()
             if text:
-                return parse(text)
+                value = parse(text)
+                if file is not None:
+                    self.files.append(SecretFile(name, file, parse, value))
+                return value
         except OSError as error:
             self.errors.append(f"{PREFIX}{name}_FILE={str(file)!r}: expected a readable file ({error})")
         except UnicodeDecodeError as error:

@@ -23,14 +23,17 @@ class SecretFiles:
 
     def __init__(self, files: Sequence[SecretFile], replacements: Mapping[str, Replace]) -> None:
         self._files = [(file, replacements[file.name]) for file in files if file.name in replacements]
-        self._stamps = {file.name: _stamp(file.path) for file, _ in self._files}
-        self._values = {file.name: _read(file) for file, _ in self._files}
+        self._stamps: dict[str, tuple[int, int, int] | None] = {}
+        self._values = {file.name: file.value for file, _ in self._files}
 
     async def check(self) -> None:
-        """Read the files that changed since the last call."""
+        """Read the files that changed since the last call; the first call reads all, because clients are made before.
+
+        Some are made anew much later, with the values of the start.
+        """
         for file, replace in self._files:
             stamp = _stamp(file.path)
-            if stamp == self._stamps[file.name]:
+            if file.name in self._stamps and stamp == self._stamps[file.name]:
                 continue
             value = _read(file)
             if value is None:

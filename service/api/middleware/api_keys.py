@@ -21,15 +21,16 @@ class ApiKeys:
     """Looks keys up by their secrets.
 
     A file that cannot be read, is empty, has an error, or has a secret shorter than `min_length` changes nothing: a
-    mistake must not open the API.
+    mistake must not open the API. The first look reads the file: it may have changed since `keys` were read from it, at
+    the start of the node.
     """
 
     def __init__(self, keys: Sequence[ApiKey], file: Path | None, *, min_length: int = 1) -> None:
         self._min_length = min_length
         self._keys = tuple(keys)
         self._file = file
-        self._stamp = _stamp(file)
-        self._looked_at = time.monotonic()
+        self._stamp: tuple[int, int, int] | None = None
+        self._looked_at = float("-inf")
 
     @property
     def needed(self) -> bool:
@@ -66,17 +67,17 @@ class ApiKeys:
             return
         if any(key.length is not None and key.length < self._min_length for key in keys):
             log.warning("api_keys_too_short", file=str(self._file), characters=self._min_length)
-        elif keys:
+        elif not keys:
+            log.warning("api_keys_empty", file=str(self._file))
+        elif keys != self._keys:
             self._keys = keys
             log.info("api_keys_read_again", keys=len(keys))
-        else:
-            log.warning("api_keys_empty", file=str(self._file))
 
 
-def _stamp(file: Path | None) -> tuple[int, int, int] | None:
+def _stamp(file: Path) -> tuple[int, int, int] | None:
     """Values that change with the file: a mounted secret is replaced, an edited one gets a new time."""
     try:
-        status = file.stat() if file is not None else None
+        status = file.stat()
     except OSError:
         return None
-    return None if status is None else (status.st_mtime_ns, status.st_size, status.st_ino)
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -31,7 +31,7 @@ from service.domain.email_events import EmailEvent
 from service.domain.email_formats import EmailFormat
 from service.domain.suppressions import NewSuppression
 from service.email_event_secrets import checked_email_event_secrets, parse_email_event_secrets
-from service.environment import SecretFile
+from service.environment import Secret, SecretFile
 from tests.node.harness import eventually
 from tests.service.api.conftest import Api, Serve
 from tests.service.api.test_suppressions import listed
@@ -525,8 +525,9 @@ async def test_a_secret_is_changed_without_a_restart(serve: Serve, tmp_path: Pat
     """Old and new secret can be valid together. A file with an error changes nothing."""
     file = tmp_path / "secrets"
     file.write_text("brevo:brevo-secret-0001\n", encoding="utf-8")
-    watched = SecretFile("EMAIL_EVENTS_SECRETS", file, checked_email_event_secrets)
-    api = await served(serve, "brevo:brevo-secret-0001", secret_files=(watched,))
+    old = Secret("brevo:brevo-secret-0001")
+    watched = SecretFile("EMAIL_EVENTS_SECRETS", file, checked_email_event_secrets, old)
+    api = await served(serve, old, secret_files=(watched,))
     new = ({"Authorization": "Bearer brevo-secret-0002"}, b"{}")
     assert (await post(api, "brevo", new))[0] == 401
 
@@ -536,6 +537,21 @@ async def test_a_secret_is_changed_without_a_restart(serve: Serve, tmp_path: Pat
 
     file.write_text("fax:brevo-secret-0001\n", encoding="utf-8")
     assert (await post(api, "brevo", new))[0] == 200
+
+
+async def test_a_restarted_api_takes_the_secrets_of_the_file_and_not_those_of_the_start(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """A secret that was withdrawn must not be valid again."""
+    file = tmp_path / "secrets"
+    file.write_text("brevo:brevo-secret-0002\n", encoding="utf-8")
+    old = Secret("brevo:brevo-secret-0001")
+    watched = SecretFile("EMAIL_EVENTS_SECRETS", file, checked_email_event_secrets, old)
+
+    api = await served(serve, old, secret_files=(watched,))
+
+    assert (await post(api, "brevo", by_token("brevo")({}, now(), True)))[0] == 401
+    assert (await post(api, "brevo", ({"Authorization": "Bearer brevo-secret-0002"}, b"{}")))[0] == 200
 
 
 async def test_a_change_by_a_webhook_is_in_the_audit_log(serve: Serve) -> None:

@@ -89,6 +89,19 @@ async def test_keys_are_exchanged_by_writing_their_file(
     assert (both, empty, gone, exchanged) == ([200, 200, 401], [200, 200, 401], 200, [401, 200])
 
 
+async def test_a_restarted_api_takes_the_keys_of_the_file_and_not_those_of_the_start(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that was withdrawn must not be valid again."""
+    monkeypatch.setattr(keys_module, "KEY_FILE_POLL_INTERVAL", 0.0)
+    file = tmp_path / "keys"
+    file.write_text("new")
+
+    api = await serve({"api_keys": parse_api_keys("old"), "api_keys_file": file})
+
+    assert [(await api.call("GET", USERS, **bearer(key)))[0] for key in ("old", "new")] == [401, 200]
+
+
 async def test_a_file_with_a_key_that_can_be_guessed_changes_nothing(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,8 +25,10 @@ class Client:
 
 
 def files_of(path: Path, client: Client) -> SecretFiles:
+    one = Secret("redis://one")
     return SecretFiles(
-        [SecretFile("REDIS_URL", path, url("redis")), SecretFile("API_KEYS", path, Secret)], {"REDIS_URL": client.use}
+        [SecretFile("REDIS_URL", path, url("redis"), one), SecretFile("API_KEYS", path, Secret, one)],
+        {"REDIS_URL": client.use},
     )
 
 
@@ -50,6 +52,16 @@ async def test_a_changed_file_is_used_once(tmp_path: Path) -> None:
     path.write_text("redis://other\n")
     await files.check()
     await files.check()
+
+    assert client.values == ["redis://other"]
+
+
+async def test_a_change_before_the_first_check_is_used(tmp_path: Path) -> None:
+    """The client was made with the value of the settings, which were read before."""
+    path, client = tmp_path / "secret", Client()
+    path.write_text("redis://other")
+
+    await files_of(path, client).check()
 
     assert client.values == ["redis://other"]
 
@@ -115,7 +127,9 @@ async def test_an_empty_file_keeps_the_old_value(tmp_path: Path) -> None:
     """Also of a secret whose parser takes an empty text: a volume that was not filled removes nothing."""
     path, client = tmp_path / "secret", Client()
     path.write_text("one")
-    files = SecretFiles([SecretFile("EMAIL_EVENTS_SECRETS", path, Secret)], {"EMAIL_EVENTS_SECRETS": client.use})
+    files = SecretFiles(
+        [SecretFile("EMAIL_EVENTS_SECRETS", path, Secret, Secret("one"))], {"EMAIL_EVENTS_SECRETS": client.use}
+    )
 
     with capture_logs() as lines:
         path.write_text("\n")
