@@ -208,11 +208,12 @@ async def drain(stand: Stand, _scale: float) -> Found:
 async def silent(stand: Stand, _scale: float) -> Found:
     """Hold silent connections to a node with few file descriptors while greetings are due."""
     descriptors = DESCRIPTORS + CONCURRENCY
-    async with stand.nodes(1, under=("prlimit", f"--nofile={descriptors}")) as (one,):
-        host, port = one.url.removeprefix("http://").split(":")
-        async with silent_connections(host, int(port)) as opened:
-            await stand.put()
-            return await stand.ended(f"{opened} of {CONNECTIONS} silent connections, {descriptors} descriptors, 1 node")
+    async with (
+        stand.nodes(1, under=("prlimit", f"--nofile={descriptors}")) as (one,),
+        silent_connections(one.url) as opened,
+    ):
+        await stand.put()
+        return await stand.ended(f"{opened} of {CONNECTIONS} silent connections, {descriptors} descriptors, 1 node")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from uuid import UUID
 import orjson
 
 from actors.commands.chaos.environment import Environment
+from actors.commands.chaos.faults.nodes import lacks_memory
 from actors.commands.chaos.fleet import Fleet
 from actors.commands.chaos.wave import Wave
 from actors.commands.rehearsal.records import DueGreeting, Work, count_unplanned, read_tried, read_work
@@ -70,5 +71,5 @@ def crashes_of(fleet: Fleet) -> int:
         1
         for slot in fleet.slots
         for line in slot.log.read_text(errors="replace").splitlines()
-        if '"actor_crashed"' in line and '"MemoryError"' not in line
+        if '"actor_crashed"' in line and not lacks_memory(line)
     )

@@ -34,7 +34,7 @@ class SilentConnections(Fault):
     does: ClassVar[str] = (
         f"open {CONNECTIONS} silent connections to the API of a node with {DESCRIPTORS} file descriptors"
     )
-    needs: ClassVar[tuple[Need, ...]] = (Need.PROCESS_LIMITS, Need.RELAYED_RABBITMQ)
+    needs: ClassVar[tuple[Need, ...]] = (Need.PROCESS_LIMITS, Need.RABBITMQ, Need.RELAYED_RABBITMQ)
     takes: ClassVar[float] = 30.0
 
     def __init__(self, chance: Random) -> None:
@@ -49,8 +49,7 @@ class SilentConnections(Fault):
         slot.start(descriptors=descriptors)
         await slot.ready()
         lasts = self.seconds(8, 15)
-        parts = urlsplit(slot.url)
-        async with silent_connections(parts.hostname or "", parts.port or 80) as opened:
+        async with silent_connections(slot.url) as opened:
             if opened <= descriptors:
                 raise NoEffect(f"{opened} connections could be opened, and the node has {descriptors} descriptors")
             began = environment.time()
@@ -72,8 +71,9 @@ class SilentConnections(Fault):
 
 
 @asynccontextmanager
-async def silent_connections(host: str, port: int) -> AsyncIterator[int]:
-    """Hold connections to a server and send nothing on them. Yields how many the server has taken."""
+async def silent_connections(url: str, *, request: bytes = b"") -> AsyncIterator[int]:
+    """Hold connections to a server and send nothing, or this beginning of a request. Yields how many it has taken."""
+    parts = urlsplit(url)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
@@ -82,7 +82,8 @@ async def silent_connections(host: str, port: int) -> AsyncIterator[int]:
             for _ in range(CONNECTIONS):
                 with suppress(OSError, TimeoutError):
                     async with asyncio.timeout(CONNECT_TIMEOUT):
-                        _, writer = await asyncio.open_connection(host, port)
+                        _, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+                    writer.write(request)
                     stack.push_async_callback(_abort, writer)
                     opened += 1
             yield opened

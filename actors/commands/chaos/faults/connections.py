@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
-from actors.commands.chaos.faults.fault import Fault, LostBundles, Need, NoEffect
+from actors.commands.chaos.faults.fault import Fault, LostBundles, Need, NoEffect, require_effect
 from service.ports.names import RABBITMQ_QUEUE
 
 if TYPE_CHECKING:
@@ -44,6 +44,12 @@ def nodes_cut_off(environment: Environment, slots: Sequence[Slot]) -> Iterator[N
             relay.mend()
 
 
+def effect_on(relays: Sequence[Relay]) -> Callable[[], int]:
+    """A function for what the faults of these relays meet from now on."""
+    before = sum(relay.met for relay in relays)
+    return lambda: sum(relay.met for relay in relays) - before
+
+
 class ConnectionFault(Fault):
     """A fault between one system and one node, or every node."""
 
@@ -58,10 +64,12 @@ class ConnectionFault(Fault):
         one = self.chance.choice(slots) if self.chance.random() < 0.5 else None
         relays = environment.fleet.relays(self.system, of=one)
         lasts = self.seconds(*self.lasts)
+        met = effect_on(relays)
         try:
             for relay in relays:
                 self._break(relay)
             await asyncio.sleep(lasts)
+            await require_effect(environment, met, f"no data passed to or from {self.system}")
         finally:
             for relay in relays:
                 relay.mend()
@@ -122,15 +130,20 @@ class LoseClaimAnswers(Fault):
     needs: ClassVar[tuple[Need, ...]] = (Need.RELAYED_POSTGRES,)
 
     async def inject(self, environment: Environment) -> str:
+        lost = 0
         for _ in range(LOST_ANSWERS):
             relays = environment.fleet.relays("postgres", of=self.chance.choice(environment.fleet.slots))
+            met = effect_on(relays)
             for relay in relays:
                 relay.swallow_answers()
             await asyncio.sleep(self.seconds(0.05, 0.4))
+            lost += met()
             for relay in relays:
                 relay.mend()
             await asyncio.sleep(self.seconds(0.5, 1.5))
-        return f"{LOST_ANSWERS} times"
+        if not lost:
+            raise NoEffect("PostgreSQL answered nothing meanwhile")
+        return f"{lost} answers, {LOST_ANSWERS} times"
 
 
 class ConfirmAndDrop(LostBundles):
@@ -146,21 +159,20 @@ class ConfirmAndDrop(LostBundles):
         relays, lasts = environment.fleet.relays("rabbitmq"), self.seconds(3, 8)
         before = sum(relay.swallowed for relay in relays)
 
-        async def dropped() -> bool:
-            return sum(relay.swallowed for relay in relays) > before
+        def dropped() -> int:
+            return sum(relay.swallowed for relay in relays) - before
 
         try:
             for relay in relays:
                 relay.swallow_publishes(RABBITMQ_QUEUE.delivery)
             # Everything may have been published already. What a deleted queue had is published again at once.
             await environment.servers.delete_queue()
-            if not await environment.until(dropped, within=FIRST_PUBLISH_WITHIN):
-                raise NoEffect("no bundle was published")
+            await require_effect(environment, dropped, "no bundle was published", within=FIRST_PUBLISH_WITHIN)
             await asyncio.sleep(lasts)
         finally:
             for relay in relays:
                 relay.mend()
-        return f"{sum(relay.swallowed for relay in relays) - before} bundles, until {lasts:.1f} s after the first"
+        return f"{dropped()} bundles, until {lasts:.1f} s after the first"
 
 
 def _to(system: str, mode: type[ConnectionFault]) -> type[ConnectionFault]:

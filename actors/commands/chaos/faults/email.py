@@ -7,7 +7,8 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from actors.commands.chaos.faults.fault import Fault
+from actors.commands.chaos.faults.connections import effect_on
+from actors.commands.chaos.faults.fault import Fault, require_effect
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 LONGEST_OUTAGE = 600.0
 """Seconds that an outage lasts at most, for settings under which the attempts last for hours."""
+
+NO_CALL = "no node called the email service"
 
 
 class EmailFault(Fault):
@@ -24,11 +27,12 @@ class EmailFault(Fault):
     """Seconds."""
 
     async def inject(self, environment: Environment) -> str:
-        before = environment.stub.options
+        before, asked = environment.stub.options, environment.stub.ledger.requests
         changes, what = self._options(environment)
         environment.stub.change(before.changed(changes))
         try:
             await asyncio.sleep(lasts := self.seconds(*self.lasts))
+            await require_effect(environment, lambda: environment.stub.ledger.requests - asked, NO_CALL)
         finally:
             environment.stub.change(before)
         return f"{what}for {lasts:.1f} s"
@@ -57,11 +61,13 @@ class Unreachable(Fault):
 
     async def inject(self, environment: Environment) -> str:
         relays = environment.fleet.relays("email")
+        met = effect_on(relays)
         lasts = min(LONGEST_OUTAGE, attempts_last(environment.settings) + self.seconds(1, 5))
         try:
             for relay in relays:
                 relay.cut()
             await asyncio.sleep(lasts)
+            await require_effect(environment, met, NO_CALL)
         finally:
             for relay in relays:
                 relay.mend()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from enum import StrEnum
 from random import Random
 from typing import TYPE_CHECKING, ClassVar
@@ -25,8 +26,24 @@ class Need(StrEnum):
     RELAYED_RABBITMQ = "a relay in front of RabbitMQ"
 
 
+EFFECT_WITHIN = 30.0
+"""Seconds beyond its duration in which a fault must meet something."""
+
+
 class NoEffect(Exception):
     """The fault met nothing, so it shows nothing. The message says what it did not find."""
+
+
+async def require_effect(
+    environment: Environment, effect: Callable[[], float], otherwise: str, *, within: float = EFFECT_WITHIN
+) -> None:
+    """Keep the fault up until `effect` is above 0. Raises NoEffect with the words of `otherwise` if it stays 0."""
+
+    async def met() -> bool:
+        return effect() > 0
+
+    if not await environment.until(met, within=within):
+        raise NoEffect(otherwise)
 
 
 class Fault(ABC):

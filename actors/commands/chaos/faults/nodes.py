@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from random import Random
 from typing import TYPE_CHECKING, ClassVar
 
-from actors.commands.chaos.faults.fault import Fault, Need
+from actors.commands.chaos.faults.api import silent_connections
+from actors.commands.chaos.faults.fault import Fault, Need, require_effect
 
 if TYPE_CHECKING:
     from actors.commands.chaos.environment import Environment
@@ -15,6 +17,21 @@ if TYPE_CHECKING:
 
 TAKEOVER_TIMEOUT = 15.0
 """Seconds within which the others must take over from a dead node. heyday promises it."""
+
+LARGE_REQUEST = (
+    b"POST /api/v1/users HTTP/1.1\r\nHost: heyday\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n"
+    + b" " * 50_000
+)
+"""The beginning of a request: the node keeps what has arrived."""
+
+_LACKS_MEMORY = re.compile(
+    r'"exc_type":"MemoryError"|"exc_type":"RuntimeError","exc_value":"","frames":\[[^]]*threading\.py","lineno":\d+,"name":"start"}]'
+)
+
+
+def lacks_memory(line: str) -> bool:
+    """True for a line of a node's log about a failure without memory: there was none, or none for a new thread."""
+    return _LACKS_MEMORY.search(line) is not None
 
 
 class KillNode(Fault):
@@ -113,6 +130,7 @@ class StarveNode(Fault):
     """A node gets no more memory: it continues, or it ends and is replaced.
 
     The limit is on its address space (RLIMIT_AS). It causes a MemoryError, where the limit of a container would kill.
+    Clients send it large requests, so that it needs more memory than it has free.
     """
 
     name: ClassVar[str] = "starve-node"
@@ -127,9 +145,18 @@ class StarveNode(Fault):
         async def ended() -> bool:
             return not slot.running
 
+        logged = slot.log.stat().st_size
+
+        def lacked_memory() -> int:
+            with slot.log.open(encoding="utf-8", errors="replace") as log:
+                log.seek(logged)
+                return sum(map(lacks_memory, log)) + (not slot.running)
+
         slot.limit_memory()
         try:
-            await environment.until(ended, within=lasts)
+            async with silent_connections(slot.url, request=LARGE_REQUEST):
+                await environment.until(ended, within=lasts)
+            await require_effect(environment, lacked_memory, "the node never lacked memory")
         finally:
             slot.unlimit_memory()
         if slot.running:

@@ -55,7 +55,10 @@ class ExhaustConnections(Fault):
                 relay.cut()
                 relay.mend()
             await asyncio.sleep(lasts := self.seconds(3, 10))
-            return f"{held()} held for {lasts:.1f} s"
+            taken = held()
+        if not taken:
+            raise NoEffect("PostgreSQL offered no connection")
+        return f"{taken} held for {lasts:.1f} s"
 
 
 class FillDisk(Fault):

@@ -23,7 +23,9 @@ class FlushRedis(Fault):
     needs: ClassVar[tuple[Need, ...]] = (Need.OWN_SERVERS,)
 
     async def inject(self, environment: Environment) -> str:
-        return f"{await environment.servers.flush_redis()} keys"
+        if not (keys := await environment.servers.flush_redis()):
+            raise NoEffect("Redis was empty")
+        return f"{keys} keys"
 
 
 class KillRedis(Fault):

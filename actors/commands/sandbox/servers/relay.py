@@ -33,6 +33,8 @@ class Relay:
     def __init__(self, host: str, port: int, *, amqp: bool = False) -> None:
         self.delay = 0.0
         """Seconds by which all data is delayed."""
+        self.met = 0
+        """Data that a fault delayed, held or lost, and connections that it reset, so far."""
         self.url = ""
         self._upstream = (host, port)
         self._thawed = asyncio.Event()
@@ -73,6 +75,7 @@ class Relay:
     def cut(self) -> None:
         """Reset every connection, and each new one at once, until `mend`."""
         self._is_cut = True
+        self.met += len(self._writers)
         for writer in self._writers:
             _reset(writer)
 
@@ -105,6 +108,7 @@ class Relay:
         self._writers.add(writer)
         try:
             if self._is_cut:
+                self.met += 1
                 _reset(writer)
             else:
                 await self._connect(reader, writer)
@@ -155,6 +159,8 @@ class Relay:
     ) -> None:
         while True:
             chunk = await reader.read(CHUNK)
+            swallowed = are_answers and self._swallows_answers
+            self.met += bool(self.delay or swallowed or not self._thawed.is_set())
             if self.delay:
                 await asyncio.sleep(self.delay)
             await self._thawed.wait()

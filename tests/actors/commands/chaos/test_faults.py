@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +17,11 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 
 from actors.commands.chaos.fault_run import run_fault
-from actors.commands.chaos.faults import KINDS, NoEffect, hold
+from actors.commands.chaos.faults import KINDS, Need, NoEffect, hold
 from actors.commands.chaos.faults.api import CONNECTIONS, silent_connections
 from actors.commands.chaos.faults.email import attempts_last
 from actors.commands.chaos.faults.rules import AHEAD, BEYOND, newcomers_beyond
+from actors.commands.chaos.schedule import possible
 from actors.commands.sandbox.email_stub import EmailStub, StubOptions, serve
 from service.domain.calendar import occurrence
 from service.settings import Secret, Settings
@@ -62,10 +65,11 @@ async def test_a_service_that_refuses_all_may_end_no_more_messages_than_promised
 ) -> None:
     """Each of two nodes may let as many messages fail as it takes to open its circuit."""
     monkeypatch.setattr(asyncio, "sleep", AsyncMock())
-    stub = EmailStub(StubOptions())
-    world = SimpleNamespace(stub=stub, settings=SETTINGS, fleet=SimpleNamespace(slots=[1, 2]), failures_allowed=0)
+    world = environment()
+    world.settings, world.failures_allowed = SETTINGS, 0
+    world.until = AsyncMock(return_value=True)
 
-    await KINDS["email-refuse-all"](Random(1)).inject(world)  # type: ignore[arg-type]  # what the fault touches
+    await KINDS["email-refuse-all"](Random(1)).inject(world)
 
     assert world.failures_allowed == 2 * SETTINGS.circuit_failures
 
@@ -74,7 +78,7 @@ async def test_silent_connections_are_held_and_then_closed() -> None:
     """The server sees that many clients, and gets no request."""
     stub = await serve("127.0.0.1", 0, StubOptions())
     try:
-        async with silent_connections(stub.host, stub.port) as opened:
+        async with silent_connections(stub.url) as opened:
             held = opened
         reader, writer = await asyncio.open_connection(stub.host, stub.port)
         writer.write(b"GET /stats HTTP/1.0\r\n\r\n")
@@ -100,16 +104,28 @@ def environment(**answers: Any) -> Any:
 
     relays = {"rabbitmq": answers.get("relay", Mock())}
     slots = [
-        SimpleNamespace(node_id=f"node-{number}", running=True, send=lambda _: None, relays=relays) for number in (1, 2)
+        SimpleNamespace(
+            node_id=f"node-{number}",
+            running=True,
+            send=lambda _: None,
+            relays=relays,
+            url="http://127.0.0.1:1",
+            log=Path(os.devnull),
+            limit_memory=Mock(),
+            unlimit_memory=Mock(),
+        )
+        for number in (1, 2)
     ]
     return SimpleNamespace(
         until=until,
-        fleet=SimpleNamespace(slots=slots, relays=lambda _system: []),
+        fleet=SimpleNamespace(slots=slots, relays=lambda _system, of=None: [Mock(met=0, swallowed=0)]),
         stub=EmailStub(StubOptions()),
         servers=SimpleNamespace(
             rabbitmq_url="amqp://h",
             purge_queue=lambda: answer("bundles"),
             delete_queue=lambda: answer("bundles"),
+            flush_redis=lambda: answer("keys"),
+            holding_every_connection=lambda: nullcontext(lambda: answers["connections"]),
             stranger_at_the_queue=lambda: nullcontext(lambda: answers["bundles"]),
         ),
         damage_open_message=lambda _place: answer("message"),
@@ -117,11 +133,31 @@ def environment(**answers: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("name", ["purge-queue", "share-queue", "confirm-and-drop", "damage-row"])
-async def test_a_fault_that_meets_nothing_is_none(name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("purge-queue", "share-queue", "confirm-and-drop", "damage-row", "flush-redis", "exhaust-connections"),
+        *("delay-postgres", "freeze-redis", "half-open-rabbitmq", "reset-email", "lose-claim-answers"),
+        *("email-down", "email-unreachable", "starve-node"),
+    ],
+)
+async def test_a_fault_that_meets_nothing_is_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise a queue that was purged of 0 bundles would count as rehearsed."""
+    monkeypatch.setattr(asyncio, "sleep", AsyncMock())
+    found = environment(bundles=0, message=None, keys=0, connections=0)
+    found.settings = SETTINGS
+
     with pytest.raises(NoEffect):
-        await KINDS[name](Random(1)).inject(environment(bundles=0, message=None))
+        await KINDS[name](Random(1)).inject(found)
+
+
+def test_silent_connections_need_a_queue_that_the_other_nodes_can_be_cut_off_from() -> None:
+    """With a Redis stream they may take every bundle, and the node has nothing to send."""
+    lacking = {Need.RABBITMQ: "the delivery queue is a Redis stream"}
+
+    faults, skipped = possible([KINDS["silent-connections"](Random(1))], lacking)
+
+    assert (faults, [one.reason for one in skipped]) == ([], [lacking[Need.RABBITMQ]])
 
 
 async def test_a_queue_is_purged_while_no_node_has_its_bundles() -> None:

@@ -120,12 +120,15 @@ def test_a_crash_of_an_actor_fails_it() -> None:
 
 
 def test_a_crash_counts_unless_the_node_had_no_memory(tmp_path: Path) -> None:
-    """A node that a fault has left no memory may crash."""
+    """A node that a fault has left no memory may crash, and cannot start a thread."""
     log = tmp_path / "node-1.log"
-    crash = '{"event":"actor_crashed","exc_info":[{"exc_type":"%s"}]}'
-    log.write_text("\n".join(crash % kind for kind in ("KeyError", "MemoryError")))
+    frame = '{"filename":"%s","lineno":964,"name":"start"}'
+    crash = f'{{"event":"actor_crashed","exception":[{{"exc_type":"%s","exc_value":"","frames":[{frame}]}}]}}'
+    threads = "/usr/lib/python3.11/threading.py"
+    kinds = [("KeyError", threads), ("RuntimeError", "node.py"), ("MemoryError", "node.py"), ("RuntimeError", threads)]
+    log.write_text("\n".join(crash % kind for kind in kinds))
 
-    assert crashes_of(SimpleNamespace(slots=[SimpleNamespace(log=log)])) == 1  # type: ignore[arg-type]  # what it reads
+    assert crashes_of(SimpleNamespace(slots=[SimpleNamespace(log=log)])) == 2  # type: ignore[arg-type]  # what it reads
 
 
 def test_the_json_has_the_figures_of_the_report() -> None:
