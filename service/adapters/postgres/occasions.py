@@ -67,6 +67,7 @@ class PostgresOccasions:
         try:
             async with self._database.transaction() as connection:
                 await connection.execute(_SQL.wait_for_writers)
+                await connection.execute(_PLANNING.rules_lock)
                 await connection.execute(_PLANNING.lock_planning)
                 before = await connection.fetchrow(_SQL.lock, code)
                 if before is None:

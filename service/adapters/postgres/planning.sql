@@ -85,8 +85,9 @@ select business_now() as now, p.planned_until as announced,
 from planning p
 
 -- name: lock_planning
--- The order of locks: rules_lock, plan_lock, this row, an occasion, its ranges. A new range locks its occasion, and a
--- deletion of an occasion waits for planners of its ranges.
+-- The order of locks: rules_lock, plan_lock, this row, an occasion, its ranges. A new range locks its occasion. A deletion
+-- of an occasion changes the rules, too, and so waits for planners before it locks this row: a planner may wait for a
+-- user whose edit waits for plan_lock, and the holder of plan_lock for this row.
 select planned_until from planning for update
 
 -- name: announce

@@ -132,7 +132,7 @@ async def test_a_message_of_a_date_that_came_and_went_meanwhile_keeps_the_occasi
 async def test_a_deletion_does_not_deadlock_with_planners_that_wait_for_a_change_of_rules(
     store: Store, clock: Clock
 ) -> None:
-    """The change waits for planners at work, and planners that begin wait for the change."""
+    """The change waits for planners at work, planners that begin wait for the change, and the deletion for them."""
     occasions, plan_range = await eve(store, clock)
     rules, state = await store.planning.rules(), await store.planning.rules_state()
 
@@ -145,7 +145,38 @@ async def test_a_deletion_does_not_deadlock_with_planners_that_wait_for_a_change
         deleting = asyncio.ensure_future(occasions.delete("eve", by=OPERATOR))
         await asyncio.wait([deleting, asyncio.ensure_future(waiting(store, 3))], return_when=asyncio.FIRST_COMPLETED)
 
-    assert [*await asyncio.gather(changing, planning, deleting)] == [None, None, True]
+    assert [*await asyncio.gather(changing, planning, deleting)] == [[], 0, True]
+
+
+async def test_a_deletion_does_not_deadlock_with_a_planner_that_waits_for_an_edit(store: Store, clock: Clock) -> None:
+    """The edit waits for an announcement, which would wait for the deletion, which would wait for the planner."""
+    occasions, plan_range = await eve(store, clock)
+    (user,) = await store.fetch("select id from users")
+    rules, go_on = await store.planning.rules(), asyncio.Event()
+
+    async def edit(day: date | None, until: asyncio.Event | None = None) -> None:
+        async with store.users.editing(user["id"], version=None) as editing:
+            if until is not None:
+                await until.wait()
+            after = replace(editing.user.profile, dates={} if day is None else {"eve": day})
+            await editing.store(after, desired_messages(rules, {"eve": day}, "UTC", now=editing.now))
+
+    await edit(date(1990, 5, 3))
+    async with store.database.transaction() as first:
+        await first.execute("select from users where id = $1 for update", user["id"])
+        editing = asyncio.ensure_future(edit(None, go_on))
+        await waiting(store, 1)
+        planning = asyncio.ensure_future(store.planning.plan(plan_range, rules, tzdata="test"))
+        await waiting(store, 2)
+        await first.execute("delete from occasion_dates where user_id = $1", user["id"])
+        await first.execute("delete from messages")
+    deleting = asyncio.ensure_future(occasions.delete("eve", by=OPERATOR))
+    await waiting(store, 2)
+    announcing = asyncio.ensure_future(announce(store))
+    await asyncio.wait([announcing, asyncio.ensure_future(waiting(store, 3))], return_when=asyncio.FIRST_COMPLETED)
+    go_on.set()
+
+    assert [*await asyncio.gather(editing, planning, deleting, announcing)] == [None, 0, True, None]
 
 
 @pytest.mark.parametrize("maintenance", ["vacuum", "vacuum analyze"])
