@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -167,3 +169,29 @@ async def test_the_log_of_the_server_has_no_address(place: Path, made: list[Serv
     assert "duplicate key value violates" in log
     assert "insert into people" in log
     assert "secret@" not in log
+
+
+def test_the_age_counts_from_the_start_until_the_first_backup_succeeds(tmp_path: Path) -> None:
+    """Without a metric the alert cannot fire, although there is no backup at all."""
+    script = (FILES / "backup.sh").read_text(encoding="utf-8")
+    for folder in ("/backup/", "/run/secrets/"):
+        script = script.replace(folder, f"{tmp_path}/")
+    (tmp_path / "postgres_backup_password").touch()
+    (tmp_path / "pg_basebackup").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "pg_basebackup").chmod(0o755)
+
+    with subprocess.Popen(
+        ["bash", "-c", script],
+        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as running:
+        try:
+            assert running.stderr is not None
+            said = running.stderr.readline()
+        finally:
+            os.killpg(running.pid, signal.SIGKILL)
+
+    metric = (tmp_path / "heyday_backup.prom").read_text(encoding="utf-8").split()
+    assert said.startswith(b"backup failed")
+    assert abs(int(metric[-1]) - time.time()) < 60

@@ -25,6 +25,14 @@ REPOSITORY = "https://github.com/OWNER/heyday/blob/main/"
 OF_PROMETHEUS = {"up"}
 """Metrics that Prometheus itself provides."""
 
+EXPORTERS = {
+    "heyday_backup_completed_timestamp_seconds": "node-exporter",
+    "node_filesystem_avail_bytes": "node-exporter",
+    "node_filesystem_size_bytes": "node-exporter",
+    "probe_ssl_earliest_cert_expiry": "blackbox-exporter",
+}
+"""The service of the production stack that exports each metric of `servers.rules.yml`."""
+
 
 @cache
 def read(file: Path) -> dict[str, Any]:
@@ -129,6 +137,28 @@ def test_the_runbook_has_a_section_for_each_alert_and_no_other() -> None:
     part = text_of(RUNBOOK).partition("## Alerts\n")[2].partition("\n## ")[0]
 
     assert re.findall(r"^### (\w+)", part, re.MULTILINE) == [name_of(alert) for alert in alerts()]
+
+
+def test_the_production_stack_exports_and_scrapes_what_the_alerts_about_servers_use() -> None:
+    """An alert on a metric that is not scraped never fires."""
+    stack, scrapes = read(ROOT / "docker-compose.prod.yml")["services"], read(ROOT / "deploy/prometheus/swarm.yml")
+    asked = [name for one in scrapes["scrape_configs"] for name in re.findall(r"[a-z]+-exporter\b", str(one))]
+    used = {name for rule in rules(SERVERS) for name in re.findall(r"\b[a-z]\w*_\w+\b(?!\()", rule["expr"])}
+
+    assert used == EXPORTERS.keys()
+    assert set(asked) == set(EXPORTERS.values()) <= stack.keys()
+
+
+def test_the_production_stack_exports_the_time_of_the_last_backup() -> None:
+    """The exporter runs where the backups are, and reads the folder into which they are written."""
+    stack = read(ROOT / "docker-compose.prod.yml")["services"]
+    script = (ROOT / "deploy/postgres/backup.sh").read_text(encoding="utf-8")
+
+    assert stack["backup"]["volumes"] == ["backup:/backup"]
+    assert "backup:/backup:ro" in stack["node-exporter"]["volumes"]
+    assert "--collector.textfile.directory=/backup" in stack["node-exporter"]["command"]
+    assert stack["node-exporter"]["deploy"]["mode"] == "global"
+    assert "mv /backup/.heyday_backup.prom /backup/heyday_backup.prom" in script
 
 
 def test_the_rules_use_metrics_that_are_declared_and_no_others() -> None:

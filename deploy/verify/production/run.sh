@@ -57,6 +57,7 @@ say "$created users created through the proxy"
 ADA=ada1@example.com runbook
 
 in_time 60 "Prometheus sees three nodes" scraped
+in_time 180 "Prometheus sees the backup, the disks and three certificates" exported
 # Alertmanager has a name after its first health check at 30 s. Prometheus looks names up every 30 s, and sends an alert again after a minute.
 in_time 180 "Alertmanager has the Watchdog" watched
 in_time 60 "Grafana answers by TLS" drawn

@@ -18,7 +18,12 @@ members() { docker exec "$(container rabbitmq-1)" rabbitmqctl --quiet list_queue
 clustered() { [ "$(members | grep -o '"rabbit@rabbitmq-[123]"' | sort -u | wc -l)" = 3 ]; }
 leader() { members | tr '{' '\n' | grep '"heyday.delivery"' | grep -oP '"leader":"rabbit@\K[^"]+'; }
 # As the guide says: Prometheus and Alertmanager publish no port, and answer in their containers. Grafana speaks TLS.
-scraped() { docker exec "$(container prometheus)" promtool query instant http://127.0.0.1:9090 'count(up{job="heyday"} == 1)' | grep -q '=> 3 '; }
+prometheus() { docker exec "$(container prometheus)" promtool query instant http://127.0.0.1:9090 "$1"; }
+scraped() { prometheus 'count(up{job="heyday"} == 1)' | grep -q '=> 3 '; }
+exported() {
+    prometheus 'count(heyday_backup_completed_timestamp_seconds) and count(node_filesystem_avail_bytes)' | grep -q '=>' &&
+        prometheus 'count(probe_ssl_earliest_cert_expiry)' | grep -q '=> 3 '
+}
 watched() { docker exec "$(container alertmanager)" amtool --alertmanager.url=http://127.0.0.1:9093 alert | grep -q Watchdog; }
 drawn() { curl --silent --insecure --fail --max-time 5 https://127.0.0.1:3000/api/health; }
 # The update completed and was not rolled back.
