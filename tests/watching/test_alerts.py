@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from functools import cache
@@ -21,6 +22,9 @@ RULES, CASES = ALERTS / "heyday.rules.yml", ALERTS / "heyday.rules.test.yml"
 SERVERS, SERVERS_CASES = ALERTS / "servers.rules.yml", ALERTS / "servers.rules.test.yml"
 RUNBOOK = "docs/OPERATIONAL_RUNBOOK.md"
 REPOSITORY = "https://github.com/OWNER/heyday/blob/main/"
+
+QUICK = {"GOMAXPROCS": "1", "GOGC": "400"}
+"""Go collects garbage less often, and on one core: the cases take half the processor time."""
 
 OF_PROMETHEUS = {"up"}
 """Metrics that Prometheus itself provides."""
@@ -54,7 +58,10 @@ def name_of(alert: dict[str, Any]) -> str:
 
 def run(*command: str | Path) -> str:
     """Run a command that must succeed, and return its output."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, cwd=ALERTS)
+    environment = os.environ | QUICK
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=280, check=False, cwd=ALERTS, env=environment
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
