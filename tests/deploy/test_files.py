@@ -164,6 +164,16 @@ def test_bash_can_parse_every_script(script: Path) -> None:
     assert subprocess.run(["bash", "-n", script], check=False, timeout=30).returncode == 0
 
 
+def test_the_commands_of_the_pages_find_the_containers_of_one_service() -> None:
+    """`docker ps --filter name=` searches names for a pattern, and a command in another container fails."""
+    names = [f"heyday_{name}.1.v7x2k" for name in services_of(ROOT / "docker-compose.prod.yml")]
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
+    asked = set(re.findall(r"--filter name=([\w.-]+)", pages))
+
+    assert len(asked) == 5
+    assert [one for one in asked if len([name for name in names if re.search(one, name)]) != 1] == []
+
+
 def test_the_guide_gives_every_label_that_the_stack_asks_for() -> None:
     """A service without a machine of its label waits for ever, and Swarm says so only in the list of its tasks."""
     stack = (ROOT / "docker-compose.prod.yml").read_text(encoding="utf-8")

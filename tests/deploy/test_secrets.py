@@ -259,7 +259,7 @@ def test_prometheus_of_the_stack_scrapes_the_listener_in_tls() -> None:
     assert not rabbitmq["tls_config"].get("insecure_skip_verify")
     assert rabbitmq["tls_config"]["server_name"] == "rabbitmq"
     assert [one["port"] for one in rabbitmq["dns_sd_configs"]] == [15691]
-    same = [one for name, one in jobs.items() if name not in ("rabbitmq", "node-exporter", "certificates")]
+    same = [one for name, one in jobs.items() if name not in ("rabbitmq", "host-exporter", "certificates")]
     assert {**swarm, "scrape_configs": same} == {
         **laptop, "scrape_configs": [one for one in laptop["scrape_configs"] if one["job_name"] != "rabbitmq"],
     }  # fmt: skip

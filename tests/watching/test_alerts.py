@@ -30,9 +30,9 @@ OF_PROMETHEUS = {"up"}
 """Metrics that Prometheus itself provides."""
 
 EXPORTERS = {
-    "heyday_backup_completed_timestamp_seconds": "node-exporter",
-    "node_filesystem_avail_bytes": "node-exporter",
-    "node_filesystem_size_bytes": "node-exporter",
+    "heyday_backup_completed_timestamp_seconds": "host-exporter",
+    "node_filesystem_avail_bytes": "host-exporter",
+    "node_filesystem_size_bytes": "host-exporter",
     "probe_ssl_earliest_cert_expiry": "blackbox-exporter",
 }
 """The service of the production stack that exports each metric of `servers.rules.yml`."""
@@ -162,9 +162,9 @@ def test_the_production_stack_exports_the_time_of_the_last_backup() -> None:
     script = (ROOT / "deploy/postgres/backup.sh").read_text(encoding="utf-8")
 
     assert stack["backup"]["volumes"] == ["backup:/backup"]
-    assert "backup:/backup:ro" in stack["node-exporter"]["volumes"]
-    assert "--collector.textfile.directory=/backup" in stack["node-exporter"]["command"]
-    assert stack["node-exporter"]["deploy"]["mode"] == "global"
+    assert "backup:/backup:ro" in stack["host-exporter"]["volumes"]
+    assert "--collector.textfile.directory=/backup" in stack["host-exporter"]["command"]
+    assert stack["host-exporter"]["deploy"]["mode"] == "global"
     assert "mv /backup/.heyday_backup.prom /backup/heyday_backup.prom" in script
 
 
