@@ -22,24 +22,19 @@ ANSWER_TIMEOUT = 60.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument(
-        "words",
-        metavar="[METHOD] PATH",
-        nargs="+",
-        help="such as /health/detailed, or POST /api/v1/jobs/recovery:run; the method is GET, or POST with --data",
-    )
+    parser.add_argument("method", metavar="METHOD", nargs="?", help="default: GET, or POST with --data")
+    parser.add_argument("path", metavar="PATH", help="such as /health/detailed, or /api/v1/jobs/recovery:run")
     parser.add_argument("--data", metavar="JSON", help="send this JSON")
     parser.add_argument("--json", action="store_true", help="write the answer in one line")
 
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Ask, write the answer and return the exit code, which is 0 after a 2xx. Raises BadConfiguration, WrongUsage."""
-    *method, path = args.words
-    if len(method) > 1 or (method and method[0].upper() not in METHODS) or not path.startswith("/"):
+    verb = (args.method or ("GET" if args.data is None else "POST")).upper()
+    if verb not in METHODS or not args.path.startswith("/"):
         raise WrongUsage(f"expected [METHOD] PATH, such as GET /health/detailed; the methods are {', '.join(METHODS)}")
-    verb = method[0].upper() if method else "POST" if args.data is not None else "GET"
     answer = ask(
-        url_of(*read_bind(environment), path=path),
+        url_of(*read_bind(environment), path=args.path),
         method=verb,
         secret=read_api_secret(environment),
         data=None if args.data is None else args.data.encode(),

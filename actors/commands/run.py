@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from urllib.parse import urlsplit
 
+from actors.commands.arguments import whole_number
 from actors.commands.color import in_color
 from actors.commands.errors import CommandFailed
 from actors.commands.exit_codes import FAILED, OK
@@ -98,6 +99,6 @@ def _require_loopback_email(settings: Settings) -> None:
 def _failpoint(text: str) -> FailpointHook:
     name, _, times = text.partition(":")
     try:
-        return crash_at(Failpoint(name), int(times or 1))
-    except ValueError:
+        return crash_at(Failpoint(name), whole_number(1, 1_000_000)(times or "1"))
+    except (ValueError, argparse.ArgumentTypeError):
         raise argparse.ArgumentTypeError(f"expected FAILPOINT or FAILPOINT:N, not {text!r}") from None

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import termios
+import tomllib
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -198,6 +199,19 @@ def test_a_value_that_no_database_takes_is_refused_before_it_is_asked(
 def test_a_port_that_no_machine_has_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """The event loop would take its last 16 bits."""
     assert "expected a whole number from 0 to 65535" in usage_error("email-stub", "--port", "99999", capsys=capsys)
+
+
+@pytest.mark.parametrize("times", ["0", "-1", "x"])
+def test_a_crash_for_no_time_is_refused(times: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The node would never crash."""
+    said = usage_error("run", "--crash-at", f"claimed:{times}", capsys=capsys)
+
+    assert "expected FAILPOINT or FAILPOINT:N" in said
+
+
+def test_the_usage_of_a_call_is_one_method_and_one_path(capsys: pytest.CaptureFixture[str]) -> None:
+    """It showed that both may be repeated, which is refused."""
+    assert "[METHOD] PATH\n" in usage_error("call", capsys=capsys)
 
 
 @pytest.mark.parametrize(
@@ -398,6 +412,30 @@ async def test_an_interrupted_command_says_so_by_its_exit_code() -> None:
     _, said = await asyncio.wait_for(process.communicate(), 60)
 
     assert (process.returncode, said) == (130, b"heyday: interrupted: what was done until now stays done\n")
+
+
+def test_an_interrupt_while_modules_are_imported_leaves_no_traceback() -> None:
+    """They take a quarter of a second, and an impatient person ends a command that was a typing error at once."""
+    script = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'actors.commands.registry':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        f"{program('heyday')}"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (130, "heyday: interrupted\n")
+
+
+def program(name: str) -> str:
+    """What the installed program of that name runs, by pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    module, _, function = project["project"]["scripts"][name].partition(":")
+    return f"from {module} import {function}\nsys.exit({function}())\n"
 
 
 def test_a_closed_pipe_ends_the_calendar_filter_quietly(tmp_path: Path) -> None:
