@@ -170,7 +170,7 @@ def test_the_commands_of_the_pages_find_the_containers_of_one_service() -> None:
     pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
     asked = set(re.findall(r"--filter name=([\w.-]+)", pages))
 
-    assert len(asked) == 5
+    assert len(asked) == 6
     assert [one for one in asked if len([name for name in names if re.search(one, name)]) != 1] == []
 
 
