@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from functools import partial
@@ -208,10 +208,9 @@ def production_resources(
             return await latest(connection)
 
     async def close() -> None:
-        await queue.close()
-        await redis.close()
-        await heartbeats.close()
-        await database.close()
+        async with AsyncExitStack() as closing:  # in reverse order, and all of them
+            for one in (database, heartbeats, redis, queue):
+                closing.push_async_callback(one.close)
 
     async def use_database(url: Secret) -> None:
         await database.use(url)

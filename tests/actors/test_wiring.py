@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import Mock
 from uuid import UUID
 
 import asyncpg
@@ -54,6 +55,25 @@ async def test_a_heartbeat_does_not_wait_for_a_connection(database: str, redis_u
 
     assert (taken, still_slow) == (True, len(slow))
     assert took < 3  # one that waits for a connection waits until the table is free, which is after this
+
+
+async def test_a_queue_that_cannot_be_closed_leaves_no_connection_open(
+    database: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that ends tells PostgreSQL, whatever the queue does."""
+    settings = read(
+        {"HEYDAY_DATABASE_URL": database, "HEYDAY_REDIS_URL": redis_url, "HEYDAY_EMAIL_URL": "http://127.0.0.1:9"}
+    )
+    resources = production_resources(settings, Metrics(), lambda: 1)
+    await resources.open()
+    await resources.messages.read_clock()
+    monkeypatch.setattr(resources.queue, "close", Mock(side_effect=ConnectionError("it hangs")))
+    before = resources.pool().idle
+
+    with pytest.raises(ConnectionError, match="it hangs"):
+        await resources.close()
+
+    assert (before > 0, resources.pool().idle) == (True, 0)
 
 
 @pytest.mark.parametrize("service", ["EMAIL", "EMAIL_FALLBACK"])

@@ -73,8 +73,8 @@ class ImportClient:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if given < len(documents):
                 raise CommandFailed(f"the API cannot be reached: {_sentence(error)}") from error
-        except ValueError as error:
-            raise NotBegun(f"this is no API of heyday: {error}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise NotBegun("this is no API of heyday: expected the result of a row on each line") from error
         if given < len(documents):
             raise CommandFailed(f"the answer ended early: {len(documents) - given} rows have no result")
 
@@ -113,7 +113,7 @@ def _document(line: bytes) -> dict[str, Any]:
     """The document of a line, which is the result of a row, or the problem that ended the import. Raises ValueError."""
     found = json.loads(line)
     if not isinstance(found, dict) or "status" not in found:
-        raise ValueError("expected the result of a row on each line")
+        raise ValueError(line)
     return found
 
 

@@ -437,12 +437,24 @@ async def say_something_else(response: web.StreamResponse) -> None:
     await response.write(b"[]\n")
 
 
+async def say_something_like_it(response: web.StreamResponse) -> None:
+    """Go on as a proxy that writes JSON again would."""
+    await response.write(b'{"status": 422, "line": "2", "errors": []}\n')
+
+
+async def refuse_without_a_reason(response: web.StreamResponse) -> None:
+    """Refuse a row with an error that names no field."""
+    await response.write(b'{"status": 422, "line": 2, "errors": [{}]}\n')
+
+
 @pytest.mark.parametrize(
     ("ending", "said"),
     [
         (cut, "heyday: the API cannot be reached: "),
         (give_up, "heyday: the import ended early: The database is away.\n"),
         (say_something_else, "heyday: this is no API of heyday: "),
+        (say_something_like_it, "heyday: this is no API of heyday: "),
+        (refuse_without_a_reason, "heyday: this is no API of heyday: "),
     ],
 )
 @pytest.mark.parametrize(
