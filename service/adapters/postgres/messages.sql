@@ -95,12 +95,9 @@ from concluded c
                          then greatest(business_now() + make_interval(secs => v.delay), v.next_send_at,
                                        case when v.delay is null then m.due_at end)
                          else m.due_at end,
-    -- The lock reads the zone again, because this statement may have waited for the edit. It waits for no further edit,
-    -- which has locked the user before the message: that edit moves the message itself.
-    timezone      = coalesce(
-                        case when v.next_status <> v.follows
-                             then (select u.timezone from users u where u.id = m.user_id for share skip locked) end,
-                        m.timezone),
+    -- Read again, because this statement may have waited for the edit. An edit that has not ended yet moves the message
+    -- itself.
+    timezone      = coalesce(case when v.next_status <> v.follows then zone_of_user(m.user_id) end, m.timezone),
     ended_at      = case when v.next_status in ('retrying', 'scheduled') then null else business_now() end,
     claimed_by    = null,
     reschedule_to = null

@@ -145,6 +145,21 @@ async def test_a_record_that_waited_for_an_edit_takes_the_zone_of_the_edit(store
     await other.close()
 
 
+async def test_an_edit_of_the_name_at_the_same_moment_leaves_the_zone_to_the_edit_before(store: Store) -> None:
+    """The new name locks the user, and the zone was changed before."""
+    claimed = await being_sent(store)
+    later = claimed.send_at + timedelta(hours=5)
+    await store.fetch("update users set timezone = 'Asia/Tokyo'")
+    await store.fetch("update messages set reschedule_to = $1", later)
+
+    async with store.database.transaction() as naming:
+        await naming.execute("update users set first_name = 'Augusta'")
+        await rejected(store, claimed)
+
+    (row,) = await store.fetch("select status, send_at, timezone from messages")
+    assert tuple(row) == ("scheduled", later, "Asia/Tokyo")
+
+
 @pytest.mark.parametrize("end", [rejected, freed])
 async def test_a_day_removed_while_being_sent_is_not_tried_again(store: Store, end: End) -> None:
     """The user no longer has the day."""
