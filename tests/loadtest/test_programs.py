@@ -24,8 +24,11 @@ asyncio.run(main())
 """
 
 MEASUREMENT = """
-import asyncio
+import asyncio, signal
 from loadtest import servers
+
+# A program that a script starts in the background ignores Ctrl-C, and so would these if the tests are started so.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 async def main():
     async with servers.running(rabbitmq=False) as running:
