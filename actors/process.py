@@ -75,7 +75,10 @@ def serve(work: Callable[[asyncio.Event], Awaitable[int]]) -> int:
 
 
 def run_cancellable(work: Callable[[Signals], Awaitable[int]]) -> int:
-    """Run `work` and return its exit code. Each SIGINT, SIGTERM and SIGHUP cancels it, and is added to its list."""
+    """Run `work` and return its exit code. Each SIGINT, SIGTERM and SIGHUP cancels it, and is added to its list.
+
+    Under nohup, which lets it be ignored, SIGHUP stays ignored.
+    """
 
     async def run() -> int:
         task = asyncio.current_task()
@@ -86,7 +89,8 @@ def run_cancellable(work: Callable[[Signals], Awaitable[int]]) -> int:
             arrived.append(number)
             task.cancel()
 
-        _handle((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), cancel)
+        ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
+        _handle({signal.SIGINT, signal.SIGTERM, signal.SIGHUP} - ignored, cancel)
         return await work(arrived)
 
     return _run(run())

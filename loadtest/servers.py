@@ -51,11 +51,15 @@ class Servers:
 
 
 def be_cancelled_by_signals() -> None:
-    """Let SIGTERM and SIGHUP cancel the calling task, as Ctrl-C does, so that nothing is left behind."""
+    """Let SIGTERM and SIGHUP cancel the calling task, as Ctrl-C does, so that nothing is left behind.
+
+    Under nohup, which lets it be ignored, SIGHUP stays ignored.
+    """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, task.cancel)
+        if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, task.cancel)
 
 
 @asynccontextmanager

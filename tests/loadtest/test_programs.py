@@ -27,8 +27,9 @@ MEASUREMENT = """
 import asyncio, signal
 from loadtest import servers
 
-# A program that a script starts in the background ignores Ctrl-C, and so would these if the tests are started so.
+# A program that a script starts in the background ignores Ctrl-C, and under nohup SIGHUP. The tests may be started so.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 async def main():
     async with servers.running(rabbitmq=False) as running:
