@@ -60,7 +60,7 @@ async def test_a_heartbeat_does_not_wait_for_a_connection(database: str, redis_u
 async def test_a_queue_that_cannot_be_closed_leaves_no_connection_open(
     database: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A node that ends tells PostgreSQL, whatever the queue does."""
+    """A node that ends closes its connections to PostgreSQL and Redis, too."""
     settings = read(
         {"HEYDAY_DATABASE_URL": database, "HEYDAY_REDIS_URL": redis_url, "HEYDAY_EMAIL_URL": "http://127.0.0.1:9"}
     )

@@ -432,7 +432,7 @@ def test_an_interrupt_while_modules_are_imported_leaves_no_traceback() -> None:
 
 
 def program(name: str) -> str:
-    """What the installed program of that name runs, by pyproject.toml."""
+    """Return Python code that calls the entry point of an installed program, which pyproject.toml names."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     module, _, function = project["project"]["scripts"][name].partition(":")
     return f"from {module} import {function}\nsys.exit({function}())\n"
