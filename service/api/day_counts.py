@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import starmap
 from typing import Any
 
+from service.api.shapes import NUMBER, Shape, has_shape
 from service.domain.messages import Status
 from service.ports import MessageCount
 
@@ -35,8 +37,9 @@ MEASURED = 1_000
 
 _UNDER_WAY = {Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.RETRYING}
 
-MEMBERS = frozenset({"counts", "ages", "instants", "cost"})
-"""The members of the counts of a day as nodes share them."""
+_SHAPE: Shape = {"counts": [list], "ages": [NUMBER], "instants": [NUMBER], "cost": NUMBER}
+_COUNT = (NUMBER, str, str, str, int, int)
+"""The counts of a day as nodes share them, and one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,25 @@ class DayCounts:
 
     @classmethod
     def parse(cls, day: date, content: Mapping[str, Any]) -> DayCounts:
-        """The counts that a node shared."""
+        """The counts that a node shared. Raises ValueError, OverflowError and OSError: they cannot be read."""
+        if not (
+            has_shape(content, _SHAPE)
+            and len(content["ages"]) == len(content["instants"]) == HOURS
+            and all(
+                len(one) == len(_COUNT) and all(starmap(has_shape, zip(one, _COUNT, strict=True)))
+                for one in content["counts"]
+            )
+        ):
+            raise ValueError("not the counts of a day")
         counts = [
             MessageCount(datetime.fromtimestamp(at, UTC), zone, occasion, Status(status), number, late)
             for at, zone, occasion, status, number, late in content["counts"]
         ]
         instants = [datetime.fromtimestamp(at, UTC) for at in content["instants"]]
-        return cls(day, counts, content["ages"], instants, content["cost"])
+        parsed = cls(day, counts, content["ages"], instants, content["cost"])
+        if any(not 0 <= parsed._hour(one) < HOURS for one in counts):
+            raise ValueError("counts of another day")
+        return parsed
 
     def older(self, seconds: float) -> DayCounts:
         """The same counts some seconds later."""

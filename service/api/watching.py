@@ -14,14 +14,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
+from types import NoneType
 from typing import Any, NoReturn
 
 import orjson
 
-from service.api import day_counts
 from service.api.day_counts import DayCounts, nothing_counted, window
 from service.api.http.responses import encode
 from service.api.representations.watching import MAX_COUNTED, EndedNodeAnswer, WatchedNodeAnswer
+from service.api.shapes import NUMBER, Shape, has_shape
 from service.ports import LivingNode, Overview, Overviews, SharedText, Snapshots, Unavailable
 
 REFRESH_INTERVAL = 5.0
@@ -54,14 +55,51 @@ NOW = "now"
 """The name of the overview among the figures; the others are days."""
 
 
-_MEMBERS = {
-    True: frozenset({"now", "rate", "since", "ended", "overdue", "overdueSince", "nodes", "endedNodes"}),
-    False: day_counts.MEMBERS,
+_OVERVIEW: Shape = {
+    "now": str,
+    "rate": NUMBER,
+    "since": str,
+    "ended": {"unknown": int, "failed": int, "expired": int},
+    "overdue": int,
+    "overdueSince": str | None,
+    "nodes": [
+        {
+            "node": str,
+            "incarnation": int,
+            "startedAt": str,
+            "silentSeconds": NUMBER,
+            "tzdata": str | None,
+            "version": str | None,
+            "settings": dict | None,
+            "report": dict | None,
+        }
+    ],
+    "endedNodes": [{"node": str, "incarnation": int, "endedSeconds": NUMBER, "died": bool}],
 }
-"""The members of the overview, and of its day."""
+"""The overview as nodes share it. Its reports are looked at one by one."""
 
-REPORT_MEMBERS = frozenset({"version", "tzdata", "missing", "lease", "clock", "circuit", "outages", "pool", "actors"})
-"""The members of a report of a node."""
+_ACTOR: dict[str, Shape] = {
+    "name": str,
+    "kind": str,
+    "state": str,
+    "mailbox": (NoneType, {"depth": int, "capacity": int}),
+    "restarts": int,
+    "lastError": str | None,
+}
+_ACTOR["children"] = [_ACTOR]
+
+_REPORT: Shape = {
+    "version": str,
+    "tzdata": str,
+    "missing": [str],
+    "lease": {"held": bool, "secondsLeft": NUMBER},
+    "clock": {"skewSeconds": NUMBER, "jumps": int},
+    "circuit": {"state": str, "reason": str | None},
+    "outages": [{"system": str, "reason": str, "seconds": NUMBER}],
+    "pool": {"active": int, "idle": int, "max": int, "waiting": int},
+    "actors": _ACTOR,
+}
+"""The report of a node, as far as clients and what needs attention read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +274,7 @@ class Watching:
         names = [one.node for one in nodes]
         reports: list[Any] = [None] * len(names)
         with suppress(Unavailable):
-            reports = [text and _read(text, REPORT_MEMBERS) for text in await self._snapshots.reports(names)]
+            reports = [text and _object(text) for text in await self._snapshots.reports(names)]
         own = self._node()
         return [
             WatchedNodeAnswer.json(one, report=self._report() if one.node == own else report)
@@ -246,22 +284,29 @@ class Watching:
 
 def _content(name: str, text: str) -> Any:
     """The content of a figure; None: nothing that this version of heyday can read."""
-    content = _read(text, _MEMBERS[name == NOW])
-    if content is None or name == NOW:
-        return content
-    try:
-        return DayCounts.parse(_day(name), content)
-    except (TypeError, ValueError, OverflowError):
+    content = _object(text)
+    if content is None:
         return None
+    if name != NOW:
+        try:
+            return DayCounts.parse(_day(name), content)
+        except (KeyError, TypeError, ValueError, OverflowError, OSError):
+            return None
+    if not has_shape(content, _OVERVIEW):
+        return None
+    for node in content["nodes"]:
+        if not has_shape(node["report"], _REPORT):
+            node["report"] = None
+    return content
 
 
-def _read(text: str, members: frozenset[str]) -> dict[str, Any] | None:
-    """An object that has these members; None: the text is of another version of heyday, or of another program."""
+def _object(text: str) -> dict[str, Any] | None:
+    """The JSON object of the text; None: it is of another program."""
     try:
         content = orjson.loads(text)
     except ValueError:
         return None
-    return content if isinstance(content, dict) and members <= content.keys() else None
+    return content if isinstance(content, dict) else None
 
 
 def _name(day: date, now: datetime) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -326,6 +326,101 @@ async def test_texts_of_somebody_else_are_computed_again(
 
     assert (status, day_status) == (200, 200)
     assert [(one["node"], one["report"]) for one in nodes["items"]] == [("node-2", None)]
+
+
+def mutants(value: Any) -> Iterator[Any]:
+    """The value as another version may write it: each part of it missing, null, or of another type."""
+    yield from (other for other in (None, 5, -1.5, "text", [], {}, [None], {"a": None}) if other != value)
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield {key: other for key, other in value.items() if key != name}
+            yield from ({**value, name: mutant} for mutant in mutants(part))
+    if isinstance(value, list):
+        for index, part in enumerate(value):
+            yield value[:index] + value[index + 1 :]
+            yield from ([*value[:index], mutant, *value[index + 1 :]] for mutant in mutants(part))
+
+
+class SharedSnapshots:
+    """Texts that another node has shared. This node gets no turn to make new ones."""
+
+    def __init__(self, **texts: str) -> None:
+        self.texts = texts
+
+    async def look(self, name: str, *, fresh: float) -> SharedText:
+        text = self.texts.get(name.partition(":")[0])
+        return SharedText(text, age=fresh / 2, turn=text is None)
+
+    async def share(self, _name: str, _text: str, *, fresh: float) -> None:
+        assert fresh >= 0
+
+    async def report(self, _node: str, _text: str) -> None:
+        raise NotImplementedError
+
+    async def reports(self, nodes: Sequence[str]) -> list[str | None]:
+        return [self.texts.get("report") for _ in nodes]
+
+
+OUTAGE = {"system": "redis", "reason": "connection refused", "seconds": 3.2}
+ACTOR = WatchedNodeAnswer.example["report"]["actors"]
+REPORT = {
+    **WatchedNodeAnswer.example["report"],
+    "missing": ["redis"],
+    "outages": [OUTAGE],
+    "actors": {**ACTOR, "children": [{**ACTOR, "mailbox": {"depth": 1, "capacity": 9}, "lastError": "KeyError"}]},
+}
+OVERVIEW = {
+    "now": "2027-03-14T12:00:00Z",
+    "rate": 1.0,
+    "since": "2027-03-07T12:00:00Z",
+    "ended": {"unknown": 1, "failed": 2, "expired": 3},
+    "overdue": 1,
+    "overdueSince": "2027-03-14T09:00:00Z",
+    "nodes": [{**WatchedNodeAnswer.example, "report": REPORT}],
+    "endedNodes": [{"node": "node-3", "incarnation": 5, "endedSeconds": 42, "died": True}],
+}
+DAY = {
+    "counts": [[NOON.timestamp(), "Europe/London", "birthday", "sent", 3, 1]],
+    "ages": [0.5] * 24,
+    "instants": [NOON.timestamp()] * 24,
+    "cost": 5e-6,
+}
+
+
+async def watched(serve: Serve, monkeypatch: pytest.MonkeyPatch, name: str, shared: dict[str, Any]) -> Any:
+    """The nodes, for each mutant of a text that is shared under that name. Every page must be served."""
+    for constant in ("LOOK_INTERVAL", "FIRST_WAIT", "REFRESH_INTERVAL"):
+        monkeypatch.setattr(watching, constant, 0.0)
+    snapshots = SharedSnapshots()
+    api = await serve(snapshots=snapshots)
+    await api.database.fetch("insert into nodes (node) values ('node-2')")
+    seen = []
+    for mutant in (shared, *mutants(shared)):
+        snapshots.texts[name] = encode(mutant).decode()
+        pages = {page: await api.call("GET", f"/api/v1/{page}") for page in ("nodes", "day", "day?by=zone")}
+        assert {status for status, _ in pages.values()} == {200}, (mutant, pages)
+        seen.append((mutant, pages["nodes"][1]["items"]))
+    return seen
+
+
+async def test_reports_of_another_shape_are_left_out(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node of another version is shown without what it says of itself, and the other nodes as ever."""
+    (_, first), *others = await watched(serve, monkeypatch, "report", REPORT)
+
+    assert [(one["node"], one["report"]) for one in first] == [("node-2", REPORT)]
+    assert {items[0]["node"] for _, items in others} == {"node-2"}
+    assert [items[0]["report"] in (None, mutant) for mutant, items in others] == [True] * len(others)
+    assert any(items[0]["report"] is None for _, items in others)
+
+
+@pytest.mark.parametrize(("name", "shared"), [("now", OVERVIEW), ("today", DAY)], ids=["overview", "day"])
+async def test_figures_of_another_shape_are_computed_again(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, clock: Any, name: str, shared: dict[str, Any]
+) -> None:
+    """A node of another version may share figures that this one cannot read."""
+    await clock.set(NOON)
+
+    await watched(serve, monkeypatch, name, shared)
 
 
 @pytest.mark.parametrize(("other", "worst"), [("closed", "resting"), ("open", "open")])
