@@ -10,7 +10,7 @@ import asyncpg
 
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.queries import load
-from service.adapters.postgres.set_aside import ROW_FAULTS, SetAsideMessages
+from service.adapters.postgres.set_aside import SetAsideMessages
 from service.domain.planning import OccasionDay, TzdataMove, UnsentDay
 from service.ports import Followed, SetAside
 
@@ -52,25 +52,18 @@ class PostgresZoneData:
     async def follow(
         self, moves: Sequence[TzdataMove], *, days: Sequence[OccasionDay], starts_at: datetime, ends_at: datetime
     ) -> list[int]:
-        try:
-            return await self._follow(moves, days, starts_at, ends_at)
-        except ROW_FAULTS:
-            columns = _columns(moves)
-            found = await self._fetch(_SQL.shift_ids, *columns)
+        columns = _columns(moves)
 
-            async def shift(some: Sequence[UUID]) -> list[asyncpg.Record]:
-                return await self._fetch(_SQL.shift, *columns, self._release, some)
+        async def shift(some: Sequence[UUID] | None) -> list[asyncpg.Record]:
+            return await self._fetch(_SQL.shift, *columns, self._release, some)
 
-            # One row cannot be moved, and the others must not keep the instants of the older release.
-            await self._aside.run("follow_zones", [row["id"] for row in found], shift)
-            return await self._follow([], days, starts_at, ends_at)
+        async def find() -> list[UUID]:
+            return [row["id"] for row in await self._fetch(_SQL.shift_ids, *columns)]
 
-    async def _follow(
-        self, moves: Sequence[TzdataMove], days: Sequence[OccasionDay], starts_at: datetime, ends_at: datetime
-    ) -> list[int]:
+        # One row that cannot be moved keeps no other at the instant of the older release. This commits first: an edit
+        # may wait for its messages, and a deletion of an occasion that has the row of planning for the edit.
+        await self._aside.run_or_find("follow_zones", shift, find)
         async with self._database.transaction() as connection:
-            await connection.execute(_PATIENTLY)
-            await connection.execute(_SQL.shift, *_columns(moves), self._release, None, timeout=FOLLOW_WITHIN)
             await connection.execute(_PLANNING.lock_planning)
             rows = await connection.fetch(
                 _PLANNING.add_ranges,

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
@@ -14,7 +14,7 @@ from service.adapters.postgres.occasions import PostgresOccasions
 from service.adapters.postgres.queries import load
 from service.adapters.postgres.zone_data import PostgresZoneData
 from service.domain.occasions import Occasion
-from service.domain.planning import OccasionDay, days_to_announce, desired_messages
+from service.domain.planning import OccasionDay, TzdataMove, days_to_announce, desired_messages
 from service.domain.texts import Text
 from service.ports import OccasionInUse, RulesChanged
 from tests.conftest import Clock
@@ -22,7 +22,7 @@ from tests.node.harness import eventually
 from tests.principals import OPERATOR
 from tests.service.adapters.postgres.conftest import Store
 from tests.service.adapters.postgres.planned import utc
-from tests.service.adapters.postgres.test_rules import begin, create
+from tests.service.adapters.postgres.test_rules import begin, create, plan_all
 
 NOW, UP_TO = utc("2030-05-02 08:00"), utc("2030-05-04 08:00")
 
@@ -177,6 +177,36 @@ async def test_a_deletion_does_not_deadlock_with_a_planner_that_waits_for_an_edi
     go_on.set()
 
     assert [*await asyncio.gather(editing, planning, deleting, announcing)] == [None, 0, True, None]
+
+
+async def test_a_deletion_does_not_deadlock_with_an_edit_while_messages_follow_zone_data(
+    store: Store, clock: Clock
+) -> None:
+    """The edit would wait for a moved message, the move for the deletion, and the deletion for the edit's new date."""
+    occasions, _ = await eve(store, clock)
+    await announce(store)
+    await plan_all(store)
+    (user,) = await store.fetch("select id from users")
+    rules, zone_data = await store.planning.rules(), PostgresZoneData(store.database, release="2030b")
+    moves = [TzdataMove(one, one.send_at + timedelta(hours=1)) for one in await zone_data.unsent()]
+
+    async def edit() -> None:
+        async with store.users.editing(user["id"], version=None) as editing:
+            after = replace(editing.user.profile, dates={"birthday": date(1990, 5, 4), "eve": date(1990, 5, 4)})
+            await editing.store(after, desired_messages(rules, after.dates, "UTC", now=editing.now))
+
+    async with store.database.transaction() as first:
+        await first.execute("select from planning for update")
+        deleting = asyncio.ensure_future(occasions.delete("eve", by=OPERATOR))
+        await waiting(store, 1)
+        following = asyncio.ensure_future(zone_data.follow(moves, days=[], starts_at=NOW, ends_at=UP_TO))
+        await waiting(store, 2)
+        editing = asyncio.ensure_future(edit())
+        await asyncio.wait([editing, asyncio.ensure_future(waiting(store, 3))], return_when=asyncio.FIRST_COMPLETED)
+
+    with pytest.raises(OccasionInUse):
+        await deleting
+    assert [*await asyncio.gather(following, editing)] == [[], None]
 
 
 @pytest.mark.parametrize("maintenance", ["vacuum", "vacuum analyze"])
