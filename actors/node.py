@@ -61,6 +61,8 @@ from actors.ticker import RunMinute, Ticker
 from actors.tzdata_updater import TzdataUpdater
 from actors.wiring import MakeResources, email_services, highest_email_rate, production_resources
 from service.api.dependencies import ApiDependencies
+from service.api.email_events.secrets import EmailEventSecrets
+from service.api.middleware.api_keys import ApiKeys
 from service.domain.limits import LimitChange, LimitName, Source
 from service.domain.planning import CalendarDefaults
 from service.domain.zones import TZDATA_VERSION
@@ -133,6 +135,8 @@ class Node:
             tracing=tracing,
         )
         self.limits = NodeLimits(settings)
+        self._api_keys = ApiKeys(settings)
+        self._email_event_secrets = EmailEventSecrets(settings)
         self._permits = {one.name: Permits(one.calls(self.limits.email_concurrency)) for one in settings.email_services}
         self._resources = resources(settings, self.metrics, lambda: self.events.living_nodes)
         self._resources.on_database_changed(self.context.lease.end)
@@ -420,6 +424,8 @@ class Node:
                 report=self._health.report,
                 active_holds=lambda: self.context.holds.active,
                 limits=self.limits,
+                api_keys=self._api_keys,
+                email_event_secrets=self._email_event_secrets,
             )
         )
 

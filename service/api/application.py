@@ -11,7 +11,6 @@ from service.api.http.body import MAX_BODY_BYTES
 from service.api.http.costly_reads import CostlyReads
 from service.api.http.request_log import RequestLog
 from service.api.imports.slots import ImportSlots
-from service.api.middleware.api_keys import ApiKeys
 from service.api.middleware.clients import identify
 from service.api.middleware.conditional import tag_responses
 from service.api.middleware.content_encoding import refuse_content_encoding
@@ -48,7 +47,7 @@ def application(dependencies: ApiDependencies, *, draining: Callable[[], bool]) 
     """The whole API. Middlewares are listed from the outside in."""
     rules = OccasionCache(dependencies.ports.planning, dependencies.clock)
     settings = dependencies.settings
-    keys = ApiKeys(settings.api_keys, settings.api_keys_file, min_length=settings.min_api_key_length)
+    keys = dependencies.api_keys
     for key in settings.api_keys:
         dependencies.metrics.http_requests_by_key.labels(key.name)
     slots = ImportSlots()

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from service.api.email_events.secrets import EmailEventSecrets
+from service.api.middleware.api_keys import ApiKeys
 from service.domain.holds import Hold
 from service.node.clock import BusinessClock
 from service.node.limits import NodeLimits
@@ -82,7 +84,8 @@ class ApiDependencies:
     `jobs` run a job through its actor and may raise Unavailable, TimeoutError and Busy. `tree` is the supervision tree
     as JSON. `checks` look quickly at a server and return its figures, or raise Unavailable. `ready` lists what the node
     lacks for readiness. `needed` maps the servers that readiness needs to the check of each. `name` is that of the
-    node's row, and `report` is what it says of itself. `active_holds` and `limits` are those that the node knows.
+    node's row, and `report` is what it says of itself. `active_holds`, `limits`, `api_keys` and
+    `email_event_secrets` are those that the node knows.
     """
 
     ports: ApiPorts
@@ -98,6 +101,8 @@ class ApiDependencies:
     name: Callable[[], str]
     report: Callable[[], Mapping[str, object]]
     limits: NodeLimits
+    api_keys: ApiKeys
+    email_event_secrets: EmailEventSecrets
     email: EmailService
     active_holds: Callable[[], Sequence[Hold]] = tuple
     tracing: Tracing = OFF

@@ -13,6 +13,7 @@ from service.api.email_events.signatures import NotAuthentic, Webhook, verify
 from service.api.middleware.api_keys import ApiKeys
 from service.api_keys import parse_api_keys
 from service.domain.email_formats import EmailFormat
+from service.settings import Secret, Settings
 
 
 def test_every_key_is_compared_whichever_fits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +25,9 @@ def test_every_key_is_compared_whichever_fits(monkeypatch: pytest.MonkeyPatch) -
         compared.append((len(one), len(other)))
         return real(one, other)
 
-    keys = ApiKeys(parse_api_keys("first,second-and-longer,third"), None)
+    keys = ApiKeys(
+        Settings(Secret(""), Secret(""), Secret(""), api_keys=parse_api_keys("first,second-and-longer,third"))
+    )
     monkeypatch.setattr(hmac, "compare_digest", noted)
 
     fits = [keys.find(key) is not None for key in ("first", "third", "", "firs", "first" * 1000)]

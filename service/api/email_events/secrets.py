@@ -10,7 +10,10 @@ from service.settings import Settings
 
 
 class EmailEventSecrets:
-    """Looks the keys of a format up. A file that cannot be read, or has an error, changes nothing."""
+    """Looks the keys of a format up. They belong to the node: an API that restarts goes on with the last keys.
+
+    A file that cannot be read, or has an error, changes nothing.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._secrets: tuple[EmailEventSecret, ...] = settings.email_events_secrets

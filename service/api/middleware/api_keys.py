@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 
 from service.api_keys import ApiKey, digest, parse_api_keys
+from service.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -18,17 +18,16 @@ KEY_FILE_POLL_INTERVAL = 1.0
 
 
 class ApiKeys:
-    """Looks keys up by their secrets.
+    """Looks keys up by their secrets. They belong to the node: an API that restarts goes on with the last keys.
 
-    A file that cannot be read, is empty, has an error, or has a secret shorter than `min_length` changes nothing: a
-    mistake must not open the API. The first look reads the file: it may have changed since `keys` were read from it, at
-    the start of the node.
+    A file that cannot be read, is empty, has an error, or has a secret that is too short changes nothing: a mistake
+    must not open the API. The first look reads the file: it may have changed since the settings were read.
     """
 
-    def __init__(self, keys: Sequence[ApiKey], file: Path | None, *, min_length: int = 1) -> None:
-        self._min_length = min_length
-        self._keys = tuple(keys)
-        self._file = file
+    def __init__(self, settings: Settings) -> None:
+        self._min_length = settings.min_api_key_length
+        self._keys = settings.api_keys
+        self._file = settings.api_keys_file
         self._stamp: tuple[int, int, int] | None = None
         self._looked_at = float("-inf")
 

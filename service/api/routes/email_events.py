@@ -12,7 +12,6 @@ from marshmallow import ValidationError
 
 from service.api.dependencies import ApiDependencies
 from service.api.email_events.payloads import read_events
-from service.api.email_events.secrets import EmailEventSecrets
 from service.api.email_events.signatures import NotAuthentic, Webhook, token_of, verify
 from service.api.http.body import BodyMemory, parse_foreign, read_large_body, require_json
 from service.api.http.fields import EmailAddress
@@ -53,7 +52,7 @@ class EmailEventRoutes:
         self._idempotency = dependencies.ports.idempotency
         self._metrics = dependencies.metrics
         self._clock = dependencies.clock
-        self._secrets = EmailEventSecrets(dependencies.settings)
+        self._secrets = dependencies.email_event_secrets
         self._memory = BodyMemory(MAX_ARRIVING_BYTES, least=COUNTED_BYTES)
 
     def routes(self) -> list[web.RouteDef]:

@@ -30,6 +30,8 @@ from service.adapters.postgres.suppressions import PostgresSuppressions
 from service.adapters.postgres.user_lists import PostgresUserLists
 from service.adapters.postgres.users import PostgresUsers
 from service.api.dependencies import ApiDependencies
+from service.api.email_events.secrets import EmailEventSecrets
+from service.api.middleware.api_keys import ApiKeys
 from service.domain.messages import Answer, Outcome
 from service.domain.zones import TZDATA_VERSION
 from service.node.clock import BusinessClock
@@ -215,6 +217,8 @@ async def serve(database: str) -> AsyncIterator[Serve]:
             name=lambda: "node-1",
             report=dict,
             limits=NodeLimits(chosen),
+            api_keys=ApiKeys(chosen),
+            email_event_secrets=EmailEventSecrets(chosen),
             email=Post(is_open=True),
         )
         dependencies = replace(dependencies, **changed)
