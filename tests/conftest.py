@@ -9,8 +9,10 @@ import asyncio
 import gc
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aio_pika
 import asyncpg
@@ -20,6 +22,9 @@ from redis.asyncio import Redis
 
 from actors.commands.sandbox.servers.clock import business_now, run_clock
 from tests.servers import Servers, find_servers
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
 
 TEMPLATE = "heyday_template"
 
@@ -108,13 +113,19 @@ async def database(_fleet: Servers, _unwritten: dict[str, int]) -> AsyncIterator
     """The URL of a new, migrated database, or of the last test's if that test wrote nothing."""
     await _fleet.start([_fleet.postgres])
     if not _unwritten:
-        name = f"test_{uuid.uuid4().hex}"
-        _unwritten[name] = await create_database(_fleet, name)
+        async with _administrator(_fleet) as connection:
+            await _create_unwritten(_fleet, connection, _unwritten)
     name, next_transaction = _unwritten.popitem()
     yield _fleet.postgres.dsn(name)
     await _fleet.start([_fleet.postgres])
-    if not await drop_database(_fleet, name, unless_next_is=next_transaction):
-        _unwritten[name] = next_transaction
+    async with _administrator(_fleet) as connection:
+        idle = f"{NEXT_TRANSACTION} where not exists (select from pg_stat_activity where datname = $1)"
+        if await connection.fetchval(idle, name) == next_transaction:
+            _unwritten[name] = next_transaction
+        else:
+            await _drop(connection, name)
+            # The next test's is made here, because a connection costs a third of what a database does.
+            await _create_unwritten(_fleet, connection, _unwritten)
 
 
 @pytest.fixture(scope="session")
@@ -229,21 +240,45 @@ NEXT_TRANSACTION = "select pg_snapshot_xmax(pg_current_snapshot())::text::bigint
 """The number of the next transaction that writes, in any database of the server. Those that only read take none."""
 
 
-async def create_database(fleet: Servers, name: str) -> int:
-    """Create a migrated database: a copy of a template, which is migrated once. Return the next transaction."""
+async def create_database(fleet: Servers, name: str) -> None:
+    """Create a migrated database: a copy of a template, which is migrated once."""
+    async with _administrator(fleet) as connection:
+        await _create(fleet, connection, name)
+
+
+async def drop_database(fleet: Servers, name: str) -> None:
+    """Drop a database, and end the connections to it."""
+    async with _administrator(fleet) as connection:
+        await _drop(connection, name)
+
+
+@asynccontextmanager
+async def _administrator(fleet: Servers) -> AsyncIterator[Connection]:
     connection = await asyncpg.connect(fleet.postgres.dsn("postgres"))
     try:
-        await _make_template(fleet, connection)
-        # Copies of files cost half of what copies by the log do, which are the default since PostgreSQL 15.
-        strategy = " strategy file_copy" if connection.get_server_version() >= (15,) else ""
-        await connection.execute(f'create database "{name}" template "{TEMPLATE}"{strategy}')
-        next_transaction: int = await connection.fetchval(NEXT_TRANSACTION)
-        return next_transaction
+        yield connection
     finally:
         await connection.close()
 
 
-async def _make_template(fleet: Servers, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+async def _create_unwritten(fleet: Servers, connection: Connection, unwritten: dict[str, int]) -> None:
+    name = f"test_{uuid.uuid4().hex}"
+    await _create(fleet, connection, name)
+    unwritten[name] = await connection.fetchval(NEXT_TRANSACTION)
+
+
+async def _create(fleet: Servers, connection: Connection, name: str) -> None:
+    await _make_template(fleet, connection)
+    # Copies of files cost half of what copies by the log do, which are the default since PostgreSQL 15.
+    strategy = " strategy file_copy" if connection.get_server_version() >= (15,) else ""
+    await connection.execute(f'create database "{name}" template "{TEMPLATE}"{strategy}')
+
+
+async def _drop(connection: Connection, name: str) -> None:
+    await connection.execute(f'drop database "{name}" with (force)')
+
+
+async def _make_template(fleet: Servers, connection: Connection) -> None:
     from service.adapters.postgres.migrations import migrate
 
     if await connection.fetchval("select true from pg_database where datname = $1 and datistemplate", TEMPLATE):
@@ -252,19 +287,3 @@ async def _make_template(fleet: Servers, connection: asyncpg.Connection[asyncpg.
     await connection.execute(f'create database "{TEMPLATE}"')
     await migrate(fleet.postgres.dsn(TEMPLATE))
     await connection.execute(f'alter database "{TEMPLATE}" is_template true')
-
-
-async def drop_database(fleet: Servers, name: str, *, unless_next_is: int | None = None) -> bool:
-    """Drop a database, and end the connections to it.
-
-    Keep it and return False if it has no connection and the next transaction is still this one: nothing was written.
-    """
-    connection = await asyncpg.connect(fleet.postgres.dsn("postgres"))
-    try:
-        idle = f"{NEXT_TRANSACTION} where not exists (select from pg_stat_activity where datname = $1)"
-        if unless_next_is is not None and await connection.fetchval(idle, name) == unless_next_is:
-            return False
-        await connection.execute(f'drop database "{name}" with (force)')
-        return True
-    finally:
-        await connection.close()
