@@ -67,7 +67,7 @@ async def _run(args: argparse.Namespace, dsn: Secret) -> int:
 
 async def _refuse_unsent(years: Years, before: int, tables: Sequence[YearTable]) -> None:
     """Refuse before anything is changed."""
-    unsent = await years.unsent(before)
+    unsent = await years.open_messages(before)
     if unsent and tables:
         counts = ", ".join(f"{year} has {count}" for year, count in sorted(unsent.items()))
         raise CommandFailed(

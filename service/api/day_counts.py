@@ -14,7 +14,7 @@ from itertools import starmap
 from typing import Any
 
 from service.api.shapes import NUMBER, Shape, has_shape
-from service.domain.messages import Status
+from service.domain.messages import OPEN, Status
 from service.ports import MessageCount
 
 HOURS = 24
@@ -34,8 +34,6 @@ FIRST_COST = 5e-6
 
 MEASURED = 1_000
 """Messages of a count from which its price for each message is taken."""
-
-_UNDER_WAY = {Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.RETRYING}
 
 _SHAPE: Shape = {"counts": [list], "ages": [NUMBER], "instants": [NUMBER], "cost": NUMBER}
 _COUNT = (NUMBER, str, str, str, int, int)
@@ -99,7 +97,7 @@ class DayCounts:
         for one in self.counts:
             hour = self._hour(one)
             messages[hour] += one.count
-            if one.status in _UNDER_WAY and one.send_at <= now:
+            if one.status in OPEN and one.send_at <= now:
                 active.add(hour)
 
         def price(hours: range) -> float:

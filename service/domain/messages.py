@@ -27,6 +27,9 @@ class Status(StrEnum):
 UNSENT = frozenset({Status.SCHEDULED, Status.QUEUED, Status.RETRYING})
 """States in which a message has no attempt under way and may still be moved, cancelled or sent."""
 
+OPEN = UNSENT | {Status.SENDING}
+"""States of a message that has not ended."""
+
 REDRIVABLE = frozenset({Status.FAILED, Status.UNKNOWN, Status.EXPIRED})
 """Ends from which a person may send a message again."""
 

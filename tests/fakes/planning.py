@@ -9,7 +9,7 @@ from uuid import UUID
 
 from service.adapters.postgres.planning import LATE_LIMIT, REPLANNED_BEFORE, USERS_PER_RANGE
 from service.domain.dates import is_first_year
-from service.domain.messages import UNSENT, Status
+from service.domain.messages import OPEN, Status
 from service.domain.occasions import understand
 from service.domain.planning import (
     CalendarDefaults,
@@ -26,7 +26,7 @@ from tests.fakes.truth import REPLANNING_HOLDS, Truth
 
 JOB_RUNS_KEPT = timedelta(days=30)
 
-_MOVABLE = UNSENT | {Status.SENDING, Status.CANCELLED, Status.EXPIRED}
+_MOVABLE = OPEN | {Status.CANCELLED, Status.EXPIRED}
 
 
 class FakePlanning:

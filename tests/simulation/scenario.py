@@ -20,7 +20,7 @@ from service.api.occasion_cache import desired_for_profile, moved
 from service.domain.calendar import LeapDay, Weekend
 from service.domain.dates import MonthDay, OccasionDate
 from service.domain.limits import LimitName
-from service.domain.messages import REDRIVABLE, UNSENT, Status
+from service.domain.messages import OPEN, REDRIVABLE, Status
 from service.domain.planning import CalendarDefaults
 from service.domain.suppressions import NewSuppression, SuppressionReason
 from service.domain.texts import Text
@@ -513,7 +513,7 @@ class Scenario:
     async def _damage(self) -> None:
         """Let no statement change one message, mostly one that is on its way, for a while or until the end."""
         truth = self.world.truth
-        ids = [row.id for row in truth.in_state(*(UNSENT | {Status.SENDING}))] or sorted(truth.messages)
+        ids = [row.id for row in truth.in_state(*OPEN)] or sorted(truth.messages)
         if not ids:
             return
         damaged, lasts = self.rng.choice(ids), self.rng.choice((0.5, 5.0, 40.0, None))

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from actors.commands.rehearsal.records import Work
-from service.domain.messages import UNSENT, Status
-
-OPEN = UNSENT | {Status.SENDING}
-"""States of a message that has not ended."""
+from service.domain.messages import OPEN, Status
 
 Acceptances = Iterable[tuple[str | None, int]]
 """Keys as the email service received them, each with the time of an acceptance in ms since the epoch."""

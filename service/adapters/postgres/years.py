@@ -21,6 +21,7 @@ from service.adapters.postgres.connection import connect_once, in_one_session, i
 from service.adapters.postgres.indexes import LOCK_TIMEOUT, PAUSE, with_short_locks
 from service.adapters.postgres.migrations import alone
 from service.adapters.postgres.queries import load
+from service.domain.messages import OPEN
 from service.ports import AuditAction, Principal
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ MARK = "heyday prune removes this table"
 
 DETACH_WAIT = 600.0
 """Seconds to wait for transactions that use the tables, such as a backup. Nodes have none that lasts a minute."""
-
-UNSENT = ("scheduled", "queued", "sending", "retrying")
 
 
 class YearNotRemoved(Exception):
@@ -87,10 +86,10 @@ class Years:
             rows = await self._connection.fetch(_SQL.tables, MARK)
         return [YearTable(**row) for row in rows if row["year"] < before]
 
-    async def unsent(self, before: int) -> dict[int, int]:
+    async def open_messages(self, before: int) -> dict[int, int]:
         """Messages that have not ended, by year, of years before this one that have any."""
         async with in_one_session(self._connection):
-            return {row["year"]: row["unsent"] for row in await self._connection.fetch(_SQL.unsent, before)}
+            return {row["year"]: row["open"] for row in await self._connection.fetch(_SQL.open_messages, before)}
 
     async def count(self, tables: Sequence[YearTable]) -> RemovedYear:
         """The rows and bytes of the tables of one year."""
@@ -104,7 +103,7 @@ class Years:
             await with_short_locks(self._connection, f"comment on table {table.name} is '{MARK}'")
             await self._detach(table)
             # The year can no longer change. A message that was redriven since the first check is seen here.
-            if table.base == "messages" and (unsent := await self._unsent_in(table)):
+            if table.base == "messages" and (unsent := await self._open_in(table)):
                 await self._attach(table)
                 raise YearNotRemoved(f"{table.year} has {unsent} unsent messages: they were redriven a moment ago")
         removed = await self.count(tables)
@@ -122,8 +121,8 @@ class Years:
             rows = await self._connection.fetch(f"select {kind} as kind, count(*) from {table.name} group by 1")  # noqa: S608 - names from the catalog
         return {row["kind"]: row["count"] for row in rows}
 
-    async def _unsent_in(self, table: YearTable) -> int:
-        return sum(count for status, count in (await self._rows(table)).items() if status in UNSENT)
+    async def _open_in(self, table: YearTable) -> int:
+        return sum(count for status, count in (await self._rows(table)).items() if status in OPEN)
 
     async def _detach(self, table: YearTable) -> None:
         began = time.monotonic()

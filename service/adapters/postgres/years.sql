@@ -14,9 +14,9 @@ join pg_class c on c.relnamespace = p.relnamespace and c.relkind = 'r' and c.rel
 left join pg_inherits i on i.inhrelid = c.oid and i.inhparent = p.oid
 order by year, b.base desc
 
--- name: unsent
+-- name: open_messages
 -- By year, from the partial indexes and the few rows that are queued or being sent.
-select local_year as year, count(*) as unsent
+select local_year as year, count(*) as open
 from messages
 where status in ('scheduled', 'queued', 'sending', 'retrying') and local_year < $1
 group by local_year
