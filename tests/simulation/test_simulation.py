@@ -15,6 +15,9 @@ SEEDS = 20
 
 AT_ONCE = 20
 
+RESULT_WRITER_FAILS_IN_A_DRAIN = 80501
+"""The seed of such a story: the senders then fail, too."""
+
 
 def story_of(seed: int) -> str:
     """The command that shows the story."""
@@ -34,6 +37,14 @@ def test_no_story_of_faults_breaks_a_guarantee(first: int) -> None:
     for verdict in verdicts:
         visits.update(verdict.visited)
     assert [step for step in Failpoint if not visits[visited.failpoint(step)]] == []
+
+
+def test_an_actor_may_fail_with_the_one_that_it_needs_in_a_drain() -> None:
+    """A node that drains restarts no actor, and others take over what it could not record."""
+    verdict = simulate(RESULT_WRITER_FAILS_IN_A_DRAIN, keep_trace=True)
+
+    assert not verdict.violations
+    assert any("error=Stopped('result_writer is stopped')" in line for line in verdict.trace)
 
 
 def test_what_no_story_has_visited_is_named() -> None:

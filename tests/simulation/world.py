@@ -12,7 +12,7 @@ from typing import Any
 
 from actors.failpoints import Failpoint
 from actors.node import Node
-from actors.runtime import Actor, Crashed, Escalated, Event, StopFailed, TaskFailed, TooManyRestarts
+from actors.runtime import Actor, Crashed, Escalated, Event, StopFailed, Stopped, TaskFailed, TooManyRestarts
 from actors.wiring import Resources
 from service.domain.occasions import understand
 from service.domain.planning import CalendarDefaults, PlanningRules, UnsentDay
@@ -291,13 +291,19 @@ class WatchedNode(Node):
     """A node whose actors must not crash, except by a bug that was put there."""
 
     world: World
+    buggy: set[str]
+    """The actors that had such a bug."""
 
     def tree_changed(self, event: Event) -> None:
         match event:
             case Crashed(actor, error) | TaskFailed(actor, _, error) | StopFailed(actor, error):
                 self.world.tell("crashed", node=inside(), actor=actor, error=repr(error))
-                # What is stopped while it waits for a server that does not answer is left behind, as it should be.
-                if not isinstance(error, Bug) and not isinstance(event, StopFailed):
+                if isinstance(error, Bug):
+                    self.buggy.add(actor)
+                # What is stopped while it waits for a server that does not answer is left behind, as it should be. A
+                # node that drains restarts no actor, and those that need it fail with it: a sender must make no call
+                # whose result cannot be written.
+                elif not (isinstance(event, StopFailed) or (isinstance(error, Stopped) and error.actor in self.buggy)):
                     self.world.report(f"{actor} of {inside()} crashed: {error!r}")
             case Escalated():
                 self.world.tell("gave up", node=inside(), actor=event.actor)
@@ -415,7 +421,7 @@ class SimulatedNode:
                 elapsed=self.clock,
                 failpoint=self._reached,
             )
-            node.world = world
+            node.world, node.buggy = world, set()
             self.node = node
             clean = await node.run(self._stop)
             world.tell("drained", node=process.name, clean=clean)
