@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
+from typing import Any
 
 _HERE = "actors.commands"
 
@@ -78,17 +79,22 @@ COMMANDS = {
 """The commands by name, in the order of `heyday --help`."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser of a command, or of an action of one. `parser` is the innermost that was used, for its own usage."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.set_defaults(parser=self)
+
+
 def parser_for(words: Iterable[str]) -> argparse.ArgumentParser:
     """The parser, with the arguments of those commands that `words` contain. The others are not imported."""
-    parser = argparse.ArgumentParser(
-        prog="heyday", description="Greets every user once, at 09:00 local time, on each of their days."
-    )
+    parser = _Parser(prog="heyday", description="Greets every user once, at 09:00 local time, on each of their days.")
     parser.add_argument("--version", action="version", version=f"heyday {version('heyday')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     asked = set(words)
     for name, command in COMMANDS.items():
         added = commands.add_parser(name, help=command.help, description=command.help[0].upper() + command.help[1:])
-        added.set_defaults(parser=added)
         if name in asked:
             import_module(command.options or command.module).add_arguments(added)
     return parser

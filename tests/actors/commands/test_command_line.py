@@ -90,6 +90,26 @@ def test_every_command_has_help_and_refuses_unknown_options_with_its_usage(
     assert "--no-such-option" in said
 
 
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        ("occasions set", ["birthday", "--nope"]),
+        ("occasions set", ["birthday", "--language", "de"]),
+        ("occasions render", ["birthday", "--user", "a@example.com", "--years", "3"]),
+        ("limits set", ["--nope"]),
+        ("limits", ["--nope"]),
+    ],
+)
+def test_wrong_arguments_of_an_action_are_answered_with_its_usage(
+    action: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The usage of the command names no option of the action."""
+    said = usage_error(*action.split(), *words, capsys=capsys)
+
+    assert said.startswith(f"usage: heyday {action} [-h]")
+    assert f"heyday {action}: error: " in said
+
+
 def test_doctor_names_each_host_that_is_not_found_and_libraries_say_nothing() -> None:
     """A typing error in one of four URLs is the usual first mistake."""
     urls = {
