@@ -57,10 +57,11 @@ class ImportClient:
 
     async def send(self, documents: Sequence[bytes]) -> AsyncIterator[RowResult]:
         """Yield the results of the documents, in order. Raises CommandFailed if they end early."""
-        given = 0
+        given, content_type = 0, ""
         try:
             async with aiohttp.ClientSession(timeout=self._timeout) as http:
                 response = await self._begin(http, documents)
+                content_type = response.content_type
                 async with response:
                     async for line in response.content:
                         result = _document(line)
@@ -74,7 +75,9 @@ class ImportClient:
             if given < len(documents):
                 raise CommandFailed(f"the API cannot be reached: {_sentence(error)}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise NotBegun("this is no API of heyday: expected the result of a row on each line") from error
+            # A proxy may have written the JSON of an API of heyday again, which has taken rows.
+            kind = CommandFailed if "json" in content_type else NotBegun
+            raise kind("this is no API of heyday: expected the result of a row on each line") from error
         if given < len(documents):
             raise CommandFailed(f"the answer ended early: {len(documents) - given} rows have no result")
 

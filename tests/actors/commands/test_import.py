@@ -391,6 +391,27 @@ async def test_an_import_that_never_began_gives_no_hint_to_repeat_it(
     assert len(written.err.splitlines()) == 1, written.err
 
 
+@pytest.mark.parametrize("text", ['[{"line": 1, "status": 201}]', "{\n", '{"line": "1", "status": 201}'])
+async def test_an_answer_that_a_proxy_wrote_again_gives_a_hint_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    """The API has taken rows, and the same command is right once the proxy is."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=text, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_post("/api/v1/users:import", answer)
+    async with TestServer(app) as server:
+        arguments = ["import", str(five_people(tmp_path)), "--url", str(server.make_url("/"))]
+        code = await asyncio.to_thread(main, arguments)
+
+    written = capsys.readouterr().err
+    assert code == 1
+    assert "this is no API of heyday" in written
+    assert "No row has a result. Run the command again. Rows that are there already are refused" in written
+
+
 CREATED = '{"line": %d, "status": 201}\n'
 
 
