@@ -754,6 +754,22 @@ async def test_a_redriven_message_is_shown_as_it_is_now(stage: Stage, opened: Op
     await button.wait_for(state="detached")
 
 
+async def test_a_message_that_is_held_is_not_shown_as_retrying(opened: Open) -> None:
+    page = await opened()
+    message = (await _read(page, "messages?status=failed&limit=1"))["items"][0]
+    explained = {"days": [{"messageId": message["id"], "why": "Sending is held.", "held": {"reason": "a wrong text"}}]}
+
+    async def answer(route: Route) -> None:
+        await route.fulfill(
+            json=explained if "/explanation" in route.request.url else {**message, "status": "retrying", "timeline": []}
+        )
+
+    await page.page.route(lambda url: f"/messages/{message['id']}" in url or "/explanation" in url, answer)
+    await page.go(f"message/{message['id']}")
+
+    await expect(page.page.locator(".title .state")).to_have_text("held")
+
+
 async def test_what_is_added_to_a_list_follows_what_is_shown(opened: Open) -> None:
     """No row is lost and none is double when something happens while the next page is read."""
     page = await opened()

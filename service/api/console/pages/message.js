@@ -28,7 +28,7 @@ export function Message({ id }) {
   };
   return html`<div class="title">
       <h1>${title(data.occasion)} ${data.localYear}</h1>
-      <${State} of=${data.status} />
+      <${State} of=${explained?.held ? 'held' : data.status} />
       ${may('operate') && redrivable(data.status) && html`<${Form} act=${redrive} label="Redrive" />`}
     </div>
     <${Problem} error=${error} />
@@ -36,7 +36,7 @@ export function Message({ id }) {
       <section>
         <h2>Why it is where it is</h2>
         <p class="large">${explained?.why || `${data.status}: ${STATES[data.status]}.`}</p>
-        ${data.reason && html`<p>The last word on record: <q><bdi>${data.reason}</bdi></q></p>`}
+        ${data.reason && html`<p>Last word on record: <q><bdi>${data.reason}</bdi></q></p>`}
         <${States} message=${data} />
       </section>
       <section>
@@ -53,8 +53,7 @@ export function Message({ id }) {
       </section>
     </div>
     <section>
-      <h2>Hop by hop</h2>
-      <p class="muted">Times in UTC. The length of a wait is drawn compressed.</p>
+      <h2>Hop by hop, in UTC</h2>
       <${Hops} events=${data.timeline} />
     </section>`;
 }

@@ -133,7 +133,7 @@ function Editor({ one, etag, again, tell }) {
         <${Field} label="Days from the date" name="offsetDays" type="number" value=${one.offsetDays} />
       </div>
       <label class="check"><input type="checkbox" name="active" defaultChecked=${one.active} /> Active: greetings are sent for it</label>
-      <p class="muted">What is unsent follows a change, at once. Taking the mark away cancels what is unsent.</p>
+      <p class="muted">Unsent greetings follow a change at once. Without the mark they are cancelled.</p>
       ${note}
     </fieldset>
   <//>`;
@@ -147,7 +147,7 @@ function Test({ code }) {
   };
   return html`<section>
     <h2>Send a test</h2>
-    <p class="muted">One greeting with made-up values, as it is saved, to an address of yours. It counts for nobody.</p>
+    <p class="muted">A greeting with made-up values, as saved, to your own address. It counts for nobody.</p>
     <${Form} act=${act} label="Send a test">
       <div class="fields">
         <${Field} label="To" name="to" type="email" required />
