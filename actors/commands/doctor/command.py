@@ -21,7 +21,7 @@ from actors.commands.doctor.queries import check_queries
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.output import OutputFailed, discard_output
-from service.adapters.postgres.connection import QUERY_TIMEOUT, Database
+from service.adapters.postgres.connection import Database
 from service.adapters.postgres.ledger import opened
 from service.adapters.postgres.nodes import PostgresNodes
 from service.adapters.redis.connection import RedisClients, connect
@@ -43,10 +43,6 @@ _NAMES = {"from": "starts_at", "to": "ends_at"}
 
 CONNECTIONS = 2
 """Connections of the doctor to PostgreSQL. The nodes may hold nearly all of them."""
-
-STATEMENT_TIMEOUT = 4.0
-"""Seconds for a statement of a check. With the wait for a connection it is below the deadline of a check, so that the
-check says which server does not answer."""
 
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -93,8 +89,8 @@ def say(line: str) -> None:
 
 
 @asynccontextmanager
-async def _database(dsn: Secret, *, within: float = QUERY_TIMEOUT) -> AsyncIterator[Database]:
-    database = Database(dsn, size=CONNECTIONS, within=within)
+async def _database(dsn: Secret) -> AsyncIterator[Database]:
+    database = Database(dsn, size=CONNECTIONS)
     await database.open()
     try:
         yield database
@@ -112,8 +108,7 @@ async def _redis(settings: Settings) -> AsyncIterator[RedisClients]:
 
 
 async def _check(settings: Settings, *, as_json: bool) -> int:
-    dsn = settings.database_url
-    async with _database(dsn, within=STATEMENT_TIMEOUT) as database, _redis(settings) as redis:
+    async with _database(settings.database_url) as database, _redis(settings) as redis:
         reports = await run_checks(settings, database, redis)
     return OK if show(reports, as_json=as_json, say=say) else FAILED
 

@@ -24,11 +24,14 @@ async def check_rabbitmq(url: str | None, database: Database) -> list[CheckResul
         return [ok("HEYDAY_RABBITMQ_URL is not set: the delivery queue is a Redis stream")]
     logging.getLogger("aiormq").addHandler(_UNSEEN)
     broker = await look(url)
-    results = [ok(f"{broker.product} {broker.version}"), *_delivery(broker), *_harm(broker), *_dead(broker)]
-    with suppress(Unavailable):  # the check of PostgreSQL reports that
-        results += await _owner(broker, database)
-        results += await _losses(database)
-    return results
+    return [
+        ok(f"{broker.product} {broker.version}"),
+        *_delivery(broker),
+        *_harm(broker),
+        *_dead(broker),
+        *await _losses(database),
+        *await _owner(broker, database),
+    ]
 
 
 def _delivery(broker: Broker) -> Iterator[CheckResult]:
@@ -57,28 +60,30 @@ def _harm(broker: Broker) -> Iterator[CheckResult]:
 
 
 async def _losses(database: Database) -> list[CheckResult]:
-    if messages := await PostgresCheckup(database).taken_back():
-        return [
-            warning(
-                f"{messages} unsent messages were taken back: {DELIVERY} confirmed them and did not deliver them "
-                "within 90 s. If they stay, another program takes them, or the broker loses them: until that is "
-                "repaired, use the Redis stream: unset HEYDAY_RABBITMQ_URL on every node and restart one after the "
-                "other; see DeliveryQueueLosing in the runbook"
-            )
-        ]
+    with suppress(Unavailable):  # the check of PostgreSQL reports that
+        if messages := await PostgresCheckup(database).taken_back():
+            return [
+                warning(
+                    f"{messages} unsent messages were taken back: {DELIVERY} confirmed them and did not deliver them "
+                    "within 90 s. If they stay, another program takes them, or the broker loses them: until that is "
+                    "repaired, use the Redis stream: unset HEYDAY_RABBITMQ_URL on every node and restart one after the "
+                    "other; see DeliveryQueueLosing in the runbook"
+                )
+            ]
     return []
 
 
 async def _owner(broker: Broker, database: Database) -> list[CheckResult]:
-    identity = (await PostgresCluster(database).look()).identity
-    if broker.cluster is not None and (identity is None or str(identity.id) != broker.cluster):
-        own = identity.id if identity is not None else "new"
-        return [
-            error(
-                f"another deployment uses these queues: its cluster is {broker.cluster}, this one is {own}. Give "
-                "one of them a virtual host of its own in HEYDAY_RABBITMQ_URL"
-            )
-        ]
+    with suppress(Unavailable):  # the check of PostgreSQL reports that
+        identity = (await PostgresCluster(database).look()).identity
+        if broker.cluster is not None and (identity is None or str(identity.id) != broker.cluster):
+            own = identity.id if identity is not None else "new"
+            return [
+                error(
+                    f"another deployment uses these queues: its cluster is {broker.cluster}, this one is {own}. Give "
+                    "one of them a virtual host of its own in HEYDAY_RABBITMQ_URL"
+                )
+            ]
     return []
 
 

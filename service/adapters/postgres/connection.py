@@ -142,7 +142,7 @@ class _Use:
 
 
 class Database:
-    """A pool of connections. A statement takes `within` seconds at most, unless its caller says otherwise.
+    """A pool of connections.
 
     `observe(query, seconds)` takes the duration of each statement. `waited(seconds)` takes the wait of a caller while
     every connection was in use. `opened(connection)` runs before a new connection is used.
@@ -153,7 +153,6 @@ class Database:
         dsn: str,
         *,
         size: int,
-        within: float = QUERY_TIMEOUT,
         observe: Callable[[str, float], None] = lambda _query, _seconds: None,
         waited: Callable[[float], None] = lambda _seconds: None,
         opened: Callable[[Connection], Coroutine[Any, Any, None]] | None = None,
@@ -161,7 +160,6 @@ class Database:
         self._dsn = dsn
         self._servers = Servers(dsn, SETTINGS)
         self._size = size
-        self._within = within
         self._observe = observe
         self._waited = waited
         self._opened = opened
@@ -175,7 +173,7 @@ class Database:
 
         It is opened and closed with the whole.
         """
-        shared = Database(self._dsn, size=self._size, within=self._within, observe=self._observe, waited=self._waited)
+        shared = Database(self._dsn, size=self._size, observe=self._observe, waited=self._waited)
         shared._use = self._use
         shared._whole, shared._places = self._whole, asyncio.Semaphore(most)
         return shared
@@ -188,7 +186,7 @@ class Database:
             min_size=0,
             max_size=self._size,
             timeout=CONNECT_TIMEOUT,
-            command_timeout=self._within,
+            command_timeout=QUERY_TIMEOUT,
             init=self._init,
             reset=_leave_as_it_is,
         )
@@ -283,18 +281,18 @@ class Database:
         async with self._acquired(CONNECT_TIMEOUT) as connection, in_transaction(connection):
             yield connection
 
-    async def fetch(self, query: str, *args: Any, within: float | None = None) -> list[asyncpg.Record]:
+    async def fetch(self, query: str, *args: Any, within: float = QUERY_TIMEOUT) -> list[asyncpg.Record]:
         """All rows of one statement in its own transaction. Raises Unavailable."""
         with self.timing(query):
             async with self.connection() as connection:
                 return await connection.fetch(query, *args, timeout=within)
 
-    async def row(self, query: str, *args: Any, within: float | None = None) -> asyncpg.Record | None:
+    async def row(self, query: str, *args: Any, within: float = QUERY_TIMEOUT) -> asyncpg.Record | None:
         """The first row, or None. Raises Unavailable."""
         rows = await self.fetch(query, *args, within=within)
         return rows[0] if rows else None
 
-    async def value(self, query: str, *args: Any, within: float | None = None) -> Any:
+    async def value(self, query: str, *args: Any, within: float = QUERY_TIMEOUT) -> Any:
         """The first column of the first row, or None. Raises Unavailable."""
         row = await self.row(query, *args, within=within)
         return row[0] if row is not None else None

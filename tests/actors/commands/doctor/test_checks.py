@@ -21,7 +21,6 @@ from actors.commands.doctor.checks import show
 from actors.commands.sandbox.email_stub import EmailStub
 from actors.commands.sandbox.servers.ports import free_port
 from actors.commands.sandbox.servers.postgres import UNWRITTEN, PostgresServer
-from actors.commands.sandbox.servers.relay import relayed
 from actors.commands.sandbox.servers.server import Server
 from service.adapters.postgres.checkup import PostgresCheckup
 from service.adapters.postgres.migrations import migrate
@@ -350,31 +349,6 @@ async def test_servers_that_are_away_are_errors_and_the_others_are_checked(
     for words in ("redis is unavailable", "rabbitmq is unavailable", "no connection to 127.0.0.1"):
         assert words in said(out, "ERROR")
     assert "everything is planned up to" in said(out, "ok")
-
-
-async def test_a_postgresql_that_hangs_is_reported_once(
-    store: Store, doctor: Run, database: str, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every check that needs it waits at the same time, and those of other servers are shown."""
-    await store.fetch(PLANNED)
-    ask = PostgresCheckup.server
-    async with relayed(database) as relay:
-
-        async def ask_and_freeze(checkup: PostgresCheckup) -> object:
-            server = await ask(checkup)
-            relay.freeze()
-            return server
-
-        monkeypatch.setattr(PostgresCheckup, "server", ask_and_freeze)
-        monkeypatch.setenv("HEYDAY_DATABASE_URL", relay.url)
-        monkeypatch.setenv("HEYDAY_RABBITMQ_URL", rabbitmq_url)
-
-        code, out = await doctor()
-
-    assert code == 1
-    assert said(out, "ERROR") == "  ERROR postgres is unavailable: no answer in time"
-    assert "no answer" not in said(out, "warn")
-    assert "RabbitMQ" in said(out, "ok")
 
 
 async def test_a_check_without_an_answer_ends_at_its_deadline() -> None:

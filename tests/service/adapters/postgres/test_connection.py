@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from actors.commands.sandbox.servers.relay import relayed
+from service.adapters.postgres import connection as postgres
 from service.adapters.postgres.connection import Database, connect_once
 from service.ports import Unavailable
 from tests.node.harness import eventually
@@ -112,10 +113,13 @@ async def test_a_server_that_stands_still_is_an_outage_within_the_deadline(datab
         await pool.close()
 
 
-async def test_a_server_that_stands_still_in_a_transaction_is_an_outage_in_time(database: str) -> None:
+async def test_a_server_that_stands_still_in_a_transaction_is_an_outage_in_time(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The client does not wait for the rollback, which the server makes when the connection ends."""
+    monkeypatch.setattr(postgres, "QUERY_TIMEOUT", 0.2)
     async with relayed(database) as relay:
-        pool = Database(relay.url, size=1, within=0.2)
+        pool = Database(relay.url, size=1)
         await pool.open()
         with unavailable(within=2):
             async with pool.transaction() as connection:
