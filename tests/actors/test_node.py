@@ -33,7 +33,7 @@ async def test_a_machine_that_stood_still_ends_its_lease(jump: Jump, held: bool)
 async def test_an_api_that_restarts_goes_on_with_the_last_secrets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was withdrawn stays withdrawn while the file has a mistake."""
+    """A withdrawn API key or webhook secret stays invalid while its file has a mistake."""
     monkeypatch.setattr(api_keys, "KEY_FILE_POLL_INTERVAL", 0.0)
     old, new = (base64.b64encode(letter * 24).decode() for letter in (b"a", b"b"))
     files = {"API_KEYS": tmp_path / "keys", "EMAIL_EVENTS_SECRETS": tmp_path / "secrets"}

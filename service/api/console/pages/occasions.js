@@ -147,7 +147,7 @@ function Test({ code }) {
   };
   return html`<section>
     <h2>Send a test</h2>
-    <p class="muted">A greeting with made-up values, as saved, to your own address. It counts for nobody.</p>
+    <p class="muted">A greeting with made-up values, as saved, to your own address. It is not counted.</p>
     <${Form} act=${act} label="Send a test">
       <div class="fields">
         <${Field} label="To" name="to" type="email" required />
