@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import uuid
-from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine, Generator, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import aio_pika
 import asyncpg
@@ -21,12 +18,8 @@ import trustme
 from redis.asyncio import Redis
 
 from actors.commands.sandbox.servers.clock import business_now, run_clock
+from tests.databases import Databases
 from tests.servers import Servers, find_servers
-
-if TYPE_CHECKING:
-    Connection = asyncpg.Connection[asyncpg.Record]
-
-TEMPLATE = "heyday_template"
 
 FUZZ_EXAMPLES = 30
 """Requests of schemathesis in each run of the tests."""
@@ -108,30 +101,19 @@ def _servers_run_again(request: pytest.FixtureRequest) -> None:
         _run(fleet.start())
 
 
-@pytest.fixture
-async def database(_fleet: Servers, _unwritten: dict[str, int]) -> AsyncIterator[str]:
-    """The URL of a new, migrated database, or of the last test's if that test wrote nothing."""
-    await _fleet.start([_fleet.postgres])
-    if not _unwritten:
-        async with _administrator(_fleet) as connection:
-            await _create_unwritten(_fleet, connection, _unwritten)
-    name, next_transaction = _unwritten.popitem()
-    yield _fleet.postgres.dsn(name)
-    await _fleet.start([_fleet.postgres])
-    async with _administrator(_fleet) as connection:
-        idle = f"{NEXT_TRANSACTION} where not exists (select from pg_stat_activity where datname = $1)"
-        if await connection.fetchval(idle, name) == next_transaction:
-            _unwritten[name] = next_transaction
-        else:
-            await _drop(connection, name)
-            # The next test's is made here, because a connection costs a third of what a database does.
-            await _create_unwritten(_fleet, connection, _unwritten)
-
-
 @pytest.fixture(scope="session")
-def _unwritten() -> dict[str, int]:
-    """The database in which nothing was written since it was made, if there is one, and the next transaction."""
-    return {}
+def _databases(_fleet: Servers) -> Iterator[Databases]:
+    databases = Databases(_fleet.postgres)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture
+def database(_fleet: Servers, _databases: Databases) -> Iterator[str]:
+    """The URL of a new, migrated database, or of the last test's if that test wrote nothing."""
+    name = _databases.take()
+    yield _fleet.postgres.dsn(name)
+    _databases.give_back(name)
 
 
 @pytest.fixture
@@ -234,56 +216,3 @@ def _written(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) ->
     path = tmp_path_factory.mktemp("authority") / "authority.pem"
     authority.cert_pem.write_to_path(str(path))
     return path
-
-
-NEXT_TRANSACTION = "select pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-"""The number of the next transaction that writes, in any database of the server. Those that only read take none."""
-
-
-async def create_database(fleet: Servers, name: str) -> None:
-    """Create a migrated database: a copy of a template, which is migrated once."""
-    async with _administrator(fleet) as connection:
-        await _create(fleet, connection, name)
-
-
-async def drop_database(fleet: Servers, name: str) -> None:
-    """Drop a database, and end the connections to it."""
-    async with _administrator(fleet) as connection:
-        await _drop(connection, name)
-
-
-@asynccontextmanager
-async def _administrator(fleet: Servers) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(fleet.postgres.dsn("postgres"))
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-async def _create_unwritten(fleet: Servers, connection: Connection, unwritten: dict[str, int]) -> None:
-    name = f"test_{uuid.uuid4().hex}"
-    await _create(fleet, connection, name)
-    unwritten[name] = await connection.fetchval(NEXT_TRANSACTION)
-
-
-async def _create(fleet: Servers, connection: Connection, name: str) -> None:
-    await _make_template(fleet, connection)
-    # Copies of files cost half of what copies by the log do, which are the default since PostgreSQL 15.
-    strategy = " strategy file_copy" if connection.get_server_version() >= (15,) else ""
-    await connection.execute(f'create database "{name}" template "{TEMPLATE}"{strategy}')
-
-
-async def _drop(connection: Connection, name: str) -> None:
-    await connection.execute(f'drop database "{name}" with (force)')
-
-
-async def _make_template(fleet: Servers, connection: Connection) -> None:
-    from service.adapters.postgres.migrations import migrate
-
-    if await connection.fetchval("select true from pg_database where datname = $1 and datistemplate", TEMPLATE):
-        return
-    await connection.execute(f'drop database if exists "{TEMPLATE}"')
-    await connection.execute(f'create database "{TEMPLATE}"')
-    await migrate(fleet.postgres.dsn(TEMPLATE))
-    await connection.execute(f'alter database "{TEMPLATE}" is_template true')

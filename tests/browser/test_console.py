@@ -19,7 +19,7 @@ from playwright.async_api import Browser, Response, Route, expect
 from actors.commands.sandbox.email_stub import StubOptions, serve
 from service.adapters.redis.connection import connect
 from tests.browser.stage import PATIENCE, REMOTE, Open, Watched, browser, open_page
-from tests.conftest import create_database, drop_database
+from tests.databases import create_database, drop_database
 from tests.node.harness import NodeProcess, World
 from tests.servers import Servers
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from actors.commands.sandbox.email_stub import StubOptions, serve
-from tests.conftest import create_database, drop_database
+from tests.databases import create_database, drop_database
 from tests.node.harness import World
 from tests.servers import Servers
 

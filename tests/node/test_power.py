@@ -27,7 +27,7 @@ from actors.commands.sandbox.servers.postgres import PostgresServer
 from actors.commands.sandbox.servers.rabbitmq import RabbitMQServer, installed_sbin
 from actors.commands.sandbox.servers.redis import RedisServer
 from actors.recovery import QUEUED_FOR
-from tests.conftest import create_database
+from tests.databases import create_database
 from tests.node.harness import World
 from tests.servers import Servers, data_directory, find_servers, installed_postgres
 

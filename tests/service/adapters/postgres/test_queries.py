@@ -14,7 +14,8 @@ from loadtest.hot_queries import HOT, statements
 from service.adapters.postgres.queries import load
 from service.adapters.postgres.session import SETTINGS, Servers
 from tests import servers
-from tests.conftest import _run, create_database, drop_database
+from tests.conftest import _run
+from tests.databases import create_database, drop_database
 from tests.service.adapters.postgres.crowd import CROWD
 
 if TYPE_CHECKING:
