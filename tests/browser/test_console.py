@@ -988,6 +988,22 @@ async def test_the_page_of_somebody_who_was_erased_elsewhere(stage: Stage, opene
     assert "60mary@a.test" not in await page.page.inner_text("main")
 
 
+async def test_a_key_counts_as_soon_as_the_page_is_drawn(opened: Open) -> None:
+    """Also before its first frame is shown."""
+    page = await opened()
+    await page.page.add_init_script("""
+        new MutationObserver((_, watcher) => {
+            if (!document.querySelector('nav')) return;
+            watcher.disconnect();
+            document.body.dispatchEvent(new KeyboardEvent('keydown', { key: '?', bubbles: true }));
+        }).observe(document, { childList: true, subtree: true });
+    """)
+
+    await page.page.goto(f"{page.origin}/console")
+
+    await page.page.get_by_role("dialog", name="Keys and settings").wait_for()
+
+
 async def test_the_search_follows_its_address(opened: Open) -> None:
     page = await opened()
     await page.go("person?q=mary")
