@@ -12,6 +12,7 @@ class CronSchedule:
 
     def __init__(self, expression: str) -> None:
         self._expression = expression
+        self._parsed = croniter(expression)
         self._asked: datetime | None = None
         self._next: datetime | None = None
         """The first instant after the last call. Before it, the answer needs no parser; it is asked every second."""
@@ -24,12 +25,12 @@ class CronSchedule:
         """
         before, self._asked = self._asked, now
         if before is None or now <= before:
-            self._next = croniter(self._expression, now).get_next(datetime)
+            self._next = self._parsed.get_next(datetime, start_time=now)
             return None
         if self._next is not None and now < self._next:
             return None
-        self._next = croniter(self._expression, now).get_next(datetime)
-        latest: datetime = croniter(self._expression, now).get_prev(datetime)
+        self._next = self._parsed.get_next(datetime, start_time=now)
+        latest: datetime = self._parsed.get_prev(datetime, start_time=now)
         # get_prev excludes `now`, also when it is an instant of the expression.
         if croniter.match(self._expression, now) and now.second == 0 and now.microsecond == 0:
             latest = now
