@@ -512,6 +512,21 @@ async def test_the_focus_stays_in_the_page(stage: Stage, opened: Open) -> None:
     await page.page.wait_for_selector("main:focus")
 
 
+async def test_the_focus_returns_from_a_dialog_before_the_next_frame(opened: Open) -> None:
+    """Once this page is drawn, no frame comes at which a script could act."""
+    page = await opened()
+    await page.go("nodes")
+    await page.page.evaluate("window.requestAnimationFrame = () => 0")
+    await page.page.get_by_role("button", name="Keys and settings").focus()
+
+    await page.page.keyboard.press("Enter")
+    await page.page.wait_for_selector("dialog[open]")
+    await page.page.keyboard.press("Escape")
+
+    await page.page.wait_for_selector("dialog", state="detached")
+    assert await page.focused() == "button ?"
+
+
 async def test_what_is_typed_stays_while_the_page_is_drawn_again(stage: Stage, opened: Open) -> None:
     """Of a filter, and of a date, which is chosen part by part."""
     page = await opened(locale="en-US")

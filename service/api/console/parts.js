@@ -183,13 +183,14 @@ export const Release = ({ id, done }) => {
 export function Dialog({ title, close, children }) {
   const dialog = useRef();
   useEffect(() => {
-    const opener = document.activeElement;
+    const shown = dialog.current;
     freshness.paused += 1;
-    dialog.current.showModal();
-    dialog.current.querySelector('[data-focus]')?.focus();
+    shown.showModal();
+    shown.querySelector('[data-focus]')?.focus();
     return () => {
       freshness.paused -= 1;
-      requestAnimationFrame(() => opener.focus());
+      // The browser gives the focus back.
+      shown.close();
     };
   }, []);
   return html`<dialog ref=${dialog} aria-label=${title} onCancel=${close}>
