@@ -45,8 +45,7 @@ class Databases:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.terminate()
+        self._disconnect()
         self._runner.close()
 
     async def _administer(self, work: Callable[[Connection], Awaitable[T]]) -> T:
@@ -58,11 +57,16 @@ class Databases:
         if self._connection is not None:
             try:
                 await self._connection.fetchval("select 1")
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                self._connection = None  # a test has restarted the server
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # a test has restarted the server
+                self._disconnect()
         if self._connection is None:
             self._connection = await asyncpg.connect(self._postgres.dsn("postgres"))
         return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
 
     async def _take(self, connection: Connection) -> str:
         if self._unwritten is None:
