@@ -69,6 +69,14 @@ class Planner(StreamConsumer[RunDaily | PlanAgain]):
         self._next_review = 0.0
 
     async def run_leased(self) -> float:
+        try:
+            return await self._plan_ahead()
+        except Unavailable:
+            # Else the stream would be asked first, and `Outages` would take its outage for an answer of PostgreSQL.
+            self._next_review = 0.0
+            raise
+
+    async def _plan_ahead(self) -> float:
         now = self.node.clock.now()
         if now is not None:
             self._cron_instant = self._cron.due(now) or self._cron_instant

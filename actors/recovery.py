@@ -138,6 +138,7 @@ class Recovery(LeasedActor[RunRecovery | RebuildQueues | DeadLetter | NodeDied])
         now, steady = self.node.clock.now(), self.node.clock.steady()
         cron_is_due = now is not None and self._cron.due(now) is not None
         if self._node_died or cron_is_due or self._store_emptied or steady >= self._next_pass:
+            self._next_pass = float("-inf")  # what an outage or a lost lease breaks off is done again as a whole
             await self._pass()
             self._next_pass = self.node.clock.steady() + PASS_INTERVAL
         elif self._dead_letter_due:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -126,6 +126,38 @@ async def test_a_daily_run_that_meets_an_outage_is_made_when_the_outage_ends(sta
 
     assert before < MIDNIGHT + HORIZON
     assert ("daily", MIDNIGHT) in stage.truth.job_runs
+
+
+async def test_a_store_that_goes_away_too_does_not_end_the_outage_of_the_database(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL goes away while a range is planned, and then Redis. The next pass asks PostgreSQL again."""
+    met: list[str] = []
+
+    def meets(system: str) -> NoReturn:
+        met.append(system)
+        stage.planning.asked.ring()
+        raise Unavailable(system, "away")
+
+    async def plan(*_args: object, **_options: object) -> None:
+        stage.planning.away = True
+        monkeypatch.setattr(FakeWorkStream, "unfinished", unfinished)
+        meets("postgres")
+
+    async def unfinished(*_args: object, **_options: object) -> None:
+        meets("redis")
+
+    monkeypatch.setattr(stage.planning, "plan", plan)
+    await stage.start()
+
+    await stage._until(lambda: bool(met))
+    looks = stage.planning.looks
+    await stage._until(lambda: len(met) > 1 or stage.planning.looks > looks)
+    waits_for = [outage.system for outage in stage.context.outages.current()]
+    await stage.supervisor.drain(5)
+
+    assert met == ["postgres"]
+    assert waits_for == ["postgres"]
 
 
 async def test_planning_that_falls_behind_is_announced_without_the_cron(
