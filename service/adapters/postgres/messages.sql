@@ -1,13 +1,20 @@
 -- fragment: not_set_aside
 -- A row that PostgreSQL could not change is left out for a while, so that it stops no other. One that was set aside in the
--- future, or for longer than an hour, was so before the clock was set back. The condition is that of set_aside.sql.
-id not in (
+-- future, or for longer than an hour, was so before the clock was set back. The condition is that of set_aside.sql. As an
+-- array it is read once, before anything else: `not in` adds its cost to the first row of each partition, and the planner
+-- then sorts all due messages instead of reading the first ones of each.
+id <> all (array(
     select message_id from set_aside
     where look_again_at > business_now() and since <= business_now() + interval '1 second'
-        and look_again_at <= business_now() + interval '1 hour' * business_rate())
+        and look_again_at <= business_now() + interval '1 hour' * business_rate()))
 
 -- fragment: is_due
 status in ('scheduled', 'retrying') and due_at <= business_now()
+
+-- fragment: of_occasion
+-- With `order by occasion, due_at` only the index on both columns fits. With `occasion = o.code` the planner may take the
+-- index on due_at alone, and that leads through all due messages of an occasion that is held.
+(occasion, due_at) >= (o.code, '-infinity') and (occasion, due_at) <= (o.code, 'infinity')
 
 -- fragment: of_ended_node
 claimed_by not in (select incarnation from nodes where ended_at is null)
@@ -142,8 +149,10 @@ select
             select min(next.due_at)
             from occasions o
             cross join lateral (
-                select min(due_at) as due_at from messages
-                where occasion = o.code and status in ('scheduled', 'retrying') and {{not_set_aside}}
+                select due_at from messages
+                where {{of_occasion}} and status in ('scheduled', 'retrying') and {{not_set_aside}}
+                order by occasion, due_at
+                limit 1
             ) next
             where o.code <> all (h.held))
     end as next_due
@@ -174,16 +183,18 @@ due as (
 {{move_due}}
 
 -- name: claim_due_around_holds
--- The same during a hold of an occasion. It does not read the due messages of that occasion, however many there are.
+-- The same during a hold of an occasion. It does not read the due messages of that occasion, however many there are. `due`
+-- finds each row by its key alone: with a condition on the status an index on it would do, too. Its limit takes nothing
+-- away, but tells the planner that the rows are few.
 with {{raise_fence}},
 oldest as (
     select found.id, found.local_year
     from occasions o
     cross join lateral (
         select id, local_year, due_at from messages
-        where occasion = o.code and {{is_due}} and {{not_replanned_now}} and {{not_held}} and {{not_set_aside}}
+        where {{of_occasion}} and {{is_due}} and {{not_replanned_now}} and {{not_held}} and {{not_set_aside}}
             and ($5::uuid[] is null or id = any($5))
-        order by due_at
+        order by occasion, due_at
         limit $3::integer
     ) found
     where o.code <> all (array(
@@ -193,11 +204,17 @@ oldest as (
     limit coalesce((select $3::integer from fence), 0)
 ),
 due as (
-    select {{due_message}}
-    from oldest o join messages m on m.id = o.id and m.local_year = o.local_year
+    select found.id, found.local_year, found.next_status
+    from oldest o
+    cross join lateral (
+        select {{due_message}}, m.status, m.due_at
+        from messages m
+        where m.id = o.id and m.local_year = o.local_year
+        offset 0
+        for update skip locked
+    ) found
     where {{is_due}}
-    order by m.due_at
-    for update of m skip locked
+    limit $3::integer
 ),
 {{move_due}}
 
@@ -593,11 +610,11 @@ select coalesce(extract(epoch from clock_timestamp() - least(
 -- wave expected one due message, and read all.
 select greatest(0, coalesce(extract(epoch from business_now() - least(
     (select min(waiting.due_at)
-        from (select code as occasion from occasions) o
+        from (select code, code as occasion from occasions) o
         cross join lateral (
             select due_at from messages
-            where occasion = o.occasion and status in ('scheduled', 'retrying')
-            order by due_at
+            where {{of_occasion}} and status in ('scheduled', 'retrying')
+            order by occasion, due_at
             limit 1
         ) waiting
         where {{not_held}}),

@@ -1,9 +1,11 @@
-"""A plan that was made for small tables does not read them completely when they have grown."""
+"""Neither grown tables nor a large backlog are read completely, whatever the planner knew."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias, cast
 
 import asyncpg
 import pytest
@@ -11,6 +13,9 @@ import pytest
 from loadtest.hot_queries import BIRTHDAY, HOT, INSTANTS, Known, statements
 from service.adapters.postgres.session import SETTINGS, Servers, Session
 from tests.service.adapters.postgres.crowd import NODES, crowd
+
+Query: TypeAlias = tuple[str, str, str]
+"""File, name, and values."""
 
 SIZES = [(0, 20_000), pytest.param(200, 20_000, marks=pytest.mark.nightly)]
 """Users when the plans are made, and when they are used."""
@@ -90,35 +95,94 @@ KNOWN = """
 @pytest.mark.parametrize(("users", "grown"), SIZES)
 async def test_a_plan_from_small_tables_reads_no_more_of_large_ones(database: str, users: int, grown: int) -> None:
     """During a large import the statistics are old, and each claim would read every row."""
-    owner = await asyncpg.connect(database)
-    # The session of a node. Each statement that is prepared by name keeps its own plan.
-    session = await Servers(database, SETTINGS).connect(statement_cache_size=0)
-    await session.execute("set plan_cache_mode = force_generic_plan")
-    tables = await owner.fetch(
-        "select oid::regclass::text as name from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace"
-    )
-    for table in tables:
-        await owner.execute(f"alter table {table['name']} set (autovacuum_enabled = off)")
-    await owner.execute(NODES)
-    if users:
-        await owner.execute(crowd(1, users))
+    async with sessions(database) as (owner, session):
+        await owner.execute(NODES)
+        if users:
+            await owner.execute(crowd(1, users))
+            await owner.execute("vacuum analyze")
+        await prepare(session, "before", QUERIES, await known(owner))
+
+        await owner.execute(crowd(users + 1, grown))
+        rows = await known(owner)
+        before = await blocks(session, "before", QUERIES, rows)
+
         await owner.execute("vacuum analyze")
-    await prepare(session, "before", await known(owner))
-
-    await owner.execute(crowd(users + 1, grown))
-    rows = await known(owner)
-    before = [await blocks(session, f"before_{number}", number, rows) for number in range(len(QUERIES))]
-
-    await owner.execute("vacuum analyze")
-    await prepare(session, "after", rows)
-    after = [await blocks(session, f"after_{number}", number, rows) for number in range(len(QUERIES))]
-    await session.close()
-    await owner.close()
+        await prepare(session, "after", QUERIES, rows)
+        after = await blocks(session, "after", QUERIES, rows)
     assert {
         (*query[:2], read, at_best)
         for query, read, at_best in zip(QUERIES, before, after, strict=True)
         if read > TIMES * at_best + BLOCKS
     } == set()
+
+
+BACKLOG = 20_000
+"""Birthday messages that are due at once."""
+
+READ_OF_BACKLOG = 4_000
+"""Blocks that a claim of 50 messages, or a look for the first one, may read. The whole backlog takes one a message."""
+
+CLAIM = "1000000, 1, 50, interval '48 hours', null"
+
+BACKLOG_QUERIES = [
+    ("messages", "claim_due", CLAIM),
+    ("messages", "due_ids", "50"),
+    ("messages", "claim_due_around_holds", CLAIM),
+    ("messages", "read_clock", "true"),
+    ("messages", "oldest_due", ""),
+]
+"""While an occasion is held, the ticker runs neither of the first two for what is due."""
+
+DUE = """
+with people as (
+    insert into users (first_name, last_name, email, email_key, timezone)
+    select 'Ada', 'Smith', n || '@example.com', n || '@example.com', 'UTC' from generate_series(1, $1) n
+    returning id
+)
+insert into messages (user_id, occasion, local_year, timezone, send_at, due_at, tzdata, planned_at, status)
+select id, occasion, extract(year from at)::smallint, 'UTC', at, at, 'test', at, 'scheduled'
+from (select id, row_number() over (order by id) as n from people) person
+cross join (values ('birthday', $1::bigint), ('anniversary', 300)) o (occasion, messages)
+cross join lateral (select business_now() - interval '1 second' * (n % 3600) as at) instant
+where n <= messages
+"""
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["all sent", "birthdays held"])
+@pytest.mark.parametrize("analyzed", [False, True], ids=["not analyzed", "analyzed"])
+async def test_a_claim_does_not_read_the_whole_backlog(database: str, analyzed: bool, held: bool) -> None:
+    """After an outage, or during a hold, everything may be due at once, and the statistics may know nothing of it."""
+    queries = BACKLOG_QUERIES[2 if held else 0 :]
+    async with sessions(database) as (owner, session):
+        rows = await known(owner)
+        if not analyzed:
+            await prepare(session, "asked", queries, rows)
+        await owner.execute(DUE, BACKLOG)
+        if held:
+            await owner.execute(
+                "insert into holds (occasion, reason, author) values ('birthday', 'a wrong text', 'ops')"
+            )
+        if analyzed:
+            await owner.execute("analyze")
+            await prepare(session, "asked", queries, rows)
+        read = await blocks(session, "asked", queries, rows)
+    assert {query[1]: count for query, count in zip(queries, read, strict=True) if count > READ_OF_BACKLOG} == {}
+
+
+@asynccontextmanager
+async def sessions(database: str) -> AsyncIterator[tuple[Any, Session]]:
+    """A session of the owner, and one of a node that keeps a plan for each prepared statement. Nothing is analyzed."""
+    owner = await asyncpg.connect(database)
+    tables = await owner.fetch(
+        "select oid::regclass::text as name from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace"
+    )
+    for table in tables:
+        await owner.execute(f"alter table {table['name']} set (autovacuum_enabled = off)")
+    session = await Servers(database, SETTINGS).connect(statement_cache_size=0)
+    await session.execute("set plan_cache_mode = force_generic_plan")
+    yield owner, session
+    await session.close()
+    await owner.close()
 
 
 async def known(owner: Any) -> Known:
@@ -128,17 +192,21 @@ async def known(owner: Any) -> Known:
     return cast("Known", {name: value or ("null::uuid" if name in ids else "null") for name, value in row.items()})
 
 
-async def prepare(session: Session, prefix: str, rows: Known) -> None:
+async def prepare(session: Session, prefix: str, queries: Sequence[Query], rows: Known) -> None:
     """Prepare each query, and let the server make the plan that it keeps."""
-    for number, query in enumerate(QUERIES):
+    for number, query in enumerate(queries):
         text, execute = statements(*query, rows)
         await session.execute(text.replace("asked", f"{prefix}_{number}", 1))
         await session.execute(f"explain {execute.replace('asked', f'{prefix}_{number}', 1)}")
 
 
-async def blocks(session: Session, name: str, number: int, rows: Known) -> int:
-    """Run a prepared query, roll it back, and return the number of blocks that it read."""
-    _, text = statements(*QUERIES[number], rows)
+async def blocks(session: Session, prefix: str, queries: Sequence[Query], rows: Known) -> list[int]:
+    """Run each prepared query, roll it back, and return how many blocks each read."""
+    return [await _blocks(session, f"{prefix}_{number}", query, rows) for number, query in enumerate(queries)]
+
+
+async def _blocks(session: Session, name: str, query: Query, rows: Known) -> int:
+    _, text = statements(*query, rows)
     plan = ""
     for _ in range(2):  # the first run reads the catalog, too
         transaction = session.transaction()
