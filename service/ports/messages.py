@@ -222,7 +222,7 @@ class Messages(Protocol):
         """
 
     async def record(self, results: Sequence[Result], *, at: float) -> list[Recorded]:
-        """Write the results of claims; `at` is now by the clock of `Result.began`.
+        """Write the results of claims; `at` is the time of the call, in seconds of the clock of `Result.began`.
 
         Those that were no longer ours do not move and are not returned, but for an acceptance: the message is sent,
         unless a node is sending it at this moment, or its user was deleted. So is one of which another attempt is

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
+from time import perf_counter
 from uuid import UUID
 
 import asyncpg
 
 from service.adapters.postgres import audit
-from service.adapters.postgres.connection import Database
+from service.adapters.postgres.connection import QUERY_TIMEOUT, Database
 from service.adapters.postgres.idempotency import keep_arguments
 from service.adapters.postgres.queries import load
 from service.adapters.postgres.set_aside import ROW_FAULTS, SetAsideMessages, run_in_halves
@@ -149,15 +151,25 @@ class PostgresMessages:
         return Claims(claimed, left_out=Counter(row["verdict"] for row in rows if row["verdict"] != "sending"))
 
     async def record(self, results: Sequence[Result], *, at: float) -> list[Recorded]:
-        async def write(some: Sequence[Result]) -> list[asyncpg.Record]:
-            return await self._database.fetch(_SQL.record, *_columns(some, at))
+        called = perf_counter()
+
+        async def fetch(query: str, some: Sequence[Result]) -> list[asyncpg.Record]:
+            with self._database.timing(query):
+                async with self._database.connection() as connection:
+                    # The server subtracts the age of an attempt from its own clock when the statement arrives. The wait
+                    # for the connection, and for earlier halves of the batch, is part of that age.
+                    now = at + perf_counter() - called
+                    rows: list[asyncpg.Record] = await connection.fetch(
+                        query, *_columns(some, now), timeout=QUERY_TIMEOUT
+                    )
+                    return rows
 
         async def set_aside(result: Result, error: Exception) -> None:
             with suppress(*ROW_FAULTS):  # the attempts of this message may be what cannot be written
-                await self._database.fetch(_SQL.record_attempts, *_columns([result], at))
+                await fetch(_SQL.record_attempts, [result])
             await self._aside.add("record", result.claim.id, error)
 
-        rows = await run_in_halves(results, write, set_aside)
+        rows = await run_in_halves(results, partial(fetch, _SQL.record), set_aside)
         return [Recorded(row["id"], Status(row["status"]), row["occasion"], row["lateness"]) for row in rows]
 
     async def sending_for(self, seconds: float) -> set[tuple[UUID, int]]:
@@ -234,7 +246,7 @@ class PostgresMessages:
 
 
 def _columns(results: Sequence[Result], at: float) -> tuple[list[object], ...]:
-    """The arguments of `record`: a list for each column."""
+    """The arguments of `record`: a list for each column. `at` is now, in seconds of the clock of `Result.began`."""
     return (
         [result.claim.incarnation for result in results],
         [result.claim.id for result in results],

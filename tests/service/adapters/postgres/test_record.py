@@ -10,9 +10,11 @@ from uuid import UUID
 
 import pytest
 
+from service.adapters.postgres.messages import PostgresMessages
 from service.domain.messages import Answer, Outcome, Status
 from service.ports import Claim, Claimed, Result
 from tests.conftest import Clock
+from tests.node.harness import eventually
 from tests.principals import OPERATOR
 from tests.service.adapters.postgres.conftest import LATE_LIMIT, Store
 
@@ -259,6 +261,49 @@ async def test_lateness_is_the_begin_of_the_attempt_after_the_instant(store: Sto
     (row,) = await store.fetch(attempt)
     assert 30.0 <= row["ago"] < 40.0
     assert row["duration"] == 0.1
+
+
+async def test_an_attempt_begins_no_later_because_its_record_waits_for_a_connection(store: Store) -> None:
+    """A busy pool would look like a late greeting, and a fault of the email service like one of a later time."""
+    (claimed,) = await sending(store)
+    share = store.database.share(1)
+    result = Result(claimed.claim, Status.SENT, ACCEPTED, began=70.0)
+
+    async def waits() -> bool:
+        return store.database.state.waiting == 1
+
+    async with share.connection() as connection:
+        recording = asyncio.create_task(PostgresMessages(share).record([result], at=100.0))
+        await eventually(waits)
+        await connection.execute("select pg_sleep(1)")
+    await recording
+
+    ago = await store.database.value("select extract(epoch from business_now() - started_at)::float from attempts")
+    assert ago >= 31.0
+
+
+async def test_an_attempt_begins_no_later_because_another_of_its_batch_is_set_aside(store: Store) -> None:
+    """The halves of a batch are written one after another, and share one reading of the caller's clock."""
+    claims = await sending(store, 2)
+    broken, whole = (one.claim.id for one in claims)
+    await store.fetch(
+        """
+        create function refuse() returns trigger language plpgsql as
+            $$ begin perform pg_sleep(1); raise 'refused'; end $$;
+        """
+    )
+    await store.fetch(
+        f"""
+        create trigger refuse before update on messages for each row when (old.id = '{broken}')
+        execute function refuse()
+        """
+    )
+
+    await store.messages.record([Result(one.claim, Status.SENT, ACCEPTED, began=70.0) for one in claims], at=100.0)
+
+    ago = "select extract(epoch from business_now() - started_at)::float from attempts where message_id = $1"
+    assert await store.database.value(ago, whole) >= 32.0  # the whole batch was refused, then the half
+    assert await store.database.value(ago, broken) >= 32.0
 
 
 async def test_a_retry_after_the_clock_has_jumped_back_is_not_early(store: Store, clock: Clock) -> None:
