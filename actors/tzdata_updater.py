@@ -78,6 +78,7 @@ class TzdataUpdater(LeasedActor[Never]):
             days=days(rules, starts_at, followed.planned_until),
             starts_at=starts_at,
             ends_at=followed.planned_until,
+            read=followed,
         )
         self._followed_once = True
         log.info(

@@ -15,12 +15,14 @@ class Followed:
     """The release of the zone data that unsent messages follow.
 
     Every unsent message follows at least `release`; None when nothing was ever planned. Planning is announced up to
-    `planned_until`. `agreed`: every living node has the release of the node that asks.
+    `planned_until`. `agreed`: every living node has the release of the node that asks. `latest_node` is the highest
+    incarnation of any node so far, 0 before the first.
     """
 
     release: str | None
     planned_until: datetime
     agreed: bool
+    latest_node: int
 
 
 class ZoneData(Protocol):
@@ -33,10 +35,20 @@ class ZoneData(Protocol):
         """The unsent messages that were planned with another release than ours; without those that a person redrove."""
 
     async def follow(
-        self, moves: Sequence[TzdataMove], *, days: Sequence[OccasionDay], starts_at: datetime, ends_at: datetime
+        self,
+        moves: Sequence[TzdataMove],
+        *,
+        days: Sequence[OccasionDay],
+        starts_at: datetime,
+        ends_at: datetime,
+        read: Followed,
     ) -> list[int]:
-        """In one transaction: apply `moves`, have `days` planned again for the instants in [starts_at, ends_at),
-        and note our release as followed if all living nodes have it. Returns the ids of the ranges to plan."""
+        """Apply `moves`. In one transaction, have `days` planned again for the instants in [starts_at, ends_at), and
+        note our release as followed. Returns the ids of the ranges to plan.
+
+        `read` is what `followed` answered before `unsent` was read. The release is not noted if another node has had
+        another one since: what that node planned after the reading is not among the moves.
+        """
 
     async def fall_back(self) -> None:
         """Note that ours, an older release, is in use again: what we plan is to be looked at by newer nodes."""

@@ -10,6 +10,7 @@ from service.domain.calendar import LeapDay, Weekend
 from service.domain.occasions import Occasion
 from service.domain.planning import CalendarDefaults, TzdataMove, UnsentDay, days, horizon
 from service.domain.texts import Text
+from service.ports import Followed
 from tests.contracts.chance import Chance
 from tests.contracts.sides import RULES, Sides
 from tests.principals import OPERATOR
@@ -39,6 +40,8 @@ class Planners:
         self._chance = chance
         self._random = chance.random
         self._unsent: list[UnsentDay] = []
+        self._looked_by = chance.release()
+        self._followed: Followed | None = None
         self.steps: dict[Callable[[], Awaitable[None]], int] = {
             self.announce: 6,
             self.plan: 5,
@@ -157,14 +160,21 @@ class Planners:
         def in_order(unsent: list[UnsentDay]) -> list[UnsentDay]:
             return sorted(unsent, key=lambda one: (one.send_at, one.timezone, repr(one.day)))
 
-        await self._sides.ask(f"followed by {release}", lambda side: side.zone_data.followed(), release=release)
+        self._followed = await self._sides.ask(
+            f"followed by {release}", lambda side: side.zone_data.followed(), release=release
+        )
+        self._looked_by = release
         unsent = await self._sides.ask(
             f"unsent by {release}", lambda side: side.zone_data.unsent(), release=release, comparable=in_order
         )
         self._unsent = in_order(unsent or [])
 
     async def follow_zones(self) -> None:
-        release, truth = self._chance.release(), self._sides.truth
+        """By what was read some steps before: nodes may have begun and ended since."""
+        if self._followed is None:
+            await self.look_at_zones()
+        release, truth, read = self._looked_by, self._sides.truth, self._followed
+        assert read is not None
         moves = [
             TzdataMove(one, one.send_at + timedelta(hours=self._random.choice([-1, 1, 24])))
             for one in self._unsent
@@ -175,7 +185,7 @@ class Planners:
         again = self._random.sample(found := days(RULES, starts_at, ends_at), min(2, len(found)))
         await self._sides.ask(
             f"follow {release}: {moves}, and {again} again",
-            lambda side: side.zone_data.follow(moves, days=again, starts_at=starts_at, ends_at=ends_at),
+            lambda side: side.zone_data.follow(moves, days=again, starts_at=starts_at, ends_at=ends_at, read=read),
             release=release,
         )
 

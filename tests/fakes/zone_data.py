@@ -21,7 +21,12 @@ class FakeZoneData:
         self._release = release
 
     async def followed(self) -> Followed:
-        return Followed(self._truth.followed_release or None, self._truth.planned_until, self._agreed())
+        return Followed(
+            self._truth.followed_release or None,
+            self._truth.planned_until,
+            self._agreed(),
+            max(self._truth.nodes, default=0),
+        )
 
     async def unsent(self) -> list[UnsentDay]:
         rows = [row for row in self._movable() if row.tzdata != self._release]
@@ -30,7 +35,13 @@ class FakeZoneData:
         return sorted(found, key=lambda one: (one.send_at, one.timezone, one.day.occasion))
 
     async def follow(
-        self, moves: Sequence[TzdataMove], *, days: Sequence[OccasionDay], starts_at: datetime, ends_at: datetime
+        self,
+        moves: Sequence[TzdataMove],
+        *,
+        days: Sequence[OccasionDay],
+        starts_at: datetime,
+        ends_at: datetime,
+        read: Followed,
     ) -> list[int]:
         truth = self._truth
         present = [day for day in days if day.occasion in truth.occasions]
@@ -51,7 +62,9 @@ class FakeZoneData:
                     )
                 except RowRefused as refused:
                     truth.put_aside(row.id, "follow_zones", refused.reason)
-        if truth.followed_release < self._release and self._agreed():
+        begun_since = [row for number, row in truth.nodes.items() if number > read.latest_node]
+        stays_agreed = self._agreed() and all(row.tzdata == self._release for row in begun_since)
+        if truth.followed_release < self._release and read.agreed and stays_agreed:
             truth.followed_release = self._release
         return ranges
 

@@ -273,7 +273,9 @@ class SameZoneData:
 
     async def followed(self) -> Followed:
         """Ours, by all."""
-        return Followed(TZDATA_VERSION, self._truth.planned_until, agreed=True)
+        return Followed(
+            TZDATA_VERSION, self._truth.planned_until, agreed=True, latest_node=max(self._truth.nodes, default=0)
+        )
 
     async def unsent(self) -> list[UnsentDay]:
         """None with another."""

@@ -35,7 +35,7 @@ class PostgresZoneData:
         row = await self._database.row(_SQL.followed, self._release)
         if row is None:
             raise LookupError("the table planning has lost its row")
-        return Followed(row["release"], row["planned_until"], row["agreed"])
+        return Followed(row["release"], row["planned_until"], row["agreed"], row["latest_node"])
 
     async def unsent(self) -> list[UnsentDay]:
         rows = await self._fetch(_SQL.unsent, self._release)
@@ -50,7 +50,13 @@ class PostgresZoneData:
         ]
 
     async def follow(
-        self, moves: Sequence[TzdataMove], *, days: Sequence[OccasionDay], starts_at: datetime, ends_at: datetime
+        self,
+        moves: Sequence[TzdataMove],
+        *,
+        days: Sequence[OccasionDay],
+        starts_at: datetime,
+        ends_at: datetime,
+        read: Followed,
     ) -> list[int]:
         columns = _columns(moves)
 
@@ -76,7 +82,8 @@ class PostgresZoneData:
                 ends_at,
                 False,
             )
-            await connection.execute(_SQL.note, self._release)
+            if read.agreed:
+                await connection.execute(_SQL.note, self._release, read.latest_node)
             return [row["id"] for row in rows]
 
     async def _fetch(self, query: str, *args: object) -> list[asyncpg.Record]:

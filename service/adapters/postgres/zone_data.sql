@@ -1,6 +1,7 @@
 -- name: followed
 select nullif(p.tzdata, '') as release, p.planned_until,
-    not exists (select from nodes n where n.ended_at is null and n.tzdata is distinct from $1) as agreed
+    not exists (select from nodes n where n.ended_at is null and n.tzdata is distinct from $1) as agreed,
+    coalesce((select max(incarnation) from nodes), 0) as latest_node
 from planning p
 
 -- name: unsent
@@ -43,8 +44,11 @@ where m.id = held.id and m.local_year = held.local_year
 returning m.id
 
 -- name: note
+-- No node had another release when the unsent messages were read, and none has begun since. $2: the highest incarnation
+-- at that time. A node that has begun and ended meanwhile may have planned by its own release.
 update planning set tzdata = $1
-where tzdata < $1 and not exists (select from nodes n where n.ended_at is null and n.tzdata is distinct from $1)
+where tzdata < $1 and not exists (
+    select from nodes n where n.tzdata is distinct from $1 and (n.ended_at is null or n.incarnation > $2))
 
 -- name: fall_back
 update planning set tzdata = $1 where tzdata > $1

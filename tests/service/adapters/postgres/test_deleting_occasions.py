@@ -48,7 +48,8 @@ async def announce(store: Store) -> None:
 async def follow(store: Store, release: str = "2030b") -> None:
     """Follow a release of the zone data, and plan a day of the occasion again."""
     zone_data = PostgresZoneData(store.database, release=release)
-    await zone_data.follow([], days=[OccasionDay("eve", 2030, 503)], starts_at=NOW, ends_at=UP_TO)
+    read = await zone_data.followed()
+    await zone_data.follow([], days=[OccasionDay("eve", 2030, 503)], starts_at=NOW, ends_at=UP_TO, read=read)
 
 
 async def edit_while_announcing(store: Store) -> None:
@@ -188,6 +189,7 @@ async def test_a_deletion_does_not_deadlock_with_an_edit_while_messages_follow_z
     await plan_all(store)
     (user,) = await store.fetch("select id from users")
     rules, zone_data = await store.planning.rules(), PostgresZoneData(store.database, release="2030b")
+    read = await zone_data.followed()
     moves = [TzdataMove(one, one.send_at + timedelta(hours=1)) for one in await zone_data.unsent()]
 
     async def edit() -> None:
@@ -199,7 +201,7 @@ async def test_a_deletion_does_not_deadlock_with_an_edit_while_messages_follow_z
         await first.execute("select from planning for update")
         deleting = asyncio.ensure_future(occasions.delete("eve", by=OPERATOR))
         await waiting(store, 1)
-        following = asyncio.ensure_future(zone_data.follow(moves, days=[], starts_at=NOW, ends_at=UP_TO))
+        following = asyncio.ensure_future(zone_data.follow(moves, days=[], starts_at=NOW, ends_at=UP_TO, read=read))
         await waiting(store, 2)
         editing = asyncio.ensure_future(edit())
         await asyncio.wait([editing, asyncio.ensure_future(waiting(store, 3))], return_when=asyncio.FIRST_COMPLETED)

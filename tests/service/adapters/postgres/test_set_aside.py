@@ -423,7 +423,7 @@ async def test_rows_beside_a_damaged_one_follow_zone_data_with_the_same_deadline
     moves = [TzdataMove(one, one.send_at + timedelta(hours=1)) for one in await zone_data.unsent()]
     now = datetime.now(UTC)
 
-    await zone_data.follow(moves, days=[], starts_at=now, ends_at=now)
+    await zone_data.follow(moves, days=[], starts_at=now, ends_at=now, read=await zone_data.followed())
 
     assert [one.id for one in damage.told] == [damaged]
     rows = await store.fetch("select id, status_reason from messages where tzdata = '2099a'")
