@@ -108,6 +108,21 @@ async def test_there_is_a_bound_to_the_active_holds(serve: Serve) -> None:
     assert sorted(status for status, _ in answers) == [201] * MOST_ACTIVE + [409] * 5
 
 
+@pytest.mark.usefixtures("patient")
+async def test_a_repeated_request_finds_its_hold_also_when_no_more_may_be_active(serve: Serve) -> None:
+    """A refusal would say that sending is not held."""
+    api = await serve()
+    keyed = {"json": {"reason": "a test"}, "headers": {"Idempotency-Key": "one"}}
+    first = await api.call("POST", "/api/v1/holds", **keyed)
+    answers = await asyncio.gather(
+        *(api.call("POST", "/api/v1/holds", json={"reason": "another"}) for _ in range(MOST_ACTIVE))
+    )
+    assert 409 in {status for status, _ in answers}
+
+    assert await api.call("POST", "/api/v1/holds", **keyed) == first
+    assert first[0] == 201
+
+
 async def test_a_repeated_request_makes_one_hold(serve: Serve) -> None:
     """Two holds would both have to be released."""
     api = await serve()
