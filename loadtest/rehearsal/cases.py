@@ -411,5 +411,6 @@ NOT_REHEARSED = {
     "BackupOld": "needs node_exporter on the machine of PostgreSQL",
     "CertificateExpires": "needs blackbox_exporter",
     "DiskFillsUp": "needs node_exporter",
+    "JobNotScraped": "needs the exporters, and Prometheus as a job of its own",
 }
 """The alerts without a case, each with the reason."""

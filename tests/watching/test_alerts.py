@@ -26,7 +26,7 @@ REPOSITORY = "https://github.com/OWNER/heyday/blob/main/"
 QUICK = {"GOMAXPROCS": "1", "GOGC": "400"}
 """Go collects garbage less often, and on one core: the cases take half the processor time."""
 
-OF_PROMETHEUS = {"up"}
+OF_PROMETHEUS = {"up", "prometheus_target_scrape_pool_targets"}
 """Metrics that Prometheus itself provides."""
 
 EXPORTERS = {
@@ -34,6 +34,7 @@ EXPORTERS = {
     "node_filesystem_avail_bytes": "host-exporter",
     "node_filesystem_size_bytes": "host-exporter",
     "probe_ssl_earliest_cert_expiry": "blackbox-exporter",
+    "probe_success": "blackbox-exporter",
 }
 """The service of the production stack that exports each metric of `servers.rules.yml`."""
 
@@ -150,10 +151,24 @@ def test_the_production_stack_exports_and_scrapes_what_the_alerts_about_servers_
     """An alert on a metric that is not scraped never fires."""
     stack, scrapes = read(ROOT / "docker-compose.prod.yml")["services"], read(ROOT / "deploy/prometheus/swarm.yml")
     asked = [name for one in scrapes["scrape_configs"] for name in re.findall(r"[a-z]+-exporter\b", str(one))]
-    used = {name for rule in rules(SERVERS) for name in re.findall(r"\b[a-z]\w*_\w+\b(?!\()", rule["expr"])}
+    expressions = [re.sub(r'"[^"]*"', "", rule["expr"]) for rule in rules(SERVERS)]
+    used = {name for one in expressions for name in re.findall(r"\b[a-z]\w*_\w+\b(?!\(|[!=]~)", one)}
 
-    assert used == EXPORTERS.keys()
+    assert used - OF_PROMETHEUS == EXPORTERS.keys()
     assert set(asked) == set(EXPORTERS.values()) <= stack.keys()
+
+
+def test_an_alert_tells_of_each_job_that_prometheus_does_not_reach() -> None:
+    """The alerts that need a job are quiet while it is away. Alerts about nodes tell of the job heyday."""
+    (alert,) = [one for one in alerts() if name_of(one) == "JobNotScraped"]
+    answering, found = (set(names.split("|")) for names in re.findall(r'job=~"([^"]+)"', alert["expr"]))
+
+    swarm, compose = (
+        {one["job_name"] for one in read(ROOT / "deploy" / "prometheus" / file)["scrape_configs"]}
+        for file in ("swarm.yml", "prometheus.yml")
+    )
+    assert answering == found == swarm - {"heyday"}
+    assert {"prometheus"} < compose - {"heyday"} <= found  # its own job counts the targets of the others
 
 
 def test_the_production_stack_exports_the_time_of_the_last_backup() -> None:
