@@ -201,6 +201,9 @@ class Metrics(RabbitMQServer):
         text = text.replace("/run/secrets", str(made)).replace("15692", str(plain)).replace("15691", str(tls))
         self._listeners = text + "\n"
 
+    async def _without_plugins(self, scripts: Path) -> Path:
+        return scripts
+
     def _launch(self, port: int) -> list[subprocess.Popen[bytes]]:
         self._home.keep("enabled_plugins", (ROOT / "deploy/rabbitmq/enabled_plugins").read_text(encoding="utf-8"))
         self._home.folder("conf.d")

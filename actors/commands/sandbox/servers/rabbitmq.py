@@ -1,7 +1,7 @@
 """A private RabbitMQ, from an installation: there is no wheel of it.
 
 It runs the scripts in its own `sbin` folder, because those in /usr/sbin require the account `rabbitmq`. It has its own
-port mapper (epmd) in the foreground, which ends with the broker, and no plugins.
+port mapper (epmd) in the foreground, which ends with the broker, and no plugins: it does not even find them.
 """
 
 from __future__ import annotations
@@ -36,10 +36,22 @@ INSTALLATIONS = (
 )
 
 
+LINK = """
+rm -rf installation && mkdir -p installation/plugins && ln -s "$1" "$2" installation && shift 2 &&
+exec ln -s "$@" installation/plugins
+"""
+"""The shell's words that link `sbin`, `escript` and the folders for `plugins` into `installation`."""
+
+
 def installed_sbin() -> Path | None:
     """The `sbin` folder of the newest installed RabbitMQ, or None."""
     found = [path for pattern in INSTALLATIONS for path in sorted(Path("/").glob(pattern[1:]), reverse=True)]
     return next((path for path in found if (path / "rabbitmq-server").exists()), None)
+
+
+def is_no_plugin(folder: str) -> bool:
+    """True for a folder of the broker itself, or of a library, by its name in `plugins`."""
+    return folder.startswith("rabbitmq_prelaunch") or not folder.startswith("rabbitmq_")
 
 
 class RabbitMQServer(Server):
@@ -79,10 +91,26 @@ class RabbitMQServer(Server):
         scripts = self._sbin or installed_sbin()
         if scripts is None:
             raise NotInstalled("RabbitMQ is not installed: apt-get install rabbitmq-server")
-        self._scripts = scripts
+        self._scripts = await self._without_plugins(scripts)
         self._home.folder("data")
         self._home.folder("logs")
         self._home.keep("enabled_plugins", "[].\n")
+
+    async def _without_plugins(self, scripts: Path) -> Path:
+        """Link the installation without its plugins into the directory, and return the path to `sbin` from there.
+
+        A start loads 900 modules, and looks for each in every folder beside its own. Half of the folders are plugins.
+        Without them a start takes 2.6 s of processor time instead of 4.0 (RabbitMQ 3.10).
+        """
+        found = [path for path in (scripts.parent / "plugins").glob("*") if is_no_plugin(path.name)]
+        if not found:
+            return scripts  # another layout, which the scripts of that installation know
+        # The account does it, because the directory is its own and root must not follow a link in it.
+        command = ["/bin/sh", "-c", LINK, "sh", *map(str, [scripts, scripts.parent / "escript", *found])]
+        done = await processes.run(command, directory=self._home.path, account=self._home.account)
+        if done.returncode != 0:
+            raise ServerFailed(self.name, "its installation cannot be linked", done.stderr)
+        return Path("installation", scripts.name)
 
     def _launch(self, port: int) -> list[subprocess.Popen[bytes]]:
         settings = {

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import aio_pika
 import asyncpg
+import psutil  # type: ignore[import-untyped]  # ships no annotations
 import pytest
 from redis.asyncio import Redis
 
@@ -136,6 +138,20 @@ async def test_a_control_that_hangs_is_ended(servers: Servers, monkeypatch: pyte
 
     with pytest.raises(ServerFailed, match=r"clear_policy did not end within 0\.05 s"):
         await broker.control("clear_policy", "full")
+
+
+async def test_a_broker_looks_for_its_modules_in_no_folder_of_a_plugin(servers: Servers, rabbitmq_url: str) -> None:
+    """There are 40 of them, and a start that looks in each takes half as much processor time again."""
+    broker = servers.rabbitmq
+    if not isinstance(broker, RabbitMQServer):
+        return
+    process = psutil.Process(broker.pid)
+
+    folders = await asyncio.to_thread(lambda: list(Path(process.environ()["ERL_LIBS"]).iterdir()))
+
+    names = {path.name.partition("-")[0] for path in folders}
+    assert "rabbit" in names
+    assert {name for name in names if name.startswith("rabbitmq_")} == {"rabbitmq_prelaunch"}
 
 
 async def test_no_server_is_reachable_from_other_machines_or_runs_as_root(servers: Servers) -> None:
