@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from collections.abc import Coroutine, Generator, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,9 @@ from redis.asyncio import Redis
 from actors.commands.sandbox.servers.clock import business_now, run_clock
 from tests.databases import Databases
 from tests.servers import Servers, find_servers
+
+os.environ.setdefault("SSL_CERT_FILE", os.devnull)
+"""Programs that tests start trust only the authorities that a test gives them; aiohttp would read 140 at each start."""
 
 FUZZ_EXAMPLES = 30
 """Requests of schemathesis in each run of the tests."""
