@@ -19,7 +19,7 @@ UV = Path(sys.executable).parent / "uv"
 def run(*command: str | Path, environment: dict[str, str] | None = None) -> str:
     """Return the standard output of a command that must succeed.
 
-    It runs outside the repository, so it finds only installed files. It trusts public authorities, to install from PyPI.
+    It runs outside the repository, so it finds only installed files. It trusts public authorities, such as PyPI's.
     """
     inherited = {name: value for name, value in os.environ.items() if (name, value) != ("SSL_CERT_FILE", os.devnull)}
     done = subprocess.run(
