@@ -40,6 +40,9 @@ SETTINGS = {
     "idle_in_transaction_session_timeout": "30s",
 }
 
+_REFUSES_TLS = "rejected SSL upgrade"
+"""Words of asyncpg's error, which has no class of its own."""
+
 SET_LOCAL = "; ".join(f"set local {name} = '{value}'" for name, value in SETTINGS.items())
 
 
@@ -124,6 +127,14 @@ class Servers:
         except asyncpg.InvalidAuthorizationSpecificationError as error:
             said = error.args[0] if error.args else type(error).__name__
             sentence = f"HEYDAY_DATABASE_URL: {_address(server)} refuses the login ({said}); {_remedy(error)}"
+            raise Unavailable("postgres", sentence) from error
+        except ConnectionError as error:
+            if _REFUSES_TLS not in str(error):
+                raise
+            sentence = (
+                f"HEYDAY_DATABASE_URL: {_address(server)} does not speak TLS, which sslmode asks for; enable TLS on "
+                "the server, or set sslmode=disable if you trust every machine in between"
+            )
             raise Unavailable("postgres", sentence) from error
         except socket.gaierror as error:
             sentence = f"HEYDAY_DATABASE_URL: the host of {_address(server)} is not found ({error.strerror})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -291,6 +292,15 @@ async def test_each_statement_is_timed_under_its_name(database: str) -> None:
     assert name == "sleeping"
     assert seconds >= 0.05
     await pool.close()
+
+
+async def test_a_server_without_tls_is_named_with_the_setting(database: str) -> None:
+    """ "Rejected SSL upgrade" tells a person neither what asked for TLS nor what to change."""
+    with pytest.raises(Unavailable) as found:
+        await connect_once(f"{database}?sslmode=require")
+
+    where = urlsplit(database).netloc.rpartition("@")[2]
+    assert f"HEYDAY_DATABASE_URL: {where} does not speak TLS, which sslmode asks for; enable" in str(found.value)
 
 
 async def test_a_share_leaves_the_other_connections_to_the_others(database: str) -> None:
