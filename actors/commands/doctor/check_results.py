@@ -79,10 +79,16 @@ class CheckReport:
         return [self.name, *(f"  {marks[one.level]} {one.text}" for one in self.results)]
 
 
-async def run_check(name: str, check: Check, *, within: float = CHECK_TIMEOUT) -> CheckReport:
-    """Run the check. A server that is away, slow or refuses a command gives a result of level `error`."""
+async def run_check(
+    name: str, check: Check, *, within: float = CHECK_TIMEOUT, server: str | None = None
+) -> CheckReport:
+    """Run the check for up to `within` seconds.
+
+    A server that is away, slow or refuses a command gives a result of level `error`. `server` is the one that the check
+    waits for if it gets no answer in time; None: it is not known.
+    """
     began = time.perf_counter()
-    results = tuple(await _attempt(check, within))
+    results = tuple(await _attempt(check, within, server))
     return CheckReport(name, results, time.perf_counter() - began)
 
 
@@ -99,12 +105,12 @@ async def run_part(subject: str, check: Check) -> list[CheckResult]:
         return [error(f"{subject}: cannot be checked: {first_line(failure)}")]
 
 
-async def _attempt(check: Check, within: float) -> Sequence[CheckResult]:
+async def _attempt(check: Check, within: float, server: str | None) -> Sequence[CheckResult]:
     try:
         async with asyncio.timeout(within):
             return await check()
     except TimeoutError:
-        return (error(f"no answer within {within:g} s"),)
+        return (error(f"no answer within {within:g} s", unusable=server),)
     except Unavailable as failure:
         return (error(str(failure), unusable=failure.system),)
     except Exception as failure:  # the other checks must still be shown

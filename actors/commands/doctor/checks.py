@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from actors.commands.doctor.adoption import Adoption
-from actors.commands.doctor.check_results import Check, CheckReport, Level, run_check, warning
+from actors.commands.doctor.check_results import CHECK_TIMEOUT, Check, CheckReport, Level, run_check, warning
 from actors.commands.doctor.email import check_email
 from actors.commands.doctor.environment_checks import (
     check_cluster,
@@ -30,6 +30,9 @@ from service.settings import Settings
 
 Say = Callable[[str], None]
 
+_OF_POSTGRES = frozenset({"postgres", "rabbitmq", "cluster", "nodes", "limits"})
+"""The checks whose longest waits are for PostgreSQL. Clients of the other servers give up before a check does."""
+
 
 async def run_checks(settings: Settings, database: Database, redis: RedisClients) -> list[CheckReport]:
     """Run every check. No check changes anything."""
@@ -47,7 +50,11 @@ async def run_checks(settings: Settings, database: Database, redis: RedisClients
     }
     if settings.email_fallback is not None:
         checks["fallback email service"] = partial(check_email, settings.email_fallback)
-    return _said_once(await asyncio.gather(*(run_check(name, check) for name, check in checks.items())))
+    running = (
+        run_check(name, check, within=CHECK_TIMEOUT, server="postgres" if name in _OF_POSTGRES else None)
+        for name, check in checks.items()
+    )
+    return _said_once(await asyncio.gather(*running))
 
 
 def _said_once(reports: list[CheckReport]) -> list[CheckReport]:

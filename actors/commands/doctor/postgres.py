@@ -17,7 +17,7 @@ from service.adapters.postgres.messages import PostgresMessages
 from service.adapters.postgres.migrations import available, missing, newer
 from service.adapters.postgres.planning import PostgresPlanning
 from service.domain.planning import CalendarDefaults
-from service.ports import Unavailable
+from service.ports import Unavailable, UnsuitableDatabase
 from service.settings import Settings
 
 SHOWN = 10
@@ -46,7 +46,11 @@ async def check_postgres(settings: Settings, database: Database) -> list[CheckRe
                 lack = "there is no schema of heyday yet" if none else f"the schema lacks {', '.join(lacking)}"
                 return [*results, error(f"{lack}: run `heyday migrate`", unusable="postgres")]
             beyond = await newer(connection)
-    except Unavailable:
+    except UnsuitableDatabase as unsuitable:
+        return [*results, error(str(unsuitable), unusable="postgres")]
+    except Unavailable as away:
+        if isinstance(away.__cause__, OSError):  # no answer in time, or no connection: it would answer nothing more
+            raise
         if grants := await checkup.lacking_grants():  # a role that may not read the schema's version either
             return [*results, *(replace(_lacks(grant), unusable="postgres") for grant in grants)]
         raise
@@ -78,8 +82,6 @@ def _server(server: Server) -> Iterator[CheckResult]:
     )
     if server.standby:
         yield error("this is a read-only standby: HEYDAY_DATABASE_URL must lead to the primary")
-    if server.encoding != "UTF8":
-        yield error(f"the encoding of the database is {server.encoding}: names of people need UTF8")
     for name, value in (("fsync", server.fsync), ("full_page_writes", server.full_page_writes)):
         if value == "off":
             yield warning(f"{name} is off: a power cut can lose or damage committed data")

@@ -30,7 +30,6 @@ class Server:
     fsync: str
     full_page_writes: str
     synchronous_commit: str
-    encoding: str
     not_archived: str | None
 
 

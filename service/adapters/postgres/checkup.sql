@@ -6,7 +6,6 @@ select current_setting('server_version_num')::integer as version_number, current
     (select count(*) from pg_stat_activity where backend_type = 'client backend' and application_name = 'heyday') as ours,
     current_setting('fsync') as fsync, current_setting('full_page_writes') as full_page_writes,
     current_setting('synchronous_commit') as synchronous_commit,
-    pg_encoding_to_char((select encoding from pg_database where datname = current_database())) as encoding,
     (select last_failed_wal from pg_stat_archiver
     where last_failed_time > coalesce(last_archived_time, '-infinity')) as not_archived
 

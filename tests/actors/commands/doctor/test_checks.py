@@ -15,16 +15,21 @@ import pytest
 from redis.asyncio import Redis
 
 from actors.cli import main
-from actors.commands.doctor import queries
+from actors.commands.doctor import checks, postgres, queries
 from actors.commands.doctor.check_results import CheckReport, CheckResult, Level, ok, run_check
 from actors.commands.doctor.checks import show
 from actors.commands.sandbox.email_stub import EmailStub
 from actors.commands.sandbox.servers.ports import free_port
 from actors.commands.sandbox.servers.postgres import UNWRITTEN, PostgresServer
+from actors.commands.sandbox.servers.relay import relayed
 from actors.commands.sandbox.servers.server import Server
+from service.adapters.postgres import connection as connections
+from service.adapters.postgres import migrations
 from service.adapters.postgres.checkup import PostgresCheckup
 from service.adapters.postgres.migrations import migrate
 from service.adapters.rabbitmq import RabbitMQDeliveryQueue
+from service.ports import Unavailable
+from service.settings import Secret, Settings
 from tests.actors.commands.doctor.conftest import Run
 from tests.fakes.mail_server import USER, MailServer
 from tests.node.harness import eventually
@@ -361,6 +366,70 @@ async def test_a_check_without_an_answer_ends_at_its_deadline() -> None:
     found = await run_check("hangs", hang, within=0.05)  # type: ignore[arg-type]
 
     assert (found.level, found.results[0].text) == (Level.ERROR, "no answer within 0.05 s")
+
+
+async def test_a_postgresql_that_accepts_and_never_answers_is_said_once(
+    doctor: Run, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several checks wait for it. Each of them said that it got no answer, and it looked like several faults."""
+    monkeypatch.setattr(checks, "CHECK_TIMEOUT", 1.0)
+    async with relayed(database) as relay:
+        relay.freeze()
+        monkeypatch.setenv("HEYDAY_DATABASE_URL", relay.url)
+
+        code, out = await doctor("--json")
+
+    answers = {check["check"]: [result["text"] for result in check["results"]] for check in json.loads(out)["checks"]}
+    assert code == 1
+    assert answers["postgres"] == ["no answer within 1 s"]
+    for name in ("cluster", "nodes", "limits"):
+        assert answers[name] == ["not checked: see postgres"]
+
+
+async def test_a_postgresql_that_stops_answering_is_not_asked_for_privileges(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second wait used up the time of the check, which then knew less than after the first."""
+
+    async def asked(_checkup: PostgresCheckup) -> list[str]:
+        raise AssertionError("it was asked again")
+
+    settings = Settings(Secret(database), Secret("redis://h"), Secret("http://h"))
+
+    async with relayed(database) as relay:
+
+        async def missing(connection: connections.Connection) -> list[str]:
+            relay.freeze()
+            return await migrations.missing(connection)
+
+        monkeypatch.setattr(connections, "QUERY_TIMEOUT", 0.5)
+        monkeypatch.setattr(postgres, "missing", missing)
+        monkeypatch.setattr(PostgresCheckup, "lacking_grants", asked)
+        pool = connections.Database(relay.url, size=1)
+        await pool.open()
+        with pytest.raises(Unavailable, match="no answer in time"):
+            await postgres.check_postgres(settings, pool)
+        await pool.close()
+
+
+async def test_a_database_of_another_encoding_is_named_with_what_to_do(
+    doctor: Run, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of an exception class says neither. What lacks in such a database is no fault of its own."""
+    name = f"latin_{database.rpartition('_')[2]}"
+    connection = await asyncpg.connect(database)
+    await connection.execute(f"create database {name} encoding 'LATIN1' locale 'C' template template0")
+    monkeypatch.setenv("HEYDAY_DATABASE_URL", f"{database.rpartition('/')[0]}/{name}")
+
+    code, out = await doctor()
+
+    await connection.execute(f"drop database {name}")
+    await connection.close()
+    assert code == 1
+    assert said(out, "ERROR") == (
+        "  ERROR the database is encoded in LATIN1, and names of people need UTF8: make it anew with "
+        "CREATE DATABASE heyday ENCODING 'UTF8' TEMPLATE template0"
+    )
 
 
 async def test_the_level_of_a_check_is_its_highest_result() -> None:
