@@ -16,7 +16,8 @@ from marshmallow import ValidationError, fields
 from actors.commands.arguments import id_or_address, user_id
 from actors.commands.errors import CommandFailed, WrongUsage
 from actors.commands.exit_codes import FAILED, OK
-from actors.commands.output import counted, printable
+from actors.commands.occasion_output import DEFAULT, as_json, line, listed, page
+from actors.commands.output import printable
 from actors.commands.principal import command_line
 from actors.wiring import email_attempts
 from service.adapters.postgres.audit import PostgresAuditLog
@@ -41,9 +42,6 @@ from service.domain.zones import TZDATA_VERSION, zone
 from service.ports import AuditAction, OccasionChanged, OccasionEntry, RowRefused, TooManyOccasions
 from service.rendering import MAX_YEARS, Recipient, greeting_for_test, recipient_of, rendered
 from service.settings import Secret, Settings, read, read_database_url
-
-DEFAULT = "default"
-"""The word for a rule that the cluster's defaults decide, and for the text without a language."""
 
 _VALID = Text(DEFAULT_SUBJECT, "{years}", without_years="Hey")
 """Stands for the texts of a row that has not been read: a mistake in what is set is one beside any text."""
@@ -167,22 +165,24 @@ async def _run(args: argparse.Namespace, dsn: Secret, settings: Settings | None)
         occasions = PostgresOccasions(database)
         match args.action:
             case "list":
-                for entry in await occasions.all():
-                    _write(OccasionDetailsAnswer.json(entry) if args.json else _line(entry))
+                problems = (await PostgresPlanning(database).rules()).problems
+                for one in listed(await occasions.all(), problems):
+                    _write(as_json(*one) if args.json else line(*one))
                 return OK
             case "show":
                 entry = await _entry(database, occasions, args.code)
-                _write(OccasionDetailsAnswer.json(entry) if args.json else _page(entry))
+                wrong = [one for one in (await PostgresPlanning(database).rules()).problems if one.code == args.code]
+                _write(as_json(args.code, entry, wrong) if args.json else page(entry, wrong))
                 return OK
             case "set":
                 return await _set(occasions, args)
         entry = await _entry(database, occasions, args.code)
         recipient = await _recipient(database, args, entry.occasion)
         if settings is None:
-            for one in rendered(entry.occasion, recipient):
-                mark = " (chosen)" if one.chosen else ""
-                line = f"{one.language or DEFAULT}{mark}\n  subject: {one.subject}\n  text: {one.text}"
-                _write(RenderedTextAnswer.json(one) if args.json else line)
+            for text in rendered(entry.occasion, recipient):
+                mark = " (chosen)" if text.chosen else ""
+                shown = f"{text.language or DEFAULT}{mark}\n  subject: {text.subject}\n  text: {text.text}"
+                _write(RenderedTextAnswer.json(text) if args.json else shown)
             return OK
         return await _test_send(database, settings, args, entry.occasion, recipient)
     finally:
@@ -219,7 +219,7 @@ async def _set(occasions: PostgresOccasions, args: argparse.Namespace) -> int:
     except RowRefused as error:
         raise CommandFailed(f"the database refuses the occasion: {error.reason}") from error
     what = "created" if created else "changed" if before and entry.version != before.version else "as it was"
-    _write(OccasionDetailsAnswer.json(entry) if args.json else f"{args.code}: {what}\n{_page(entry)}")
+    _write(OccasionDetailsAnswer.json(entry) if args.json else f"{args.code}: {what}\n{page(entry)}")
     return OK
 
 
@@ -292,35 +292,6 @@ async def _test_send(
         said = f" ({answer.status_code})" if answer.status_code else ""
         _write(f"{answer.outcome}{said}: {answer.error or 'the email service has accepted it'}")
     return OK if answer.outcome is Outcome.ACCEPTED else FAILED
-
-
-def _line(entry: OccasionEntry) -> str:
-    one = entry.occasion
-    return f"{one.code}  {_rules(one)}  {one.default.text}"
-
-
-def _rules(one: Occasion) -> str:
-    rules = [] if one.active else ["inactive"]
-    rules.append(f"at {one.send_at:%H:%M:%S}" if one.send_at else f"at the {DEFAULT} time")
-    if one.leap_day is not None:
-        rules.append(f"29 February: {one.leap_day}")
-    if one.offset_days:
-        rules.append(f"{counted(abs(one.offset_days), 'day')} {'before' if one.offset_days < 0 else 'after'}")
-    if one.weekend is not Weekend.KEEP:
-        rules.append(f"weekend: {one.weekend}")
-    return ", ".join(rules)
-
-
-def _page(entry: OccasionEntry) -> str:
-    one = entry.occasion
-    lines = [f"{one.code}, {_rules(one)}, text version {entry.text_version}"]
-    for language, text in ((DEFAULT, one.default), *sorted(one.texts.items())):
-        lines.append(f"  {language}: {text.text}")
-        if text.without_years is not None:
-            lines.append(f"    without years: {text.without_years}")
-        if text.subject is not None:
-            lines.append(f"    subject: {text.subject}")
-    return "\n".join(lines)
 
 
 def _write(what: Mapping[str, object] | str) -> None:

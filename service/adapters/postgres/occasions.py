@@ -10,7 +10,7 @@ from service.adapters.postgres.connection import Database, server_sentence
 from service.adapters.postgres.queries import load
 from service.adapters.postgres.set_aside import ROW_FAULTS
 from service.domain.calendar import LeapDay, Weekend
-from service.domain.occasions import MOST_OCCASIONS, InvalidOccasion, Occasion, default_text, texts_of, time_of_day
+from service.domain.occasions import MOST_OCCASIONS, Occasion, default_text, texts_of, time_of_day
 from service.domain.texts import Text
 from service.ports import (
     AuditAction,
@@ -116,10 +116,10 @@ def text_document(text: Text) -> dict[str, str | None]:
 
 
 def _understood(row: asyncpg.Record) -> OccasionEntry | None:
-    """None for what only a database without its trigger can hold: planning names it as a problem."""
+    """None for what a database without its trigger, or of a later version, can hold: planning names it as a problem."""
     try:
         return _entry(row)
-    except InvalidOccasion:
+    except ValueError:  # InvalidOccasion, or a rule that has no name here
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 
 import pytest
@@ -234,3 +235,35 @@ async def test_an_occasion_that_cannot_be_read_is_not_called_unknown(heyday: Run
     assert "there is no occasion 'adam'; there are: anniversary, birthday" in unknown
     assert (await heyday("set", "eve", "--text", "Hi {first_name}", "--send-at", "23:00"))[0] == 0
     assert (await heyday("show", "eve"))[0] == 0
+
+
+async def test_occasions_that_cannot_be_used_are_listed_with_the_reason(heyday: Run, store: Store) -> None:
+    """One that is left out looked as if it were not there, and one whose text is wrong as if it were sent."""
+    await store.fetch("alter table occasions disable trigger occasions_checked")
+    await store.fetch(
+        "insert into occasions (code, template, send_at) values"
+        " ('dear', 'Dear {name}', null), ('eve', 'Hi', '24:00'), ('name__day', 'Hey', null), ('name_day', 'Hey', null)"
+    )
+
+    code, out, _ = await heyday("list")
+    _, as_json, _ = await heyday("list", "--json")
+    shown, page, _ = await heyday("show", "dear")
+
+    lines = out.splitlines()
+    assert (code, len(lines)) == (0, 6 + 3)
+    assert lines[2].startswith("dear  at the default time  Dear {name}")
+    assert re.fullmatch("  ERROR text: .*{name}.*; its greetings fail until you correct it", lines[3])
+    assert lines[4] == "eve  cannot be read"
+    assert re.fullmatch("  ERROR send_at '24:00.*; it is left out until you correct it", lines[5])
+    assert lines[8] == (
+        "  ERROR code 'name_day': occasion 'name__day' has the same JSON field; it is left out until you correct it"
+    )
+    listed = {one["code"]: one for one in map(json.loads, as_json.splitlines())}
+    assert list(listed) == ["anniversary", "birthday", "dear", "eve", "name__day", "name_day"]
+    assert {code for code, one in listed.items() if one["leftOut"]} == {"eve", "name_day"}
+    assert {code for code, one in listed.items() if one["problems"]} == {"dear", "eve", "name_day"}
+    assert listed["eve"].keys() == {"code", "leftOut", "problems"}
+    assert listed["eve"]["problems"][0].startswith("send_at '24:00")
+    assert listed["dear"]["text"] == "Dear {name}"
+    assert shown == 0
+    assert lines[3] in page.splitlines()
