@@ -17,9 +17,11 @@ import asyncpg
 import pytest
 import trustme
 from redis.asyncio import Redis
+from xdist.remote import Producer  # type: ignore[import-untyped]  # ships no annotations
 
 from actors.commands.sandbox.servers.clock import business_now, run_clock
 from tests.databases import Databases
+from tests.scheduling import Scheduling, tell_the_scheduler, uses_rabbitmq
 from tests.servers import Servers, find_servers
 
 os.environ.setdefault("SSL_CERT_FILE", os.devnull)
@@ -74,72 +76,71 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """Run each file in one process, and tests with RabbitMQ in few processes."""
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Find the servers before the first test; fetching images or packages may exceed a test's time limit."""
     if not session.config.option.collectonly and any(
-        "_fleet" in item.fixturenames for item in session.items if isinstance(item, pytest.Function)
+        "servers" in item.fixturenames for item in session.items if isinstance(item, pytest.Function)
     ):
         find_servers()
+    if hasattr(session.config, "workerinput"):
+        tell_the_scheduler(session.config.workerinput, session.items)
 
 
 @pytest.fixture(scope="session")
-def _fleet() -> Iterator[Servers]:
-    """The servers, before their start."""
-    fleet = find_servers()
-    yield fleet
-    _run(fleet.close())
+def servers() -> Iterator[Servers]:
+    """PostgreSQL, Redis and RabbitMQ, which tests may stop, kill and start.
+
+    A server runs when a test has asked for it by `database`, `redis_url` or `rabbitmq_url`. They start it again if an
+    earlier test has stopped it.
+    """
+    servers = find_servers()
+    yield servers
+    _run(servers.close())
 
 
 @pytest.fixture(scope="session")
-def servers(_fleet: Servers) -> Servers:
-    """Running PostgreSQL, Redis and RabbitMQ, which tests may stop, kill and start."""
-    _run(_fleet.start())
-    return _fleet
-
-
-@pytest.fixture(autouse=True)
-def _servers_run_again(request: pytest.FixtureRequest) -> None:
-    """Start the servers that an earlier test has stopped."""
-    if "servers" in request.fixturenames:
-        fleet: Servers = request.getfixturevalue("servers")
-        _run(fleet.start())
-
-
-@pytest.fixture(scope="session")
-def _databases(_fleet: Servers) -> Iterator[Databases]:
-    databases = Databases(_fleet.postgres)
+def _databases(servers: Servers) -> Iterator[Databases]:
+    databases = Databases(servers.postgres)
     yield databases
     databases.close()
 
 
 @pytest.fixture
-def database(_fleet: Servers, _databases: Databases) -> Iterator[str]:
+def database(servers: Servers, _databases: Databases) -> Iterator[str]:
     """The URL of a new, migrated database, or of the last test's if that test wrote nothing."""
     name = _databases.take()
-    yield _fleet.postgres.dsn(name)
+    yield servers.postgres.dsn(name)
     _databases.give_back(name)
 
 
 @pytest.fixture
-async def redis_url(_fleet: Servers) -> str:
+async def redis_url(servers: Servers) -> str:
     """The URL of an empty Redis."""
-    await _fleet.start([_fleet.redis])
-    async with Redis.from_url(_fleet.redis.url) as client:
+    await servers.start([servers.redis])
+    async with Redis.from_url(servers.redis.url) as client:
         await client.flushall()
-    return _fleet.redis.url
+    return servers.redis.url
 
 
 @pytest.fixture
-async def rabbitmq_url(_fleet: Servers) -> str:
+async def rabbitmq_url(servers: Servers, request: pytest.FixtureRequest) -> str:
     """The URL of a RabbitMQ without heyday's queues and exchanges."""
-    await _fleet.start([_fleet.rabbitmq])
-    async with await aio_pika.connect(_fleet.rabbitmq.url) as connection:
+    assert uses_rabbitmq(request.node), "a test that asks for `rabbitmq_url` while it runs needs pytest.mark.rabbitmq"
+    await servers.start([servers.rabbitmq])
+    async with await aio_pika.connect(servers.rabbitmq.url) as connection:
         channel = await connection.channel()
         for name in ("heyday.delivery", "heyday.dead", "heyday.dead.events", "heyday.cluster"):
             await channel.queue_delete(name)
         for name in ("heyday.delivery", "heyday.dead"):
             await channel.exchange_delete(name)
-    return _fleet.rabbitmq.url
+    return servers.rabbitmq.url
 
 
 class Clock:

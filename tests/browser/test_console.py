@@ -58,6 +58,7 @@ class Stage:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage(servers: Servers) -> AsyncIterator[Stage]:
     """Two nodes with a wave to come, and messages that were refused."""
+    await servers.start([servers.postgres, servers.redis])
     name = f"test_{uuid.uuid4().hex}"
     await create_database(servers, name)
     redis = connect(servers.redis.url)

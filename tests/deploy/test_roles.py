@@ -27,6 +27,7 @@ ROLES = ("heyday_node", "heyday_migrator", "heyday_backup")
 @pytest.fixture
 async def separated(servers: Servers) -> AsyncIterator[str]:
     """A database that the migrator owns, as the superuser's URL."""
+    await servers.start([servers.postgres])
     name = f"roles_{uuid.uuid4().hex}"
     dsn = servers.postgres.dsn(name)
     await execute(servers.postgres.dsn("postgres"), f'create database "{name}"')

@@ -16,7 +16,7 @@ MakeWorld = Callable[[], Awaitable[World]]
 
 
 @pytest.fixture
-async def world(servers: Servers, database: str, redis_url: str, rabbitmq_url: str) -> AsyncIterator[World]:
+async def world(database: str, redis_url: str, rabbitmq_url: str) -> AsyncIterator[World]:
     """A world with RabbitMQ as the delivery queue."""
     stub = await serve("127.0.0.1", 0, StubOptions())
     world = World(dsn=database, redis_url=redis_url, rabbitmq_url=rabbitmq_url, stub=stub)
@@ -25,7 +25,7 @@ async def world(servers: Servers, database: str, redis_url: str, rabbitmq_url: s
 
 
 @pytest.fixture
-async def small_world(servers: Servers, database: str, redis_url: str) -> AsyncIterator[World]:
+async def small_world(database: str, redis_url: str) -> AsyncIterator[World]:
     """A world without RabbitMQ: its delivery queue is a Redis stream."""
     stub = await serve("127.0.0.1", 0, StubOptions())
     world = World(dsn=database, redis_url=redis_url, rabbitmq_url=None, stub=stub)

@@ -68,6 +68,7 @@ async def test_a_stopped_clock_stands_still(clock: Clock) -> None:
     assert at <= first < at + timedelta(minutes=1)
 
 
+@pytest.mark.usefixtures("database", "redis_url")
 async def test_a_test_kills_every_server(servers: Servers, rabbitmq_url: str) -> None:
     """The next test shows that other tests are not affected, and that durable data is kept."""
     broker = servers.rabbitmq
@@ -129,6 +130,7 @@ async def test_a_test_can_set_a_policy_of_the_broker(servers: Servers, rabbitmq_
     await broker.control("clear_policy", "full")
 
 
+@pytest.mark.usefixtures("rabbitmq_url")
 async def test_a_control_that_hangs_is_ended(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise it would go on behind the tests that follow."""
     broker = servers.rabbitmq
@@ -140,7 +142,8 @@ async def test_a_control_that_hangs_is_ended(servers: Servers, monkeypatch: pyte
         await broker.control("clear_policy", "full")
 
 
-async def test_a_broker_looks_for_its_modules_in_no_folder_of_a_plugin(servers: Servers, rabbitmq_url: str) -> None:
+@pytest.mark.usefixtures("rabbitmq_url")
+async def test_a_broker_looks_for_its_modules_in_no_folder_of_a_plugin(servers: Servers) -> None:
     """There are 40 of them, and a start that looks in each takes half as much processor time again."""
     broker = servers.rabbitmq
     if not isinstance(broker, RabbitMQServer):
@@ -154,6 +157,7 @@ async def test_a_broker_looks_for_its_modules_in_no_folder_of_a_plugin(servers: 
     assert {name for name in names if name.startswith("rabbitmq_")} == {"rabbitmq_prelaunch"}
 
 
+@pytest.mark.usefixtures("database", "redis_url", "rabbitmq_url")
 async def test_no_server_is_reachable_from_other_machines_or_runs_as_root(servers: Servers) -> None:
     """Tests must not open the developer's machine to the network, nor give a server its powers."""
     private = [server for server in servers.all if isinstance(server, Server)]

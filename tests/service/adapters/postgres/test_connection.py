@@ -20,9 +20,9 @@ from tests.stopwatch import Stopwatch
 
 
 @pytest.fixture
-def server(_fleet: Servers) -> Postgres:
+def server(servers: Servers) -> Postgres:
     """The PostgreSQL of the session, which the test may stop, kill and start."""
-    return _fleet.postgres
+    return servers.postgres
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import pytest
 from loadtest.hot_queries import HOT, statements
 from service.adapters.postgres.queries import load
 from service.adapters.postgres.session import SETTINGS, Servers
-from tests import servers
 from tests.conftest import _run
 from tests.databases import create_database, drop_database
+from tests.servers import Servers as RealServers
 from tests.service.adapters.postgres.crowd import CROWD
 
 if TYPE_CHECKING:
@@ -83,20 +83,20 @@ PostgreSQL plans them for each call, because a null filter then costs nothing.
 
 
 @pytest.fixture(scope="module")
-def crowded(_fleet: servers.Servers) -> Iterator[str]:
+def crowded(servers: RealServers) -> Iterator[str]:
     """The URL of a database with many users, their days, two years of messages, and a wave under way."""
 
     async def fill() -> None:
-        await _fleet.start([_fleet.postgres])
-        await create_database(_fleet, "test_crowd")
-        connection = await asyncpg.connect(_fleet.postgres.dsn("test_crowd"))
+        await servers.start([servers.postgres])
+        await create_database(servers, "test_crowd")
+        connection = await asyncpg.connect(servers.postgres.dsn("test_crowd"))
         await connection.execute(CROWD)
         await connection.execute("vacuum analyze")
         await connection.close()
 
     _run(fill())
-    yield _fleet.postgres.dsn("test_crowd")
-    _run(drop_database(_fleet, "test_crowd"))
+    yield servers.postgres.dsn("test_crowd")
+    _run(drop_database(servers, "test_crowd"))
 
 
 @pytest.fixture

@@ -169,11 +169,13 @@ class Memory:
         """Return at once."""
 
 
-ON_SERVERS = pytest.mark.parametrize("broker", ["rabbitmq", "streams"], indirect=True)
+RABBITMQ = pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)
+
+ON_SERVERS = pytest.mark.parametrize("broker", [RABBITMQ, "streams"], indirect=True)
 """A test that stops or kills the server of the queue."""
 
 
-@pytest.fixture(params=["memory", "rabbitmq", "streams"])
+@pytest.fixture(params=["memory", RABBITMQ, "streams"])
 def broker(request: pytest.FixtureRequest) -> Broker:
     """Each broker in turn, empty."""
     if request.param == "memory":
