@@ -481,6 +481,19 @@ async def test_a_search_goes_on_beyond_the_users_of_one_page(opened: Open) -> No
     assert await page.page.get_by_role("button", name="Search on").is_visible()
 
 
+async def test_no_link_leads_beyond_the_first_and_the_last_day(opened: Open) -> None:
+    """The day after the last one had an address that no day has, and its page was that of today."""
+    page = await opened()
+    before, after = (page.page.get_by_label(label, exact=True) for label in ("Day before", "Day after"))
+
+    await page.go("day?date=9999-12-31")
+    await expect(before).to_have_attribute("href", "#/day?date=9999-12-30")
+    assert await after.get_attribute("href") is None
+    await page.go("day?date=0001-01-01")
+    await expect(after).to_have_attribute("href", "#/day?date=0001-01-02")
+    assert await before.get_attribute("href") is None
+
+
 async def test_the_focus_stays_in_the_page(stage: Stage, opened: Open) -> None:
     """A button that is pressed by keyboard keeps the focus, and hands it to the page when it goes away."""
     page = await opened()

@@ -18,8 +18,7 @@ const LISTED = ['planned', ...PARTS, 'cancelled'];
 // Greetings of one instant and offset are one bar, for all occasions.
 function barsOf(cells) {
   const bars = {};
-  for (const cell of cells.filter((one) => one.planned)) {
-    const { offsetMinutes: offset, at } = cell;
+  for (const { offsetMinutes: offset, at, ...cell } of cells.filter((one) => one.planned)) {
     const bar = (bars[`${at} ${offset}`] ||= { at: Date.parse(at), offset, zones: [], planned: 0 });
     bar.zones = [...new Set([...bar.zones, ...cell.timezones])];
     for (const part of ['planned', ...PARTS]) bar[part] = (bar[part] || 0) + cell[part];
@@ -48,8 +47,7 @@ export function World({ cells, from, until, now, sendAt }) {
   // Every whole hour has a row, so that the slope of 09:00 is straight; half hours have one where users live by them.
   const rows = [
     ...new Set([...bars.map((bar) => bar.offset), ...Array.from({ length: 26 }, (_, row) => row * 60 - 660)]),
-  ];
-  rows.sort((one, other) => other - one);
+  ].sort((one, other) => other - one);
   const narrow = width < 640;
   const left = narrow ? 54 : 168;
   const room = Math.max(60, width - left - (narrow ? 34 : 60));

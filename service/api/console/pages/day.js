@@ -53,8 +53,11 @@ export function Day({ query, today }) {
   const now = useNow(data);
   const date = [query.date, today.data?.date].find((one) => isFinite(Date.parse(one)));
   if (!date) return html`<${Waiting} title="Day" error=${error} />`;
-  const near = (days) =>
-    to('day', null, { date: new Date(Date.parse(date) + days * 86_400_000).toISOString().slice(0, 10) });
+  const near = (days) => {
+    const at = new Date(Date.parse(date) + days * 86_400_000).toISOString();
+    // The years are 1 to 9999. Any other begins with `0000` or a sign, and has no page.
+    return at > '0001' && to('day', null, { date: at.slice(0, 10) });
+  };
   const cells = data?.cells || [];
   const sendAt = usualTime(cells);
   const nine = nineNow(cells, now, sendAt);
@@ -62,7 +65,7 @@ export function Day({ query, today }) {
       <h1>${day(date)}</h1>
       <nav aria-label="Days">
         <a class="button" href=${near(-1)} aria-label="Day before">‹</a>
-        <${Field} type="date" aria-label="Date" value=${date} set=${(value) => value && replace('day', null, { date: value })} />
+        <${Field} type="date" aria-label="Date" value=${date} set=${(date) => date && replace('day', null, { date })} />
         <a class="button" href=${near(1)} aria-label="Day after">›</a>
         <a class="button" href=${to('day')}>Today</a>
       </nav>
