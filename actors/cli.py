@@ -14,7 +14,7 @@ from actors.commands.exit_codes import FAILED, OK, WRONG_USAGE
 from actors.commands.output import OutputFailed, ReaderLeft, discard_output, standard_streams
 from actors.commands.registry import COMMANDS, parser_for
 from service.domain.texts import is_unicode
-from service.settings import BadConfiguration
+from service.environment import BadConfiguration
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, fields
-from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from typing import Never, Protocol
 
 import structlog
 
+from actors.email_clients import WayOut, email_attempts
 from actors.http_server import ApiServer
 from actors.runtime import Actor
 from service.adapters.email.access import Access
 from service.adapters.email.circuit import Attempts, CircuitBreakingEmailService
-from service.adapters.email.direct import DirectEmailService
-from service.adapters.email.formats import FORMATS
-from service.adapters.email.http import HttpEmailService
-from service.adapters.email.provider import ProviderEmailService
 from service.adapters.email.smtp import SmtpEmailService
 from service.adapters.postgres.audit import PostgresAuditLog
 from service.adapters.postgres.cluster import PostgresCluster, look_through
@@ -51,12 +47,11 @@ from service.adapters.redis.request_rate import RedisRequestRate
 from service.adapters.redis.snapshots import RedisSnapshots
 from service.adapters.redis.streams import RedisWorkStream
 from service.api.dependencies import ApiDependencies
-from service.domain.email_formats import EmailFormat
 from service.domain.messages import EmailServiceName, UnavailableReason
 from service.domain.planning import CalendarDefaults
 from service.domain.retry import RetryPolicy
 from service.domain.zones import TZDATA_VERSION
-from service.email_settings import EmailServiceSettings, UnknownOutcome, is_smtp
+from service.email_settings import EmailServiceSettings, UnknownOutcome
 from service.node.cluster_guard import ClusterGuard
 from service.node.email_services import EmailPath, EmailServices
 from service.node.secret_files import Replace
@@ -289,42 +284,6 @@ def production_resources(
             **({"RABBITMQ_URL": queue.use} if isinstance(queue, RabbitMQDeliveryQueue) else {}),
         },
         resize=resize,
-    )
-
-
-def access(service: EmailServiceSettings) -> Access:
-    """Make the access to an email service from its settings."""
-    return Access(
-        token=service.token,
-        headers=service.headers,
-        proxy=service.proxy,
-        ca=service.ca,
-        client_certificate=service.client_certificate,
-    )
-
-
-WayOut = DirectEmailService | HttpEmailService | SmtpEmailService
-
-
-def email_attempts(service: EmailServiceSettings, *, timeout: timedelta) -> WayOut:
-    """Make the client of an email service. It connects when it is opened."""
-    url, way, concurrency = service.url, access(service), service.concurrency
-    if is_smtp(url):
-        return SmtpEmailService(
-            url,
-            sender=service.sender or "",
-            timeout=timeout,
-            concurrency=concurrency,
-            access=way,
-            unsubscribe=service.unsubscribe,
-            html=service.html,
-        )
-    if service.format is EmailFormat.DEFAULT:
-        # aiohttp supports proxies. Without one, connections of our own cost less.
-        plain = DirectEmailService if way.proxy is None else HttpEmailService
-        return plain(url, timeout=timeout, concurrency=concurrency, access=way)
-    return ProviderEmailService(
-        url, FORMATS[service.format], sender=service.sender or "", timeout=timeout, concurrency=concurrency, access=way
     )
 
 

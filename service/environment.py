@@ -10,14 +10,12 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import time, timedelta
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit, urlunsplit
-
-from croniter import CroniterBadDateError, croniter
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
@@ -372,35 +370,6 @@ def one_of(*values: str) -> Callable[[str], str]:
         raise ValueError("one of " + ", ".join(values))
 
     return parse
-
-
-def cron(text: str) -> str:
-    """A cron expression that has instants, always the same ones."""
-    # croniter also takes instants that it picks itself (H and R), and dates that never come, such as 30 February.
-    if len(text.split()) == 5 and croniter.is_valid(text) and not re.search(r"\b[hr]\b", text, re.IGNORECASE):
-        try:
-            croniter(text, datetime(2000, 1, 1, tzinfo=UTC)).get_next()
-        except CroniterBadDateError:
-            pass
-        else:
-            return text
-    raise ValueError("a cron expression of five fields, in UTC, such as */10 * * * *")
-
-
-def has_cron_gap(expression: str, longest: timedelta) -> bool:
-    """True if two instants of a cron expression, in the two years from 2000, are further apart than `longest`.
-
-    An expression that names no day repeats every day, so two days are enough. Every command makes this check.
-    """
-    at = datetime(2000, 1, 1, tzinfo=UTC)
-    until = at + (timedelta(days=2) if expression.split()[2:] == ["*", "*", "*"] else timedelta(days=731))
-    while at < until:
-        following: datetime = croniter(expression, at).get_next(datetime)
-        latest: datetime = croniter(expression, at + longest + timedelta(seconds=1)).get_prev(datetime)
-        if latest <= at and following - at > longest:
-            return True
-        at = max(latest, following)
-    return False
 
 
 def name(text: str) -> str:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from service import email_access
 from service.api_keys import ApiKey, checked_api_keys, parse_api_keys, strongest_secret
+from service.bind_settings import DEFAULT_BIND
+from service.cron_settings import cron, has_cron_gap
 from service.database_url import database_url
 from service.domain.calendar import LeapDay
 from service.domain.email_formats import EmailFormat, keys_last
@@ -46,9 +48,7 @@ from service.environment import (
     SecretFile,
     UnknownVariable,
     bind_text,
-    cron,
     duration,
-    has_cron_gap,
     host_and_port,
     is_loopback,
     member_of,
@@ -77,14 +77,10 @@ __all__ = [
     "is_smtp",
     "read",
     "read_api_secret",
-    "read_bind",
     "read_calendar",
     "read_database_url",
     "read_planning",
 ]
-
-DEFAULT_BIND = ("127.0.0.1", 8080)
-"""Host and port of the API. Without a setting, only this machine reaches it."""
 
 DEFAULT_RATE_LIMIT = Rate(100)
 """Requests to the API per second and client."""
@@ -397,14 +393,6 @@ def read_planning(environment: Mapping[str, str]) -> PlanningSettings:
     )
     reader.raise_errors()
     return settings
-
-
-def read_bind(environment: Mapping[str, str]) -> tuple[str, int]:
-    """Read only the host and the port on which a node listens. Raises BadConfiguration."""
-    reader = Environment(environment)
-    bind = reader.value("BIND", host_and_port, DEFAULT_BIND)
-    reader.raise_errors()
-    return bind
 
 
 def read_api_secret(environment: Mapping[str, str]) -> Secret | None:

@@ -12,7 +12,8 @@ from actors.commands.errors import WrongUsage
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.health import ask, url_of
 from actors.commands.output import printable
-from service.settings import read_api_secret, read_bind
+from service.bind_settings import read_bind
+from service.settings import read_api_secret
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 

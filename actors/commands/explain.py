@@ -10,7 +10,7 @@ from datetime import datetime
 from actors.commands.arguments import id_or_address, user_id
 from actors.commands.errors import CommandFailed
 from actors.commands.reports import ReportSources, report
-from service.api.http.responses import encode
+from service.api.http.json_text import encode
 from service.api.representations.messages import event_at, events
 from service.api.representations.preview import explanation_json
 from service.domain.zones import zone

@@ -18,8 +18,8 @@ import orjson
 from actors.commands.arguments import is_http
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.output import printable
-from service.api.http.responses import encode
-from service.settings import read_bind
+from service.api.http.json_text import encode
+from service.bind_settings import read_bind
 
 ANSWER_TIMEOUT = 3.0
 """Seconds for the answer. Container engines allow 30 s by default."""

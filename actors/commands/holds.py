@@ -14,7 +14,7 @@ from service.adapters.postgres.connection import Database
 from service.adapters.postgres.holds import PostgresHolds
 from service.adapters.postgres.occasions import PostgresOccasions
 from service.adapters.postgres.planning import PostgresPlanning
-from service.api.http.responses import encode
+from service.api.http.json_text import encode
 from service.api.representations.holds import hold_json
 from service.domain.holds import Hold
 from service.ports import Holds

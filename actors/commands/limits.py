@@ -12,7 +12,7 @@ from actors.commands.principal import command_line
 from service.adapters.postgres.checkup import LivingNode, PostgresCheckup
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.limits import PostgresLimits
-from service.api.http.responses import encode
+from service.api.http.json_text import encode
 from service.api.representations.limits import FIELDS, value_json
 from service.domain.limits import LimitChange, LimitName
 from service.limits import checked

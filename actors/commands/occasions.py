@@ -19,7 +19,6 @@ from actors.commands.exit_codes import FAILED, OK
 from actors.commands.occasion_output import DEFAULT, as_json, line, listed, page
 from actors.commands.output import printable
 from actors.commands.principal import command_line
-from actors.wiring import email_attempts
 from service.adapters.postgres.audit import PostgresAuditLog
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.occasions import PostgresOccasions
@@ -29,7 +28,7 @@ from service.adapters.postgres.suppressions import PostgresSuppressions
 from service.adapters.postgres.users import PostgresUsers
 from service.api.http.fields import EmailAddress, WholeNumber
 from service.api.http.fields import Text as NameText
-from service.api.http.responses import encode
+from service.api.http.json_text import encode
 from service.api.representations.occasions import OccasionDetailsAnswer, RenderedTextAnswer, TimeOfDay, test_send_json
 from service.domain.calendar import LeapDay, Weekend
 from service.domain.languages import language_tag, suggest_tag
@@ -271,6 +270,9 @@ async def _recipient(database: Database, args: argparse.Namespace, occasion: Occ
 async def _test_send(
     database: Database, settings: Settings, args: argparse.Namespace, occasion: Occasion, recipient: Recipient
 ) -> int:
+    # Imported here, because the other actions need no client, and it takes a while.
+    from actors.email_clients import email_attempts
+
     if not may_write_to(email_key(args.to), settings.only_to):
         raise CommandFailed("nothing was sent: expected an address that HEYDAY_ONLY_TO names")
     chosen = next((one for one in settings.email_services if one.name == args.service), None)

@@ -13,7 +13,7 @@ from actors.commands.errors import WrongUsage
 from actors.commands.output import printable
 from actors.commands.reports import ReportSources, report
 from actors.commands.tzdata_diff import write_tzdata_diff
-from service.api.http.responses import encode
+from service.api.http.json_text import encode
 from service.api.representations.preview import verdict_json
 from service.domain.holds import Hold, hold_of
 from service.domain.recipients import Recipient

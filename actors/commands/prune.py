@@ -15,7 +15,7 @@ from actors.commands.output import OutputFailed, counted
 from actors.commands.principal import command_line
 from actors.commands.progress import Progress
 from service.adapters.postgres.years import RemovedYear, YearNotRemoved, Years, YearTable, opened_years
-from service.api.http.responses import encode
+from service.api.http.json_text import encode
 from service.settings import Secret, read_database_url
 
 

@@ -21,7 +21,7 @@ from service.adapters.postgres.messages import PostgresMessages
 from service.adapters.postgres.occasions import PostgresOccasions
 from service.adapters.postgres.planning import LATE_LIMIT
 from service.adapters.postgres.preview import PostgresPreviews
-from service.api.http.responses import encode
+from service.api.http.json_text import encode
 from service.api.representations.messages import MessageAnswer
 from service.domain.messages import REDRIVABLE, Status
 from service.ports import Message, MessageFilter

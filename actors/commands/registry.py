@@ -6,10 +6,10 @@ Modules are named, not imported: `heyday health` runs every few seconds in conta
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 _HERE = "actors.commands"
@@ -87,10 +87,24 @@ class _Parser(argparse.ArgumentParser):
         self.set_defaults(parser=self)
 
 
+class _ShowVersion(argparse.Action):
+    """Shows the version of the installed package. argparse's own action looks it up, slowly, for every command."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:  # noqa: A002 - argparse's name
+        super().__init__(option_strings, dest=argparse.SUPPRESS, default=argparse.SUPPRESS, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print the version and end."""
+        from importlib.metadata import version
+
+        sys.stdout.write(f"heyday {version('heyday')}\n")
+        parser.exit()
+
+
 def parser_for(words: Iterable[str]) -> argparse.ArgumentParser:
     """The parser, with the arguments of those commands that `words` contain. The others are not imported."""
     parser = _Parser(prog="heyday", description="Greets every user once, at 09:00 local time, on each of their days.")
-    parser.add_argument("--version", action="version", version=f"heyday {version('heyday')}")
+    parser.add_argument("--version", action=_ShowVersion, help="show program's version number and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     asked = set(words)
     for name, command in COMMANDS.items():

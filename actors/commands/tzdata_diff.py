@@ -8,7 +8,7 @@ from datetime import datetime
 
 from actors.commands.output import counted
 from actors.commands.reports import ReportSources
-from service.api.http.responses import encode
+from service.api.http.json_text import encode
 from service.domain.planning import TzdataMove, moved_by_tzdata
 from service.domain.zones import TZDATA_VERSION
 

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import orjson
 
 from service.api.day_counts import DayCounts, nothing_counted, window
-from service.api.http.responses import encode
+from service.api.http.json_text import encode
 from service.api.representations.watching import MAX_COUNTED, EndedNodeAnswer, WatchedNodeAnswer
 from service.api.shapes import NUMBER, Shape, has_shape
 from service.ports import LivingNode, Overview, Overviews, SharedText, Snapshots, Unavailable

@@ -7,7 +7,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 from service.api.application import application
-from service.api.http.responses import encode
+from service.api.http.json_text import encode
 from service.api.openapi.document import openapi
 from service.domain.occasions import DEFAULTS
 from service.settings import Secret, Settings

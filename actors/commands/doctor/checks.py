@@ -24,7 +24,7 @@ from actors.commands.output import counted
 from service.adapters.postgres.connection import Database
 from service.adapters.redis.checkup import RedisCheckup
 from service.adapters.redis.connection import RedisClients
-from service.api.http.responses import encode
+from service.api.http.json_text import encode
 from service.ports.names import DUE, PLAN, STREAMS
 from service.settings import Settings
 

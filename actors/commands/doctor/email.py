@@ -14,7 +14,7 @@ from yarl import URL
 
 from actors.commands.doctor.check_results import CheckResult, Level, error, ok, warning
 from actors.commands.doctor.smtp import check_smtp
-from actors.wiring import access, email_attempts
+from actors.email_clients import access, email_attempts
 from service.adapters.email.smtp import SmtpEmailService
 from service.email_access import tls_context
 from service.settings import EmailServiceSettings, is_loopback, is_smtp

@@ -10,7 +10,7 @@ from actors.commands.output import counted
 from actors.commands.principal import command_line
 from actors.commands.progress import Progress
 from service.adapters.postgres.ledger import Bounds, Difference, Differing, PostgresLedger
-from service.api.http.responses import encode
+from service.api.http.json_text import encode
 
 Say = Callable[[str], None]
 

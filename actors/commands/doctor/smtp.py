@@ -7,7 +7,7 @@ from datetime import timedelta
 import aiosmtplib
 
 from actors.commands.doctor.check_results import CheckResult, error, ok, warning
-from actors.wiring import email_attempts
+from actors.email_clients import email_attempts
 from service.adapters.email.smtp import SmtpEmailService
 from service.email_access import smtp_server
 from service.settings import EmailServiceSettings, UnknownOutcome, is_loopback

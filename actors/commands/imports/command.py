@@ -24,8 +24,8 @@ from actors.commands.imports.source import Source, SourceRow, open_source
 from actors.commands.output import printable
 from actors.commands.progress import ProgressBar
 from service.api.http.body import load
+from service.api.http.json_text import encode
 from service.api.http.problems import Problem
-from service.api.http.responses import encode
 from service.api.representations.users import future_dates, loader
 from service.domain.occasions import DEFAULTS
 from service.environment import Environment, Secret

@@ -24,7 +24,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from service.api.http.body import MAX_BODY_BYTES
-from service.api.http.problems import BUG, HEADERS_TOO_LARGE, MALFORMED, Problem, document, problem_of_http
+from service.api.http.problem_responses import document, problem_of_http
+from service.api.http.problems import BUG, HEADERS_TOO_LARGE, MALFORMED, Problem
 from service.api.middleware.security_headers import HEADERS
 
 log = structlog.get_logger(__name__)

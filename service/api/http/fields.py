@@ -43,6 +43,9 @@ _PLAIN_ADDRESS = re.compile(
     r"[A-Za-z0-9_+-]{1,32}(\.[A-Za-z0-9_+-]{1,31})?@([A-Za-z0-9]([A-Za-z0-9]{0,30}[A-Za-z0-9])?\.){1,4}[A-Za-z]{2,24}"
 )
 
+UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+"""An id as paths, queries and bodies have it."""
+
 JsonSchema: TypeAlias = Mapping[str, Any]
 """The JSON schema of a field in the OpenAPI document."""
 

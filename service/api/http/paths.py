@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from uuid import UUID
 
 from aiohttp import web
 
+from service.api.http.fields import UUID_TEXT
 from service.api.http.problems import NOT_FOUND, Problem
-
-UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
 def path_uuid(request: web.Request) -> UUID:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 
-from aiohttp import web
-
-from service.api.http.responses import encode
+from service.api.http.json_text import encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,33 +165,3 @@ def invalid_fields(errors: Sequence[FieldError], kind: Kind = INVALID) -> Proble
 def invalid_parameter(name: str, message: str) -> Problem:
     """The problem for one query parameter."""
     return invalid_fields([FieldError(name, message, "query")], INVALID_QUERY)
-
-
-_BY_STATUS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 413: TOO_LARGE, 415: MEDIA_TYPE}
-
-
-def problem_of_http(error: web.HTTPException) -> Problem:
-    """The problem for an error of the framework."""
-    phrase = HTTPStatus(error.status).phrase
-    kind = _BY_STATUS.get(error.status) or Kind("", error.status, phrase, "")
-    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-    return Problem(kind, kind.meaning or phrase, headers=headers)
-
-
-def document(problem: Problem, *, path: str, request_id: str) -> web.Response:
-    """The response with the problem document."""
-    kind = problem.kind
-    content: dict[str, object] = {
-        "type": kind.type,
-        "title": kind.title,
-        "status": kind.status,
-        "detail": problem.detail,
-        "instance": path,
-        "requestId": request_id,
-        **problem.members,
-    }
-    if problem.errors:
-        content["errors"] = [error.as_json() for error in problem.errors]
-    return web.Response(
-        body=encode(content), status=kind.status, headers=problem.headers, content_type="application/problem+json"
-    )

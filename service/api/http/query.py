@@ -12,8 +12,7 @@ from uuid import UUID
 
 from marshmallow import RAISE, Schema, fields
 
-from service.api.http.fields import NUMBER_ERRORS, JsonSchema, Messages
-from service.api.http.paths import UUID_TEXT
+from service.api.http.fields import NUMBER_ERRORS, UUID_TEXT, JsonSchema, Messages
 from service.domain.messages import Status
 from service.domain.texts import is_unicode
 from service.domain.zones import zone_names

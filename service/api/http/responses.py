@@ -1,27 +1,13 @@
-"""JSON responses, written by orjson."""
+"""JSON responses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
-import orjson
 from aiohttp import web
 
-_OPTIONS = orjson.OPT_UTC_Z
-
-
-def encode(content: Any) -> bytes:
-    """JSON text; datetimes as RFC 3339 in UTC, `2027-02-28T09:00:00Z`."""
-    return orjson.dumps(content, option=_OPTIONS, default=_plain)
-
-
-def _plain(value: object) -> str:
-    # The database's driver has a UUID class of its own.
-    if isinstance(value, UUID):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+from service.api.http.json_text import encode
 
 
 def json_response(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

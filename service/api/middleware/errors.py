@@ -6,16 +6,8 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from service.api.http.problems import (
-    BUG,
-    BUSY,
-    IN_PROGRESS,
-    INVALID,
-    UNAVAILABLE,
-    Problem,
-    document,
-    problem_of_http,
-)
+from service.api.http.problem_responses import document, problem_of_http
+from service.api.http.problems import BUG, BUSY, IN_PROGRESS, INVALID, UNAVAILABLE, Problem
 from service.api.middleware.tracing import REQUEST_ID
 from service.domain.zones import TZDATA_VERSION, UnknownZone
 from service.ports import Busy, ReservationLost, RowRefused, Unavailable

@@ -14,8 +14,8 @@ from marshmallow import Schema
 from service.api.email_events.signatures import SENDGRID_SIGNATURE
 from service.api.http import problems
 from service.api.http.body import flatten
+from service.api.http.json_text import encode
 from service.api.http.problems import FieldError, Kind
-from service.api.http.responses import encode
 from service.api.middleware.undeclared import NoFields, NoParameters
 from service.api.openapi.decorators import Notes, ResponseSpec
 from service.api.openapi.plugin import Converter

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from aiohttp import web
 
+from service.api.http.json_text import encode
 from service.api.http.problems import KINDS, NOT_FOUND, Problem
-from service.api.http.responses import encode, json_response
+from service.api.http.responses import json_response
 from service.api.middleware.api_keys import ApiKeys
 from service.api.occasion_cache import OccasionCache, codes
 from service.api.openapi.decorators import ResponseSpec, operation

@@ -19,6 +19,7 @@ from aiohttp import web
 from service.api.dependencies import ApiDependencies
 from service.api.http.body import load_query
 from service.api.http.csv_lines import csv_header
+from service.api.http.json_text import encode
 from service.api.http.ndjson import MAX_LINE_BYTES, MAX_STREAM_BYTES, BodyEnded, Line, parse_line, read_lines
 from service.api.http.problems import (
     INVALID,
@@ -29,7 +30,6 @@ from service.api.http.problems import (
     result_line,
 )
 from service.api.http.query import Choice, Query
-from service.api.http.responses import encode
 from service.api.http.streaming import RESULTS_NOT_READ, ResultsNotRead, SpooledResponse, streamed
 from service.api.imports.rows import Parse, Row, read_row
 from service.api.imports.slots import ImportSlots

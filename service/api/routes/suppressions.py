@@ -12,11 +12,12 @@ from marshmallow import RAISE, Schema, fields
 from service.api.dependencies import ApiDependencies
 from service.api.http.body import instance_of, load, load_query, read_json
 from service.api.http.fields import EmailAddress, JsonSchema, Messages, Text
+from service.api.http.json_text import encode
 from service.api.http.ndjson import MAX_LINE_BYTES, BodyEnded, Line, parse_line, read_lines
 from service.api.http.paths import path_uuid
 from service.api.http.problems import MEDIA_TYPE, NOT_FOUND, TOO_LARGE, UNAVAILABLE, Problem, result_line
 from service.api.http.query import AnyText, Page
-from service.api.http.responses import encode, json_response
+from service.api.http.responses import json_response
 from service.api.http.streaming import RESULTS_NOT_READ, ResultsNotRead, SpooledResponse, streamed
 from service.api.imports.slots import ImportSlots
 from service.api.middleware.clients import CLIENT

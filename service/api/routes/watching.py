@@ -12,8 +12,8 @@ from service.api.day_counts import DayCounts, window
 from service.api.dependencies import ApiDependencies
 from service.api.http.body import load_query
 from service.api.http.etags import is_not_modified
+from service.api.http.json_text import encode
 from service.api.http.query import CalendarDate, Choice, Query
-from service.api.http.responses import encode
 from service.api.occasion_cache import OccasionCache
 from service.api.openapi.decorators import ResponseSpec, operation
 from service.api.representations.watching import (

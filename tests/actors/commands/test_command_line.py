@@ -451,6 +451,28 @@ def test_an_interrupt_while_modules_are_imported_leaves_no_traceback() -> None:
     assert (done.returncode, done.stderr) == (130, "heyday: interrupted\n")
 
 
+LIGHT = ("health", "call", "preview", "explain", "occasions", "redrive", "prune", "hold", "release", "holds", "limits")
+"""Commands that speak to the database alone, or to one node."""
+
+
+def test_commands_import_no_library_of_servers_that_they_do_not_use() -> None:
+    """Each takes a tenth of a second or more. Containers run `heyday health` every few seconds."""
+    script = (
+        "import sys\n"
+        "from importlib import import_module\n"
+        "from actors import cli\n"
+        "from actors.commands.registry import COMMANDS\n"
+        f"for name in {LIGHT}:\n"
+        "    import_module(COMMANDS[name].module)\n"
+        "    print(name, *{'asyncpg', 'croniter'}.intersection(sys.modules) if name == 'health' else (),\n"
+        "          *{'aiohttp', 'aio_pika', 'redis', 'aiosmtplib', 'structlog'}.intersection(sys.modules))\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines() == list(LIGHT)
+
+
 def program(name: str) -> str:
     """Return Python code that calls the entry point of an installed program, which pyproject.toml names."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ from service.api.day_counts import (
     nothing_counted,
     window,
 )
-from service.api.http.responses import encode
+from service.api.http.json_text import encode
 from service.domain.messages import Status
 from service.ports import MessageCount
 

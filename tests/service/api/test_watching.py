@@ -15,7 +15,7 @@ from service.adapters.redis.connection import connect
 from service.adapters.redis.snapshots import RedisSnapshots
 from service.api import watching
 from service.api.day_counts import DayCounts
-from service.api.http.responses import encode
+from service.api.http.json_text import encode
 from service.api.representations.watching import WatchedNodeAnswer
 from service.api.routes import watching as routes
 from service.ports import Overview, Overviews, SharedText, Unavailable
