@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 
 # All paths are relative, so the path of the project may contain spaces.
 BIN := .venv/bin
-# Test processes, each with its own servers. Most tests wait for something, so two cores keep six processes busy.
+# Test processes. Each starts the servers that its tests need. Most tests wait for something, so two cores keep six processes busy.
 WORKERS ?= 6
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --no-input --disable-pip-version-check -c constraints.txt
 
