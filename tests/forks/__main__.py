@@ -18,6 +18,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Never
 
+from tests.forks.client import RABBITMQ_PATIENCE
+
 IMPORTED = (
     "actors.cli",
     "actors.commands.run",
@@ -104,6 +106,8 @@ def _become(streams: Sequence[int], *, arguments: list[str], environment: Mappin
     os.chdir(folder)
     code: object = 1
     try:
+        if (patience := environment.get(RABBITMQ_PATIENCE)) is not None:
+            _wait_for_rabbitmq(float(patience))
         code = import_module("actors.cli").main(arguments)
     except SystemExit as ended:
         code = ended.code
@@ -114,6 +118,13 @@ def _become(streams: Sequence[int], *, arguments: list[str], environment: Mappin
     with suppress(OSError):
         sys.stdout.flush()
     os._exit(code if isinstance(code, int) else 1)
+
+
+def _wait_for_rabbitmq(seconds: float) -> None:
+    """Let this process wait so long for a connection and an answer of RabbitMQ. Confirms of publishes stay bounded."""
+    queue: Any = import_module("service.adapters.rabbitmq.queue")
+    queue.CALL_TIMEOUT = queue.DEPTH_TIMEOUT = seconds
+    queue.RabbitMQDeliveryQueue.__init__.__kwdefaults__["connect_within"] = seconds
 
 
 def main(address: str) -> None:

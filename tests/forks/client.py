@@ -11,6 +11,9 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 
+RABBITMQ_PATIENCE = "TESTS_RABBITMQ_PATIENCE"
+"""The variable with the seconds that a fork gives RabbitMQ to connect and to answer, instead of heyday's own."""
+
 
 def fork(
     address: str, arguments: Sequence[str], environment: Mapping[str, str], folder: str, streams: tuple[int, int, int]

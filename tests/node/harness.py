@@ -21,6 +21,7 @@ import asyncpg
 from actors.commands.sandbox.email_stub import Acceptance, EmailStub
 from tests.conftest import Clock
 from tests.forks import ForkedProcess, fork
+from tests.forks.client import RABBITMQ_PATIENCE
 
 T = TypeVar("T")
 
@@ -246,9 +247,14 @@ class World:
         rehearsal: bool = True,
         beside: Mapping[str, str] | None = None,
         under: Sequence[str] = (),
+        rabbitmq_patience: float | None = None,
         **settings: str,
     ) -> NodeProcess:
-        """Start a node with these settings and the environment `beside`. It is killed when the test ends."""
+        """Start a node with these settings and the environment `beside`. It is killed when the test ends.
+
+        `rabbitmq_patience` is the seconds that RabbitMQ has to connect and to answer, where an outage would hide what
+        the test is about.
+        """
         name = settings.setdefault("NODE_ID", f"node-{len(self.nodes) + 1}")
         if (timeout := settings.get("EMAIL_TIMEOUT", "")).endswith("0s"):
             settings.setdefault("DRAIN_WITHIN", timeout)  # a shorter drain is refused
@@ -257,6 +263,8 @@ class World:
         if beside or under:
             node = await python_heyday(*words, environment=environment | dict(beside or {}), name=name, under=under)
         else:
+            if rabbitmq_patience is not None:
+                environment[RABBITMQ_PATIENCE] = str(rabbitmq_patience)
             node = await heyday(*words, environment=environment, name=name)
         self.nodes.append(node)
         return node
