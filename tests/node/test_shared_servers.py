@@ -21,7 +21,7 @@ async def test_a_second_deployment_on_one_virtual_host_sends_nothing_and_says_wh
     await eventually(ready)
     due = await world.wave(100)
     await other.begin()
-    second = await other.node()
+    second = await other.node(rabbitmq_patience=120.0)  # a slow broker would be the first outage
     refused = await second.logged("outage_began", system="rabbitmq")
     other_due = await other.wave(20)
     await other.clock.set(other_due)
