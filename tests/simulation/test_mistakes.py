@@ -43,12 +43,12 @@ FOUND_BY: dict[Callable[[pytest.MonkeyPatch], None], int] = {
     is_kept_from_looking: 77,
     forgets_unknown_outcomes: 179,
     takes_nothing_back: 77,
-    hands_out_ranges_once: 27,
+    hands_out_ranges_once: 67,
     takes_no_answer_for_yes: 42,
-    does_not_see_edits: 25,
+    does_not_see_edits: 149,
     trusts_the_clock_to_go_on: 182,
     ignores_late_acceptances: 155,
-    blames_the_message: 149,
+    blames_the_message: 182,
     gives_what_is_in_doubt_to_the_other_service: 179,
     calls_what_is_held: 31,
     lets_one_row_stop_the_others: 33,
@@ -60,6 +60,9 @@ FOUND_BY: dict[Callable[[pytest.MonkeyPatch], None], int] = {
     keeps_the_lock_without_work: 96,
 }
 """The seeds at which the search begins: short stories that found these mistakes when they were written here."""
+
+SLOW = frozenset({holds_an_occasion_for_one_row, waits_for_a_clock_that_was_set_back, keeps_the_lock_without_work})
+"""Mistakes that no story of the first 200 seeds finds within a second of processor time."""
 
 
 async def _pause(scenario: Scenario) -> None:
@@ -82,7 +85,13 @@ async def _pause(scenario: Scenario) -> None:
     post._on_accepted = accepted
 
 
-@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        pytest.param(mistake, marks=[pytest.mark.nightly] if mistake in SLOW else [], id=mistake.__name__)
+        for mistake in MISTAKES
+    ],
+)
 def test_a_mistake_is_found_in_a_story_that_passes_without_it(
     mistake: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
