@@ -32,7 +32,13 @@ PREFIX = "heyday-tests-"
 POSTGRES_VARIABLE = "HEYDAY_TEST_POSTGRES"
 """The environment variable with the folder of the `initdb` and `postgres` to test with, such as another version."""
 
-POSTGRES_SETTINGS = UNWRITTEN | {"max_connections": "200", "shared_buffers": "64MB"}
+POSTGRES_SETTINGS = UNWRITTEN | {
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    # Below its data, which is removed. A PostgreSQL that is killed leaves POSIX shared memory in MEMORY until the machine
+    # restarts: 1 MB for each run of a test process.
+    "dynamic_shared_memory_type": "mmap",
+}
 
 
 class RealServer(Protocol):

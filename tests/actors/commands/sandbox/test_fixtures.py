@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from actors.commands.sandbox.servers import rabbitmq as rabbitmq_server
 from actors.commands.sandbox.servers.errors import ServerFailed
+from actors.commands.sandbox.servers.postgres import PostgresServer
 from actors.commands.sandbox.servers.rabbitmq import RabbitMQServer
 from actors.commands.sandbox.servers.server import Server
 from tests.actors.commands.sandbox.looking import listening, processes_of
@@ -29,6 +30,16 @@ async def test_a_database_is_migrated_and_its_clock_is_real(database: str) -> No
 
     assert await connection.fetchval("select count(*) from messages") == 0
     assert await connection.fetchval("select business_now() = statement_timestamp() and business_rate() = 1")
+    await connection.close()
+
+
+async def test_a_postgres_that_is_killed_leaves_nothing_beside_its_data(servers: Servers, database: str) -> None:
+    """POSIX shared memory would stay until the machine restarts, for each run of the tests a bit more."""
+    if not isinstance(servers.postgres, PostgresServer):
+        pytest.skip("a container takes its memory with it")
+    connection = await asyncpg.connect(database)
+
+    assert await connection.fetchval("select count(*) from pg_ls_dir('pg_dynshmem')") > 0
     await connection.close()
 
 
