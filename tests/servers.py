@@ -35,7 +35,7 @@ POSTGRES_VARIABLE = "HEYDAY_TEST_POSTGRES"
 POSTGRES_SETTINGS = UNWRITTEN | {
     "max_connections": "200",
     "shared_buffers": "64MB",
-    # Below its data, which is removed. A PostgreSQL that is killed leaves POSIX shared memory in MEMORY until the machine
+    # Below its data, which is removed. A PostgreSQL that is killed leaves POSIX shared memory until the machine
     # restarts: 1 MB for each run of a test process.
     "dynamic_shared_memory_type": "mmap",
 }
