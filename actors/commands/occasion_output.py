@@ -14,15 +14,6 @@ from service.ports import OccasionEntry
 DEFAULT = "default"
 """The word for a rule that the cluster's defaults decide, and for the text without a language."""
 
-SHOWN_PROBLEM = 300
-"""Characters of a problem that are shown. It may quote a text."""
-
-
-def consequence(problem: OccasionProblem) -> str:
-    """The problem in words, and what follows from it until it is corrected."""
-    follows = "it is left out" if problem.left_out else "its greetings fail"
-    return f"{problem.sentence[:SHOWN_PROBLEM]}; {follows} until you correct it"
-
 
 def listed(
     entries: Iterable[OccasionEntry], problems: Iterable[OccasionProblem]
@@ -41,7 +32,7 @@ def as_json(code: str, entry: OccasionEntry | None, problems: Sequence[OccasionP
     return {
         **({"code": code} if entry is None else OccasionDetailsAnswer.json(entry)),
         "leftOut": any(one.left_out for one in problems),
-        "problems": [one.sentence[:SHOWN_PROBLEM] for one in problems],
+        "problems": [one.shown for one in problems],
     }
 
 
@@ -65,7 +56,7 @@ def page(entry: OccasionEntry, problems: Sequence[OccasionProblem] = ()) -> str:
 
 
 def _marks(problems: Sequence[OccasionProblem]) -> list[str]:
-    return [f"  ERROR {consequence(one)}" for one in problems]
+    return [f"  ERROR {one}" for one in problems]
 
 
 def _rules(one: Occasion) -> str:

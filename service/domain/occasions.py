@@ -23,6 +23,9 @@ CODE_EXPECTED = "expected 1 to 32 of a-z, 0-9 and underscore, the first of them 
 MOST_OCCASIONS = 100
 """Occasions there may be. Each is a label of metrics and a field of every user."""
 
+MOST_SHOWN = 300
+"""Characters of a problem that are shown."""
+
 DEFAULT_SUBJECT = "A greeting for you"
 """The subject of an occasion that was made without one."""
 
@@ -121,6 +124,15 @@ class OccasionProblem:
     sentence: str
     left_out: bool
     offset_days: int = 0
+
+    @property
+    def shown(self) -> str:
+        """The sentence, which may quote a text, in `MOST_SHOWN` characters at most."""
+        return self.sentence[:MOST_SHOWN]
+
+    def __str__(self) -> str:
+        """The problem, and what follows from it until it is corrected."""
+        return f"{self.shown}; {'it is left out' if self.left_out else 'its greetings fail'} until you correct it"
 
 
 def understand(

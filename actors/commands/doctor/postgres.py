@@ -9,7 +9,6 @@ from datetime import timedelta
 from functools import partial
 
 from actors.commands.doctor.check_results import Check, CheckResult, error, ok, run_part, warning
-from actors.commands.occasion_output import consequence
 from actors.commands.output import counted
 from service.adapters.postgres.checkup import PostgresCheckup, Server
 from service.adapters.postgres.connection import Database
@@ -156,7 +155,7 @@ async def _rules(settings: Settings, database: Database) -> list[CheckResult]:
     """The planning rules in force, this environment beside them, and the occasions that are not understood."""
     ours = CalendarDefaults(settings.send_at, settings.leap_day)
     rules = await PostgresPlanning(database, defaults=ours).rules()
-    results = [error(f"occasion {one.code[:32]}: {consequence(one)}") for one in rules.problems]
+    results = [error(f"occasion {one.code[:32]}: {one}") for one in rules.problems]
     present = CalendarDefaults(rules.send_at, rules.leap_day)
     if not rules.written:
         return [*results, ok("no node has written planning rules yet: the first one writes its own")]
