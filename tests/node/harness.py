@@ -182,6 +182,10 @@ class NodeProcess:
         self._heard.set()
 
 
+READ_BY_INTERPRETERS = frozenset({"LD_PRELOAD", "PYTHONPATH"})
+"""Variables that have no effect on a fork: they are read at the start of a program."""
+
+
 async def heyday(*arguments: str, environment: Mapping[str, str], name: str = "heyday") -> NodeProcess:
     """Start the command line as a process, with these HEYDAY_ variables and no others."""
     return NodeProcess(name, await fork(arguments, _inherited() | dict(environment), limit=LONGEST_LINE))
@@ -259,9 +263,9 @@ class World:
         if (timeout := settings.get("EMAIL_TIMEOUT", "")).endswith("0s"):
             settings.setdefault("DRAIN_WITHIN", timeout)  # a shorter drain is refused
         words = ["run", *(["--rehearsal"] if rehearsal else []), *arguments]
-        environment = self.environment(**settings)
-        if beside or under:
-            node = await python_heyday(*words, environment=environment | dict(beside or {}), name=name, under=under)
+        environment = self.environment(**settings) | dict(beside or {})
+        if under or READ_BY_INTERPRETERS & environment.keys():
+            node = await python_heyday(*words, environment=environment, name=name, under=under)
         else:
             if rabbitmq_patience is not None:
                 environment[RABBITMQ_PATIENCE] = str(rabbitmq_patience)

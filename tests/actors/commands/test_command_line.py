@@ -24,6 +24,7 @@ from actors.commands import progress
 from actors.commands.color import in_color
 from actors.commands.progress import Progress
 from actors.commands.registry import COMMANDS, parser_for
+from tests.forks import folder_of_heyday
 from tests.service.adapters.postgres.conftest import Store
 
 ROOT = Path(__file__).parents[3]
@@ -31,10 +32,19 @@ HEYDAY = [sys.executable, "-m", "actors.cli"]
 
 
 def heyday(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as a process, with these settings and no others."""
+    """Run a command as a fork of a process that has imported heyday, with these settings and no others."""
+    return _run([f"{folder_of_heyday()}/heyday", *words], environment)
+
+
+def python_heyday(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run it by an interpreter of its own: for what happens at its start or its end."""
+    return _run([*HEYDAY, *words], environment)
+
+
+def _run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEYDAY_")}
     return subprocess.run(
-        [*HEYDAY, *words],
+        command,
         cwd=ROOT,
         env=inherited | environment,
         capture_output=True,
@@ -119,7 +129,7 @@ def test_doctor_names_each_host_that_is_not_found_and_libraries_say_nothing() ->
         "EMAIL": "http://email.invalid",
     }
 
-    done = heyday("doctor", **{f"HEYDAY_{name}_URL": url for name, url in urls.items()})
+    done = python_heyday("doctor", **{f"HEYDAY_{name}_URL": url for name, url in urls.items()})
 
     assert (done.returncode, done.stderr) == (1, "")
     for host in ("db.invalid:5432", "redis.invalid:6379", "rabbit.invalid:5672", "email.invalid"):
@@ -131,7 +141,7 @@ def test_a_command_without_its_packages_names_the_extra(tmp_path: Path, words: t
     """An installation for nodes lacks them. No index has heyday, so a bare name could be another's package."""
     (tmp_path / "psutil.py").write_text("raise ModuleNotFoundError(\"No module named 'psutil'\", name='psutil')")
 
-    done = heyday(*words, PYTHONPATH=str(tmp_path))
+    done = python_heyday(*words, PYTHONPATH=str(tmp_path))
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
