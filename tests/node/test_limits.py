@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from typing import Any
 
-from tests.node.harness import ROOT, World, eventually
+from tests.forks import folder_of_heyday
+from tests.node.harness import World, eventually
 
 BOUND = 1.0
 """Seconds after the answer at which no call begins any more by the earlier value."""
@@ -73,11 +73,11 @@ async def test_nodes_with_other_settings_are_named_by_doctor(small_world: World)
     assert health["settings"]["version"] == by_node["node-2"]["version"]
 
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "actors.cli", "doctor",
-        cwd=ROOT,
+        f"{folder_of_heyday()}/heyday",
+        "doctor",
         env={**os.environ, **world.environment(EMAIL_CONCURRENCY="50")},
         stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    )
     out = (await process.communicate())[0].decode()
     assert "HEYDAY_EMAIL_CONCURRENCY differs between nodes: 50 on node-1; 60 on node-2" in out
     assert "HEYDAY_EMAIL_TOKEN differs between nodes: set on node-1; off on node-2" in out
