@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from xdist.remote import Producer  # type: ignore[import-untyped]  # ships no annotations
 
 from actors.commands.sandbox.servers.clock import business_now, run_clock
+from actors.process import GC_THRESHOLDS
 from tests.databases import Databases
 from tests.scheduling import Scheduling, tell_the_scheduler, uses_rabbitmq
 from tests.servers import Servers, find_servers
@@ -44,12 +45,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collect without the cyclic collector: modules and tests stay alive, and looking at them costs a quarter more."""
+    """Collect without the cyclic collector: modules and tests stay alive, and looking at them costs a quarter more.
+
+    From then on it runs as seldom as in a node.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         gc.enable()
 
 
