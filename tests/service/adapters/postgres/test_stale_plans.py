@@ -1,4 +1,4 @@
-"""Neither grown tables nor a large backlog are read completely, whatever the planner knew."""
+"""Neither grown tables nor a large backlog are read completely, also by plans from before."""
 
 from __future__ import annotations
 
@@ -180,9 +180,11 @@ async def sessions(database: str) -> AsyncIterator[tuple[Any, Session]]:
         await owner.execute(f"alter table {table['name']} set (autovacuum_enabled = off)")
     session = await Servers(database, SETTINGS).connect(statement_cache_size=0)
     await session.execute("set plan_cache_mode = force_generic_plan")
-    yield owner, session
-    await session.close()
-    await owner.close()
+    try:
+        yield owner, session
+    finally:
+        await session.close()
+        await owner.close()
 
 
 async def known(owner: Any) -> Known:
