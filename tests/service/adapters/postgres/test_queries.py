@@ -81,6 +81,15 @@ LISTINGS = [
 PostgreSQL plans them for each call, because a null filter then costs nothing.
 """
 
+RARE = [
+    ("user_lists", "filtered", f"-1, null, null, 'Asia/Kathmandu', null, null, 100, {ZERO}"),
+    ("history", "page", "null, null, array['cancelled'], null, null, null, null, null, null, 100"),
+    ("history", "newest", "null, null, array['cancelled'], null, null, null, null, null, null, 20"),
+]
+
+BLOCKS_OF_A_PAGE = 300
+"""The table of users has some 600 blocks, those of messages more."""
+
 
 @pytest.fixture(scope="module")
 def crowded(servers: RealServers) -> Iterator[str]:
@@ -152,6 +161,24 @@ async def test_no_listing_reads_a_whole_table(connection: Connection, file: str,
     assert await whole_tables(connection, plan) == []
 
 
+@pytest.mark.parametrize(("file", "name", "values"), RARE, ids=[f"{f}:{n}:{v[:40]}" for f, n, v in RARE])
+async def test_a_page_of_what_is_rare_does_not_read_the_rest(
+    connection: Connection, file: str, name: str, values: str
+) -> None:
+    """With ten million rows it would not be answered in time."""
+    await connection.execute("""
+        update users set timezone = 'Asia/Kathmandu' where substring(email from '[0-9]+')::integer % 4000 = 0;
+        update messages set status = 'cancelled', claimed_by = null, ended_at = business_now() where user_id in (
+            select id from users where timezone = 'Asia/Kathmandu');
+        """)
+    await connection.execute("set plan_cache_mode = force_custom_plan")
+
+    plan = await explain(connection, file, name, values, "analyze, buffers, format json")
+
+    assert plan["Actual Rows"] >= 5
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < BLOCKS_OF_A_PAGE
+
+
 async def test_reading_a_whole_table_is_noticed(connection: Connection) -> None:
     """It shows that the two tests above can fail."""
     text = await connection.fetchval("explain (format json) select count(*) from users where first_name = 'Ada'")
@@ -159,7 +186,9 @@ async def test_reading_a_whole_table_is_noticed(connection: Connection) -> None:
     assert await whole_tables(connection, json.loads(text)[0]["Plan"]) == ["users"]
 
 
-async def explain(connection: Connection, file: str, name: str, values: str) -> dict[str, Any]:
+async def explain(
+    connection: Connection, file: str, name: str, values: str, options: str = "format json"
+) -> dict[str, Any]:
     """Return the plan of a query for these values, which may name a user, a message and its year."""
     known = await connection.fetchrow(
         """
@@ -174,7 +203,7 @@ async def explain(connection: Connection, file: str, name: str, values: str) -> 
     rows: Any = {**known, "ids": ids}
     prepare, execute = statements(file, name, values, rows)
     await connection.execute(prepare)
-    text = await connection.fetchval(f"explain (format json) {execute}")
+    text = await connection.fetchval(f"explain ({options}) {execute}")
     plan: dict[str, Any] = json.loads(text)[0]["Plan"]
     return plan
 
