@@ -374,8 +374,9 @@ async def test_an_import_that_never_began_gives_no_hint_to_repeat_it(
         page = web.Response(text="<html>\n")
         return web.json_response({"detail": "No such key."}, status=401) if cause == "unauthorised" else page
 
-    async def speak(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example.com ESMTP\r\n")
+        await reader.read()  # a server that closes earlier may reset the connection before its answer is read
         writer.close()
 
     app = web.Application()
