@@ -47,7 +47,7 @@ class Watcher:
             for node in list(self.nodes):
                 with suppress(aiohttp.ClientError, NeverCame, OSError):
                     await self._scrape(node)
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(0.1)
 
     async def _scrape(self, node: NodeProcess) -> None:
         _, text = await node.get("/metrics")

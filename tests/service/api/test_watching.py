@@ -376,7 +376,7 @@ OVERVIEW = {
     "ended": {"unknown": 1, "failed": 2, "expired": 3},
     "overdue": 1,
     "overdueSince": "2027-03-14T09:00:00Z",
-    "nodes": [{**WatchedNodeAnswer.example, "node": "node-2", "settings": {}, "report": None}],
+    "nodes": [{**WatchedNodeAnswer.example, "node": "node-2", "report": None}],
     "endedNodes": [{"node": "node-3", "incarnation": 5, "endedSeconds": 42, "died": True}],
 }
 DAY = {
