@@ -9,7 +9,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from actors.commands.errors import CommandFailed, WrongUsage
+from actors.commands.errors import CommandFailed, WrongUsage, WrongValue
 from actors.commands.exit_codes import FAILED, OK, WRONG_USAGE
 from actors.commands.output import OutputFailed, ReaderLeft, discard_output, standard_streams
 from actors.commands.registry import COMMANDS, parser_for
@@ -52,6 +52,8 @@ def _run(words: list[str]) -> int:
     name: str = args.command
     try:
         code: int = import_module(COMMANDS[name].module).run(args, os.environ)
+    except WrongValue as mistake:
+        args.parser.refuse(str(mistake))
     except WrongUsage as mistake:
         args.parser.error(str(mistake))
     except BadConfiguration as error:

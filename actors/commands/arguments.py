@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from actors.commands.errors import CommandFailed, WrongUsage
+from actors.commands.errors import CommandFailed, WrongValue
 
 
 def instant(text: str) -> datetime:
@@ -27,9 +27,9 @@ def instant(text: str) -> datetime:
 
 
 def refuse_reversed(args: argparse.Namespace) -> None:
-    """Raise WrongUsage if --to is not after --from, and both are given."""
+    """Raise WrongValue if --to is not after --from, and both are given."""
     if args.starts_at and args.ends_at and args.ends_at <= args.starts_at:
-        raise WrongUsage("--to: expected an instant after --from")
+        raise WrongValue("--to: expected an instant after --from")
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
@@ -79,11 +79,11 @@ async def user_id(user: UUID | str, of_address: Callable[[str], Awaitable[UUID |
 
 @contextmanager
 def usable(argument: str, path: Path) -> Iterator[None]:
-    """Raise WrongUsage, which names the argument, for a path that the body cannot open or make."""
+    """Raise WrongValue, which names the argument, for a path that the body cannot open or make."""
     try:
         yield
     except OSError as error:
-        raise WrongUsage(f"{argument} {path}: {error.strerror}".lstrip()) from error
+        raise WrongValue(f"{argument} {path}: {error.strerror}".lstrip()) from error
 
 
 def is_http(url: str) -> bool:

@@ -9,3 +9,7 @@ class CommandFailed(Exception):
 
 class WrongUsage(Exception):
     """The arguments make no sense. The message says what was expected. Exit code 2, with the usage of the command."""
+
+
+class WrongValue(WrongUsage):
+    """An argument has a value that is refused. The message names it. Exit code 2, without the usage, which hides it."""

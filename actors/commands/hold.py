@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from actors.commands.arguments import instant
-from actors.commands.errors import CommandFailed, WrongUsage
+from actors.commands.errors import CommandFailed, WrongValue
 from actors.commands.exit_codes import OK
 from actors.commands.holds import add_json, with_holds, write
 from actors.commands.principal import command_line
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Make the hold and return the exit code. Raises BadConfiguration, CommandFailed, WrongUsage, Unavailable."""
+    """Make the hold and return the exit code. Raises BadConfiguration, CommandFailed, WrongValue, Unavailable."""
 
     async def work(holds: Holds, _now: datetime) -> int:
         try:
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
         except HoldRefused as refused:
             if refused.field is None:
                 raise CommandFailed(refused.reason) from refused
-            raise WrongUsage(f"--{refused}") from refused
+            raise WrongValue(f"--{refused}") from refused
         write([hold], hold.created_at, as_json=args.json)
         if not args.json:
             sys.stdout.write(f"Within a second no node begins a call. Let it go on with: heyday release {hold.id}\n")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
-from actors.commands.errors import WrongUsage
+from actors.commands.errors import WrongValue
 from actors.commands.exit_codes import OK
 from service.adapters.postgres.connection import Database
 from service.adapters.postgres.holds import PostgresHolds
@@ -62,7 +62,7 @@ def with_holds(
 ) -> int:
     """Open the database, and run `work` with its holds and the present instant.
 
-    Raises BadConfiguration, Unavailable. Raises WrongUsage, with the codes that exist, if there is no such occasion.
+    Raises BadConfiguration, Unavailable. Raises WrongValue, with the codes that exist, if there is no such occasion.
     """
     dsn = read_database_url(environment)
 
@@ -73,7 +73,7 @@ def with_holds(
             if occasion is not None:
                 codes = [entry.occasion.code for entry in await PostgresOccasions(database).all()]
                 if occasion not in codes:
-                    raise WrongUsage(f"--occasion: expected one of {', '.join(codes)}, not {occasion!r}")
+                    raise WrongValue(f"--occasion: expected one of {', '.join(codes)}, not {occasion!r}")
             return await work(PostgresHolds(database), (await PostgresPlanning(database).planned()).now)
         finally:
             await database.close()

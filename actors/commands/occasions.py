@@ -14,7 +14,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 from actors.commands.arguments import id_or_address, user_id
-from actors.commands.errors import CommandFailed, WrongUsage
+from actors.commands.errors import CommandFailed, WrongUsage, WrongValue
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.occasion_output import DEFAULT, as_json, line, listed, page
 from actors.commands.output import printable
@@ -224,7 +224,7 @@ async def _set(occasions: PostgresOccasions, args: argparse.Namespace) -> int:
 
 def _refuse_mistakes(occasion: Occasion) -> None:
     if mistakes := occasion.mistakes():
-        raise WrongUsage("nothing was changed: " + "; ".join(f"{field}: {sentence}" for field, sentence in mistakes))
+        raise WrongValue("nothing was changed: " + "; ".join(f"{field}: {sentence}" for field, sentence in mistakes))
 
 
 def _texts(args: argparse.Namespace) -> dict[str, Any]:

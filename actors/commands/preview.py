@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from actors.commands.arguments import identifier, instant, refuse_reversed
-from actors.commands.errors import WrongUsage
+from actors.commands.errors import WrongUsage, WrongValue
 from actors.commands.output import printable
 from actors.commands.reports import ReportSources, report
 from actors.commands.tzdata_diff import write_tzdata_diff
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
             raise WrongUsage(f"{option} has no effect with --tzdata-diff")
     refuse_reversed(args)
     if args.down is not None and args.down[0] >= args.down[1]:
-        raise WrongUsage("--as-if-down: expected FROM before TO")
+        raise WrongValue("--as-if-down: expected FROM before TO")
 
     async def write(sources: ReportSources) -> None:
         await (write_tzdata_diff(args, sources) if args.tzdata_diff else _preview(args, sources))
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
 async def _preview(args: argparse.Namespace, sources: ReportSources) -> None:
     codes = [row.code for row in sources.rules.occasions]
     if args.occasion not in (None, *codes):
-        raise WrongUsage(f"--occasion: expected one of {', '.join(codes)}, not {args.occasion!r}")
+        raise WrongValue(f"--occasion: expected one of {', '.join(codes)}, not {args.occasion!r}")
     outage = _outage(args, sources)
     starts_at = args.starts_at or (outage.starts_at if outage else sources.planned.now)
     ends_at = args.ends_at or (outage.ends_at if outage else day_from(starts_at))
@@ -87,7 +87,7 @@ async def _preview(args: argparse.Namespace, sources: ReportSources) -> None:
     try:
         scope.check(sources.planned.now)
     except OutOfReach as error:
-        raise WrongUsage(f"--{error.field}: {error}") from error
+        raise WrongValue(f"--{error.field}: {error}") from error
 
     preview = Preview(sources.previews, sources.rules, sources.planned, late_limit=sources.late_limit)
     if not args.json:

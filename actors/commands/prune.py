@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from actors.commands.arguments import whole_number
-from actors.commands.errors import CommandFailed, WrongUsage
+from actors.commands.errors import CommandFailed, WrongValue
 from actors.commands.exit_codes import OK
 from actors.commands.output import OutputFailed, counted
 from actors.commands.principal import command_line
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Prune, or count with --dry-run. Raises BadConfiguration, CommandFailed, WrongUsage, Unavailable."""
+    """Prune, or count with --dry-run. Raises BadConfiguration, CommandFailed, WrongValue, Unavailable."""
     try:
         return asyncio.run(_run(args, read_database_url(environment)))
     except YearNotRemoved as error:
@@ -40,7 +40,7 @@ async def _run(args: argparse.Namespace, dsn: Secret) -> int:
     async with opened_years(dsn) as years:
         this_year = await years.this_year()
         if args.before >= this_year:
-            raise WrongUsage(
+            raise WrongValue(
                 f"--before {args.before}: {this_year - 1} and later years are in use. A message of such a year may "
                 "still be sent, and its row keeps the user from a second greeting. Expected at most "
                 f"--before {this_year - 1}"

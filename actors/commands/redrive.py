@@ -10,7 +10,7 @@ from dataclasses import asdict
 from uuid import UUID
 
 from actors.commands.arguments import id_or_address, identifier, instant, refuse_reversed, user_id
-from actors.commands.errors import CommandFailed, WrongUsage
+from actors.commands.errors import CommandFailed, WrongUsage, WrongValue
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.output import OutputFailed, counted, discard_output
 from actors.commands.principal import command_line
@@ -86,7 +86,7 @@ async def _run(args: argparse.Namespace, dsn: Secret) -> int:
             return OK if await redrive.redrive_each(args.ids) else FAILED
         codes = [entry.occasion.code for entry in await PostgresOccasions(database).all()]
         if args.occasion not in (None, *codes):
-            raise WrongUsage(f"--occasion: expected one of {', '.join(codes)}, not {args.occasion!r}")
+            raise WrongValue(f"--occasion: expected one of {', '.join(codes)}, not {args.occasion!r}")
         previews = PostgresPreviews(database, late_limit=LATE_LIMIT)
         user = None if args.user is None else await user_id(args.user, previews.user_of)
         statuses = tuple(map(Status, args.statuses))

@@ -10,7 +10,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
+
+from actors.commands.exit_codes import WRONG_USAGE
 
 _HERE = "actors.commands"
 
@@ -84,7 +86,21 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.exit_on_error = False
         self.set_defaults(parser=self)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as argparse does. A refused value is answered by `refuse`, any other mistake with the usage."""
+        try:
+            return super().parse_known_args(args, namespace)
+        except argparse.ArgumentError as mistake:
+            if mistake.argument_name is None:  # arguments are missing, of Python 3.13 on
+                self.error(mistake.message)
+            self.refuse(str(mistake))
+
+    def refuse(self, sentence: str) -> NoReturn:
+        """End with exit code 2 and a sentence that needs no usage beside it, because it names the argument."""
+        self.exit(WRONG_USAGE, f"{self.prog}: error: {sentence}\n")
 
 
 class _ShowVersion(argparse.Action):

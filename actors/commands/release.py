@@ -9,7 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from actors.commands.arguments import identifier
-from actors.commands.errors import WrongUsage
+from actors.commands.errors import WrongUsage, WrongValue
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.holds import add_json, with_holds, write
 from actors.commands.principal import command_line
@@ -69,5 +69,5 @@ def _chosen(args: argparse.Namespace, active: list[Hold]) -> list[UUID]:
     if args.occasion is not None:
         return [one.id for one in active if one.occasion == args.occasion]
     if len(active) > 1:
-        raise WrongUsage(f"{len(active)} holds are active; name one by its id, or use --all (see `heyday holds`)")
+        raise WrongValue(f"{len(active)} holds are active; name one by its id, or use --all (see `heyday holds`)")
     return [one.id for one in active]

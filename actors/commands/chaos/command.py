@@ -22,7 +22,7 @@ from actors.commands.chaos.rehearsal import NeverBegan, NothingToRehearse, Rehea
 from actors.commands.chaos.report import recoveries, summary
 from actors.commands.chaos.result import RehearsalResult
 from actors.commands.chaos.wave import NotSignedUp
-from actors.commands.errors import CommandFailed, WrongUsage
+from actors.commands.errors import CommandFailed, WrongValue
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.sandbox.servers.errors import EmbeddedError
 from actors.commands.sandbox.servers.place import remove
@@ -41,7 +41,7 @@ DATA_DIRECTORIES = ("postgres", "redis", "rabbitmq")
 
 
 def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Run a rehearsal and return the exit code. Raises BadConfiguration, CommandFailed, WrongUsage."""
+    """Run a rehearsal and return the exit code. Raises BadConfiguration, CommandFailed, WrongValue."""
     options = options_from(args)
     configuration = configure(environment, options, options.seconds)
     console = Console(highlight=False)
@@ -109,7 +109,7 @@ def _directory(options: ChaosOptions) -> Path:
         with usable("--directory", directory):
             directory.mkdir(parents=True, exist_ok=True)
             if any(directory.iterdir()):
-                raise WrongUsage(f"--directory {directory}: expected a directory that is empty")
+                raise WrongValue(f"--directory {directory}: expected a directory that is empty")
             directory.chmod(0o711)
     return directory
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from actors.commands.arguments import is_http, usable
-from actors.commands.errors import CommandFailed, WrongUsage
+from actors.commands.errors import CommandFailed, WrongUsage, WrongValue
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.imports.conversion import CannotConvert, Conversion, is_date_of_occasion, suggestions
 from actors.commands.imports.options import FORMATS
@@ -64,10 +64,10 @@ def run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     if kind is None:
         raise WrongUsage("the end of the file's name tells no format: give --format csv or --format ndjson")
     if args.refused is not None and args.refused.resolve() == args.file.resolve():
-        raise WrongUsage(f"--refused {args.refused}: expected another file than the one to import")
+        raise WrongValue(f"--refused {args.refused}: expected another file than the one to import")
     key = _key(args.key_file, environment)
     if not is_http(args.url) or any(mark in args.url for mark in "?#"):
-        raise WrongUsage(f"--url: expected http:// or https:// with the address of a node, not {args.url!r}")
+        raise WrongValue(f"--url: expected http:// or https:// with the address of a node, not {args.url!r}")
     now = datetime.now(UTC)
     conversion = Conversion(args.map, date_format=args.date_format, zone_from=args.zone_from, now=now)
     with usable("", args.file):
@@ -192,9 +192,9 @@ def _key(path: Path | None, environment: Mapping[str, str]) -> Secret | None:
         with usable("--key-file", path), path.open(encoding="utf-8") as file:
             return _one_key(file.read(MAX_KEY_CHARACTERS).strip())
     except UnicodeDecodeError as error:
-        raise WrongUsage(f"--key-file {path}: expected text") from error
+        raise WrongValue(f"--key-file {path}: expected text") from error
     except ValueError as error:
-        raise WrongUsage(f"--key-file {path}: expected {error}") from error
+        raise WrongValue(f"--key-file {path}: expected {error}") from error
 
 
 def _one_key(text: str) -> Secret:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from actors.commands.errors import WrongUsage
+from actors.commands.errors import WrongValue
 from actors.commands.imports.countries import NoZone, zone_of_country
 from service.api.http.csv_lines import suggest_field
 from service.domain.dates import MonthDay, OccasionDate, parse_day
@@ -89,19 +89,19 @@ class Conversion:
             if not _is_field(field):
                 meant = suggest_field(field, FIELDS)
                 hint = f"; did you mean {meant}?" if meant else f": expected one of {', '.join(FIELDS)}"
-                raise WrongUsage(f"--map {column}={field}: there is no such field{hint}")
+                raise WrongValue(f"--map {column}={field}: there is no such field{hint}")
 
     def fields_of(self, columns: Collection[str]) -> dict[str, str]:
-        """Return the field of each column that has one, by --map or by its name. Raises WrongUsage."""
+        """Return the field of each column that has one, by --map or by its name. Raises WrongValue."""
         if missing := (self._mapped.keys() | ({self._zone_from} - {None})) - set(columns):
-            raise WrongUsage(f"the file has no column {', '.join(map(repr, sorted(map(str, missing))))}")
+            raise WrongValue(f"the file has no column {', '.join(map(repr, sorted(map(str, missing))))}")
         found = dict(self._mapped)
         for column in columns:
             if column not in found and (field := _field_named(column)) is not None:
                 found[column] = field
         twice = sorted({field for field in found.values() if list(found.values()).count(field) > 1})
         if twice:
-            raise WrongUsage(f"several columns are {', '.join(twice)}: name one of them with --map")
+            raise WrongValue(f"several columns are {', '.join(twice)}: name one of them with --map")
         return found
 
     def fields_of_document(self, document: Mapping[str, Any]) -> dict[str, str]:
