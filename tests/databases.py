@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
+import os
 import uuid
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -119,7 +124,23 @@ async def _make_template(postgres: Postgres, connection: Connection) -> None:
 
     if await connection.fetchval("select true from pg_database where datname = $1 and datistemplate", TEMPLATE):
         return
+    address = urlsplit(postgres.dsn())
+    await connection.execute(f"alter role \"{address.username}\" password '{_quick_secret(address.password or '')}'")
     await connection.execute(f'drop database if exists "{TEMPLATE}"')
     await connection.execute(f'create database "{TEMPLATE}"')
     await migrate(postgres.dsn(TEMPLATE))
     await connection.execute(f'alter database "{TEMPLATE}" is_template true')
+
+
+def _quick_secret(password: str) -> str:
+    """What PostgreSQL keeps of a password, for one iteration of its hash instead of 4,096 (RFC 5802, section 3).
+
+    These took a client 1.5 of 4 ms of processor time for each of thousands of connections.
+    """
+    salt = os.urandom(16)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, 1)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    salt64, stored64, server64 = (
+        b64encode(part).decode() for part in (salt, stored, hmac.digest(salted, b"Server Key", "sha256"))
+    )
+    return f"SCRAM-SHA-256$1:{salt64}${stored64}:{server64}"

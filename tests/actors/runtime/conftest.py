@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 import uvloop
+
+from tests.garbage import only_what_is_made
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -16,22 +18,14 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _imports_are_not_collected() -> Iterator[None]:
-    """Freeze the imported modules, so that the garbage collection after each test does not take half a second."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture(autouse=True)
 async def _nothing_is_left_behind() -> AsyncIterator[None]:
     unseen: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
 
-    yield
+    with only_what_is_made():
+        yield
 
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-    gc.collect()  # "exception was never retrieved" is said when the task or future goes
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        gc.collect()  # "exception was never retrieved" is said when the task or future goes
     assert unseen == []

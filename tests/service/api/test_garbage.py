@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.garbage import only_what_is_made
 from tests.service.api.conftest import Api
 
 USERS = "/api/v1/users"
@@ -18,7 +19,7 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
 OUT_OF_REACH = "/api/v1/preview?from=1990-01-01T00:00:00Z&to=1990-01-01T01:00:00Z"
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
-OURS = ("actors.", "marshmallow.", "aiohttp.web_request")
+OURS = ("actors.", "service.", "marshmallow.", "aiohttp.web_request")
 """Modules of what serves a request. The client in the same process is not looked at, nor two small objects that aiohttp
 leaves of each path that leads nowhere."""
 
@@ -41,18 +42,18 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any], int]] = {
 def uncollected() -> Iterator[Counter[str]]:
     """Count the objects of heyday's classes, by class, that the body left to the collector. Known at its end."""
     found: Counter[str] = Counter()
-    gc.collect()
-    gc.disable()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        yield found
-        gc.collect()
-        kinds = (type(one) for one in gc.garbage)
-        found.update(kind.__qualname__ for kind in kinds if kind.__module__.startswith(OURS))
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
+    with only_what_is_made():
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            yield found
+            gc.collect()
+            kinds = (type(one) for one in gc.garbage)
+            found.update(kind.__qualname__ for kind in kinds if kind.__module__.startswith(OURS))
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
 
 
 async def test_no_request_waits_for_the_collector(api: Api) -> None:
