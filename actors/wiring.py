@@ -88,6 +88,7 @@ from service.ports import (
 )
 from service.ports.names import DUE, PLAN
 from service.settings import HEARTBEAT_CONNECTIONS, BadConfiguration, Secret, Settings, effective
+from service.telemetry.logs import use_fields
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import OFF, Tracing
 
@@ -182,7 +183,12 @@ def production_resources(
         opened=lambda connection: guard.opened(partial(look_through, connection)),
     )
     for_api = database.share(settings.database_connections - CONNECTIONS_KEPT_FROM_API)
-    name = NodeName(settings.node_id)
+
+    def named(name: str) -> None:
+        metrics.name_node(name)
+        use_fields(node=name)
+
+    name = NodeName(settings.node_id, named)
     redis = connect(settings.redis_url)
     defaults = CalendarDefaults(settings.send_at, settings.leap_day)
     guard = ClusterGuard(PostgresCluster(heartbeats), RedisClusterWitness(redis.commands), name=settings.cluster)

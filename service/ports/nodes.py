@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,13 +17,15 @@ class NodeBeat:
 
 
 class NodeName:
-    """The name of a running node, for its row and its consumers: its id, unless another living node has that.
+    """The name of a running node, for its row, consumers and logs: its id, unless another living node has that.
 
-    Use its text when you need the name, because membership may change it when the node enters.
+    Use its text when you need the name, because membership may change it when the node enters. `on_change` gets the
+    new name, for places that keep a text.
     """
 
-    def __init__(self, node_id: str) -> None:
+    def __init__(self, node_id: str, on_change: Callable[[str], None] = lambda _name: None) -> None:
         self._node_id = self._name = node_id
+        self._on_change = on_change
 
     def __str__(self) -> str:
         return self._name
@@ -30,6 +33,7 @@ class NodeName:
     def add_incarnation(self, incarnation: int) -> None:
         """Make the name different from that of another node with the same id."""
         self._name = f"{self._node_id}.{incarnation}"
+        self._on_change(self._name)
 
 
 class Nodes(Protocol):

@@ -40,6 +40,9 @@ _configured = logging.INFO
 
 _write_batch: Callable[[str, Iterable[Mapping[str, Any]]], None] | None = None
 
+_fields: dict[str, str] = {}
+"""The fields of every line. Not context variables: each task has a copy of those, so no task could change them."""
+
 
 class Logger(structlog.BoundLoggerBase):
     """The logger of heyday: a call below the level costs one comparison."""
@@ -99,7 +102,8 @@ def configure(
     It changes the state of the process, so only the command line calls it, once.
     """
     global _configured, _write_batch
-    structlog.contextvars.bind_contextvars(**fields)
+    _fields.clear()
+    _fields.update(fields)
     stream = cast("TextIO", _Enduring(stream or sys.stderr))
     failure, render = (_as_document, _document) if form == "json" else (_as_text, _console(colors=colors))
     ending: list[structlog.typing.Processor] = [failure, render]
@@ -154,6 +158,11 @@ def toggle_debug() -> None:
     structlog.get_logger(__name__).critical("log_level_changed", to=logging.getLevelName(_level).lower())
 
 
+def use_fields(**fields: str) -> None:
+    """Write these values into every line from now on, where `configure` was given the field."""
+    _fields.update((name, value) for name, value in fields.items() if name in _fields)
+
+
 def use_level(level: str) -> None:
     """Use another configured level from now on: `debug`, `info`, `warning` or `error`."""
     global _configured
@@ -189,6 +198,15 @@ def _identify(
     return event
 
 
+def _add_fields(
+    _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Add the fields of every line."""
+    for name, value in _fields.items():
+        event.setdefault(name, value)
+    return event
+
+
 def _hide_secrets(
     _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
@@ -201,6 +219,7 @@ def _hide_secrets(
 
 _SHARED: tuple[structlog.typing.Processor, ...] = (
     structlog.contextvars.merge_contextvars,
+    _add_fields,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),

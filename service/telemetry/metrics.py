@@ -263,7 +263,12 @@ class Metrics:
         )
         self.tzdata_released.set(released().timestamp())
         self.info = gauge("heyday_info", "Always 1; the labels name versions.", "node", "version", "tzdata")
-        self.info.labels(node, version("heyday"), TZDATA_VERSION).set(1)
+        self.name_node(node)
+
+    def name_node(self, name: str) -> None:
+        """Use this name of the node in `heyday_info`, and no other."""
+        self.info.clear()
+        self.info.labels(name, version("heyday"), TZDATA_VERSION).set(1)
 
     def initialize_series(self, *, occasions: Iterable[str] = (), systems: Iterable[str] = ()) -> None:
         """Create the series of these occasions, and of the servers that this node depends on."""

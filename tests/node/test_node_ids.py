@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from redis.asyncio import Redis
 
 from tests.node.harness import World, eventually
@@ -17,7 +19,11 @@ async def test_the_work_of_a_dead_node_with_a_shared_id_is_taken_over(small_worl
     await living.logged("node_entered")
     dying = await world.node(NODE_ID="twin", CIRCUIT_FAILURES="10000")
     shared = await dying.logged("node_id_shared", node_id="twin")
-    await dying.logged("node_entered")
+    await dying.logged("node_entered", node=shared["name"])
+    _, metrics = await dying.get("/metrics")
+    assert re.findall(r'^heyday_info\{node="([^"]*)"', metrics, re.MULTILINE) == [shared["name"]]
+    _, health = await dying.get("/health/detailed")
+    assert health["node"] == shared["name"]
     await world.clock.set(await world.wave(400))
 
     async def holds_something() -> bool:

@@ -77,7 +77,7 @@ class HealthRoutes:
                 **DetailedHealthAnswer.json(
                     status="degraded" if missing else "ok",
                     missing=missing,
-                    node=dependencies.settings.node_id,
+                    node=dependencies.name(),
                     outages=[
                         {"system": one.system, "reason": one.reason, "seconds": round(outages.seconds(one), 3)}
                         for one in outages.current()

@@ -25,7 +25,7 @@ def written() -> Iterator[io.StringIO]:
     logs._write_batch = before[0]
     structlog.configure(**before[1])
     logging.getLogger().handlers[:] = before[2]
-    structlog.contextvars.clear_contextvars()
+    logs._fields.clear()
 
 
 async def _request(log: RequestLog, request_id: str) -> None:

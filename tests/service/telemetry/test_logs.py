@@ -18,7 +18,8 @@ import structlog
 from service.api_keys import parse_api_keys
 from service.domain.messages import Status
 from service.settings import Secret, Settings
-from service.telemetry.logs import configure, log_unhandled, toggle_debug
+from service.telemetry import logs
+from service.telemetry.logs import configure, log_batch, log_unhandled, toggle_debug, use_fields
 
 NOISY = ("asyncio", "aio_pika", "aiormq", "aiormq.connection", "aiohttp")
 
@@ -30,7 +31,7 @@ def _logging_as_before() -> Iterator[None]:
     before = structlog.get_config(), root.handlers[:], root.level, {n: logging.getLogger(n).level for n in NOISY}
     yield
     structlog.configure(**before[0])
-    structlog.contextvars.clear_contextvars()
+    logs._fields.clear()
     root.handlers[:] = before[1]
     root.setLevel(before[2])
     for name, level in before[3].items():
@@ -73,6 +74,26 @@ def test_a_line_is_one_document_with_event_fields_level_and_time(stream: io.Stri
         "level": "info",
         "node": "node-1",
     }
+
+
+async def test_a_field_of_every_line_changes_in_tasks_that_run_already(stream: io.StringIO) -> None:
+    """Two nodes with one id are told apart when one enters. A search for the name then finds all of its lines."""
+    configure("info", "json", stream=stream, node="node-1")
+    renamed = asyncio.Event()
+
+    async def speak() -> None:
+        await renamed.wait()
+        structlog.get_logger("t").info("spoken")
+        logging.getLogger("third.party").warning("spoken")
+        log_batch("info", [{"event": "spoken"}])
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(speak())
+        await asyncio.sleep(0)
+        use_fields(node="node-1.2", other="not configured")
+        renamed.set()
+
+    assert [(line["node"], "other" in line) for line in lines(stream)] == [("node-1.2", False)] * 3
 
 
 def test_a_failure_is_one_line_without_the_values_of_variables(stream: io.StringIO) -> None:
