@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import Coroutine, Generator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 
 import aio_pika
-import asyncpg
 import pytest
 import trustme
 from redis.asyncio import Redis
@@ -23,7 +22,7 @@ from xdist.remote import Producer  # type: ignore[import-untyped]  # ships no an
 
 from actors.commands.sandbox.servers.clock import business_now, run_clock
 from actors.process import GC_THRESHOLDS
-from tests.databases import Databases
+from tests.databases import Databases, KeptConnection
 from tests.scheduling import Scheduling, tell_the_scheduler, uses_rabbitmq
 from tests.servers import Servers, find_servers
 
@@ -167,25 +166,17 @@ async def rabbitmq_url(servers: Servers, request: pytest.FixtureRequest) -> str:
 class Clock:
     """The business clock of one database. Between two calls it runs at its rate, 1 unless changed."""
 
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
+    def __init__(self, connection: KeptConnection) -> None:
+        self._connection = connection
         self._rate = 1.0
 
     async def now(self) -> datetime:
         """Return the business time."""
-        connection = await asyncpg.connect(self._dsn)
-        try:
-            return await business_now(connection)
-        finally:
-            await connection.close()
+        return await self._connection.run(business_now)
 
     async def set(self, at: datetime) -> None:
         """Set it to this aware datetime, forward or backward."""
-        connection = await asyncpg.connect(self._dsn)
-        try:
-            await run_clock(connection, at=at, rate=self._rate)
-        finally:
-            await connection.close()
+        await self._connection.run(lambda connection: run_clock(connection, at=at, rate=self._rate))
 
     async def advance(self, by: timedelta) -> None:
         """Advance it by this duration."""
@@ -198,9 +189,11 @@ class Clock:
 
 
 @pytest.fixture
-def clock(database: str) -> Clock:
+async def clock(database: str) -> AsyncIterator[Clock]:
     """The business clock of the test's database, real until it is moved."""
-    return Clock(database)
+    connection = KeptConnection(database)
+    yield Clock(connection)
+    await connection.close()
 
 
 @pytest.fixture(scope="session")

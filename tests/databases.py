@@ -9,7 +9,7 @@ import os
 import uuid
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -22,10 +22,62 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+PATIENCE = 90.0
+"""Seconds for any statement of a test on a busy machine."""
+
+LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+)
+"""Errors on a connection that its server has closed."""
+
 TEMPLATE = "heyday_template"
 
 NEXT_TRANSACTION = "select pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
 """The number of the next transaction that writes, in any database of the server. Those that only read take none."""
+
+
+class KeptConnection:
+    """A connection for the statements of one test. It is made again when its server has closed it."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: Connection | None = None
+        self._in_use = asyncio.Lock()
+
+    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do this on the connection, once more if it was lost, or on another one while it is in use."""
+        if self._in_use.locked():
+            connection = await self._connect()
+            try:
+                return await work(connection)
+            finally:
+                await connection.close(timeout=5)
+        async with self._in_use:
+            try:
+                return await work(await self._opened())
+            except LOST:
+                await self.close()
+                return await work(await self._opened())
+
+    async def close(self) -> None:
+        """Close it, also if its server is away."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(*LOST):
+                await connection.close(timeout=5)
+
+    async def _opened(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self._connect()
+        return self._connection
+
+    async def _connect(self) -> Connection:
+        # Without a cache, no statement refers to a table that a test has replaced.
+        return await asyncpg.connect(self._dsn, timeout=30, command_timeout=PATIENCE, statement_cache_size=0)
 
 
 class Databases:
@@ -37,7 +89,7 @@ class Databases:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-        self._connection: Connection | None = None
+        self._administrator: KeptConnection | None = None
         self._unwritten: tuple[str, int] | None = None
 
     def take(self) -> str:
@@ -50,28 +102,16 @@ class Databases:
 
     def close(self) -> None:
         """Close the connection."""
-        self._disconnect()
+        if self._administrator is not None:
+            self._runner.run(self._administrator.close())
         self._runner.close()
 
     async def _administer(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         if not self._postgres.running:
             await self._postgres.start()
-        return await work(await self._administrator())
-
-    async def _administrator(self) -> Connection:
-        if self._connection is not None:
-            try:
-                await self._connection.fetchval("select 1")
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # a test has restarted the server
-                self._disconnect()
-        if self._connection is None:
-            self._connection = await asyncpg.connect(self._postgres.dsn("postgres"))
-        return self._connection
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None
+        if self._administrator is None:
+            self._administrator = KeptConnection(self._postgres.dsn("postgres"))
+        return await self._administrator.run(work)
 
     async def _take(self, connection: Connection) -> str:
         if self._unwritten is None:
@@ -116,7 +156,7 @@ async def _create(postgres: Postgres, connection: Connection, name: str) -> None
 
 
 async def _drop(connection: Connection, name: str) -> None:
-    await connection.execute(f'drop database "{name}" with (force)')
+    await connection.execute(f'drop database if exists "{name}" with (force)')
 
 
 async def _make_template(postgres: Postgres, connection: Connection) -> None:

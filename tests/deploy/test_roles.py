@@ -63,8 +63,7 @@ async def test_the_migrator_migrates_and_a_node_that_owns_nothing_greets(
     """An attacker who takes over a node cannot change the schema, but the node can plan a new year."""
     assert await migrate(as_role(separated, "heyday_migrator"))
     world = await another_world()
-    world.dsn = separated
-    world.clock = type(world.clock)(separated)
+    await world.move(separated)
     await world.begin()
     node = await world.node(DATABASE_URL=as_role(separated, "heyday_node"))
     await world.clock.set(await world.wave(20))
@@ -139,8 +138,7 @@ async def test_a_node_whose_role_lacks_a_grant_waits_and_names_it(separated: str
     await migrate(as_role(separated, "heyday_migrator"))
     await execute(separated, "revoke all on nodes from heyday_node; revoke usage on schema public from heyday_node")
     world = await another_world()
-    world.dsn = separated
-    world.clock = type(world.clock)(separated)
+    await world.move(separated)
     await world.begin()
     node = await world.node(DATABASE_URL=as_role(separated, "heyday_node"))
 

@@ -13,13 +13,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import asyncpg
 
 from actors.commands.sandbox.email_stub import Acceptance, EmailStub
 from tests.conftest import Clock
+from tests.databases import KeptConnection
 from tests.forks import ForkedProcess, fork
 from tests.forks.client import RABBITMQ_PATIENCE
 
@@ -44,17 +45,6 @@ QUICK = {
 
 NOON = datetime(2027, 3, 14, 12, tzinfo=UTC)
 """The instant at which most tests begin: a Sunday on which the United States change their clocks."""
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"  # generic in its stubs only
-
-LOST = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-)
-"""Errors on a connection that its server has closed."""
 
 
 class NeverCame(AssertionError):
@@ -226,11 +216,9 @@ class World:
         self.redis_url = redis_url
         self.rabbitmq_url = rabbitmq_url
         self.stub = stub
-        self.clock = Clock(dsn)
         self.nodes: list[NodeProcess] = []
-        self._connection: Connection | None = None
-        self._connected_to = ""
-        self._fetching = asyncio.Lock()
+        self._connection = KeptConnection(dsn)
+        self.clock = Clock(self._connection)
 
     def environment(self, **settings: str) -> dict[str, str]:
         """Return the environment of a node; `settings` are named without their prefix."""
@@ -274,19 +262,14 @@ class World:
         return node
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
-        """Return rows. The connection is kept, because tests poll; it is opened again if the server has closed it."""
-        if self._fetching.locked():
-            connection = await self._connect()
-            try:
-                return await connection.fetch(query, *args)
-            finally:
-                await connection.close(timeout=5)
-        async with self._fetching:
-            try:
-                return await (await self._kept()).fetch(query, *args)
-            except LOST:
-                await self._let_go()
-                return await (await self._kept()).fetch(query, *args)
+        """Return rows."""
+        return await self._connection.run(lambda connection: connection.fetch(query, *args))
+
+    async def move(self, dsn: str) -> None:
+        """Use another database from now on, for nodes that are started, too."""
+        await self._connection.close()
+        self.dsn, self._connection = dsn, KeptConnection(dsn)
+        self.clock = Clock(self._connection)
 
     async def value(self, query: str, *args: object) -> Any:
         """Return the first column of the first row."""
@@ -410,25 +393,9 @@ class World:
         query = "select count(*) from attempts a join messages m on m.id = a.message_id where a.started_at < m.send_at"
         assert await self.value(query) == 0
 
-    async def _connect(self) -> Connection:
-        # Without a cache, no statement refers to a table that a test has replaced.
-        return await asyncpg.connect(self.dsn, timeout=30, command_timeout=MAX_WAIT, statement_cache_size=0)
-
-    async def _kept(self) -> Connection:
-        if self._connection is None or self._connection.is_closed() or self._connected_to != self.dsn:
-            await self._let_go()
-            self._connection, self._connected_to = await self._connect(), self.dsn
-        return self._connection
-
-    async def _let_go(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(*LOST):
-                await connection.close(timeout=5)
-
     async def close(self) -> None:
         """End the nodes and the email service."""
-        await self._let_go()
+        await self._connection.close()
         for node in self.nodes:
             if node.running:
                 node.send(signal.SIGCONT)

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from service.adapters.redis.cluster import IN_USE, KEY
 from tests.conftest import Clock
+from tests.databases import KeptConnection
 from tests.node.dumps import dump, restore
 from tests.node.harness import NOON, NodeProcess, World, eventually, heyday
 from tests.servers import Servers
@@ -36,11 +37,6 @@ async def drop(servers: Servers, world: World) -> None:
     connection = await asyncpg.connect(servers.postgres.dsn("postgres"))
     await connection.execute(f'drop database "{world.dsn.rsplit("/", 1)[1]}" with (force)')
     await connection.close()
-
-
-async def move(world: World, dsn: str) -> None:
-    """Let the world's nodes use another database from now on."""
-    world.dsn, world.clock = dsn, Clock(dsn)
 
 
 async def half_a_minute_later(world: World) -> None:
@@ -92,7 +88,7 @@ async def restored_after_sending(world: World, elsewhere: str, file: Path) -> No
     await backed_up_and_then_sent(world, file)
     await restore(elsewhere, file)
     await empty_redis(world)
-    await move(world, elsewhere)
+    await world.move(elsewhere)
     await world.clock.set(NOON + timedelta(hours=21) + LATER)
     node = await world.node(EMAIL_TIMEOUT="20s")
     await waits_for_a_person(node)
@@ -157,7 +153,7 @@ async def test_what_redis_remembers_as_accepted_is_recorded_as_sent(
         await redis.set(KEY, f"{cluster} 4000")  # the nodes continued for hours
     await half_a_minute_later(world)
     await restore(elsewhere, tmp_path / "backup")
-    await move(world, elsewhere)
+    await world.move(elsewhere)
     await world.clock.set(NOON + timedelta(hours=21) + later)
     node = await world.node(EMAIL_TIMEOUT="20s")
     await waits_for_a_person(node)
@@ -184,7 +180,7 @@ async def test_greetings_that_the_backup_had_not_planned_are_planned_and_held(
     await dump(world.dsn, tmp_path / "backup")
     await empty_redis(world)
     await restore(elsewhere, tmp_path / "backup")
-    await move(world, elsewhere)
+    await world.move(elsewhere)
     await world.clock.set(NOON + timedelta(days=6))
 
     assert await doctor(world, "--adopt") == 0
@@ -214,7 +210,9 @@ async def test_a_backup_that_takes_the_place_of_the_database_of_a_running_node_s
     await empty_redis(world)
 
     await restore(elsewhere, tmp_path / "backup")
-    await Clock(elsewhere).set(due + LATER)  # all messages are due in it from the start
+    restored = KeptConnection(elsewhere)
+    await Clock(restored).set(due + LATER)  # all messages are due in it from the start
+    await restored.close()
     await take_the_place_of(servers, world.dsn, elsewhere)
     await waits_for_a_person(node)
 
@@ -265,7 +263,7 @@ async def test_a_database_that_moved_while_no_node_ran_is_the_same(
     await dump(world.dsn, tmp_path / "backup")
     await restore(elsewhere, tmp_path / "backup")
     await half_a_minute_later(world)
-    await move(world, elsewhere)
+    await world.move(elsewhere)
 
     moved = await world.node(EMAIL_TIMEOUT="20s")
 
@@ -287,7 +285,7 @@ async def test_a_copy_beside_the_database_at_work_is_refused_and_cannot_be_adopt
     await dump(world.dsn, tmp_path / "backup")
     await restore(elsewhere, tmp_path / "backup")
     at_work = world.dsn
-    await move(world, elsewhere)
+    await world.move(elsewhere)
 
     copy = await world.node(EMAIL_TIMEOUT="20s")
 
@@ -297,7 +295,7 @@ async def test_a_copy_beside_the_database_at_work_is_refused_and_cannot_be_adopt
     await copy.kill()
     await node.kill()
     await drop(servers, world)
-    await move(world, at_work)
+    await world.move(at_work)
 
 
 async def test_a_node_of_another_cluster_does_not_work_with_the_database(small_world: World) -> None:
