@@ -93,6 +93,10 @@ class NodeHealth:
                 {"system": one.system, "reason": one.reason, "seconds": round(now - one.since, 1)}
                 for one in node.outages.current()
             ],
+            "queuePolicies": [
+                {"policy": policy, "seconds": round(seconds, 1)}
+                for policy, seconds in self._resources.queue_policies().items()
+            ],
             "pool": {"active": pool.active, "idle": pool.idle, "max": pool.max, "waiting": pool.waiting},
             "limits": limits_json(self._limits),
             "actors": tree_as_json(self._tree()),

@@ -112,7 +112,7 @@ class Resources:
     NotAdopted when the database is not the one that this cluster worked with. `on_database_changed` takes a callback
     for a new connection that leads to another database. `replacements` make a client use another value of a secret, by
     the variable of the secret. `resize` changes how many connections each email service may have, for a limit of calls
-    in flight.
+    in flight. `queue_policies` are those that dropped bundles lately, each with the seconds since then.
     """
 
     name: NodeName
@@ -153,6 +153,7 @@ class Resources:
     replacements: Mapping[str, Replace] = field(default_factory=dict)
     fallback: tuple[Attempts, RateLimit] | None = None
     resize: Callable[[int], None] = lambda _concurrency: None
+    queue_policies: Callable[[], Mapping[str, float]] = dict
 
 
 MakeResources = Callable[[Settings, Metrics, Callable[[], int]], Resources]
@@ -269,6 +270,7 @@ def production_resources(
         fallback=(services[fallback.name], _rate(fallback, redis, living, name="email-fallback")) if fallback else None,
         request_rate=_request_rate(settings, redis),
         queue=queue,
+        queue_policies=queue.policies if isinstance(queue, RabbitMQDeliveryQueue) else dict,
         attempts=services[EmailServiceName.PRIMARY],
         api=ApiServer,
         pool=lambda: database.state,

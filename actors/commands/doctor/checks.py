@@ -17,6 +17,7 @@ from actors.commands.doctor.environment_checks import (
     check_settings,
     check_zones,
 )
+from actors.commands.doctor.node_reports import NodeReports
 from actors.commands.doctor.postgres import check_postgres
 from actors.commands.doctor.rabbitmq import check_rabbitmq
 from actors.commands.doctor.redis import check_redis
@@ -24,6 +25,7 @@ from actors.commands.output import counted
 from service.adapters.postgres.connection import Database
 from service.adapters.redis.checkup import RedisCheckup
 from service.adapters.redis.connection import RedisClients
+from service.adapters.redis.snapshots import RedisSnapshots
 from service.api.http.json_text import encode
 from service.ports.names import DUE, PLAN, STREAMS
 from service.settings import Settings
@@ -37,14 +39,15 @@ _OF_POSTGRES = frozenset({"postgres", "rabbitmq", "cluster", "nodes", "limits"})
 async def run_checks(settings: Settings, database: Database, redis: RedisClients) -> list[CheckReport]:
     """Run every check. No check changes anything."""
     streams = STREAMS if settings.rabbitmq_url is None else (PLAN, DUE)
+    reports = NodeReports(database, RedisSnapshots(redis.commands))
     checks: dict[str, Check] = {
         "settings": partial(check_settings, settings),
         "postgres": partial(check_postgres, settings, database),
         "redis": partial(check_redis, RedisCheckup(redis.commands), streams),
-        "rabbitmq": partial(check_rabbitmq, settings.rabbitmq_url, database),
+        "rabbitmq": partial(check_rabbitmq, settings.rabbitmq_url, database, reports),
         "email service": partial(check_email, settings.email),
         "cluster": partial(check_cluster, Adoption(settings, database, redis)),
-        "nodes": partial(check_nodes, database),
+        "nodes": partial(check_nodes, database, reports, fallback=settings.email_fallback is not None),
         "limits": partial(check_limits, database),
         "tzdata": check_zones,
     }

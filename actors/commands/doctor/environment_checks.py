@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from actors.commands.doctor.adoption import Adoption
 from actors.commands.doctor.check_results import CheckResult, error, ok, warning
+from actors.commands.doctor.node_reports import NodeReports
 from actors.commands.doctor.transport import exposed
 from service.adapters.postgres.checkup import LivingNode, PostgresCheckup
 from service.adapters.postgres.connection import Database
@@ -58,8 +59,11 @@ async def check_cluster(adoption: Adoption) -> list[CheckResult]:
     return [ok(f"the database is that of cluster{name} {identity.id}, generation {identity.generation}")]
 
 
-async def check_nodes(database: Database) -> list[CheckResult]:
-    """List the living nodes. Raises Unavailable."""
+async def check_nodes(database: Database, reports: NodeReports, *, fallback: bool) -> list[CheckResult]:
+    """List the living nodes, and those that may not call the email service. Raises Unavailable.
+
+    `fallback` is True if there is a second email service.
+    """
     nodes = await PostgresCheckup(database).nodes()
     if not nodes:
         return [warning("no node is running: nothing is sent")]
@@ -72,7 +76,7 @@ async def check_nodes(database: Database) -> list[CheckResult]:
         return [*results, error("every running node has stopped sending heartbeats: nothing is sent")]
     alive = [one for one in nodes if one not in silent]
     results.append(ok(f"{len(alive)} alive: {', '.join(one.node for one in alive)}"))
-    return [*results, *compare_nodes(alive)]
+    return [*results, *await reports.circuits(fallback=fallback), *compare_nodes(alive)]
 
 
 def compare_nodes(nodes: Sequence[LivingNode]) -> list[CheckResult]:

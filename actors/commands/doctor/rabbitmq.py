@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from actors.commands.doctor.check_results import CheckResult, error, ok, warning
+from actors.commands.doctor.node_reports import NodeReports
 from service.adapters.postgres.checkup import PostgresCheckup
 from service.adapters.postgres.cluster import PostgresCluster
 from service.adapters.postgres.connection import Database
@@ -18,8 +19,8 @@ _UNSEEN = logging.NullHandler()
 """For the library's own lines about an outage, which Python would write to stderr: the results tell of it."""
 
 
-async def check_rabbitmq(url: str | None, database: Database) -> list[CheckResult]:
-    """Check the broker, its queues and their owner. Raises Unavailable."""
+async def check_rabbitmq(url: str | None, database: Database, reports: NodeReports) -> list[CheckResult]:
+    """Check the broker, its queues, what nodes say of them, and their owner. Raises Unavailable."""
     if url is None:
         return [ok("HEYDAY_RABBITMQ_URL is not set: the delivery queue is a Redis stream")]
     logging.getLogger("aiormq").addHandler(_UNSEEN)
@@ -28,6 +29,7 @@ async def check_rabbitmq(url: str | None, database: Database) -> list[CheckResul
         ok(f"{broker.product} {broker.version}"),
         *_delivery(broker),
         *_harm(broker),
+        *await reports.queue_policies(broker.policies),
         *_dead(broker),
         *await _losses(database),
         *await _owner(broker, database),

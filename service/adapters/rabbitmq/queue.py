@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from uuid import UUID, uuid4
 
@@ -75,6 +75,10 @@ class RabbitMQDeliveryQueue:
         self._starting = asyncio.Lock()
         self._consumer: Consumer | None = None
         self._heard_at = 0.0
+
+    def policies(self) -> Mapping[str, float]:
+        """The policies that dropped bundles lately, and how many seconds ago each did."""
+        return self._dead_letters.policies()
 
     async def open(self) -> None:
         async with self._publishing.channel(within=CALL_TIMEOUT):

@@ -172,6 +172,7 @@ class WatchedNodeAnswer(Answer):
             "clock": {"skewSeconds": 0.002, "jumps": 0},
             "circuit": {"state": "closed", "reason": None, "seconds": 812.4},
             "outages": [],
+            "queuePolicies": [],
             "pool": {"active": 1, "idle": 9, "max": 10, "waiting": 0},
             "limits": LimitsAnswer.example,
             "actors": {
