@@ -78,6 +78,8 @@ def checked_api_keys(text: str) -> Secret:
 
 
 def _parse(text: str, place: int) -> ApiKey:
+    if text.startswith("#"):  # a comment would be a secret that can be guessed
+        raise ValueError(f"keys without comments (see key {place})")
     if ":" not in text or text.startswith(DIGEST_PREFIX):
         return _key(f"key-{place}", Role.ADMIN, text, place)
     name, _, rest = text.partition(":")
@@ -90,6 +92,8 @@ def _parse(text: str, place: int) -> ApiKey:
 
 
 def _key(name: str, role: Role, secret: str, place: int) -> ApiKey:
+    if re.search(r"\s", secret):
+        raise ValueError(f"secrets without white space (see key {place})")
     if not secret.startswith(DIGEST_PREFIX):
         return ApiKey(name, role, digest(secret), len(secret))
     hexadecimal = secret.removeprefix(DIGEST_PREFIX)
