@@ -109,7 +109,10 @@ def ask(
         with answer:
             return Answer(url, answer.status, answer.read(most))
     except (URLError, OSError) as error:
-        return Answer(url, None, b"", str(getattr(error, "reason", error)))
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ConnectionRefusedError):
+            return Answer(url, None, b"", "no node listens there: start one, or correct the address (HEYDAY_BIND)")
+        return Answer(url, None, b"", str(reason))
     except (HTTPException, ValueError) as error:  # the answer is not HTTP, or the address is no URL
         return Answer(url, None, b"", f"{type(error).__name__}: {error}".rstrip())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -37,27 +38,35 @@ async def check_email(settings: EmailServiceSettings) -> list[CheckResult]:
     if not tls and not is_loopback(parts.hostname or ""):
         results.append(warning(f"HEYDAY_{settings.prefix}_URL is not https: names and addresses are sent unencrypted"))
     if proxy := service.options(URL(settings.url)).get("proxy"):
-        reached = await _reach("the proxy", urlsplit(proxy), None)
+        reached = await _reach("the proxy", urlsplit(proxy), None, f"HEYDAY_{settings.prefix}_PROXY")
     else:
         context = tls_context(service.ca, service.client_certificate) if tls else None
-        reached = await _reach(parts.hostname or "", parts, context)
+        reached = await _reach(parts.hostname or "", parts, context, f"HEYDAY_{settings.prefix}_URL")
     if any(one.level is Level.ERROR for one in reached):
         return [*reached, *results]
     return [*reached, *results, await _answers(settings)]
 
 
-async def _reach(name: str, parts: SplitResult, tls: ssl.SSLContext | None) -> list[CheckResult]:
-    """Connect, and look at the certificate."""
+async def _reach(name: str, parts: SplitResult, tls: ssl.SSLContext | None, setting: str) -> list[CheckResult]:
+    """Connect, and look at the certificate. `setting` is the variable that has the address."""
+    port = parts.port or (443 if tls else 80)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            certificate = await _connect(parts.hostname or "", parts.port or (443 if tls else 80), tls)
+            certificate = await _connect(parts.hostname or "", port, tls)
     except TimeoutError:
-        return [error(f"no connection to {name} within {CONNECT_TIMEOUT:g} s: nothing can be sent")]
+        return [error(f"no connection to {name}, port {port}, within {CONNECT_TIMEOUT:g} s: {_away(setting)}")]
     except ssl.SSLError as failure:
-        return [error(f"no TLS connection to {name}: {failure.reason or failure}")]
+        return [error(f"no TLS connection to {name}, port {port}: {failure.reason or failure}")]
     except OSError as failure:
-        return [error(f"no connection to {name}: {failure.strerror or failure}")]
+        # The event loop puts addresses into the text of a refused connection. Negative numbers are of the resolver.
+        number = failure.errno or 0
+        reason = os.strerror(number) if number > 0 else failure.strerror or failure
+        return [error(f"no connection to {name}, port {port} ({reason}): {_away(setting)}")]
     return [ok(f"{name} accepts connections"), *_certificate(certificate)]
+
+
+def _away(setting: str) -> str:
+    return f"nothing can be sent; correct {setting} if the address is wrong, or ask the operator of that machine"
 
 
 async def _connect(host: str, port: int, tls: ssl.SSLContext | None) -> dict[str, Any]:

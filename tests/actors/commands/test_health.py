@@ -15,6 +15,7 @@ from actors.cli import main
 from actors.commands.exit_codes import FAILED, OK
 from actors.commands.health import url_of
 from actors.commands.sandbox.email_stub import StubOptions, serve
+from actors.commands.sandbox.servers.ports import free_port
 
 
 @pytest.mark.parametrize(
@@ -194,3 +195,18 @@ async def node(answer: Callable[[web.Request], Awaitable[web.Response]]) -> Asyn
     async with TestServer(app) as server:
         assert server.port is not None
         yield server.port
+
+
+@pytest.mark.parametrize("words", [["health"], ["call", "/health/detailed"]])
+def test_where_no_node_listens_the_answer_says_what_to_do(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`[Errno 111]` does not say whether the node or the address is wrong."""
+    address = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("HEYDAY_BIND", address)
+
+    assert main(words) == FAILED
+
+    said = capsys.readouterr()
+    assert f"http://{address}/" in said.out + said.err
+    assert "no node listens there: start one, or correct the address (HEYDAY_BIND)" in said.out + said.err

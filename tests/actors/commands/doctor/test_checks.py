@@ -573,6 +573,21 @@ async def test_the_fallback_email_service_has_a_check_of_its_own(
     assert "not authorised; check the credentials of the email service" in rest
 
 
+async def test_an_email_service_that_is_not_there_is_an_error_with_its_address_and_setting(
+    store: Store, doctor: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A port that is wrong by one digit is hard to see at night."""
+    await store.fetch(PLANNED)
+    port = free_port()
+    monkeypatch.setenv("HEYDAY_EMAIL_URL", f"http://127.0.0.1:{port}")
+
+    code, out = await doctor()
+
+    assert code == 1
+    assert f"no connection to 127.0.0.1, port {port} (Connection refused): " in said(out, "ERROR")
+    assert "correct HEYDAY_EMAIL_URL if the address is wrong" in said(out, "ERROR")
+
+
 async def test_a_proxy_that_is_not_there_is_an_error(
     store: Store, doctor: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -584,6 +599,7 @@ async def test_a_proxy_that_is_not_there_is_an_error(
 
     assert code == 1
     assert "no connection to the proxy" in said(out, "ERROR")
+    assert "correct HEYDAY_EMAIL_PROXY if the address is wrong" in said(out, "ERROR")
     assert "sesame" not in out
 
 
