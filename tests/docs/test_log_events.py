@@ -13,7 +13,7 @@ from tests.docs.test_documents import ROOT, rows_of
 PAGE = "docs/reference/logs.md"
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 
-NOT_LOGGED = {"API_KEYS", "EMAIL_FROM", "EMAIL_TOKEN", "memory"}
+NOT_LOGGED = {"API_KEYS", "EMAIL_FROM", "EMAIL_TOKEN", "errorstats"}
 """First arguments of methods with such a name that do not log."""
 
 DESCRIBED_ABOVE = {"http_request"}

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from actors.commands.chaos.fleet import Fleet
@@ -18,6 +19,9 @@ from service.adapters.postgres.connection import Database
 from service.adapters.postgres.queries import load
 from service.ports import Unavailable
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.adapters.postgres.connection import Connection
 
 POLL_INTERVAL = 0.1
 """Seconds between two checks of a condition."""
@@ -97,6 +101,15 @@ class Environment:
     async def open(self) -> int:
         """The number of due messages that have not ended. Raises Unavailable."""
         number: int = await self.database.value(_SQL.open)
+        return number
+
+    async def waiting(self) -> int:
+        """The number of due messages that no node has claimed. Raises Unavailable."""
+        return len(await self.database.fetch(_SQL.open_ids))
+
+    async def ended(self, connection: Connection | None = None) -> int:
+        """The number of messages that have ended, as this connection sees it, or a new one. Raises Unavailable."""
+        number: int = await (connection.fetchval if connection else self.database.value)(_SQL.ended)
         return number
 
     async def count(self) -> int:

@@ -33,6 +33,9 @@ select id from messages
 where ended_at is null and send_at < business_now() + interval '1 hour' and status in ('scheduled', 'queued')
 order by id
 
+-- name: ended
+select count(*) from messages where ended_at is not null
+
 -- name: count
 select count(*) from messages
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,14 +99,22 @@ class Servers:
             return count
 
     @asynccontextmanager
-    async def redis_full(self) -> AsyncIterator[int]:
-        """Let Redis be full, so that it refuses writes, while the block runs. Yields the bytes that it uses."""
+    async def redis_full(self) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+        """Let Redis be full, so that it refuses writes, while the block runs. Yields a function for their number."""
         async with self._redis(within=FULL_WITHIN) as redis:
+
+            async def refused() -> int:
+                return int((await redis.info("errorstats")).get("errorstat_OOM", {}).get("count", 0))
+
+            before = await refused()
+
+            async def refused_since() -> int:
+                return await refused() - before
+
             await redis.config_set("maxmemory-policy", "noeviction")
-            used = int((await redis.info("memory"))["used_memory"])
             await redis.config_set("maxmemory", 1)
             try:
-                yield used
+                yield refused_since
             finally:
                 await redis.config_set("maxmemory", 0)
 
@@ -159,6 +167,15 @@ class Servers:
         """The number of keys of heyday in Redis."""
         async with self._redis() as redis:
             return sum([1 async for _ in redis.scan_iter("heyday:*", count=1000)])
+
+    async def consumers(self) -> int:
+        """The number of consumers of the delivery queue. Zero if there is no such queue."""
+        if self.rabbitmq_url is not None:
+            return (await self.queue_state())[0]
+        async with self._redis() as redis:
+            if not await redis.exists(REDIS_QUEUE.delivery):
+                return 0
+            return sum(int(group["consumers"]) for group in await redis.xinfo_groups(REDIS_QUEUE.delivery))
 
     async def queue_state(self) -> tuple[int, int]:
         """The number of consumers and of bundles of the delivery queue in RabbitMQ. Zero if there is no such queue."""

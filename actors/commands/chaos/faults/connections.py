@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 from actors.commands.chaos.faults.fault import Fault, LostBundles, Need, NoEffect, require_effect
@@ -48,6 +48,24 @@ def effect_on(relays: Sequence[Relay]) -> Callable[[], int]:
     """A function for what the faults of these relays meet from now on."""
     before = sum(relay.met for relay in relays)
     return lambda: sum(relay.met for relay in relays) - before
+
+
+@asynccontextmanager
+async def connections_ended(environment: Environment, system: str) -> AsyncIterator[None]:
+    """Require that the block ends every connection that the nodes have to a system, and that they have one.
+
+    Raises NoEffect.
+    """
+    relays = environment.fleet.relays(system)
+
+    def connections() -> frozenset[asyncio.StreamWriter]:
+        return frozenset().union(*(relay.connections for relay in relays))
+
+    await require_effect(environment, lambda: len(connections()), f"no node was connected to {system}")
+    before = connections()
+    yield
+    ended = f"connections of the nodes to {system} did not end"
+    await require_effect(environment, lambda: before.isdisjoint(connections()), ended)
 
 
 class ConnectionFault(Fault):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import aiohttp
 
-from actors.commands.chaos.faults.fault import Fault
+from actors.commands.chaos.faults.fault import Fault, NoEffect
 
 if TYPE_CHECKING:
     from actors.commands.chaos.environment import Environment
@@ -38,6 +38,8 @@ class Hold(Fault):
         made = await _post(f"{first}/api/v1/holds", {"reason": "heyday chaos"})
         try:
             await asyncio.sleep(seconds)
+            if not await environment.waiting():
+                raise NoEffect("no message was due that could be held")
         finally:
             released = await _post(f"{last}/api/v1/holds/{made['id']}:release")
         begin = datetime.fromisoformat(made["createdAt"]) + HELD_WITHIN

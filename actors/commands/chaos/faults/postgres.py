@@ -8,10 +8,20 @@ from random import Random
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
+import asyncpg
+
+from actors.commands.chaos.faults.connections import connections_ended
 from actors.commands.chaos.faults.fault import Fault, Need, NoEffect
 
 if TYPE_CHECKING:
     from actors.commands.chaos.environment import Environment
+
+
+WRITE_TIMEOUT = 5.0
+"""Seconds for one write to a full disk."""
+
+WRITE = "select pg_logical_emit_message(true, 'heyday chaos', repeat('x', 1024 * 1024))"
+"""Writes 1 MB into the log of PostgreSQL, and nothing else."""
 
 
 class RestartPostgres(Fault):
@@ -22,7 +32,8 @@ class RestartPostgres(Fault):
     needs: ClassVar[tuple[Need, ...]] = (Need.OWN_SERVERS,)
 
     async def inject(self, environment: Environment) -> str:
-        await environment.servers.own.postgres.restart()
+        async with connections_ended(environment, "postgres"):
+            await environment.servers.own.postgres.restart()
         return ""
 
 
@@ -35,9 +46,10 @@ class KillPostgres(Fault):
 
     async def inject(self, environment: Environment) -> str:
         server = environment.servers.own.postgres
-        await server.kill()
-        await asyncio.sleep(away := self.seconds(0.5, 10))
-        await server.start()
+        async with connections_ended(environment, "postgres"):
+            await server.kill()
+            await asyncio.sleep(away := self.seconds(0.5, 10))
+            await server.start()
         return f"away for {away:.1f} s"
 
 
@@ -75,10 +87,12 @@ class FillDisk(Fault):
         await environment.database.value("select pg_switch_wal()")
         lasts = self.seconds(4, 12)
         until = time.monotonic() + lasts
+        refused = False
         try:
             while time.monotonic() < until:
                 # Again and again, because a server that ends deletes its unfinished files.
                 disk.fill()
+                refused = refused or await refuses_write(server.dsn())
                 await asyncio.sleep(0.1)
         finally:
             disk.free()
@@ -86,7 +100,24 @@ class FillDisk(Fault):
         if went_down:
             await server.kill()
             await server.start()
+        if not refused:
+            raise NoEffect("PostgreSQL refused no write")
         return f"for {lasts:.1f} s" + (", and it went down" if went_down else "")
+
+
+async def refuses_write(dsn: str) -> bool:
+    """True if PostgreSQL refuses a write because its disk is full, or crashes or is away because of that."""
+    try:
+        connection = await asyncpg.connect(dsn, timeout=WRITE_TIMEOUT)
+        try:
+            await connection.execute(WRITE, timeout=WRITE_TIMEOUT)
+        finally:
+            connection.terminate()
+    except (asyncpg.TooManyConnectionsError, TimeoutError):
+        return False
+    except (asyncpg.DiskFullError, asyncpg.OperatorInterventionError, asyncpg.PostgresConnectionError, OSError):
+        return True
+    return False
 
 
 class OpenTransaction(Fault):
@@ -96,12 +127,14 @@ class OpenTransaction(Fault):
     does: ClassVar[str] = "hold a snapshot of the database in another session for some seconds"
 
     async def inject(self, environment: Environment) -> str:
-        began = time.time()
         async with environment.database.connection() as connection, connection.transaction(isolation="repeatable_read"):
-            await connection.fetchval("select count(*) from users")
+            await environment.ended(connection)
+            began = time.time()
             await asyncio.sleep(lasts := self.seconds(6, 12))
-        if not await environment.greeted_since(began):
-            self.problems.append("no greeting left while the transaction was open")
+            if not await environment.greeted_since(began):
+                self.problems.append("no greeting left while the transaction was open")
+            elif await environment.ended() <= await environment.ended(connection):
+                raise NoEffect("no message ended, or the snapshot did not keep its old row version")
         return f"for {lasts:.1f} s"
 
 

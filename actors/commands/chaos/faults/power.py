@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, ClassVar
 
 from actors.commands.chaos.disks import PowerDisk, cut_power
+from actors.commands.chaos.faults.connections import connections_ended
 from actors.commands.chaos.faults.fault import LostBundles, Need
 
 if TYPE_CHECKING:
@@ -30,7 +32,10 @@ class CutPower(LostBundles):
             disk = own.disks[name]
             assert isinstance(disk, PowerDisk)  # noqa: S101 - it is needed
             machines.append((servers[name], disk))
-        await cut_power(machines)
-        await asyncio.sleep(away := self.seconds(0.5, 6))
-        await asyncio.gather(*(servers[name].start() for name in hit))
+        async with AsyncExitStack() as stack:
+            for name in hit:
+                await stack.enter_async_context(connections_ended(environment, name))
+            await cut_power(machines)
+            await asyncio.sleep(away := self.seconds(0.5, 6))
+            await asyncio.gather(*(servers[name].start() for name in hit))
         return f"{', '.join(hit)} away for {away:.1f} s"

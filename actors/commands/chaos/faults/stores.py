@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
-from actors.commands.chaos.faults.connections import nodes_cut_off
-from actors.commands.chaos.faults.fault import Fault, LostBundles, Need, NoEffect
+from actors.commands.chaos.faults.connections import connections_ended, nodes_cut_off
+from actors.commands.chaos.faults.fault import EFFECT_WITHIN, Fault, LostBundles, Need, NoEffect
 
 if TYPE_CHECKING:
     from actors.commands.chaos.environment import Environment
@@ -37,9 +37,10 @@ class KillRedis(Fault):
 
     async def inject(self, environment: Environment) -> str:
         server = environment.servers.own.redis
-        await server.kill()
-        await asyncio.sleep(away := self.seconds(0.5, 6))
-        await server.start()
+        async with connections_ended(environment, "redis"):
+            await server.kill()
+            await asyncio.sleep(away := self.seconds(0.5, 6))
+            await server.start()
         return f"away for {away:.1f} s"
 
 
@@ -51,9 +52,16 @@ class FillRedis(Fault):
     needs: ClassVar[tuple[Need, ...]] = (Need.OWN_SERVERS,)
 
     async def inject(self, environment: Environment) -> str:
-        async with environment.servers.redis_full() as used:
+        async with environment.servers.redis_full() as refused:
+
+            async def refuses() -> bool:
+                return await refused() > 0
+
             await asyncio.sleep(lasts := self.seconds(3, 12))
-        return f"{used / 1e6:.1f} MB for {lasts:.1f} s"
+            if not await environment.until(refuses, within=EFFECT_WITHIN):
+                raise NoEffect("Redis refused no write")
+            writes = await refused()
+        return f"{writes} writes refused in {lasts:.1f} s"
 
 
 class PurgeQueue(LostBundles):
@@ -85,7 +93,17 @@ class DeleteQueue(Fault):
     does: ClassVar[str] = "delete the delivery queue"
 
     async def inject(self, environment: Environment) -> str:
-        return f"with {await environment.servers.delete_queue()} bundles"
+        consumers = 0
+
+        async def consumed() -> bool:
+            nonlocal consumers
+            consumers = await environment.servers.consumers()
+            return consumers > 0
+
+        # The nodes take bundles in advance, so it may have none. A deleted queue always loses its consumers.
+        if not await environment.until(consumed, within=EFFECT_WITHIN):
+            raise NoEffect("no node consumed from the delivery queue")
+        return f"with {await environment.servers.delete_queue()} bundles and {consumers} consumers"
 
 
 class RestartRabbitMQ(Fault):
@@ -98,7 +116,8 @@ class RestartRabbitMQ(Fault):
     async def inject(self, environment: Environment) -> str:
         server = environment.servers.own.rabbitmq
         assert server is not None  # noqa: S101 - it is needed
-        await server.restart()
+        async with connections_ended(environment, "rabbitmq"):
+            await server.restart()
         return ""
 
 

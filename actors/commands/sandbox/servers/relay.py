@@ -46,6 +46,7 @@ class Relay:
         self._swallowed = 0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._to_server: set[asyncio.StreamWriter] = set()
         self._connections: set[asyncio.Task[None]] = set()
 
     def freeze(self) -> None:
@@ -62,6 +63,11 @@ class Relay:
     def swallow_answers(self) -> None:
         """Pass requests and discard answers, as a half-open connection does."""
         self._swallows_answers = True
+
+    @property
+    def connections(self) -> frozenset[asyncio.StreamWriter]:
+        """Its connections to the server, one for each of a client."""
+        return frozenset(self._to_server)
 
     @property
     def swallowed(self) -> int:
@@ -123,6 +129,7 @@ class Relay:
             _reset(writer)  # the server is away
             return
         self._writers.add(upstream_writer)
+        self._to_server.add(upstream_writer)
         requests, answers = self._translations(writer) if self._amqp else (_unchanged, _unchanged)
         try:
             async with asyncio.TaskGroup() as both_ways:
@@ -131,6 +138,7 @@ class Relay:
         except* OSError:
             pass
         finally:
+            self._to_server.discard(upstream_writer)
             await self._abort(upstream_writer)
 
     def _translations(self, client: asyncio.StreamWriter) -> tuple[Translate, Translate]:

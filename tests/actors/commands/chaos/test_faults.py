@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from itertools import count
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 
 from actors.commands.chaos.fault_run import run_fault
-from actors.commands.chaos.faults import KINDS, Need, NoEffect, hold
+from actors.commands.chaos.faults import KINDS, Need, NoEffect, hold, postgres, power
 from actors.commands.chaos.faults.api import CONNECTIONS, silent_connections
 from actors.commands.chaos.faults.email import attempts_last
 from actors.commands.chaos.faults.rules import AHEAD, BEYOND, newcomers_beyond
@@ -102,6 +103,12 @@ def environment(**answers: Any) -> Any:
     async def answer(name: str) -> Any:
         return answers[name]
 
+    @asynccontextmanager
+    async def session() -> AsyncIterator[Any]:
+        yield Mock(transaction=lambda **_: nullcontext())
+
+    idle = Mock(met=0, swallowed=0, connections=frozenset())
+    own = answers.get("server", AsyncMock())
     relays = {"rabbitmq": answers.get("relay", Mock())}
     slots = [
         SimpleNamespace(
@@ -118,16 +125,25 @@ def environment(**answers: Any) -> Any:
     ]
     return SimpleNamespace(
         until=until,
-        fleet=SimpleNamespace(slots=slots, relays=lambda _system, of=None: [Mock(met=0, swallowed=0)]),
+        fleet=SimpleNamespace(slots=slots, relays=lambda _system, of=None: [answers.get("lasting", idle)]),
         stub=EmailStub(StubOptions()),
         servers=SimpleNamespace(
             rabbitmq_url="amqp://h",
             purge_queue=lambda: answer("bundles"),
             delete_queue=lambda: answer("bundles"),
             flush_redis=lambda: answer("keys"),
+            consumers=lambda: answer("consumers"),
+            redis_full=lambda: nullcontext(lambda: answer("refused")),
+            own=SimpleNamespace(
+                postgres=own, redis=own, rabbitmq=own, disks=dict.fromkeys(("postgres", "redis", "rabbitmq"), Mock())
+            ),
             holding_every_connection=lambda: nullcontext(lambda: answers["connections"]),
             stranger_at_the_queue=lambda: nullcontext(lambda: answers["bundles"]),
         ),
+        database=SimpleNamespace(connection=session, value=AsyncMock()),
+        ended=AsyncMock(side_effect=lambda _connection=None: answers["ended"]),
+        greeted_since=AsyncMock(return_value=True),
+        waiting=lambda: answer("waiting"),
         damage_open_message=lambda _place: answer("message"),
         nothing_is_claimed_by=lambda _ids: answer("taken_over"),
     )
@@ -139,16 +155,60 @@ def environment(**answers: Any) -> Any:
         *("purge-queue", "share-queue", "confirm-and-drop", "damage-row", "flush-redis", "exhaust-connections"),
         *("delay-postgres", "freeze-redis", "half-open-rabbitmq", "reset-email", "lose-claim-answers"),
         *("email-down", "email-unreachable", "starve-node"),
+        *("restart-postgres", "kill-postgres", "kill-redis", "restart-rabbitmq", "delete-queue", "fill-redis"),
+        *("open-transaction",),
     ],
 )
 async def test_a_fault_that_meets_nothing_is_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise a queue that was purged of 0 bundles would count as rehearsed."""
     monkeypatch.setattr(asyncio, "sleep", AsyncMock())
-    found = environment(bundles=0, message=None, keys=0, connections=0)
+    found = environment(bundles=0, message=None, keys=0, connections=0, consumers=0, refused=0, ended=7)
     found.settings = SETTINGS
 
     with pytest.raises(NoEffect):
         await KINDS[name](Random(1)).inject(found)
+
+
+@pytest.mark.parametrize("name", ["restart-postgres", "kill-postgres", "kill-redis", "restart-rabbitmq", "cut-power"])
+async def test_a_server_that_ends_no_connection_of_a_node_was_not_restarted(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The nodes would notice nothing."""
+    monkeypatch.setattr(asyncio, "sleep", AsyncMock())
+    monkeypatch.setattr(power, "cut_power", AsyncMock())
+    monkeypatch.setattr(power, "PowerDisk", Mock)
+    server = AsyncMock()
+    found = environment(server=server, lasting=Mock(connections=frozenset({"one"})))
+
+    with pytest.raises(NoEffect, match="did not end"):
+        await KINDS[name](Random(1)).inject(found)
+
+    assert server.restart.await_count + server.start.await_count > 0
+
+
+async def test_a_disk_on_which_postgresql_can_write_is_not_full(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log may have reserved space, and then a full disk changes nothing."""
+    clock = count()
+    monkeypatch.setattr(postgres, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(asyncio, "sleep", AsyncMock())
+
+    assert not await postgres.refuses_write(database)
+    assert await postgres.refuses_write("postgresql://127.0.0.1:1/gone")
+
+    server = Mock(running=True, dsn=lambda: database)
+    with pytest.raises(NoEffect, match="refused no write"):
+        await KINDS["fill-disk"](Random(1)).inject(environment(server=server))
+
+
+async def test_a_hold_that_holds_no_message_back_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a due message no call would have begun anyway. The hold is released all the same."""
+    monkeypatch.setattr(hold, "_post", post := AsyncMock(side_effect=[{"id": "1", **HELD}, HELD]))
+    monkeypatch.setattr(asyncio, "sleep", AsyncMock())
+
+    with pytest.raises(NoEffect):
+        await KINDS["hold"](Random(1)).inject(environment(waiting=0))
+
+    assert post.await_count == 2
 
 
 def test_silent_connections_need_a_queue_that_the_other_nodes_can_be_cut_off_from() -> None:
@@ -185,7 +245,7 @@ async def test_a_call_that_began_while_sending_was_held_is_a_problem(monkeypatch
     """It is on record only when it has ended, so the fault waits for the time-out of a call before it looks."""
     monkeypatch.setattr(hold, "_post", AsyncMock(side_effect=[{"id": "1", **HELD}, HELD]))
     monkeypatch.setattr(asyncio, "sleep", waited := AsyncMock())
-    found = environment()
+    found = environment(waiting=1)
     found.settings = SETTINGS
     found.calls_between = AsyncMock(side_effect=lambda *_: int(waited.call_args.args[0] > 10))
     for slot in found.fleet.slots:

@@ -161,3 +161,25 @@ def test_a_connection_that_its_client_reset_meanwhile_can_be_cut(
         await server.wait_closed()
 
     run(freeze_reset_and_cut())
+
+
+async def test_it_knows_its_connections_to_the_server_until_they_end() -> None:
+    """So a rehearsal sees that a restart of the server ended them."""
+
+    async def answer_two_lines(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            writer.write(await reader.readline())
+        writer.close()
+
+    server = await asyncio.start_server(answer_two_lines, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with relayed(f"redis://127.0.0.1:{port}") as relay, connected(relay) as (reader, writer):
+        writer.write(b"one\n")
+        await line(reader)
+        during = relay.connections
+        writer.write(b"two\n")
+        await asyncio.wait_for(reader.read(), READ_TIMEOUT)
+        after = relay.connections
+    server.close()
+
+    assert (len(during), len(after)) == (1, 0)
