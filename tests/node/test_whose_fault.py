@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
+import asyncpg
+
 from actors.commands.sandbox.servers.relay import relayed
-from tests.node.harness import NodeProcess, World, eventually, locked
+from tests.node.harness import NOON, NodeProcess, World, eventually
+
+GATE = 7
+"""The key of the advisory lock at which claims wait."""
 
 FEW: dict[str, Any] = {"EMAIL_ATTEMPTS": "3", "CIRCUIT_FAILURES": "5"}
 """Settings under which messages would fail soon, if an outage spent their attempts."""
@@ -173,16 +181,19 @@ async def test_a_claim_whose_answer_was_lost_is_no_unknown_outcome(world: World)
     """With `hold`, each of these messages would wait for an operator although nothing was sent."""
     world.stub.change(world.stub.options.changed({"latency": 0.01}))
     await world.begin()
+    for zone in ("Etc/GMT+1", "Etc/GMT+2"):  # an hour and two hours later
+        await world.users(400, (NOON + timedelta(days=1)).date(), timezone=zone)
     async with relayed(world.dsn) as relay:
         await world.node(DATABASE_URL=relay.url, UNKNOWN_OUTCOME="hold", EMAIL_RATE="300/s", EMAIL_TIMEOUT="20s")
-        await world.clock.set(await world.wave(1_200))
+        due = await world.wave(400)
+        await world.planned(1_200)
         for fault in range(3):
-            await world.accepted(200 * (fault + 1))
-            # A claim reads the users. The result of a call does not, so that each call makes room for another claim.
-            async with locked(world, "users"):
-                await eventually(lambda: claims_under_way(world))
+            async with claims_wait(world):
+                await world.clock.set(due + timedelta(hours=fault))
+                waiting = await eventually(lambda: waiting_claims(world))
                 relay.swallow_answers()
-            await eventually(lambda: no_claim_under_way(world))
+            await eventually(partial(have_ended, world, waiting))
+            assert (await world.counts())["sending"] > 0
             relay.cut()
             relay.mend()
         await world.all_are("sent", 1_200)
@@ -191,14 +202,39 @@ async def test_a_claim_whose_answer_was_lost_is_no_unknown_outcome(world: World)
     assert await world.value("select count(*) from attempts where outcome = 'unknown'") == 0
 
 
-async def claims_under_way(world: World) -> int:
-    """The number of claims that PostgreSQL works on, or that wait for a lock there."""
-    query = "select count(*) from pg_stat_activity where datname = current_database() and state = 'active'"
-    return int(await world.value(f"{query} and pid <> pg_backend_pid() and query like '-- claim_for_sending%'"))
+@asynccontextmanager
+async def claims_wait(world: World) -> AsyncIterator[None]:
+    """Let every claim wait within its statement during the block. With a lock of a table, it would not even begin."""
+    await world.fetch(
+        f"""
+        create or replace function wait_at_gate() returns trigger language plpgsql as
+        $$ begin perform pg_advisory_xact_lock_shared({GATE}); return new; end $$
+        """
+    )
+    await world.fetch(
+        """
+        create or replace trigger gate before update on messages for each row when (new.status = 'sending')
+        execute function wait_at_gate()
+        """
+    )
+    connection = await asyncpg.connect(world.dsn)
+    try:
+        await connection.execute(f"select pg_advisory_lock({GATE})")
+        yield
+    finally:
+        await connection.close()
 
 
-async def no_claim_under_way(world: World) -> bool:
-    return await claims_under_way(world) == 0
+async def waiting_claims(world: World) -> list[int]:
+    """The process ids of the sessions whose claim waits at the gate."""
+    query = "select pid from pg_stat_activity where datname = current_database() and wait_event = 'advisory'"
+    return [row["pid"] for row in await world.fetch(f"{query} and query like '-- claim_for_sending%'")]
+
+
+async def have_ended(world: World, sessions: list[int]) -> bool:
+    """True if none of these sessions works on a statement."""
+    query = "select not exists (select from pg_stat_activity where pid = any($1) and state = 'active')"
+    return bool(await world.value(query, sessions))
 
 
 async def test_what_may_have_been_sent_is_not_sent_again_after_its_key_is_forgotten(world: World) -> None:
