@@ -160,7 +160,7 @@ class Sender(Actor[Deliver]):
         soon = rate.per_second * CLAIM_AHEAD
         count = len(ids) if soon >= len(ids) else max(1, int(soon))
         spare = self._permits[service].spare.take(count, epoch=rate.epoch, not_before=self._loop.time() - rate.grace)
-        waits = await rate.reserve(count - len(spare)) if len(spare) < count else []
+        waits = await rate.reserve(count - len(spare), ahead=CLAIM_AHEAD) if len(spare) < count else []
         now = self._loop.time()
         return Turns(service, rate.epoch, [*spare, *(now + wait for wait in waits)])
 
@@ -357,7 +357,8 @@ class Sender(Actor[Deliver]):
             if turn - self._loop.time() > CLAIM_AHEAD:
                 # Keep the turn for a later call. Otherwise messages that are claimed again and again would reserve ever
                 # more unused turns, and the next free one would be ever further away.
-                self._permits[turns.service].spare.put(Turns(turns.service, path.rate.epoch, [turn]))
+                if turn < math.inf:
+                    self._permits[turns.service].spare.put(Turns(turns.service, path.rate.epoch, [turn]))
                 return False
         if (wait := turn - self._loop.time()) > 0:
             await asyncio.sleep(wait)
@@ -367,8 +368,9 @@ class Sender(Actor[Deliver]):
         epoch, soonest = path.rate.epoch, self._loop.time() - path.rate.grace
         for turn in self._permits[service].spare.take(1, epoch=epoch, not_before=soonest):
             return turn
-        (wait,) = await path.rate.reserve(1)
-        return self._loop.time() + wait
+        # A place that comes later would only be kept, and would outlast the low rate by which it was reserved.
+        waits = await path.rate.reserve(1, within=CLAIM_AHEAD)
+        return self._loop.time() + waits[0] if waits else math.inf
 
     async def _not_held(self, claimed: Claimed, holds_at: float) -> bool:
         """Wait for a recent reading of the holds. Return False if the message is held, or if this node drains first.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -104,8 +105,13 @@ class RateLimit(Protocol):
         """Seconds by which a call may be later than its place. Beyond that the place is gone: calls that were held up
         and then left together, among those whose places are now, would be more than the rate."""
 
-    async def reserve(self, count: int) -> list[float]:
-        """Reserve `count` calls and return for each the seconds to wait from now, in order."""
+    async def reserve(self, count: int, *, ahead: float = math.inf, within: float = math.inf) -> list[float]:
+        """Reserve `count` calls and return for each the seconds to wait from now, in order.
+
+        No more are reserved than may begin in `ahead` seconds at the rate of all nodes, but one at least: this node may
+        not know yet how low that is, and the places of a low rate would outlast it. None is reserved if the first would
+        have to wait longer than `within` seconds.
+        """
 
     def accepted(self) -> None:
         """Count an accepted call: it tells how much the service takes."""

@@ -106,7 +106,7 @@ class FakeRateLimit:
         now = self._memory.monotonic()
         return 0.0 if now < self._rate.paused_until else self._rate.at(now)
 
-    async def reserve(self, count: int) -> list[float]:
+    async def reserve(self, count: int, *, ahead: float = math.inf, within: float = math.inf) -> list[float]:
         now = self._memory.monotonic()
         rate = self._rate.at(now)
         interval = 0.0 if math.isinf(rate) else 1 / rate
@@ -115,6 +115,10 @@ class FakeRateLimit:
         next_call = self._memory.next_call.get(self._name, -math.inf)
         first = max(next_call, self._rate.paused_until, now - tolerance)
         if interval:
+            if ahead < count * interval:
+                count = max(1, int(ahead / interval))
+            if first - now > within:
+                return []
             self._memory.next_call[self._name] = first + count * interval
         return [max(0.0, first - now + call * interval) for call in range(count)]
 

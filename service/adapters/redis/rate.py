@@ -112,18 +112,18 @@ class RedisRateLimit:
         self._shared_until = min(self._shared_until, settled)
         self._local_until = min(self._local_until, settled)
 
-    async def reserve(self, count: int) -> list[float]:
+    async def reserve(self, count: int, *, ahead: float = math.inf, within: float = math.inf) -> list[float]:
         if count < 1:
             return []
         if not self._fallback.active:
             try:
-                waits = await self._shared(count)
+                waits = await self._shared(count, ahead, within)
             except Unavailable as outage:
                 self._fallback.started(outage.reason)
             else:
                 self._fallback.ended()
                 return waits
-        return self._local(count)
+        return self._local(count, ahead, within)
 
     def accepted(self) -> None:
         self._recent.accepted()
@@ -148,12 +148,13 @@ class RedisRateLimit:
             except Unavailable as outage:
                 self._fallback.started(outage.reason)
 
-    async def _shared(self, count: int) -> list[float]:
+    async def _shared(self, count: int, ahead: float, within: float) -> list[float]:
         asked = self._clock()
         not_before = max(0.0, self._local_until - asked)
         arguments: list[str | int] = [
             repr(1e6 / self._configured if self._configured else 0), count, repr(BURST), math.ceil(not_before * 1e6),
             repr(LIFTED_AT), self._version, round(SETTLE * 1e6), round(VERSION_KEPT * 1e6),
+            0 if math.isinf(ahead) else round(ahead * 1e6), 0 if math.isinf(within) else round(within * 1e6),
         ]  # fmt: skip
         async with translating(within=RESERVE_TIMEOUT):
             reply: Reply = await self._reserve(keys=self._keys, args=arguments)
@@ -161,16 +162,21 @@ class RedisRateLimit:
         first, interval, rate, step = int(reply[0]) / 1e6, float(reply[1]) / 1e6, float(reply[2]), float(reply[3])
         since, paused_until = now + int(reply[4]) / 1e6, now + int(reply[5]) / 1e6
         self._rate.follow(Limit(rate, since, step) if rate else None, paused_until=paused_until, epoch=int(reply[6]))
+        count = int(reply[7])
         if interval:
             self._shared_until = max(self._shared_until, now + first + count * interval)
         return _waits(first, interval, count)
 
-    def _local(self, count: int) -> list[float]:
+    def _local(self, count: int, ahead: float, within: float) -> list[float]:
         now = self._clock()
         rate = self._rate.at(now)
         interval = 0.0 if math.isinf(rate) else max(1, self._nodes()) / rate
         first = max(self._local_until, self._shared_until, self._rate.paused_until, now - _tolerance(interval))
         if interval:
+            if ahead < count * interval:
+                count = max(1, int(ahead / interval))
+            if first - now > within:
+                return []
             self._local_until = first + count * interval
         return _waits(first - now, interval, count)
 

@@ -8,13 +8,17 @@
 -- ARGV     configured interval between calls (us, may have a fraction; 0: unlimited), calls,
 --          how much idle time may be made up for (s), how long the first must wait at least (us),
 --          at how many times its rate a limit ends, the version of the configured rate,
---          how long calls of an earlier version may still begin (us), how long a version that is not used is kept (us)
+--          how long calls of an earlier version may still begin (us), how long a version that is not used is kept (us),
+--          only so many calls as the rate lets begin in this time, but one at least (us; 0: all), no call if the first would
+--          have to wait longer than this (us; 0: however long)
 -- Returns  when the first of the calls may be made, relative to now (us): the past when there was room; the interval
---          between them (us, text); the limit: rate and step (text), since and until (us from now), epoch
+--          between them (us, text); the limit: rate and step (text), since and until (us from now), epoch; the calls
+--          that were reserved
 
 local interval, calls, burst, least, lifted_at = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]),
     tonumber(ARGV[5])
 local version, settle, unused = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local ahead, within = tonumber(ARGV[9]), tonumber(ARGV[10])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local kept = redis.call('HMGET', KEYS[2], 'rate', 'since', 'step', 'until', 'epoch', 'seen', 'version', 'interval',
@@ -55,10 +59,12 @@ end
 local first = math.max(next_call, paused, least > 0 and now + least or now)
 local lasts = math.ceil(unused / 1000)
 if interval > 0 then
+    if ahead > 0 then calls = math.min(calls, math.max(1, math.floor(ahead / interval))) end
     if least == 0 and paused <= now then
         -- The idle time that may be made up for: whole calls, of which the first needs none.
         first = math.max(next_call, now - math.max(0, math.floor(burst * 1000000 / interval) - 1) * interval)
     end
+    if within > 0 and first - now > within then calls = 0 end
     -- Rounded up once per reservation: never above the limit, and a microsecond late at most.
     next_call = first + math.ceil(calls * interval)
     lasts = math.max(lasts, math.ceil((next_call - now) / 1000) + 1000)
@@ -72,4 +78,4 @@ if interval > 0 or version > 0 then
     if redis.call('PTTL', KEYS[2]) < lasts then redis.call('PEXPIRE', KEYS[2], lasts) end
 end
 return {math.floor(first - now), tostring(interval), tostring(rate), tostring(step), math.floor(since - now),
-    math.floor(paused - now), tonumber(kept[5] or 0)}
+    math.floor(paused - now), tonumber(kept[5] or 0), calls}

@@ -50,7 +50,7 @@ class Rate(FakeRateLimit):
     def grace(self) -> float:
         return self.late_by
 
-    async def reserve(self, count: int) -> list[float]:
+    async def reserve(self, count: int, **_bounds: float) -> list[float]:
         self.reserved.append(count)
         return [0.0 if len(self.reserved) == 1 else self.later] * count
 

@@ -297,6 +297,30 @@ async def test_a_throttle_of_one_node_slows_all_down(store: Store) -> None:
     assert waits[-1] - waits[0] >= (19 - BURST * other.per_second) / other.per_second * 0.9
 
 
+async def test_no_more_is_reserved_than_a_rate_lets_begin_soon_that_this_node_does_not_know(store: Store) -> None:
+    """A whole bundle at a low rate waited for minutes after the rate was high again."""
+    one, other = (store.rate(None, nodes=2) for _ in range(2))
+    for _ in range(3):
+        one.accepted()
+    await one.throttled(None)
+
+    waits = await other.reserve(50, ahead=1.0)
+
+    assert 1 <= len(waits) <= other.per_second
+    assert waits[-1] <= 1.1
+
+
+async def test_a_place_that_is_too_far_away_is_not_taken(store: Store) -> None:
+    """Each message that looks for another place would put the next free one further away."""
+    one, other = (store.rate(1, nodes=2) for _ in range(2))
+    await one.reserve(10)
+
+    assert await other.reserve(1, within=5.0) == []
+    [wait] = await other.reserve(1, within=20.0)
+
+    assert 5 < wait <= 10
+
+
 async def test_a_pause_is_kept_by_all(store: Store) -> None:
     """Every node honours Retry-After, for all messages."""
     one, other = (store.rate(1_000, nodes=2) for _ in range(2))
