@@ -37,6 +37,11 @@ class ServiceHealth:
         """The most frequent reason among the latest failures; None when the last call was accepted."""
         return Counter(self._reasons).most_common(1)[0][0] if self._reasons else None
 
+    @property
+    def latest_reason(self) -> UnavailableReason | None:
+        """The reason of the latest failure; None when the last call was accepted."""
+        return self._reasons[-1] if self._reasons else None
+
     def judge(self, answer: Answer, *, began: float, last_attempt: float | None, at: float) -> Answer:
         """Return the answer, changed where it says nothing about its message: not `spent`, and no permanent failure.
 

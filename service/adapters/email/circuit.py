@@ -202,7 +202,10 @@ class CircuitBreakingEmailService:
         if new is CircuitState.CLOSED:
             self._unavailable = None
         elif new is CircuitState.OPEN:
-            self._unavailable = self._health.reason or self._unavailable
+            # A trial tells how the service is now. The many failures before it may be of another cause.
+            after_trial = old is CircuitState.HALF_OPEN
+            reason = self._health.latest_reason if after_trial else self._health.reason
+            self._unavailable = reason or self._unavailable
         if new is CircuitState.OPEN:
             self._reopening = self._clock.call_at(self._clock.time() + self._reset, self._half_open)
         self._wake(changed=True)

@@ -197,6 +197,17 @@ async def test_it_opens_after_any_answers_without_an_acceptance_and_says_why(
     assert (bench.service.circuit, bench.service.unavailable) == (CLOSED, None)
 
 
+async def test_after_a_failed_trial_the_reason_is_that_of_the_trial(bench: Bench) -> None:
+    """After an outage the key may be wrong. The reason of the outage hid that for minutes: a trial is made rarely."""
+    await bench.half_open_circuit()
+    during_outage = bench.service.unavailable
+
+    await bench.call(UNAUTHORISED)
+
+    assert during_outage is UnavailableReason.REFUSING
+    assert (bench.service.circuit, bench.service.unavailable) == (OPEN, UnavailableReason.NOT_AUTHORISED)
+
+
 async def test_without_an_acceptance_refusals_beyond_the_bound_are_not_final(bench: Bench) -> None:
     """Otherwise calls under way when the circuit opens, and later trials, would end their messages, too."""
     under_way = [await bench.start() for _ in range(5)]
