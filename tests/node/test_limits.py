@@ -34,10 +34,9 @@ async def test_a_rate_is_lowered_in_the_midst_of_a_wave_on_all_nodes(small_world
         await node.logged("limit_changed", limit="log_level", value="debug")
         assert await node.metric("email_rate_configured_per_second") == 10
         assert await node.metric('limit_in_effect{limit="email_rate"}') == 1
-    before, asked = world.stub.ledger.requests, asyncio.get_running_loop().time()
+    began = await world.value("select business_now()")
     await asyncio.sleep(3)
-    took = asyncio.get_running_loop().time() - asked
-    assert world.stub.ledger.requests - before <= 10 * (took + BOUND)
+    ended = await world.value("select business_now()")
     _, health = await late.get("/health/detailed")
     assert (health["limits"]["emailRate"]["value"], health["limits"]["emailRate"]["setting"]) == ("10/s", "200/s")
 
@@ -46,6 +45,9 @@ async def test_a_rate_is_lowered_in_the_midst_of_a_wave_on_all_nodes(small_world
         await node.logged("limit_changed", limit="email_rate", source="setting", value="200/s")
     await world.all_are("sent", 1_200)
     await world.assert_each_was_accepted_once(1_200)
+    # By the begin of each call. A busy email service counts some of them later.
+    query = "select count(*) from attempts where started_at between $1 and $2"
+    assert await world.value(query, began, ended) <= 10 * ((ended - began).total_seconds() + BOUND)
     assert await world.value("select max(attempts_spent) from messages") == 1
     assert await late.metric("email_concurrency") == 5
 
