@@ -152,10 +152,15 @@ class Environment:
         chosen: UUID = ids[int(place * len(ids))]
         if not await self.database.value(_SQL.can_damage):
             async with self.database.transaction() as connection:
-                for statement in (_SQL.damage_table, _SQL.damage_function, _SQL.damage_trigger):
+                for statement in (_SQL.damage_table, _SQL.damage_counter, _SQL.damage_function, _SQL.damage_trigger):
                     await connection.execute(statement)
         await self.database.fetch(_SQL.damage, chosen)
         return chosen
+
+    async def refused_changes(self) -> int:
+        """The number of changes of the latest damaged message that PostgreSQL has refused. Raises Unavailable."""
+        number: int = await self.database.value(_SQL.refused)
+        return number
 
     async def repair_rows(self) -> None:
         """Let PostgreSQL change every message again. Raises Unavailable."""

@@ -60,10 +60,15 @@ select to_regclass('chaos_damaged_rows') is not null
 -- name: damage_table
 create table chaos_damaged_rows (id uuid primary key)
 
+-- name: damage_counter
+create sequence chaos_refused
+
 -- name: damage_function
+-- A sequence keeps its number although the statement fails.
 create function chaos_refuse_damaged_row() returns trigger language plpgsql as $$
 begin
     if exists (select from chaos_damaged_rows d where d.id = old.id) then
+        perform nextval('chaos_refused');
         raise exception 'the row of message % is damaged (heyday chaos)', old.id;
     end if;
     return new;
@@ -73,7 +78,11 @@ end $$
 create trigger chaos_damage before update on messages for each row execute function chaos_refuse_damaged_row()
 
 -- name: damage
-insert into chaos_damaged_rows (id) values ($1)
+with none_refused as (select setval('chaos_refused', 1, false))
+insert into chaos_damaged_rows (id) select $1 from none_refused
+
+-- name: refused
+select case when is_called then last_value else 0 end from chaos_refused
 
 -- name: repair
 delete from chaos_damaged_rows

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from actors.commands.chaos.environment import Environment
 
 
+CHANGED_WITHIN = 150.0
+"""Seconds in which a node changes every due message: one that is queued for 90 s is taken back."""
+
 WRITE_TIMEOUT = 5.0
 """Seconds for one write to a full disk."""
 
@@ -147,7 +150,7 @@ class DamageRow(Fault):
         "the repaired message has ended; heyday looks at it again a minute after the first failure"
     )
 
-    takes: ClassVar[float] = 90.0
+    takes: ClassVar[float] = 130.0
     recovery_timeout: ClassVar[float] = 240.0
 
     def __init__(self, chance: Random) -> None:
@@ -159,14 +162,20 @@ class DamageRow(Fault):
         self._damaged = await environment.damage_open_message(self.chance.random())
         if self._damaged is None:
             raise NoEffect("no message was waiting")
+
+        async def refused() -> bool:
+            return await environment.refused_changes() > 0
+
         lasts = self.seconds(6, 12)
         try:
             await asyncio.sleep(lasts)
+            if not await environment.until(refused, within=CHANGED_WITHIN):
+                raise NoEffect("no node changed the damaged message")
             if not await environment.greeted_since(began, besides=1):
                 self.problems.append("one damaged row stopped the other messages")
         finally:
             await environment.repair_rows()
-        return f"{self._damaged} for {lasts:.1f} s"
+        return f"{self._damaged} for {time.time() - began:.1f} s"
 
     async def recovered(self, environment: Environment, ended_at: float) -> bool:
         assert self._damaged is not None  # noqa: S101 - it was injected

@@ -14,6 +14,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock, Mock
+from uuid import UUID
 
 import pytest
 
@@ -209,6 +210,18 @@ async def test_a_hold_that_holds_no_message_back_is_none(monkeypatch: pytest.Mon
         await KINDS["hold"](Random(1)).inject(environment(waiting=0))
 
     assert post.await_count == 2
+
+
+async def test_a_damaged_row_that_no_node_changed_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its turn may be long after the fault. It is repaired all the same."""
+    monkeypatch.setattr(asyncio, "sleep", AsyncMock())
+    found = environment(message=UUID(int=1))
+    found.refused_changes, found.repair_rows = AsyncMock(return_value=0), AsyncMock()
+
+    with pytest.raises(NoEffect, match="no node changed"):
+        await KINDS["damage-row"](Random(1)).inject(found)
+
+    found.repair_rows.assert_awaited_once_with()
 
 
 def test_silent_connections_need_a_queue_that_the_other_nodes_can_be_cut_off_from() -> None:
