@@ -92,8 +92,8 @@ def _parse(text: str, place: int) -> ApiKey:
 
 
 def _key(name: str, role: Role, secret: str, place: int) -> ApiKey:
-    if re.search(r"\s", secret):
-        raise ValueError(f"secrets without white space (see key {place})")
+    if re.search(r"\s", secret) or not secret.isprintable():
+        raise ValueError(f"secrets without white space and invisible characters (see key {place})")
     if not secret.startswith(DIGEST_PREFIX):
         return ApiKey(name, role, digest(secret), len(secret))
     hexadecimal = secret.removeprefix(DIGEST_PREFIX)

@@ -81,10 +81,25 @@ class SecretFile:
 
     def read(self) -> Secret:
         """The secret as it is now. Raises OSError, UnicodeDecodeError, and ValueError without its value."""
-        text = self.path.read_text(encoding="utf-8").strip()
+        text = secret_text(self.path)
         if not text:
             raise ValueError("a value: the file is empty")
-        return self.parse(text)
+        return self.parse(unquoted(text))
+
+
+def secret_text(file: Path) -> str:
+    """The text of the file of a secret, without white space around it and without the byte order mark of an editor.
+
+    Raises OSError, and UnicodeDecodeError.
+    """
+    return file.read_text(encoding="utf-8-sig").strip()
+
+
+def unquoted(text: str) -> str:
+    """The text of a variable itself. Raises ValueError if quotation marks of an .env file were left around it."""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        raise ValueError("a value without quotation marks around it")
+    return text
 
 
 class Environment:
@@ -119,7 +134,7 @@ class Environment:
         if not text:
             return default
         try:
-            return parse(text)
+            return parse(unquoted(text))
         except ValueError as error:
             self.error(name, text, str(error))
             return default
@@ -145,9 +160,9 @@ class Environment:
             return None
         try:
             if file is not None:
-                text = file.read_text(encoding="utf-8").strip()
+                text = secret_text(file)
             if text:
-                value = parse(text)
+                value = parse(unquoted(text))
                 if file is not None:
                     self.files.append(SecretFile(name, file, parse, value))
                 return value
@@ -195,17 +210,14 @@ def _of_a_service_link(name: str) -> bool:
     return re.fullmatch(r"HEYDAY_(.*_)?(SERVICE_(HOST|PORT(_.+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_.+)?)?)", name) is not None
 
 
-_CONTROL_CHARACTER = re.compile(r"[\0-\x1f\x7f]")
-"""urlsplit drops some of these, so that the parts would differ from the text that a library gets."""
-
-
 def url(*schemes: str, several_hosts: bool = False) -> Callable[[str], Secret]:
     """A parser of URLs with one of these schemes; `several_hosts` allows `host:port,host:port`."""
     expected = f"a URL such as {schemes[0]}://host:port/…"
 
     def parse(text: str) -> Secret:
-        if _CONTROL_CHARACTER.search(text):
-            raise ValueError(f"{expected}, without tabs and line breaks")
+        # urlsplit drops some of these, so that the parts would differ from the text that a library gets.
+        if not text.isprintable():
+            raise ValueError(f"{expected}, without tabs, line breaks and invisible characters")
         try:
             parts = urlsplit(text)
             addresses = parts.netloc.rpartition("@")[2].split(",") if several_hosts else [parts.netloc]
@@ -226,7 +238,7 @@ def url(*schemes: str, several_hosts: bool = False) -> Callable[[str], Secret]:
 
 def parts_and_host(text: str) -> tuple[SplitResult, str]:
     """The parts of a URL with one server, and its host: see host_of."""
-    if _CONTROL_CHARACTER.search(text):
+    if not text.isprintable():
         raise ValueError(text)
     parts = urlsplit(text)
     return parts, host_of(parts.netloc.rpartition("@")[2])

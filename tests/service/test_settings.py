@@ -461,6 +461,46 @@ def test_a_daily_cron_within_the_planning_horizon_is_taken(expression: str) -> N
     assert read(REQUIRED | {"HEYDAY_DAILY_CRON": expression}).daily_cron == expression
 
 
+@pytest.mark.parametrize("variable", ["DATABASE_URL", "REDIS_URL", "EMAIL_URL", "RABBITMQ_URL", "API_KEYS"])
+def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path: Path, variable: str) -> None:
+    """Editors on Windows write it, and nobody sees it."""
+    name = f"HEYDAY_{variable}"
+    text = ({"HEYDAY_RABBITMQ_URL": "amqp://u:p@h", "HEYDAY_API_KEYS": "key"} | REQUIRED)[name]
+    file = tmp_path / "secret"
+    file.write_bytes(b"\xef\xbb\xbf" + text.encode() + b"\r\n")
+
+    settings = read(REQUIRED | {name: "", f"{name}_FILE": str(file)})
+
+    assert getattr(settings, variable.lower()) == (parse_api_keys("key") if variable == "API_KEYS" else text)
+    assert [one.read() for one in settings.secret_files] == [text]
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("EMAIL_TOKEN", "sesame"),
+        ("EMAIL_HEADERS", "X-Api-Key: sesame"),
+        ("API_KEYS", "sesame"),
+        ("DATABASE_URL", "postgresql://u:sesame@h/d"),
+        ("ONLY_TO", "ada@example.com,@test.example.com"),
+        ("EMAIL_CONCURRENCY", "7"),
+    ],
+)
+def test_quotation_marks_of_an_env_file_are_told(tmp_path: Path, variable: str, text: str, quote: str) -> None:
+    """Docker passes them on. A token with them starts a node whose every call is answered with 401."""
+    (mistake,) = mistakes(**{variable: f"{quote}{text}{quote}"})
+
+    assert mistake.startswith(f"HEYDAY_{variable}=")
+    assert mistake.endswith(": expected a value without quotation marks around it")
+    assert "sesame" not in mistake
+
+    file = tmp_path / "secret"
+    file.write_text(f"{quote}{text}{quote}\n", encoding="utf-8")
+    if "sesame" in text:
+        assert mistakes(**{variable: "", f"{variable}_FILE": str(file)}) == [mistake]
+
+
 @pytest.mark.parametrize("text", ["one,two", "one\ntwo\n", "one\r\n\r\ntwo", " one , \n two,"])
 def test_api_keys_are_separated_by_commas_or_lines(tmp_path: Path, text: str) -> None:
     """Operators write files with one key per line, and each key was refused with 401."""

@@ -28,7 +28,7 @@ from service.api.http.json_text import encode
 from service.api.http.problems import Problem
 from service.api.representations.users import future_dates, loader
 from service.domain.occasions import DEFAULTS
-from service.environment import Environment, Secret
+from service.environment import Environment, Secret, unquoted
 
 MAX_KEY_CHARACTERS = 4096
 
@@ -100,7 +100,9 @@ def _import(
         fields = conversion.fields_of(source.columns)
         used = {*fields, args.zone_from}
         if ignored := [column for column in source.columns if column not in used]:
-            sys.stderr.write(printable(f"columns that are no field, and are left out: {', '.join(ignored)}\n"))
+            names = ", ".join(column for column in ignored if column)
+            if names:
+                sys.stderr.write(printable(f"columns that are no field, and are left out: {names}\n"))
             if meant := suggestions(ignored, fields.values()):
                 words = " ".join(f"--map {shlex.quote(f'{column}={field}')}" for column, field in meant)
                 sys.stderr.write(printable(f"perhaps you mean: {words}\n"))
@@ -189,8 +191,8 @@ def _key(path: Path | None, environment: Mapping[str, str]) -> Secret | None:
         reader.raise_errors()
         return key
     try:
-        with usable("--key-file", path), path.open(encoding="utf-8") as file:
-            return _one_key(file.read(MAX_KEY_CHARACTERS).strip())
+        with usable("--key-file", path), path.open(encoding="utf-8-sig") as file:
+            return _one_key(unquoted(file.read(MAX_KEY_CHARACTERS).strip()))
     except UnicodeDecodeError as error:
         raise WrongValue(f"--key-file {path}: expected text") from error
     except ValueError as error:

@@ -13,6 +13,7 @@ import orjson
 
 from actors.commands.errors import CommandFailed
 from service.api.http.body import MAX_FIELD_NAME, repeated_name
+from service.api.http.csv_lines import names_delimiter, without_empty_end
 
 MAX_RECORD_LINES = 50
 """Lines that a record with line breaks in quotes may have."""
@@ -60,14 +61,23 @@ def open_source(lines: Iterable[bytes], kind: str) -> Source:
         raise CommandFailed("the file has no header in UTF-8")
     if "\r" in first[1].rstrip("\r\n"):
         raise CommandFailed("the lines of the file end with CR alone: expected LF or CRLF")
-    delimiter = max(DELIMITERS, key=lambda one: (first[1] or "").count(one))
+    number, header = first[0], first[1]
+    if names_delimiter(header):
+        after = next((one for one in texts if one[1] is None or one[1].strip()), None)
+        if after is None or after[1] is None:
+            raise CommandFailed("the file has no header in UTF-8")
+        number, header = after[0], after[1]
+    delimiter = max(DELIMITERS, key=header.count)
     try:
-        columns = tuple(cell.strip() for cell in next(csv.reader([first[1]], delimiter=delimiter)))
+        columns = tuple(cell.strip() for cell in next(csv.reader([header], delimiter=delimiter)))
     except csv.Error as error:
-        raise CommandFailed(f"line {first[0]}: expected a header of CSV ({error})") from error
+        raise CommandFailed(f"line {number}: expected a header of CSV ({error})") from error
+    width, named = len(columns), without_empty_end(columns, 1)
+    if len(named) < width:
+        columns = (*named, "")  # what spreadsheets write for columns without a name: usually nothing
     if twice := [column for column, count in Counter(columns).items() if count > 1]:
-        raise CommandFailed(f"line {first[0]}: the header has column {', '.join(map(repr, twice))} more than once")
-    return Source(columns, _records(texts, columns, delimiter), delimiter)
+        raise CommandFailed(f"line {number}: the header has column {', '.join(map(repr, twice))} more than once")
+    return Source(columns, _records(texts, columns, width, delimiter), delimiter)
 
 
 def _texts(lines: Iterable[bytes]) -> Iterator[tuple[int, str | None]]:
@@ -98,8 +108,12 @@ def _documents(texts: Iterable[tuple[int, str | None]]) -> Iterator[SourceRow]:
             yield SourceRow(number, text.strip(), cells, "" if cells is not None else "expected a JSON object")
 
 
-def _records(texts: Iterator[tuple[int, str | None]], columns: tuple[str, ...], delimiter: str) -> Iterator[SourceRow]:
+def _records(
+    texts: Iterator[tuple[int, str | None]], columns: tuple[str, ...], width: int, delimiter: str
+) -> Iterator[SourceRow]:
+    """Yield the rows. `width` counts the cells of the header, with the empty ones after the last column."""
     waiting: deque[tuple[int, str | None]] = deque()
+    named = len(without_empty_end(columns, 1))
     while True:
         taken = [waiting.popleft() if waiting else next(texts, None)]
         if taken[0] is None:
@@ -113,11 +127,13 @@ def _records(texts: Iterator[tuple[int, str | None]], columns: tuple[str, ...], 
         record, used = _record(text, texts, waiting, delimiter)
         if record is None:
             yield SourceRow(number, text.rstrip("\r\n"), None, NOT_A_RECORD)
-        elif len(record) != len(columns):
+        elif not any(cell.strip() for cell in record):
+            continue  # an empty row of a spreadsheet
+        elif len(record) > width or not named <= len(cells := without_empty_end(record, named)) <= len(columns):
             reason = f"expected {len(columns)} cells, as the header has, and found {len(record)}"
             yield SourceRow(number, used.rstrip("\r\n"), None, reason)
         else:
-            yield SourceRow(number, used.rstrip("\r\n"), dict(zip(columns, record, strict=True)))
+            yield SourceRow(number, used.rstrip("\r\n"), dict(zip(columns, cells, strict=False)))
 
 
 def _record(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.api.http.problems import INVALID, MALFORMED, FieldError, Problem
@@ -23,15 +23,21 @@ _CELL = {one: re.compile(rf'(?:"((?:[^"]|"")*)"|([^"{one}]*))(?:({one})|$)') for
 
 @dataclass(frozen=True, slots=True)
 class CsvHeader:
-    """The columns of a CSV body. `nullable` are fields whose empty cell is null; of others it is a missing value."""
+    """The columns of a CSV body. `nullable` are fields whose empty cell is null; of others it is a missing value.
+
+    `width` counts the cells of the header, with the empty ones after the last column.
+    """
 
     columns: tuple[str, ...]
+    width: int
     delimiter: str
     nullable: Collection[str]
 
     def document(self, line: bytes) -> dict[str, str | None]:
         """The record of a line as a JSON document. Raises Problem."""
-        cells = _cells(_text(line), self.delimiter)
+        cells: Sequence[str] = _cells(_text(line), self.delimiter)
+        if len(cells) <= self.width:
+            cells = without_empty_end(cells, len(self.columns))
         if len(cells) != len(self.columns):
             raise Problem(MALFORMED, f"Expected {len(self.columns)} cells, as the header has, and found {len(cells)}.")
         found = dict(zip(self.columns, cells, strict=True))
@@ -48,14 +54,34 @@ def csv_header(line: bytes, fields: Mapping[str, bool]) -> CsvHeader:
     text = _text(line)
     counts = Counter(text)
     delimiter = max(DELIMITERS, key=lambda one: (counts[one], -DELIMITERS.index(one)))
-    columns = [cell.strip() for cell in _cells(text, delimiter)[: MAX_COLUMNS + 1]]
+    cells = _cells(text, delimiter)
+    columns = [cell.strip() for cell in without_empty_end(cells, 1)[: MAX_COLUMNS + 1]]
     errors = [
         *(FieldError(name[:100], _unknown(name, fields)) for name in columns if name not in fields),
-        *(FieldError(name, "The header has this column twice.") for name, n in Counter(columns).items() if n > 1),
+        *(
+            FieldError(name, "The header has this column twice.")
+            for name, n in Counter(columns).items()
+            if name and n > 1
+        ),
     ]
     if errors:
         raise Problem(INVALID, f"The header: {errors[0].field!r}: {errors[0].message}", errors=errors[:20])
-    return CsvHeader(tuple(columns), delimiter, frozenset(name for name, nullable in fields.items() if nullable))
+    nullable = frozenset(name for name, may_be_null in fields.items() if may_be_null)
+    return CsvHeader(tuple(columns), len(cells), delimiter, nullable)
+
+
+def names_delimiter(line: str | bytes) -> bool:
+    """True for the line `sep=;`, which tells spreadsheets how the cells are separated. The header is after it."""
+    text = line.decode("latin-1") if isinstance(line, bytes) else line
+    return re.fullmatch(r'"?sep=[,;\t]"?,*[\r\n]*', text, re.IGNORECASE) is not None
+
+
+def without_empty_end(cells: Sequence[str], columns: int) -> Sequence[str]:
+    """The cells without the empty ones after the first `columns`: spreadsheets write them for columns once used."""
+    end = len(cells)
+    while end > columns and not cells[end - 1].strip():
+        end -= 1
+    return cells[:end]
 
 
 def suggest_field(name: str, fields: Collection[str]) -> str | None:
@@ -67,6 +93,8 @@ def suggest_field(name: str, fields: Collection[str]) -> str | None:
 
 
 def _unknown(name: str, fields: Collection[str]) -> str:
+    if not name:
+        return "A column without a name, before others that have one."
     meant = suggest_field(name, fields)
     hint = f"Did you mean {meant}?" if meant else f"Expected one of {', '.join(fields)}."
     return f"Unknown column. {hint}"

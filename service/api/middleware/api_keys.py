@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from service.api_keys import ApiKey, digest, parse_api_keys
+from service.environment import secret_text, unquoted
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -54,13 +55,13 @@ class ApiKeys:
         if (stamp := _stamp(self._file)) == self._stamp:
             return
         try:
-            text = self._file.read_text(encoding="utf-8")
+            text = secret_text(self._file)
         except (OSError, UnicodeDecodeError) as error:
             log.warning("api_keys_unreadable", file=str(self._file), reason=str(error))
             return
         self._stamp = stamp
         try:
-            keys = parse_api_keys(text)
+            keys = parse_api_keys(unquoted(text))
         except ValueError as error:
             log.warning("api_keys_refused", file=str(self._file), reason=f"expected {error}")
             return

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from service.api.dependencies import ApiDependencies
 from service.api.http.body import load_query
-from service.api.http.csv_lines import csv_header
+from service.api.http.csv_lines import csv_header, names_delimiter
 from service.api.http.json_text import encode
 from service.api.http.ndjson import MAX_LINE_BYTES, MAX_STREAM_BYTES, BodyEnded, Line, parse_line, read_lines
 from service.api.http.problems import (
@@ -278,6 +278,8 @@ async def _csv(lines: AsyncIterator[Line], rules: PlanningRules) -> Parse:
     """Read the header. Raises Problem."""
     try:
         header = await anext(lines, None)
+        if header is not None and names_delimiter(header.text or b""):
+            header = await anext(lines, None)
     except BodyEnded as error:
         raise Problem(error.kind, str(error)) from error
     if header is None or header.text is None:

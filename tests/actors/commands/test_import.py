@@ -262,6 +262,8 @@ async def test_a_key_comes_from_a_file_or_the_environment(serve: Serve, tmp_path
     assert await imported(served.url, file, "--key-file", str(key)) == 0
     for given in ({"HEYDAY_API_KEY": "0123456789abcdef"}, {"HEYDAY_API_KEY_FILE": str(key)}):
         assert await imported(served.url, file, "--on-conflict", "update", **given) == 0
+    key.write_text("\ufeff0123456789abcdef\n", encoding="utf-8")  # as editors on Windows write it
+    assert await imported(served.url, file, "--on-conflict", "update", "--key-file", str(key)) == 0
     with pytest.raises(CommandFailed, match=r"401: .* Give the key by --key-file or HEYDAY_API_KEY"):
         await imported(served.url, file)
     with pytest.raises(CommandFailed, match="403"):
@@ -602,6 +604,34 @@ def test_what_is_no_format_of_dates_is_refused(form: str) -> None:
 def rows_of(text: bytes) -> list[Any]:
     """Return lines with their cells or reasons."""
     return [(row.line, row.cells or row.reason) for row in open_source(text.splitlines(keepends=True), "csv").rows]
+
+
+def test_what_spreadsheets_add_to_a_table_costs_no_row() -> None:
+    """The line that names the delimiter, empty rows, and empty cells after the last column."""
+    lines = [
+        b"sep=;\r\n",
+        b"firstName;email;;\r\n",
+        b"Ada;a@b.de;;\r\n",
+        b";;;\r\n",
+        b"Bob;b@b.de\r\n",
+        b"Cyd;c;;x\r\n",
+        b"Dan;d;;;\r\n",
+    ]
+
+    source = open_source(lines, "csv")
+    rows = list(source.rows)
+
+    assert source.columns == ("firstName", "email", "")
+    assert [(one.line, one.cells) for one in rows] == [
+        (3, {"firstName": "Ada", "email": "a@b.de"}),
+        (5, {"firstName": "Bob", "email": "b@b.de"}),
+        (6, None),
+        (7, None),
+    ]
+    assert [one.reason for one in rows[2:]] == [
+        "expected 3 cells, as the header has, and found 4",
+        "expected 3 cells, as the header has, and found 5",
+    ]
 
 
 def test_a_quote_without_an_end_costs_its_own_row() -> None:

@@ -89,6 +89,7 @@ async def test_a_spreadsheet_twice_is_all_unchanged(api: Api) -> None:
         (b"First Name,email", "Unknown column. Did you mean firstName?"),
         (b"birthday,email", "Unknown column. Did you mean birthdayDate?"),
         (b"email,email", "The header has this column twice."),
+        (b"firstName,,email", "A column without a name, before others that have one."),
         (b"Vorname", "Unknown column. Expected one of "),
         (b"", "Expected a header"),
         (b"\xff\xfe", "Expected text in UTF-8."),
@@ -101,6 +102,21 @@ async def test_a_wrong_header_is_told_before_any_row(api: Api, header: bytes, sa
 
     assert status in (400, 422)
     assert said in str(problem)
+
+
+async def test_what_spreadsheets_add_to_a_table_costs_no_row(api: Api) -> None:
+    """The line that names the delimiter, and empty cells after the last column, of which some rows have fewer."""
+    rows = (
+        b"sep=;\r\nfirstName;email;timezone;;;\r\nAda;ada@example.com;UTC;;;\r\n"
+        b"Bob;bob@example.com;UTC\r\nCyd;cyd@example.com;UTC;;note;\r\nDan;dan@example.com\r\n"
+        b"Eve;eve@example.com;UTC;;;;\r\n"
+    )
+
+    status, results = await run(api, rows)
+
+    assert status == 200
+    assert [(one["line"], one["status"]) for one in results] == [(3, 201), (4, 201), (5, 400), (6, 400), (7, 400)]
+    assert results[2]["detail"] == "Expected 3 cells, as the header has, and found 5."
 
 
 async def test_a_column_that_is_missing_is_told_in_each_row(api: Api) -> None:

@@ -89,6 +89,21 @@ async def test_keys_are_exchanged_by_writing_their_file(
     assert (both, empty, gone, exchanged) == ([200, 200, 401], [200, 200, 401], 200, [401, 200])
 
 
+@pytest.mark.parametrize(("text", "answers"), [("\ufeffnew\r\n", [401, 200, 401]), ('"new"\n', [200, 401, 401])])
+async def test_what_editors_and_env_files_add_to_a_key_is_no_part_of_it(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, answers: list[int]
+) -> None:
+    """A byte order mark is ignored. Quotation marks are an error, so the former keys stay."""
+    monkeypatch.setattr(keys_module, "KEY_FILE_POLL_INTERVAL", 0.0)
+    file = tmp_path / "keys"
+    file.write_text("old")
+    api = await serve({"api_keys": parse_api_keys("old"), "api_keys_file": file})
+
+    file.write_text(text, encoding="utf-8")
+
+    assert [(await api.call("GET", USERS, **bearer(key)))[0] for key in ("old", "new", '"new"')] == answers
+
+
 async def test_a_restarted_api_takes_the_keys_of_the_file_and_not_those_of_the_start(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
