@@ -173,10 +173,19 @@ def test_what_ses_cannot_sign_with_is_reported_with_all_other_errors(service: st
     assert token.endswith(f"because of HEYDAY_{service}_FORMAT=ses")
 
 
-@pytest.mark.parametrize("text", ["https:///path", "http://?x=1", "http://a\\b", "http://\u200b.example"])
-def test_a_url_that_no_client_can_call_is_refused_without_its_value(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("https:///path", ""),
+        ("http://?x=1", ""),
+        ("http://a\\b", ""),
+        ("http://\u200b.example", ", without tabs, line breaks and invisible characters"),
+        ("https://a.example/\u200b", ", without tabs, line breaks and invisible characters"),
+    ],
+)
+def test_a_url_that_no_client_can_call_is_refused_without_its_value(text: str, hint: str) -> None:
     """The client of the email service would end the node by a traceback."""
-    assert mistakes(EMAIL_URL=text) == ["HEYDAY_EMAIL_URL='***': expected a URL such as http://host:port/…"]
+    assert mistakes(EMAIL_URL=text) == [f"HEYDAY_EMAIL_URL='***': expected a URL such as http://host:port/…{hint}"]
 
 
 @pytest.mark.parametrize("name", EmailFormat)
