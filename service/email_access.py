@@ -57,6 +57,8 @@ def token(text: str) -> Secret:
     """A token, as it is sent in a header."""
     if not _VALUE.fullmatch(text):
         raise ValueError("a token of printable ASCII characters")
+    if re.match(r"(bearer|basic) ", text, re.IGNORECASE):
+        raise ValueError("the token alone, without the scheme of Authorization before it")
     return Secret(text)
 
 

@@ -210,4 +210,6 @@ def email_url(text: str) -> Secret:
         host = None
     if not host:
         raise ValueError("a URL such as http://host:port/…")
+    if urlsplit(text).path.rstrip("/").endswith("/send-email"):
+        raise ValueError("the base of the service, without /send-email, which each call adds")
     return found

@@ -270,7 +270,7 @@ def split_hosts(text: str) -> list[str]:
 def host_and_port(text: str) -> tuple[str, int]:
     """An address to listen on."""
     host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
+    if not host or re.search(r"[/*\s]", host) or not port.isdecimal() or int(port) > 65535:
         raise ValueError("HOST:PORT such as 127.0.0.1:8080 or [::]:8080")
     return host.strip("[]"), int(port)
 

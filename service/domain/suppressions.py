@@ -65,7 +65,14 @@ def only_to(text: str) -> tuple[str, ...]:
     for part in text.split(","):
         entry = part.strip()
         local, at, domain = entry.rpartition("@")
-        if not at or "." not in domain or any(char.isspace() for char in entry) or "@" in local:
+        if (
+            not at
+            or "." not in domain
+            or any(char.isspace() for char in entry)
+            or "@" in local
+            or local == "*"
+            or "*" in domain
+        ):
             raise ValueError("addresses and @domains, separated by commas, such as ada@example.com,@example.org")
         found.append(email_key(entry) if local else email_key(f"x{entry}")[1:])
     return tuple(found)

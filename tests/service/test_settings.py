@@ -475,6 +475,36 @@ def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path: Path, variable: str)
     assert [one.read() for one in settings.secret_files] == [text]
 
 
+@pytest.mark.parametrize(
+    ("variable", "text", "expected"),
+    [
+        (
+            "EMAIL_TOKEN",
+            "Bearer sesame",
+            "'***': expected the token alone, without the scheme of Authorization before it",
+        ),
+        (
+            "EMAIL_TOKEN",
+            "basic sesame",
+            "'***': expected the token alone, without the scheme of Authorization before it",
+        ),
+        ("EMAIL_URL", "https://u:sesame@h/send-email", "'***': expected the base of the service, without /send-email"),
+        ("EMAIL_URL", "https://h/v1/send-email/?x=1", "'***': expected the base of the service, without /send-email"),
+        ("ONLY_TO", "*@example.com", "'*@example.com': expected addresses and @domains"),
+        ("ONLY_TO", "@*.example.com", "'@*.example.com': expected addresses and @domains"),
+        ("BIND", "http://0.0.0.0:8080", "'http://0.0.0.0:8080': expected HOST:PORT"),
+        ("BIND", "*:8080", "'*:8080': expected HOST:PORT"),
+    ],
+)
+def test_what_other_programs_take_is_told_where_it_means_nothing(variable: str, text: str, expected: str) -> None:
+    """Each of these started a node that sent nothing, or could not listen."""
+    found = mistakes(**{variable: text})
+
+    assert len(found) == 1
+    assert found[0].startswith(f"HEYDAY_{variable}={expected}")
+    assert "sesame" not in found[0]
+
+
 @pytest.mark.parametrize("quote", ["'", '"'])
 @pytest.mark.parametrize(
     ("variable", "text"),
