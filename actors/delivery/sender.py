@@ -353,24 +353,27 @@ class Sender(Actor[Deliver]):
         """
         (turn,) = turns.at
         if self._loop.time() - turn > path.rate.grace:
-            turn = await self._another_turn(path, turns.service)
+            another = await self._another_turn(path, turns.service)
+            if another is None:
+                return False
+            turn = another
             if turn - self._loop.time() > CLAIM_AHEAD:
                 # Keep the turn for a later call. Otherwise messages that are claimed again and again would reserve ever
                 # more unused turns, and the next free one would be ever further away.
-                if turn < math.inf:
-                    self._permits[turns.service].spare.put(Turns(turns.service, path.rate.epoch, [turn]))
+                self._permits[turns.service].spare.put(Turns(turns.service, path.rate.epoch, [turn]))
                 return False
         if (wait := turn - self._loop.time()) > 0:
             await asyncio.sleep(wait)
         return turns.epoch == path.rate.epoch
 
-    async def _another_turn(self, path: EmailPath, service: EmailServiceName) -> float:
+    async def _another_turn(self, path: EmailPath, service: EmailServiceName) -> float | None:
+        """A spare turn, or a new one. None if a new one would come later than CLAIM_AHEAD."""
         epoch, soonest = path.rate.epoch, self._loop.time() - path.rate.grace
         for turn in self._permits[service].spare.take(1, epoch=epoch, not_before=soonest):
             return turn
         # A place that comes later would only be kept, and would outlast the low rate by which it was reserved.
         waits = await path.rate.reserve(1, within=CLAIM_AHEAD)
-        return self._loop.time() + waits[0] if waits else math.inf
+        return self._loop.time() + waits[0] if waits else None
 
     async def _not_held(self, claimed: Claimed, holds_at: float) -> bool:
         """Wait for a recent reading of the holds. Return False if the message is held, or if this node drains first.
