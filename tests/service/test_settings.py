@@ -463,7 +463,7 @@ def test_a_daily_cron_within_the_planning_horizon_is_taken(expression: str) -> N
 
 @pytest.mark.parametrize("variable", ["DATABASE_URL", "REDIS_URL", "EMAIL_URL", "RABBITMQ_URL", "API_KEYS"])
 def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path: Path, variable: str) -> None:
-    """Editors on Windows write it, and nobody sees it."""
+    """Editors on Windows write it, and do not show it."""
     name = f"HEYDAY_{variable}"
     text = ({"HEYDAY_RABBITMQ_URL": "amqp://u:p@h", "HEYDAY_API_KEYS": "key"} | REQUIRED)[name]
     file = tmp_path / "secret"
@@ -497,7 +497,7 @@ def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path: Path, variable: str)
     ],
 )
 def test_what_other_programs_take_is_told_where_it_means_nothing(variable: str, text: str, expected: str) -> None:
-    """Each of these started a node that sent nothing, or could not listen."""
+    """Each of these was taken as it is."""
     found = mistakes(**{variable: text})
 
     assert len(found) == 1
@@ -518,7 +518,7 @@ def test_what_other_programs_take_is_told_where_it_means_nothing(variable: str, 
     ],
 )
 def test_quotation_marks_of_an_env_file_are_told(tmp_path: Path, variable: str, text: str, quote: str) -> None:
-    """Docker passes them on. A token with them starts a node whose every call is answered with 401."""
+    """`docker run --env-file` passes them on, and a token with them is another token."""
     (mistake,) = mistakes(**{variable: f"{quote}{text}{quote}"})
 
     assert mistake.startswith(f"HEYDAY_{variable}=")
